@@ -1,0 +1,71 @@
+package events
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// directBatch is a direct call with an array of requests.
+var directBatch = trigger{
+	samples: []string{"direct-batch"},
+	is:      func(s shape) bool { return s.array },
+	decode:  decodeDirectBatch,
+}
+
+// maxDirectBatch is how many requests one direct call may bring.
+const maxDirectBatch = 1000
+
+func decodeDirectBatch(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+	var requests []json.RawMessage
+	if err := json.Unmarshal(payload, &requests); err != nil {
+		return nil, err
+	}
+	if len(requests) < 1 || len(requests) > maxDirectBatch {
+		return nil, fmt.Errorf("%d requests, expected 1 to %d", len(requests), maxDirectBatch)
+	}
+	b := &Batch{Deliveries: make([]Delivery, len(requests))}
+	for i, request := range requests {
+		b.Deliveries[i] = d.deliver(request, directDelivery(inv, i), "")
+	}
+	b.reply = func(outcomes []Outcome) ([]byte, error) {
+		if len(outcomes) != len(requests) {
+			return nil, errors.New("some requests have no outcome")
+		}
+		replies := make([]any, len(outcomes))
+		for i, o := range outcomes {
+			replies[i] = o.reply()
+		}
+		return marshal(replies)
+	}
+	return b, nil
+}
+
+// directDelivery names the request at index of a direct call: a call that
+// Lambda makes again has the same request id.
+func directDelivery(inv Invocation, index int) Delivery {
+	return Delivery{
+		Source:      inv.FunctionARN,
+		CausationID: inv.RequestID + "/" + strconv.Itoa(index),
+		Final:       true,
+	}
+}
+
+// reply is a direct caller's answer: the result's data, and whether it is on
+// the topic where it is not.
+func (o Outcome) reply() any {
+	if o.PublishErr == nil {
+		return o.Data
+	}
+	data, err := json.Marshal(o.Data)
+	if err != nil {
+		return o.Data
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil {
+		return o.Data
+	}
+	fields["result_published"] = json.RawMessage("false")
+	return fields
+}

@@ -1,0 +1,33 @@
+package events
+
+import (
+	"github.com/aws/aws-lambda-go/lambda/messages"
+
+	"cbr-replicator/internal/kind"
+)
+
+// direct is a call with the request itself as the payload: `aws lambda invoke`,
+// a Step Functions task. It takes what no other trigger does.
+var direct = trigger{
+	samples: []string{"direct"},
+	is:      func(shape) bool { return true },
+	decode:  decodeDirect,
+}
+
+func decodeDirect(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+	return &Batch{
+		Deliveries: []Delivery{d.deliver(payload, directDelivery(inv, 0), "")},
+		reply: func(outcomes []Outcome) ([]byte, error) {
+			o := outcomes[0]
+			if o.Err == nil || o.Err.Kind.Policy().Status == kind.Unchanged {
+				return marshal(o.reply())
+			}
+			// Step Functions matches the errorType; of a Go error it would be
+			// the type's name.
+			return nil, messages.InvokeResponse_Error{
+				Type:    "CBR." + string(o.Err.Kind),
+				Message: d.Redact.Text(o.Err.Error()),
+			}
+		},
+	}, nil
+}

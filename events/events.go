@@ -1,0 +1,149 @@
+// Package events is what comes in: the payloads of the triggers, told apart by
+// their form, as deliveries of requests; and each trigger's own reply.
+//
+// Each trigger is one file, NAME.go, with one sample, NAME.json, that tests, the
+// README, the sandbox and `sam local invoke -e` share, and one line in the list
+// of triggers below.
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
+)
+
+// Decoder turns payloads into deliveries. It is safe for concurrent use.
+type Decoder struct {
+	// Defaults are filled in where a request names nothing.
+	Defaults Defaults
+	Redact   *redact.Redactor
+	// HTTPTimeout is how long after a request's arrival API Gateway must have
+	// its answer.
+	HTTPTimeout time.Duration
+}
+
+// Invocation is what Lambda says of the call itself.
+type Invocation struct {
+	RequestID   string
+	FunctionARN string
+	// Began is when the handler was called.
+	Began time.Time
+}
+
+// Batch is a decoded payload.
+type Batch struct {
+	// Deliveries are in the order of the payload. There may be none: a health
+	// check asks for nothing.
+	Deliveries []Delivery
+	// Deadline is the trigger's own, zero without one.
+	Deadline time.Time
+	reply    func([]Outcome) ([]byte, error)
+}
+
+// Reply returns the answer in the trigger's dialect, or the error that is the
+// answer: then Lambda's. outcomes are those of Deliveries, in their order.
+func (b *Batch) Reply(outcomes []Outcome) ([]byte, error) { return b.reply(outcomes) }
+
+// Delivery is one request as a trigger delivered it.
+type Delivery struct {
+	// Source and CausationID name the delivery: the queue's ARN and the
+	// message's id, say. The same delivery made again has the same.
+	Source      string
+	CausationID string
+	// CorrelationID is the caller's own name for it, else CausationID.
+	CorrelationID string
+	// Group is the FIFO group, whose deliveries are handled in order, else empty.
+	Group string
+	// Receives is the receive count, zero where the trigger has none.
+	Receives int
+	// Final: the trigger never delivers again by itself; the caller is told.
+	Final bool
+	// Request is valid if Err is nil.
+	Request Request
+	// Err is what is wrong with the request: an InvalidEvent.
+	Err *kind.Error
+}
+
+// Outcome is how a delivery ended.
+type Outcome struct {
+	// Err is nil for an accepted replication.
+	Err *kind.Error
+	// PublishErr says why the topic did not take the result, nil if it did or
+	// if there was none.
+	PublishErr *kind.Error
+	// Answer is CBR's, as far as there was one.
+	Answer cbr.Answer
+	// Data is the result's.
+	Data any
+}
+
+// Redeliver reports whether the delivery goes back to its source.
+func (o Outcome) Redeliver() bool {
+	return o.PublishErr != nil || (o.Err != nil && o.Err.Kind.Policy().Redeliver)
+}
+
+// trigger is one way in.
+type trigger struct {
+	// samples are the names of its samples, without the ending.
+	samples []string
+	is      func(shape) bool
+	decode  func(*Decoder, []byte, Invocation) (*Batch, error)
+}
+
+// triggers are in the order in which they are told apart; the last takes what
+// no other does.
+var triggers = []trigger{
+	directBatch,
+	sqs,
+	apigwHTTP,
+	direct,
+}
+
+// Decode reads a payload. An error is Lambda's, so that nothing is acknowledged
+// that was not understood: a request that is wrong in itself is no error, but a
+// delivery that says so.
+func (d *Decoder) Decode(payload []byte, inv Invocation) (*Batch, error) {
+	s := shapeOf(payload)
+	for _, t := range triggers {
+		if !t.is(s) {
+			continue
+		}
+		b, err := t.decode(d, payload, inv)
+		if err != nil {
+			return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("a payload of the form of %s: %v", t.samples[0], err)), Cause: err}
+		}
+		return b, nil
+	}
+	return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("no trigger has a payload of this form (%s)", s))}
+}
+
+// deliver completes a delivery whose request is in body.
+func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Delivery {
+	del.Request, del.Err = d.parse(body, d.Defaults)
+	return d.correlate(del, correlation)
+}
+
+// correlate picks the name a caller knows the delivery by: the body's own,
+// else the envelope's, else the delivery's.
+func (d *Decoder) correlate(del Delivery, envelope string) Delivery {
+	del.CausationID = d.Redact.Text(del.CausationID)
+	del.CorrelationID = del.CausationID
+	for _, id := range []string{envelope, del.Request.CorrelationID} {
+		if correlationID.MatchString(id) {
+			del.CorrelationID = d.Redact.Text(id)
+		}
+	}
+	return del
+}
+
+func marshal(reply any) ([]byte, error) {
+	out, err := json.Marshal(reply)
+	if err != nil {
+		return nil, fmt.Errorf("encode the reply: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,156 @@
+package events
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"cbr-replicator/internal/kind"
+)
+
+// httpRequest is a request over HTTP, whatever trigger brought it.
+type httpRequest struct {
+	method   string
+	path     string // without the stage
+	header   map[string]string
+	body     string
+	isBase64 bool
+	delivery Delivery
+	deadline time.Time
+}
+
+// httpResponse is the answer, before it is put into the trigger's dialect.
+type httpResponse struct {
+	status int
+	header map[string]string
+	body   any // to be encoded as JSON
+}
+
+// httpFault is CBR's form of an error (CBR API reference, "Status Codes").
+type httpFault struct {
+	Code    string `json:"error_code"`
+	Message string `json:"error_msg"`
+}
+
+// httpBatch routes a request. HTTP speaks CBR's own dialect, so that a client of
+// CBR can be pointed here: its path, matched as a suffix since stages and base
+// paths go before it, its body, its status, its form of an error. write puts an
+// answer into the trigger's own form; an answer is never a Lambda error, which a
+// caller would see as an opaque 502.
+func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, error)) (*Batch, error) {
+	project, isReplicate := replicateProject(req.path)
+	isRoot := strings.Trim(req.path, "/") == ""
+	switch {
+	case isReplicate && req.method == http.MethodPost, isRoot && req.method == http.MethodPost:
+		del := d.httpDelivery(req, project)
+		return &Batch{
+			Deliveries: []Delivery{del},
+			Deadline:   req.deadline,
+			reply:      func(outcomes []Outcome) ([]byte, error) { return write(answer(outcomes[0])) },
+		}, nil
+	case isRoot && (req.method == http.MethodGet || req.method == http.MethodHead):
+		return immediate(write, httpResponse{status: http.StatusOK, body: map[string]string{"status": "ok"}}), nil
+	case isReplicate:
+		return immediate(write, notAllowed("POST")), nil
+	case isRoot:
+		return immediate(write, notAllowed("GET, HEAD, POST")), nil
+	}
+	return immediate(write, httpResponse{
+		status: http.StatusNotFound,
+		body:   httpFault{"NotFound", "no such path; expected POST /v3/{project_id}/checkpoints/replicate or POST /"},
+	}), nil
+}
+
+func notAllowed(allow string) httpResponse {
+	return httpResponse{
+		status: http.StatusMethodNotAllowed,
+		header: map[string]string{"Allow": allow},
+		body:   httpFault{"MethodNotAllowed", "expected " + allow},
+	}
+}
+
+// immediate is a request that asks nothing of CBR and is not published.
+func immediate(write func(httpResponse) ([]byte, error), r httpResponse) *Batch {
+	return &Batch{reply: func([]Outcome) ([]byte, error) { return write(r) }}
+}
+
+// replicateProject returns the project in the path of CopyCheckpoint.
+func replicateProject(path string) (project string, ok bool) {
+	parts := strings.Split(strings.TrimSuffix(path, "/"), "/")
+	if len(parts) < 4 {
+		return "", false
+	}
+	parts = parts[len(parts)-4:]
+	return parts[1], parts[0] == "v3" && parts[2] == "checkpoints" && parts[3] == "replicate"
+}
+
+// httpDelivery reads the body. project is the path's, empty without one.
+func (d *Decoder) httpDelivery(req httpRequest, project string) Delivery {
+	del := req.delivery
+	del.Final = true
+	body := []byte(req.body)
+	var err error
+	if req.isBase64 {
+		body, err = base64.StdEncoding.DecodeString(req.body)
+	}
+	if err != nil {
+		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected a body in base64, as isBase64Encoded says"}
+	} else {
+		defaults := d.Defaults
+		if project != "" {
+			defaults.ProjectID = project
+		}
+		del.Request, del.Err = d.parse(body, defaults)
+		if del.Err == nil && project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
+			del.Request, del.Err = Request{}, &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
+		}
+	}
+	return d.correlate(del, headerValue(req.header, "X-Correlation-Id"))
+}
+
+// headerValue looks a header up as HTTP does, in any case.
+func headerValue(header map[string]string, name string) string {
+	for k, v := range header {
+		if strings.EqualFold(k, name) {
+			return v
+		}
+	}
+	return ""
+}
+
+// answer turns an outcome into what CBR would have said.
+func answer(o Outcome) httpResponse {
+	r := httpResponse{
+		status: o.Answer.Status,
+		header: map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},
+		body: struct {
+			Replication json.RawMessage `json:"replication"`
+		}{o.Answer.Replication},
+	}
+	if o.Answer.RequestID != "" {
+		r.header["X-Request-Id"] = o.Answer.RequestID
+	}
+	if o.Err == nil {
+		r.status = http.StatusOK
+		return r
+	}
+	policy := o.Err.Kind.Policy()
+	if policy.HTTPStatus != kind.OwnAnswer {
+		r.status = policy.HTTPStatus
+	}
+	if o.Answer.Replication == nil || r.status > 299 {
+		code := o.Err.Code
+		if code == "" {
+			code = string(o.Err.Kind)
+		}
+		r.body = httpFault{code, o.Err.Message}
+	}
+	if wait := max(o.Err.RetryAfter, policy.RetryAfter); wait > 0 && policy.RetryAfter > 0 {
+		r.header["Retry-After"] = strconv.Itoa(int(math.Ceil(wait.Seconds())))
+	}
+	return r
+}

@@ -1,0 +1,85 @@
+package events
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// sqs is a queue, standard or FIFO, through Lambda's event source mapping with
+// ReportBatchItemFailures (AWS Lambda developer guide, "Using Lambda with
+// Amazon SQS").
+var sqs = trigger{
+	samples: []string{"sqs", "sqs-fifo"},
+	is:      func(s shape) bool { return s.keys["Records"] && s.source == "aws:sqs" },
+	decode:  decodeSQS,
+}
+
+type sqsRecord struct {
+	MessageID   string `json:"messageId"`
+	Body        string `json:"body"`
+	EventSource string `json:"eventSource"`
+	ARN         string `json:"eventSourceARN"`
+	Attributes  struct {
+		ReceiveCount string `json:"ApproximateReceiveCount"`
+		GroupID      string `json:"MessageGroupId"`
+	} `json:"attributes"`
+	MessageAttributes struct {
+		CorrelationID struct {
+			Value string `json:"stringValue"`
+		} `json:"correlation_id"`
+	} `json:"messageAttributes"`
+}
+
+func decodeSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
+	var event struct {
+		Records []sqsRecord `json:"Records"`
+	}
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return nil, err
+	}
+	return d.queueBatch(event.Records)
+}
+
+// queueBatch is a batch of SQS records, however they came.
+func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
+	b := &Batch{Deliveries: make([]Delivery, len(records))}
+	for i, r := range records {
+		switch {
+		case r.EventSource != "aws:sqs":
+			return nil, fmt.Errorf("record %d is not of aws:sqs but of %q", i, r.EventSource)
+		case r.MessageID == "":
+			// Without it the message could not be handed back by itself.
+			return nil, fmt.Errorf("record %d has no messageId", i)
+		}
+		del := Delivery{Source: r.ARN, CausationID: r.MessageID}
+		del.Receives, _ = strconv.Atoi(r.Attributes.ReceiveCount)
+		// A standard queue has groups too, for fairness, not for order.
+		if strings.HasSuffix(r.ARN, ".fifo") {
+			del.Group = r.Attributes.GroupID
+		}
+		b.Deliveries[i] = d.deliver([]byte(r.Body), del, r.MessageAttributes.CorrelationID.Value)
+	}
+	b.reply = func(outcomes []Outcome) ([]byte, error) {
+		if len(outcomes) != len(records) {
+			return nil, errors.New("some deliveries have no outcome")
+		}
+		// Never null: Lambda takes that for success.
+		failures := []batchItemFailure{}
+		for i, o := range outcomes {
+			if o.Redeliver() {
+				failures = append(failures, batchItemFailure{records[i].MessageID})
+			}
+		}
+		return marshal(struct {
+			Failures []batchItemFailure `json:"batchItemFailures"`
+		}{failures})
+	}
+	return b, nil
+}
+
+type batchItemFailure struct {
+	ID string `json:"itemIdentifier"`
+}

@@ -1,0 +1,60 @@
+// Package cbr speaks to Huawei Cloud's Cloud Backup and Recovery: the wire
+// types of CopyCheckpoint, the client that makes the call once, and the one
+// place that turns an answer into a kind.
+//
+// The official SDK is not used: it has no X-Auth-Token mode and no context,
+// and it loses numeric error codes.
+package cbr
+
+import (
+	"encoding/json"
+	"regexp"
+)
+
+// Replicate is the object "replicate" of CopyCheckpoint's body (CBR API
+// reference, CheckpointReplicateParam; cross_account_urn since 2025-10). A nil
+// field is absent on the wire, since sister clouds do not know every field.
+type Replicate struct {
+	VaultID              string  `json:"vault_id"`
+	DestinationVaultID   string  `json:"destination_vault_id"`
+	DestinationProjectID string  `json:"destination_project_id"`
+	DestinationRegion    string  `json:"destination_region"`
+	AutoTrigger          *bool   `json:"auto_trigger,omitempty"`
+	EnableAcceleration   *bool   `json:"enable_acceleration,omitempty"`
+	CrossAccountURN      *string `json:"cross_account_urn,omitempty"`
+}
+
+// Source names where a vault is: the call goes to this region's endpoint with
+// this project in its path, and the credential must be good for the project.
+type Source struct {
+	ProjectID string
+	Region    string
+}
+
+// Answer is what CBR said. It is filled in as far as there was an answer, also
+// beside an error.
+type Answer struct {
+	// Sent: a request was made, whatever became of it.
+	Sent bool
+	// Replication is the object "replication" as CBR sent it, nil without one.
+	Replication json.RawMessage
+	// Status is the HTTP status, zero without an answer.
+	Status int
+	// RequestID is CBR's X-Request-Id.
+	RequestID string
+}
+
+var (
+	vaultID   = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
+	projectID = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
+	region    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+)
+
+// IsVaultID reports whether s is a UUID, as vault ids are.
+func IsVaultID(s string) bool { return vaultID.MatchString(s) }
+
+// IsProjectID reports whether s is 32 hex digits, as project ids are.
+func IsProjectID(s string) bool { return projectID.MatchString(s) }
+
+// IsRegion reports whether s may be a region: it becomes part of a host name.
+func IsRegion(s string) bool { return region.MatchString(s) }

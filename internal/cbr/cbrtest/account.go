@@ -1,0 +1,144 @@
+package cbrtest
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// The ids of CopyCheckpoint's example in the CBR API reference, and a token for it. [CBR.AddExample] makes an account of them.
+const (
+	SourceProject      = "f841e01fd2b14e7fa41b6ae7aa6b0594"
+	SourceRegion       = "region1"
+	SourceVault        = "3b5816b5-f29c-4172-9d9a-76c719a659ce"
+	DestinationProject = "68589cac08274b82b4e254268a3862d8"
+	DestinationRegion  = "region2"
+	DestinationVault   = "0ca3eb86-8800-46da-9c37-9d657a825274"
+	// Token is good for SourceProject.
+	Token = "MIIDkgYJKoZIhvcNAQcCoIIDgzCC-not-a-real-token" //nolint:gosec // it says so itself
+)
+
+// A Vault holds backups, or copies of backups. Its fields are those of ShowVault's answer in the CBR API reference.
+type Vault struct {
+	ID          string
+	ProjectID   string // gives the vault its region
+	Name        string
+	ProtectType string // backup (the default), replication or hybrid; only into a replication vault can be copied
+	ObjectType  string // server (the default), disk or turbo; a disk vault cannot be copied from
+	Status      string // available (the default), lock, frozen, deleting or error
+	Size        int    // capacity in GB; 0 means 1,000
+	Used        int    // in MB, without the copies made here
+}
+
+// A Backup is one backup in a source vault. Its fields are those of ShowBackup's answer in the CBR API reference.
+type Backup struct {
+	ID           string
+	VaultID      string
+	Name         string
+	Status       string    // available (the default), protecting, deleting, restoring, error, waiting_protect, …
+	Size         int       // in GB; 0 means 40
+	NoSystemDisk bool      // only backups of a server with its system disk are copied
+	CreatedAt    time.Time // the zero time means now
+	CopyError    string    // the code that its copies fail with; "" lets them succeed
+}
+
+// A backup is a Backup with its replication records, oldest first.
+type backup struct {
+	Backup
+	records []*record
+}
+
+// AddProject adds a project. Vaults in its region can be copied to all other projects' regions.
+func (c *CBR) AddProject(id, region string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.regions[id] = region
+}
+
+// AddVault adds a vault, or changes the one with its id. One whose project was not added cannot be found.
+func (c *CBR) AddVault(v Vault) {
+	v.Name = cmp.Or(v.Name, "vault-"+v.ID)
+	v.ProtectType = cmp.Or(v.ProtectType, "backup")
+	v.ObjectType = cmp.Or(v.ObjectType, "server")
+	v.Status = cmp.Or(v.Status, "available")
+	v.Size = cmp.Or(v.Size, 1000)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.vaults[v.ID] = v
+}
+
+// AddBackup adds a backup to its vault. One whose vault was not added cannot be found.
+func (c *CBR) AddBackup(b Backup) {
+	b.Name = cmp.Or(b.Name, "backup-"+b.ID)
+	b.Status = cmp.Or(b.Status, "available")
+	b.Size = cmp.Or(b.Size, 40)
+	if b.CreatedAt.IsZero() {
+		b.CreatedAt = c.now()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.backups[b.VaultID] = append(c.backups[b.VaultID], &backup{Backup: b})
+}
+
+// AddExample adds the account of CopyCheckpoint's example in the CBR API reference: [SourceVault] with the three backups of the
+// example's answer, one for each of the last days, the empty [DestinationVault], and [Token].
+func (c *CBR) AddExample() {
+	c.AddProject(SourceProject, SourceRegion)
+	c.AddProject(DestinationProject, DestinationRegion)
+	c.AddToken(Token, SourceProject)
+	c.AddVault(Vault{ID: SourceVault, ProjectID: SourceProject})
+	c.AddVault(Vault{ID: DestinationVault, ProjectID: DestinationProject, ProtectType: "replication"})
+	for i, id := range []string{
+		"7558e1a3-7046-4787-95cd-14b0ad0642a8",
+		"6df2b54c-dd62-4059-a07c-1b8f24f2725d",
+		"aa00034d-ef40-443d-ab7a-dc846d988cdf",
+	} {
+		c.AddBackup(Backup{ID: id, VaultID: SourceVault, CreatedAt: c.now().AddDate(0, 0, i-3)})
+	}
+}
+
+// AddVaults adds n source vaults with that many backups each to the project, and returns the vaults' ids. The ids depend on the
+// project and on how many vaults there are already.
+func (c *CBR) AddVaults(projectID string, n, backups int) []string {
+	c.mu.Lock()
+	first := len(c.vaults)
+	c.mu.Unlock()
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = uuid("vault", projectID, strconv.Itoa(first+i))
+		c.AddVault(Vault{ID: ids[i], ProjectID: projectID})
+		for j := range backups {
+			c.AddBackup(Backup{ID: uuid("backup", ids[i], strconv.Itoa(j)), VaultID: ids[i]})
+		}
+	}
+	return ids
+}
+
+// vault finds a vault in a project. Another project's vault does not exist.
+func (c *CBR) vault(project, id string) (Vault, bool) {
+	v, ok := c.vaults[id]
+	return v, ok && v.ProjectID == project
+}
+
+// hexID returns 32 hex digits that depend on the parts alone.
+func hexID(parts ...string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
+	return hex.EncodeToString(sum[:16])
+}
+
+// uuid returns a UUID that depends on the parts alone, with the version and variant of a random one, as CBR's are.
+func uuid(parts ...string) string {
+	h := hexID(parts...)
+	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-a" + h[17:20] + "-" + h[20:]
+}
+
+// stamp writes a time as CBR does: UTC, microseconds, no zone; null for none.
+func stamp(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000")
+}

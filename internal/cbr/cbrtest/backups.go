@@ -1,0 +1,133 @@
+package cbrtest
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// maxLimit is ListBackups' largest page, and its default.
+const maxLimit = 1000
+
+// listBackups pages through a project's backups, newest first, as recorded answers of the service are. Replicas are in the
+// destination vault of the real service; here only the replication records of their sources show them.
+func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
+	for name := range query {
+		switch name {
+		case "vault_id", "status", "image_type", "show_replication", "limit", "offset":
+		default:
+			return nil, &refusal{http.StatusNotImplemented, "cbrtest.NotModelled", "The query parameter " + name + " is not modelled."}
+		}
+	}
+	limit, okLimit := number(query, "limit", maxLimit)
+	offset, okOffset := number(query, "offset", 0)
+	records, err := strconv.ParseBool(cmp.Or(query.Get("show_replication"), "false"))
+	if !okLimit || limit < 1 || limit > maxLimit || !okOffset || offset < 0 || err != nil {
+		return nil, invalid("limit, offset or show_replication is invalid.")
+	}
+
+	var found []*backup
+	for id, backups := range c.backups {
+		if _, ok := c.vault(project, id); !ok || query.Has("vault_id") && query.Get("vault_id") != id {
+			continue
+		}
+		for _, b := range backups {
+			if !query.Has("status") || slices.Contains(query["status"], b.Status) {
+				found = append(found, b)
+			}
+		}
+	}
+	if t := query.Get("image_type"); t != "" && t != "backup" {
+		found = nil
+	}
+	slices.SortFunc(found, func(a, b *backup) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+
+	now := c.now()
+	page := []object{}
+	for _, b := range found[min(offset, len(found)):min(offset+limit, len(found))] {
+		page = append(page, c.wireBackup(b, records, now))
+	}
+	// In the recorded answers, all on one page, count says how many are on it. That it counts the pages together is inferred
+	// from its name and from the offset beside it.
+	return object{"backups": page, "count": len(found), "offset": offset, "limit": limit}, nil
+}
+
+// number reads a whole number from the query.
+func number(query url.Values, name string, otherwise int) (n int, ok bool) {
+	if !query.Has(name) {
+		return otherwise, true
+	}
+	n, err := strconv.Atoi(query.Get(name))
+	return n, err == nil && n < 1<<31
+}
+
+// showBackup finds one backup. That it always has its replication records is inferred: the operation has no show_replication.
+func (c *CBR) showBackup(project, id string) (object, *refusal) {
+	for vault, backups := range c.backups {
+		if _, ok := c.vault(project, vault); !ok {
+			continue
+		}
+		for _, b := range backups {
+			if b.ID == id {
+				return object{"backup": c.wireBackup(b, true, c.now())}, nil
+			}
+		}
+	}
+	return nil, &refusal{http.StatusNotFound, "BackupService.6200", "The backup does not exist."}
+}
+
+// wireBackup is BackupResp of the CBR API reference, with the nulls of recorded answers. Each vault protects one resource.
+func (c *CBR) wireBackup(b *backup, withRecords bool, now time.Time) object {
+	v := c.vaults[b.VaultID]
+	kind := kindOf(v)
+	wire := object{
+		"id":                    b.ID,
+		"name":                  b.Name,
+		"description":           "",
+		"status":                b.Status,
+		"image_type":            "backup",
+		"checkpoint_id":         uuid("checkpoint", b.ID),
+		"vault_id":              b.VaultID,
+		"project_id":            v.ProjectID,
+		"enterprise_project_id": "0",
+		"provider_id":           kind.provider,
+		"resource_id":           uuid("resource", b.VaultID),
+		"resource_name":         "resource-of-" + v.Name,
+		"resource_type":         kind.resource,
+		"resource_size":         b.Size,
+		"resource_az":           c.regions[v.ProjectID] + "a",
+		"created_at":            stamp(b.CreatedAt),
+		"protected_at":          stamp(b.CreatedAt),
+		"updated_at":            stamp(b.CreatedAt),
+		"expired_at":            nil,
+		"parent_id":             nil,
+		"children":              []object{},
+		"incremental":           false,
+		"version":               3,
+		"extend_info": object{
+			"auto_trigger":           false,
+			"bootable":               nil,
+			"contain_system_disk":    !b.NoSystemDisk,
+			"encrypted":              false,
+			"is_multi_az":            false,
+			"os_images_data":         nil,
+			"snapshot_id":            nil,
+			"support_lld":            true,
+			"supported_restore_mode": "backup",
+			"system_disk":            false,
+		},
+	}
+	if withRecords {
+		records := []object{}
+		for _, r := range b.records {
+			records = append(records, r.wire(now))
+		}
+		wire["replication_records"] = records
+	}
+	return wire
+}

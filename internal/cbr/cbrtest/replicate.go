@@ -1,0 +1,278 @@
+package cbrtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// regionForm is destination_region's pattern in the CBR API reference.
+var regionForm = regexp.MustCompile(`^[a-zA-Z0-9._\-]{1,255}$`)
+
+// copyParam is CheckpointReplicateParam of the CBR API reference. Whether a copy is accelerated changes nothing that can be
+// seen, nor does cross_account_urn.
+type copyParam struct {
+	vault, destinationVault, destinationProject, destinationRegion string
+
+	autoTrigger bool
+}
+
+// invalid is the verdict on a request that does not have its form. The code is documented for all operations; that an unknown
+// field gets it is inferred.
+func invalid(format string, args ...any) *refusal {
+	return &refusal{http.StatusBadRequest, "BackupService.9900", "Parameter verification failed. " + fmt.Sprintf(format, args...)}
+}
+
+// readCopyParam reads and checks CopyCheckpoint's body.
+func readCopyParam(body []byte) (copyParam, *refusal) {
+	var p copyParam
+	var root struct{ fields, replicate map[string]json.RawMessage }
+	if err := json.Unmarshal(body, &root.fields); err != nil {
+		return p, invalid("The body is not a JSON object.")
+	}
+	if err := json.Unmarshal(root.fields["replicate"], &root.replicate); err != nil || len(root.fields) != 1 {
+		return p, invalid("The body must have one field, the object replicate.")
+	}
+	required := map[string]*string{
+		"vault_id":               &p.vault,
+		"destination_vault_id":   &p.destinationVault,
+		"destination_project_id": &p.destinationProject,
+		"destination_region":     &p.destinationRegion,
+	}
+	optional := map[string]any{
+		"auto_trigger":        &p.autoTrigger,
+		"enable_acceleration": new(bool),
+		"cross_account_urn":   new(string),
+	}
+	for _, name := range slices.Sorted(maps.Keys(root.replicate)) {
+		value := root.replicate[name]
+		target, known := optional[name]
+		if text, ok := required[name]; ok {
+			target, known = text, true
+		}
+		if !known {
+			return p, invalid("replicate.%s is unknown.", name)
+		}
+		if err := json.Unmarshal(value, target); err != nil || string(value) == "null" {
+			return p, invalid("replicate.%s has a wrong type.", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(required)) {
+		if *required[name] == "" {
+			return p, invalid("replicate.%s is missing.", name)
+		}
+	}
+	if !regionForm.MatchString(p.destinationRegion) {
+		return p, invalid("replicate.destination_region is invalid.")
+	}
+	return p, nil
+}
+
+// sourceVault reads the vault out of a body that may otherwise be anything.
+func sourceVault(body []byte) string {
+	var root struct {
+		Replicate struct {
+			VaultID string `json:"vault_id"`
+		} `json:"replicate"`
+	}
+	_ = json.Unmarshal(body, &root) // what could not be read stays empty
+	return root.Replicate.VaultID
+}
+
+// copyCheckpoint starts copying a vault's backups that have no copy in the destination region yet.
+//
+// Codes, statuses and texts are those of the error code tables in the CBR API reference, Huawei's where OTC's differs (1005 is
+// 500 there). The order of the checks is inferred, and so is the rule which backups are copied: those that are available and
+// hold a system disk, and have no copy in the region that runs or succeeded (CBR user guide, "Replicating a vault").
+func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
+	p, refused := readCopyParam(body)
+	if refused != nil {
+		return nil, refused
+	}
+	if refused := c.checkVaults(project, p); refused != nil {
+		return nil, refused
+	}
+
+	now := c.now()
+	var uncopied []*backup
+	busy, eligible, need := false, 0, 0
+	for _, b := range c.backups[p.vault] {
+		busy = busy || b.has(func(r *record) bool { return r.running(now) })
+		if b.Status != "available" || b.NoSystemDisk {
+			continue
+		}
+		eligible++
+		if !b.has(func(r *record) bool { return r.covers(p.destinationRegion, now) }) {
+			uncopied = append(uncopied, b)
+			need += b.Size << 10
+		}
+	}
+	destination := c.vaults[p.destinationVault]
+	switch {
+	case eligible == 0:
+		return nil, &refusal{http.StatusBadRequest, "BackupService.0001", "No resource is available for backup."}
+	case busy:
+		return nil, &refusal{http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."}
+	case len(uncopied) == 0:
+		return nil, &refusal{
+			http.StatusBadRequest, "BackupService.1009",
+			"The backup is being replicated or has been replicated to the destination region.",
+		}
+	// That it counts what is about to be copied is inferred.
+	case c.used(destination, now)+need > destination.Size<<10:
+		return nil, &refusal{http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached."}
+	}
+
+	queued := make([]object, len(uncopied))
+	for i, b := range uncopied {
+		r := &record{
+			id:      uuid("record", b.ID, p.destinationRegion, strconv.Itoa(len(b.records))),
+			backup:  b.Backup,
+			param:   p,
+			project: project,
+			region:  c.regions[project],
+			queued:  now,
+			takes:   c.copyTime,
+		}
+		b.records = append(b.records, r)
+		c.replicas[p.destinationVault] = append(c.replicas[p.destinationVault], r)
+		queued[i] = object{"backup_id": b.ID, "replication_record_id": r.id}
+	}
+	return object{"replication": object{
+		"backups":                queued,
+		"destination_project_id": p.destinationProject,
+		"destination_region":     p.destinationRegion,
+		"destination_vault_id":   p.destinationVault,
+		"project_id":             project,
+		"provider_id":            kindOf(c.vaults[p.vault]).provider,
+		"source_region":          c.regions[project],
+		"vault_id":               p.vault,
+	}}, nil
+}
+
+// checkVaults judges source and destination as they are, whatever is in them.
+func (c *CBR) checkVaults(project string, p copyParam) *refusal {
+	source, ok := c.vault(project, p.vault)
+	switch {
+	case !ok:
+		return &refusal{http.StatusNotFound, "BackupService.6105", "The vault does not exist."}
+	case source.Status != "available":
+		return &refusal{http.StatusBadRequest, "BackupService.6112", "Invalid vault status."}
+	case source.ObjectType == "disk":
+		return &refusal{http.StatusBadRequest, "BackupService.6122", "The resource type does not support replication."}
+	case source.ProtectType == "replication":
+		return &refusal{http.StatusBadRequest, "BackupService.6128", "Replication is not allowed for the current type of vaults."}
+	}
+	// A region is a destination if any project was added there and it is not the source's own. A project of another region
+	// than the one named counts as unknown: inferred.
+	regions := slices.Collect(maps.Values(c.regions))
+	if p.destinationRegion == c.regions[project] || !slices.Contains(regions, p.destinationRegion) {
+		return &refusal{http.StatusBadRequest, "BackupService.1005", "The destination region does not support replication."}
+	}
+	if c.regions[p.destinationProject] != p.destinationRegion {
+		return &refusal{http.StatusBadRequest, "BackupService.1011", "The destination project does not support replication."}
+	}
+	destination, ok := c.vault(p.destinationProject, p.destinationVault)
+	switch {
+	case !ok:
+		return &refusal{http.StatusBadRequest, "BackupService.6120", "The destination vault does not exist."}
+	case destination.ProtectType != "replication":
+		return &refusal{http.StatusBadRequest, "BackupService.6119", "The destination vault does not support replication."}
+	}
+	return nil
+}
+
+// A record is a replication record: one copy of one backup. It never changes; its status is a function of the clock.
+type record struct {
+	id      string
+	backup  Backup
+	param   copyParam
+	project string // the source's
+	region  string // the source's
+	queued  time.Time
+	takes   time.Duration
+}
+
+// has reports whether one of the backup's records is so.
+func (b *backup) has(so func(*record) bool) bool { return slices.ContainsFunc(b.records, so) }
+
+// begins returns when the copy leaves the queue, a quarter of its time after it entered.
+func (r *record) begins() time.Time { return r.queued.Add(r.takes / 4) }
+
+// ends returns when the copy is done.
+func (r *record) ends() time.Time { return r.queued.Add(r.takes) }
+
+// running reports whether the copy waits or is made.
+func (r *record) running(now time.Time) bool { return now.Before(r.ends()) }
+
+// covers reports whether the copy makes another to the region needless.
+func (r *record) covers(region string, now time.Time) bool {
+	return r.param.destinationRegion == region && r.status(now) != "fail"
+}
+
+// status is one of the statuses of the CBR API reference. A copy is never skipped here.
+func (r *record) status(now time.Time) string {
+	switch {
+	case now.Before(r.begins()):
+		return "waiting_replicate"
+	case r.running(now):
+		return "replicating"
+	case r.backup.CopyError != "":
+		return "fail"
+	default:
+		return "success"
+	}
+}
+
+// progress is in percent.
+func (r *record) progress(now time.Time) int {
+	if !r.running(now) {
+		return 100
+	}
+	return int(max(0, 100*now.Sub(r.begins())/(r.takes-r.takes/4)))
+}
+
+// wire is ReplicationRecordGet of the CBR API reference. created_at is described there as the start of the copy, so a record
+// that waits has none; nor is there a destination backup before there is a copy. Both are inferred.
+func (r *record) wire(now time.Time) object {
+	status := r.status(now)
+	extra := object{
+		"progress":             r.progress(now),
+		"auto_trigger":         r.param.autoTrigger,
+		"destination_vault_id": r.param.destinationVault,
+		"fail_code":            "",
+		"fail_reason":          "",
+	}
+	wire := object{
+		"id":                        r.id,
+		"status":                    status,
+		"vault_id":                  r.param.vault,
+		"source_backup_id":          r.backup.ID,
+		"source_checkpoint_id":      uuid("checkpoint", r.backup.ID),
+		"source_project_id":         r.project,
+		"source_region":             r.region,
+		"destination_backup_id":     nil,
+		"destination_checkpoint_id": nil,
+		"destination_project_id":    r.param.destinationProject,
+		"destination_region":        r.param.destinationRegion,
+		"destination_vault_id":      r.param.destinationVault,
+		"created_at":                nil,
+		"extra_info":                extra,
+	}
+	if status != "waiting_replicate" {
+		wire["created_at"] = stamp(r.begins())
+	}
+	switch status {
+	case "fail":
+		extra["fail_code"], extra["fail_reason"] = r.backup.CopyError, "The copy failed."
+	case "success":
+		wire["destination_backup_id"] = uuid("replica", r.id)
+		wire["destination_checkpoint_id"] = uuid("checkpoint", r.id)
+	}
+	return wire
+}

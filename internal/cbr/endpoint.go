@@ -1,0 +1,88 @@
+package cbr
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"cbr-replicator/internal/kind"
+)
+
+// Endpoints says which host serves a region. The zero value serves none; make
+// one with [NewEndpoints]. It is safe for concurrent use.
+type Endpoints struct {
+	template string // base URL, "{region}" and "{cloud}" to be filled in
+	cloud    string // empty: Huawei's own, by region
+	only     string // the region that a template without {region} serves
+}
+
+const regionMark, cloudMark = "{region}", "{cloud}"
+
+var domain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$`)
+
+// NewEndpoints makes Endpoints of an operator's settings. An empty endpoint is
+// https://cbr.{region}.{cloud}; an empty cloud is Huawei's own domain. An
+// endpoint without {region} serves the home region alone.
+func NewEndpoints(endpoint, cloud, home string) (Endpoints, error) {
+	if cloud != "" && !domain.MatchString(cloud) {
+		return Endpoints{}, errors.New("the cloud is not a domain name such as myhuaweicloud.com")
+	}
+	e := Endpoints{template: strings.TrimRight(endpoint, "/"), cloud: cloud}
+	if e.template == "" {
+		e.template = "https://cbr." + regionMark + "." + cloudMark
+		return e, nil
+	}
+	u, err := url.Parse(e.fill("region-1"))
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "":
+		return Endpoints{}, errors.New("the endpoint is not a URL such as https://cbr." + regionMark + ".example.com")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return Endpoints{}, errors.New("the endpoint must be scheme, host and path alone")
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		return Endpoints{}, errors.New("the endpoint must be https, or http on a loopback host")
+	}
+	if !strings.Contains(e.template, regionMark) {
+		if home == "" {
+			return Endpoints{}, errors.New("an endpoint without " + regionMark + " serves the home region alone, and none is set")
+		}
+		e.only = home
+	}
+	return e, nil
+}
+
+// For returns the base URL of a region, without a slash at its end. The error
+// is an InvalidEvent for what cannot be a region, a NotAllowed for a region
+// that the configuration does not serve.
+func (e Endpoints) For(region string) (string, error) {
+	if !IsRegion(region) {
+		return "", &kind.Error{Kind: kind.InvalidEvent, Message: "region: expected lower-case letters, digits and hyphens"}
+	}
+	if e.only != "" && region != e.only {
+		return "", &kind.Error{Kind: kind.NotAllowed, Message: fmt.Sprintf("region: the configured endpoint serves %s alone", e.only)}
+	}
+	return e.fill(region), nil
+}
+
+func (e Endpoints) fill(region string) string {
+	cloud := e.cloud
+	if cloud == "" {
+		cloud = "myhuaweicloud.com"
+		// Huawei's European cloud has a domain of its own (Terraform's provider
+		// and most SDKs; the Go and Python SDKs still say .com).
+		if strings.HasPrefix(region, "eu-west-1") {
+			cloud = "myhuaweicloud.eu"
+		}
+	}
+	return strings.NewReplacer(regionMark, region, cloudMark, cloud).Replace(e.template)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

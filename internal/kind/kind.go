@@ -1,0 +1,117 @@
+// Package kind holds the closed vocabulary of how a delivery can end and, in
+// one table, all that follows from each end: whether the call is tried again
+// in place, whether the delivery goes back to its source, what an HTTP caller
+// is told and what is published. Every other room asks this table; none
+// compares a status or a code again. It imports nothing of the project.
+package kind
+
+import (
+	"net/http"
+	"time"
+)
+
+// Kind says why a delivery did not end in an accepted replication. The zero
+// value, [None], is the accepted one. Its text is part of the contract: it is
+// in results, logs and, after "CBR.", in the errorType of a direct call.
+type Kind string
+
+// The kinds. Each is explained by its row in the table below.
+const (
+	None               Kind = ""
+	AlreadyReplicated  Kind = "AlreadyReplicated"
+	NothingToReplicate Kind = "NothingToReplicate"
+	NotCovered         Kind = "NotCovered"
+	InProgress         Kind = "InProgress"
+	InvalidEvent       Kind = "InvalidEvent"
+	NotAllowed         Kind = "NotAllowed"
+	Rejected           Kind = "Rejected"
+	Misconfigured      Kind = "Misconfigured"
+	Unauthorized       Kind = "Unauthorized"
+	Throttled          Kind = "Throttled"
+	Unavailable        Kind = "Unavailable"
+	Unknown            Kind = "Unknown"
+	OutOfTime          Kind = "OutOfTime"
+	Blocked            Kind = "Blocked"
+	PublishFailed      Kind = "PublishFailed"
+	Internal           Kind = "Internal"
+)
+
+// Status is what is published of a delivery. Its text is part of the contract.
+type Status string
+
+// The statuses of a result.
+const (
+	Accepted  Status = "accepted"  // CBR took the request: the copy has started, not finished.
+	Unchanged Status = "unchanged" // CBR has nothing new to start.
+	Refused   Status = "rejected"  // It can never work as it is.
+	Failed    Status = "failed"    // Given up; the delivery is in a dead-letter queue or the caller knows.
+	// Unpublished stands for the kinds that no result event speaks of.
+	Unpublished Status = ""
+)
+
+// Retry says when a call that ended so may be made again within the invocation.
+type Retry int
+
+// The ways to try again in place.
+const (
+	Never Retry = iota
+	// Backoff: the request certainly had no effect and a later one may have.
+	Backoff
+	// FreshCredential: once, if the credential's source can give another one.
+	FreshCredential
+	// Lookup: the request may have been taken, so only what a look-up finds
+	// can allow another; CBR has no idempotency token (CBR API reference).
+	Lookup
+)
+
+// OwnAnswer as an HTTP status stands for CBR's own status and body.
+const OwnAnswer = 0
+
+// Policy is all that follows from a kind.
+type Policy struct {
+	Retry Retry
+	// Redeliver: the delivery goes back to its source, which is also what
+	// "retryable" in a result means. Otherwise it is acknowledged.
+	Redeliver bool
+	// HTTPStatus is told to an HTTP caller; OwnAnswer is CBR's own.
+	HTTPStatus int
+	// RetryAfter is what an HTTP caller is advised to wait where CBR did not
+	// say; zero: no advice.
+	RetryAfter time.Duration
+	// Status is published: for a kind that is redelivered only with its last
+	// delivery.
+	Status Status
+}
+
+var table = map[Kind]Policy{
+	None:               {Never, false, OwnAnswer, 0, Accepted},
+	AlreadyReplicated:  {Never, false, OwnAnswer, 0, Unchanged},
+	NothingToReplicate: {Never, false, OwnAnswer, 0, Unchanged},
+	NotCovered:         {Never, false, OwnAnswer, 0, Refused},
+	// A vault may be busy for hours: waiting in place would be paid for in vain.
+	InProgress:    {Never, true, http.StatusConflict, 15 * time.Minute, Failed},
+	InvalidEvent:  {Never, false, http.StatusBadRequest, 0, Refused},
+	NotAllowed:    {Never, false, http.StatusForbidden, 0, Refused},
+	Rejected:      {Never, false, OwnAnswer, 0, Refused},
+	Misconfigured: {Never, true, http.StatusBadGateway, 0, Failed},
+	Unauthorized:  {FreshCredential, true, http.StatusBadGateway, 0, Failed},
+	Throttled:     {Backoff, true, http.StatusTooManyRequests, 30 * time.Second, Failed},
+	Unavailable:   {Backoff, true, http.StatusServiceUnavailable, 30 * time.Second, Failed},
+	Unknown:       {Lookup, true, http.StatusGatewayTimeout, 0, Failed},
+	OutOfTime:     {Never, true, http.StatusGatewayTimeout, 0, Failed},
+	// Behind a delivery of its FIFO group that was handed back: nothing was
+	// asked of CBR for it, so there is nothing to tell.
+	Blocked: {Never, true, http.StatusGatewayTimeout, 0, Unpublished},
+	// CBR's outcome stands, but nobody could be told of it.
+	PublishFailed: {Backoff, true, OwnAnswer, 0, Unpublished},
+	Internal:      {Never, true, http.StatusInternalServerError, 0, Failed},
+}
+
+// Policy returns what follows from k. A kind that is not in the table is
+// treated as Internal, so that nothing is acknowledged that was not understood.
+func (k Kind) Policy() Policy {
+	if p, ok := table[k]; ok {
+		return p
+	}
+	return table[Internal]
+}

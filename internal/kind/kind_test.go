@@ -1,0 +1,32 @@
+package kind
+
+import (
+	"testing"
+)
+
+// TestPromises holds the table against the promises that span its rows; each
+// row's own behaviour is tested where it is acted upon.
+func TestPromises(t *testing.T) {
+	t.Parallel()
+	for k, p := range table {
+		if p.Redeliver && (p.Status == Accepted || p.Status == Unchanged || p.Status == Refused) {
+			t.Errorf("%q is published as %s and handed back", k, p.Status)
+		}
+		if !p.Redeliver && (p.Status == Failed || p.Status == Unpublished) {
+			t.Errorf("%q is acknowledged without a final result: it would be lost", k)
+		}
+		if p.Retry == Backoff && !p.Redeliver {
+			t.Errorf("%q is worth another try in place but not another delivery", k)
+		}
+		if p.RetryAfter > 0 && !p.Redeliver {
+			t.Errorf("%q advises to wait for something that cannot change", k)
+		}
+	}
+}
+
+func TestUnknownKindIsHandedBack(t *testing.T) {
+	t.Parallel()
+	if p := Kind("Nonsense").Policy(); !p.Redeliver || p.HTTPStatus != 500 {
+		t.Errorf("Policy of a kind nobody knows = %+v, want Internal's", p)
+	}
+}

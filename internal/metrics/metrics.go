@@ -1,0 +1,177 @@
+// Package metrics counts what became of an invocation's deliveries and writes
+// it in CloudWatch's embedded metric format: with partial batch answers
+// Lambda's own Errors metric stays zero, so these are what alarms watch.
+package metrics
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cbr-replicator/internal/kind"
+)
+
+// Namespace is the CloudWatch namespace of all metrics.
+const Namespace = "CbrReplicator"
+
+// names are the counts of a line, in its order; they are part of the contract.
+// Each is in every line, zero or not, so that no alarm lacks data.
+var names = []string{
+	"Deliveries", "Accepted", "Unchanged", "Rejected", "Failed", "Redelivered", "Retries",
+	"Throttled", "Unauthorized", "InProgress", "Unknown", "PublishFailures", "ColdStart",
+}
+
+// ofStatus and ofKind name what a delivery is counted as besides "Deliveries".
+var (
+	ofStatus = map[kind.Status]string{
+		kind.Accepted:  "Accepted",
+		kind.Unchanged: "Unchanged",
+		kind.Refused:   "Rejected",
+		kind.Failed:    "Failed",
+	}
+	ofKind = map[kind.Kind]string{
+		kind.Throttled:    "Throttled",
+		kind.Unauthorized: "Unauthorized",
+		kind.InProgress:   "InProgress",
+		kind.Unknown:      "Unknown",
+	}
+)
+
+// Emitter writes metrics, a line at a time. It is safe for concurrent use.
+type Emitter struct {
+	service string
+	warm    atomic.Bool
+	mu      sync.Mutex
+	out     io.Writer
+}
+
+// NewEmitter returns an emitter that writes to out, with service as the value
+// of the dimension of that name.
+func NewEmitter(out io.Writer, service string) *Emitter {
+	return &Emitter{out: out, service: service}
+}
+
+// Invocation counts the deliveries of one invocation. It is safe for
+// concurrent use.
+type Invocation struct {
+	emitter *Emitter
+	began   time.Time
+	mu      sync.Mutex
+	regions map[string]map[string]int
+}
+
+// Begin returns the counts of an invocation that begins now.
+func (e *Emitter) Begin() *Invocation {
+	return &Invocation{emitter: e, began: time.Now(), regions: map[string]map[string]int{}}
+}
+
+// Delivery is what is counted of one delivery.
+type Delivery struct {
+	// DestinationRegion is empty where the request did not validate.
+	DestinationRegion string
+	Kind              kind.Kind
+	// Published is the status of the result on the topic, empty without one.
+	Published     kind.Status
+	Redelivered   bool
+	PublishFailed bool
+	Attempts      int
+}
+
+// Count adds one delivery.
+func (i *Invocation) Count(d Delivery) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c := i.regions[d.DestinationRegion]
+	if c == nil {
+		c = map[string]int{}
+		i.regions[d.DestinationRegion] = c
+	}
+	c["Deliveries"]++
+	c["Retries"] += max(d.Attempts-1, 0)
+	c[ofStatus[d.Published]]++
+	c[ofKind[d.Kind]]++
+	if d.Redelivered {
+		c["Redelivered"]++
+	}
+	if d.PublishFailed {
+		c["PublishFailures"]++
+	}
+}
+
+// Emit writes the invocation's line. Deliveries to one destination region, the
+// usual case, are one line; the format cannot give two values of a dimension in
+// one, so each further region is a line of its own.
+func (i *Invocation) Emit() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	order := slices.Sorted(maps.Keys(i.regions))
+	if len(order) == 0 {
+		order = []string{""}
+	}
+	// What did not validate has no region and goes with another's line.
+	if len(order) > 1 && order[0] == "" {
+		for name, n := range i.regions[""] {
+			i.regions[order[1]][name] += n
+		}
+		order = order[1:]
+	}
+	for n, region := range order {
+		first := n == 0
+		if err := i.emitter.write(i.line(region, first)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// line returns one EMF document (CloudWatch user guide, "Embedded metric format
+// specification"). The cold start and the duration are the invocation's, not a
+// region's: they are in its first line alone.
+func (i *Invocation) line(region string, first bool) map[string]any {
+	dimensions := [][]string{{"service"}}
+	doc := map[string]any{"service": i.emitter.service}
+	if region != "" {
+		dimensions = append(dimensions, []string{"service", "destination_region"})
+		doc["destination_region"] = region
+	}
+	type metric struct{ Name, Unit string }
+	var metrics []metric
+	for _, name := range names {
+		doc[name] = i.regions[region][name]
+		metrics = append(metrics, metric{name, "Count"})
+	}
+	if first {
+		if i.emitter.warm.CompareAndSwap(false, true) {
+			doc["ColdStart"] = 1
+		}
+		doc["Duration"] = time.Since(i.began).Milliseconds()
+		metrics = append(metrics, metric{"Duration", "Milliseconds"})
+	}
+	doc["_aws"] = map[string]any{
+		"Timestamp": i.began.UnixMilli(),
+		"CloudWatchMetrics": []map[string]any{{
+			"Namespace":  Namespace,
+			"Dimensions": dimensions,
+			"Metrics":    metrics,
+		}},
+	}
+	return doc
+}
+
+func (e *Emitter) write(doc map[string]any) error {
+	line, err := json.Marshal(doc)
+	if err != nil {
+		return fmt.Errorf("encode the metrics: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, err := e.out.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write the metrics: %w", err)
+	}
+	return nil
+}

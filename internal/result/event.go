@@ -1,0 +1,169 @@
+// Package result is what goes out: the result event, a CloudEvents 1.0 event
+// in structured JSON, and the SNS topic that takes it.
+package result
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"cbr-replicator/internal/kind"
+)
+
+// TypePrefix begins the type of every event of ours. Statuses "completed" and
+// "partial" are reserved for the end of a copy.
+const TypePrefix = "cbr.checkpoint.replication."
+
+// ContentType is that of a structured CloudEvent (CloudEvents JSON format, 3).
+const ContentType = "application/cloudevents+json"
+
+// maxMessage is SNS's limit for a message with its attributes, and for a batch
+// of them, in bytes.
+const maxMessage = 256 << 10
+
+// Event is one result. Its JSON is the SNS message.
+type Event struct {
+	SpecVersion     string `json:"specversion"`
+	ID              string `json:"id"`
+	Source          string `json:"source"`
+	Type            string `json:"type"`
+	Subject         string `json:"subject,omitempty"`
+	Time            string `json:"time"`
+	DataContentType string `json:"datacontenttype"`
+	CorrelationID   string `json:"correlationid"`
+	CausationID     string `json:"causationid"`
+	Data            Data   `json:"data"`
+}
+
+// Data is what the event says; a direct call gets it as its answer.
+type Data struct {
+	Status kind.Status `json:"status"`
+	// Request is the effective, validated request, ready to be sent again;
+	// nil where the request did not validate.
+	Request any `json:"request,omitempty"`
+	// Replication is CBR's response object, verbatim.
+	Replication json.RawMessage `json:"replication,omitempty"`
+	Error       *Error          `json:"error,omitempty"`
+	// Attempts counts the POSTs to CBR in this invocation.
+	Attempts int `json:"attempts"`
+	// Deliveries is the receive count, zero where the trigger has none.
+	Deliveries int   `json:"deliveries,omitempty"`
+	DurationMS int64 `json:"duration_ms"`
+	// RequestID is CBR's X-Request-Id, on success too.
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// Error says why a result is not "accepted".
+type Error struct {
+	Kind       kind.Kind `json:"kind"`
+	Code       string    `json:"code,omitempty"`
+	Message    string    `json:"message"`
+	HTTPStatus int       `json:"http_status,omitempty"`
+	RequestID  string    `json:"request_id,omitempty"`
+}
+
+// Route is what a result is filtered and grouped by; where the request did not
+// validate it is empty.
+type Route struct {
+	VaultID           string
+	SourceRegion      string
+	DestinationRegion string
+}
+
+// ID returns the id of the result with a status of a delivery: the same
+// delivery handled twice gives the same id, so that consumers can drop doubles,
+// and two deliveries never share one. source is the trigger's (an ARN, an API
+// id); causation names the delivery within it.
+func ID(source, causation string, status kind.Status) string {
+	h := sha256.New()
+	for _, part := range []string{source, causation, string(status)} {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		h.Write(length[:])
+		h.Write([]byte(part))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// New completes an event: everything but what the caller knows of its delivery.
+func New(id, source, correlation, causation string, at time.Time, route Route, data Data) *Event {
+	e := &Event{
+		SpecVersion:     "1.0",
+		ID:              id,
+		Source:          source,
+		Type:            TypePrefix + string(data.Status) + ".v1",
+		Time:            at.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano),
+		DataContentType: "application/json",
+		CorrelationID:   correlation,
+		CausationID:     causation,
+		Data:            data,
+	}
+	if route.VaultID != "" {
+		e.Subject = "vaults/" + route.VaultID
+	}
+	return e
+}
+
+// attribute is a message attribute of type String.
+type attribute struct{ name, value string }
+
+// attributes returns what filter policies match on: SNS takes at most ten, and
+// none without a value.
+func (e *Event) attributes(route Route) []attribute {
+	all := []attribute{
+		{"type", e.Type},
+		{"status", string(e.Data.Status)},
+		{"vault_id", route.VaultID},
+		{"source_region", route.SourceRegion},
+		{"destination_region", route.DestinationRegion},
+		{"content-type", ContentType},
+	}
+	if err := e.Data.Error; err != nil {
+		all = append(all,
+			attribute{"kind", string(err.Kind)},
+			attribute{"retryable", strconv.FormatBool(err.Kind.Policy().Redeliver)})
+	}
+	set := all[:0]
+	for _, a := range all {
+		if a.value != "" {
+			set = append(set, a)
+		}
+	}
+	return set
+}
+
+// encode returns the event's JSON, at most limit bytes of it: a list of backups
+// that is too long is cut, and backups_total beside it says how long it was.
+func (e *Event) encode(limit int) ([]byte, error) {
+	message, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode the result event: %w", err)
+	}
+	if len(message) <= limit {
+		return message, nil
+	}
+	var replication map[string]json.RawMessage
+	var backups []json.RawMessage
+	if json.Unmarshal(e.Data.Replication, &replication) == nil {
+		_ = json.Unmarshal(replication["backups"], &backups)
+	}
+	short := *e
+	for keep := len(backups); keep > 0; {
+		// What is over, at the average length of a backup, and some more.
+		keep -= min(keep, 1+(len(message)-limit)*len(backups)/len(e.Data.Replication))
+		replication["backups_total"] = json.RawMessage(strconv.Itoa(len(backups)))
+		replication["backups"], _ = json.Marshal(append([]json.RawMessage{}, backups[:keep]...))
+		short.Data.Replication, _ = json.Marshal(replication)
+		if message, err = json.Marshal(&short); err != nil {
+			return nil, fmt.Errorf("encode the shortened result event: %w", err)
+		}
+		if len(message) <= limit {
+			return message, nil
+		}
+	}
+	return nil, fmt.Errorf("the result event is longer than %d bytes", limit)
+}

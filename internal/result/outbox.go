@@ -1,0 +1,154 @@
+package result
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxEntries is how many messages one PublishBatch takes.
+const maxEntries = 10
+
+// Outbox gathers the results of one invocation into as few calls to the topic
+// as cost no waiting. Results leave together when they are there together:
+// while a call is on its way, or while a delivery that began alongside is about
+// to end. It is safe for concurrent use.
+type Outbox struct {
+	topic *Topic
+	ctx   context.Context
+
+	mu      sync.Mutex
+	working map[*Slot]struct{}
+	waiting []*letter
+	sending int
+	timer   *time.Timer // set while some wait for others on the point of ending
+	calls   sync.WaitGroup
+}
+
+// Slot is one delivery's place in the outbox, for one goroutine's use.
+type Slot struct {
+	outbox *Outbox
+	began  time.Time
+}
+
+// Open returns an outbox whose calls end with ctx. It must be closed.
+func (t *Topic) Open(ctx context.Context) *Outbox {
+	return &Outbox{topic: t, ctx: ctx, working: map[*Slot]struct{}{}}
+}
+
+// Begin says that a delivery is being worked on. End or Publish must follow.
+func (o *Outbox) Begin() *Slot {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := &Slot{outbox: o, began: time.Now()}
+	o.working[s] = struct{}{}
+	return s
+}
+
+// Publish hands in the delivery's result and returns when the topic has taken
+// it or never will: a *kind.Error, PublishFailed. It ends the slot.
+func (s *Slot) Publish(e *Event, route Route) error {
+	o := s.outbox
+	l, err := o.topic.letter(e, route)
+	if err != nil {
+		s.End()
+		return o.topic.failed(err.Error(), err)
+	}
+	o.mu.Lock()
+	delete(o.working, s)
+	l.began, l.ended = s.began, time.Now()
+	o.waiting = append(o.waiting, l)
+	o.depart()
+	o.mu.Unlock()
+	<-l.done
+	return l.err
+}
+
+// End says that the delivery brings no result. After Publish it does nothing.
+func (s *Slot) End() {
+	o := s.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, ok := o.working[s]; ok {
+		delete(o.working, s)
+		o.depart()
+	}
+}
+
+// Close returns when no call to the topic is on its way.
+// All slots must have ended.
+func (o *Outbox) Close() {
+	o.mu.Lock()
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	o.mu.Unlock()
+	o.calls.Wait()
+}
+
+// depart sends what should leave now. The caller holds mu.
+func (o *Outbox) depart() {
+	for len(o.waiting) > 0 {
+		n, full := o.load()
+		if !full && (o.sending > 0 || o.moreAtOnce()) {
+			return
+		}
+		letters := o.waiting[:n:n]
+		o.waiting = slices.Clone(o.waiting[n:])
+		o.sending++
+		o.calls.Go(func() {
+			o.topic.send(o.ctx, letters)
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.sending--
+			o.depart()
+		})
+	}
+}
+
+// load returns how many of those waiting fit the next call, and whether no
+// further one would.
+func (o *Outbox) load() (n int, full bool) {
+	size := 0
+	for _, l := range o.waiting {
+		if n == maxEntries || size+l.size > maxMessage {
+			return n, true
+		}
+		size += l.size
+		n++
+	}
+	return n, n == maxEntries
+}
+
+// moreAtOnce reports whether a delivery is on the point of ending: one that
+// began at the time of the first that waits, give or take a twentieth of what
+// that one took. It is given as long; then what waits leaves without it.
+func (o *Outbox) moreAtOnce() bool {
+	first := o.waiting[0]
+	patience := max(first.ended.Sub(first.began)/20, 2*time.Millisecond)
+	left := patience - time.Since(first.ended)
+	if left <= 0 {
+		return false
+	}
+	for s := range o.working {
+		if s.began.Sub(first.began).Abs() <= patience {
+			o.departIn(left)
+			return true
+		}
+	}
+	return false
+}
+
+// departIn sees to it that what waits is looked at again. The caller holds mu.
+func (o *Outbox) departIn(d time.Duration) {
+	if o.timer != nil {
+		return
+	}
+	o.timer = time.AfterFunc(d, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.timer = nil
+		o.depart()
+	})
+}

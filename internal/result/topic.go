@@ -1,0 +1,170 @@
+package result
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsretry "github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
+)
+
+// SNS is the part of the SNS client that a topic needs.
+type SNS interface {
+	PublishBatch(context.Context, *sns.PublishBatchInput, ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
+}
+
+// Topic is where results go. It is safe for concurrent use.
+type Topic struct {
+	ARN string
+	SNS SNS // without retries of its own
+	// Retry calls op again while it fails with what may pass; see retry.Policy.
+	Retry  func(ctx context.Context, op func(context.Context) error, notify func(error, time.Duration)) error
+	Redact *redact.Redactor
+}
+
+// publishTimeout bounds one call to SNS.
+const publishTimeout = 10 * time.Second
+
+// letter is a result on its way to the topic.
+type letter struct {
+	entry types.PublishBatchRequestEntry
+	size  int
+	began time.Time // when the delivery began
+	ended time.Time // when its result was there
+	err   error
+	done  chan struct{} // closed when err is settled
+}
+
+func (t *Topic) letter(e *Event, route Route) (*letter, error) {
+	attributes := e.attributes(route)
+	values := make(map[string]types.MessageAttributeValue, len(attributes))
+	size := 0
+	for _, a := range attributes {
+		values[a.name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(a.value)}
+		size += len(a.name) + len("String") + len(a.value)
+	}
+	message, err := e.encode(maxMessage - size)
+	if err != nil {
+		return nil, err
+	}
+	l := &letter{
+		entry: types.PublishBatchRequestEntry{Message: aws.String(string(message)), MessageAttributes: values},
+		size:  size + len(message),
+		done:  make(chan struct{}),
+	}
+	if strings.HasSuffix(t.ARN, ".fifo") {
+		group := route.VaultID
+		if group == "" {
+			group = "invalid"
+		}
+		l.entry.MessageGroupId = aws.String(group)
+		l.entry.MessageDeduplicationId = aws.String(e.ID)
+	}
+	return l, nil
+}
+
+// send publishes letters, which fit one batch, and settles each by itself.
+func (t *Topic) send(ctx context.Context, letters []*letter) {
+	open := letters
+	err := t.Retry(ctx, func(ctx context.Context) error {
+		var err error
+		open, err = t.try(ctx, open)
+		return err
+	}, nil)
+	if e := kind.As(err); e != nil && e.Kind != kind.PublishFailed {
+		err = t.failed(e.Message, e)
+	}
+	for _, l := range open {
+		l.settle(err)
+	}
+}
+
+// try makes one call. It settles the letters that are out or refused for good
+// and returns the others with the reason.
+func (t *Topic) try(ctx context.Context, letters []*letter) (open []*letter, err error) {
+	timeout := publishTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	entries := make([]types.PublishBatchRequestEntry, len(letters))
+	for i, l := range letters {
+		entries[i] = l.entry
+		entries[i].Id = aws.String(strconv.Itoa(i))
+	}
+	out, err := t.SNS.PublishBatch(ctx, &sns.PublishBatchInput{TopicArn: aws.String(t.ARN), PublishBatchRequestEntries: entries})
+	if err != nil {
+		failed := t.failed(err.Error(), err)
+		if passing(err) {
+			return letters, failed
+		}
+		for _, l := range letters {
+			l.settle(failed)
+		}
+		return nil, nil
+	}
+
+	took := make(map[string]bool, len(letters))
+	for _, s := range out.Successful {
+		took[aws.ToString(s.Id)] = true
+	}
+	refused := make(map[string]types.BatchResultErrorEntry, len(out.Failed))
+	for _, f := range out.Failed {
+		refused[aws.ToString(f.Id)] = f
+	}
+	for i, l := range letters {
+		id := strconv.Itoa(i)
+		f, isRefused := refused[id]
+		switch {
+		case took[id]:
+			l.settle(nil)
+		case isRefused && f.SenderFault:
+			l.settle(t.failed(aws.ToString(f.Code)+" "+aws.ToString(f.Message), nil))
+		default:
+			open = append(open, l)
+			err = t.failed(aws.ToString(f.Code)+" "+aws.ToString(f.Message), nil)
+		}
+	}
+	return open, err
+}
+
+func (t *Topic) failed(why string, cause error) error {
+	return &kind.Error{
+		Kind:    kind.PublishFailed,
+		Message: t.Redact.Text("the result topic did not take the result: " + why),
+		Cause:   cause,
+	}
+}
+
+// passing reports whether an error of a call may pass. The SDK knows which of
+// AWS's codes do; what never got an answer may.
+func passing(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	return awsretry.NewStandard().IsErrorRetryable(err)
+}
+
+func (l *letter) settle(err error) {
+	l.err = err
+	close(l.done)
+}
+
+// CheckARN returns the region of a topic's ARN, or what is wrong with it.
+func CheckARN(arn string) (region string, err error) {
+	parts := strings.Split(arn, ":")
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "sns" || parts[3] == "" || parts[5] == "" {
+		return "", fmt.Errorf("expected arn:aws:sns:REGION:ACCOUNT:NAME")
+	}
+	return parts[3], nil
+}

@@ -1,0 +1,116 @@
+// Package retry decides when a call is made again in place. The waiting is
+// cenkalti/backoff/v4's; what that package does not know by itself is added
+// here: the kind of an error, Retry-After, a bound on the waiting as a whole,
+// and a deadline that no sleep may outlast. When it gives up, the error of the
+// last call survives.
+package retry
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"cbr-replicator/internal/kind"
+)
+
+// Policy says how often and how long. It holds no state: one value serves any
+// number of calls at once, if its Rand is safe for concurrent use.
+type Policy struct {
+	// Initial and Max bound the waits: before try i+1 it is a random part of
+	// min(Initial·2^(i-1), Max), "full jitter".
+	Initial, Max time.Duration
+	// MaxAttempts counts the first try too.
+	MaxAttempts int
+	// MaxElapsed bounds all waits of one call together. A longer Retry-After
+	// is not waited for at all: a queue waits more cheaply.
+	MaxElapsed time.Duration
+	// MinTry is how much of ctx must be left for a try to begin: one that is
+	// cut off leaves an uncertain outcome where there was a certain one.
+	MinTry time.Duration
+	// Rand returns a number in [0, 1), as math/rand/v2's Float64 does.
+	Rand func() float64
+}
+
+// Do calls op until it succeeds, fails for good, or may not be called again
+// before ctx ends, and returns op's last error; an OutOfTime if there was no
+// time for even one try. Before each wait it calls notify, which may be nil,
+// with the error and the wait's length.
+func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error {
+	if left, ok := timeLeft(ctx); ok && left < p.MinTry {
+		return &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left to begin"}
+	}
+	s := &schedule{
+		policy: p,
+		ctx:    ctx,
+		exponential: backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(min(p.Initial, p.Max)),
+			backoff.WithMaxInterval(p.Max),
+			backoff.WithMultiplier(2),
+			// Jitter is drawn in NextBackOff: this library's is ± a factor.
+			backoff.WithRandomizationFactor(0),
+			backoff.WithMaxElapsedTime(0),
+		),
+	}
+	// The result of backoff.RetryNotify is not used: when ctx ends it is ctx's
+	// error, and what upstream said would be lost.
+	_ = backoff.RetryNotify(func() error {
+		s.attempts++
+		s.last = op(ctx)
+		return s.last
+	}, backoff.WithContext(s, ctx), notify)
+	return s.last
+}
+
+// schedule is the backoff.BackOff of one call. Not safe for concurrent use.
+type schedule struct {
+	policy      Policy
+	ctx         context.Context
+	exponential *backoff.ExponentialBackOff
+	attempts    int
+	waited      time.Duration
+	renewed     bool
+	last        error
+}
+
+// NextBackOff returns how long to wait after the last error, or backoff.Stop.
+func (s *schedule) NextBackOff() time.Duration {
+	e := kind.As(s.last)
+	if s.attempts >= s.policy.MaxAttempts {
+		return backoff.Stop
+	}
+	switch e.Kind.Policy().Retry {
+	case kind.Backoff:
+	case kind.FreshCredential:
+		if !e.Renewed || s.renewed {
+			return backoff.Stop
+		}
+		s.renewed = true
+		return 0
+	default:
+		return backoff.Stop
+	}
+	wait := time.Duration(s.policy.Rand() * float64(s.exponential.NextBackOff()))
+	wait = max(wait, e.RetryAfter)
+	if s.waited+wait > s.policy.MaxElapsed {
+		return backoff.Stop
+	}
+	if left, ok := timeLeft(s.ctx); ok && left-wait < s.policy.MinTry {
+		return backoff.Stop
+	}
+	s.waited += wait
+	return wait
+}
+
+// Reset is called by backoff.RetryNotify before the first try.
+func (s *schedule) Reset() { s.exponential.Reset() }
+
+// timeLeft returns what is left of ctx, nothing if it is done; ok is false for
+// one without a deadline.
+func timeLeft(ctx context.Context) (left time.Duration, ok bool) {
+	if ctx.Err() != nil {
+		return 0, true
+	}
+	deadline, ok := ctx.Deadline()
+	return time.Until(deadline), ok
+}
