@@ -1,0 +1,56 @@
+# Go 1.26 and make are all that `make run` and `make test` need.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# As AWS advises for provided.al2023: no cgo, no RPC mode, no symbols.
+GOBUILD = CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+# The race detector needs a C compiler on Linux.
+RACE = $(shell command -v cc >/dev/null 2>&1 && echo -race)
+
+STACK ?= cbr-replicator
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT = mvdan.cc/gofumpt@v0.12.0
+FUZZTIME ?= 30s
+
+.PHONY: help run live test fuzz lint fmt build deploy build-Function clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## the main job on this machine: queue, function, CBR, topic (EVENT=my.json sends your own)
+	@go run ./internal/sandbox/demo $(if $(EVENT),-event $(EVENT))
+
+live: ## the same function against the real CBR of your HW_* variables (EVENT=my.json is required)
+	@go run ./internal/sandbox/live -event "$(EVENT)"
+
+test: ## all tests
+	go test $(RACE) -shuffle=on ./...
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+lint: ## formatting, vet, staticcheck, and cfn-lint where it is installed
+	@unformatted=$$(go run $(GOFUMPT) -l .); test -z "$$unformatted" || { echo "gofumpt would change:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@if command -v cfn-lint >/dev/null; then echo cfn-lint template.yaml; cfn-lint template.yaml; else echo "cfn-lint is not installed: template.yaml was not checked"; fi
+
+fmt: ## format the code
+	go run $(GOFUMPT) -w .
+
+build: ## bin/bootstrap for Lambda on arm64
+	GOOS=linux GOARCH=arm64 $(GOBUILD) -o bin/bootstrap ./function
+
+deploy: ## build and deploy the stack with AWS SAM (PARAMETERS='Name=Value …')
+	VERSION=$(VERSION) sam build
+	sam deploy --stack-name $(STACK) --resolve-s3 --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset \
+		$(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+
+# Called by `sam build` for the resource Function, in a copy of this tree.
+build-Function:
+	GOOS=linux GOARCH=arm64 $(GOBUILD) -o $(ARTIFACTS_DIR)/bootstrap ./function
+
+clean: ## remove what was built
+	rm -rf bin dist .aws-sam

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/allow"
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
+)
+
+const (
+	project     = "f841e01fd2b14e7fa41b6ae7aa6b0594"
+	destination = "68589cac08274b82b4e254268a3862d8"
+	secret      = "MIIDbQYJKoZIhvcNAQcCoIIDXjCC"
+)
+
+// setenv sets what every configuration needs, and then what the test says.
+func setenv(t *testing.T, extra map[string]string) {
+	t.Helper()
+	for name, value := range map[string]string{
+		"HW_AUTH_TOKEN":        secret,
+		"HW_PROJECT_ID":        project,
+		"HW_REGION_NAME":       "region1",
+		"ALLOWED_DESTINATIONS": "region2/" + destination,
+		"RESULT_TOPIC_ARN":     "arn:aws:sns:eu-central-1:123456789012:results",
+	} {
+		t.Setenv(name, value)
+	}
+	for name, value := range extra {
+		t.Setenv(name, value)
+	}
+}
+
+func TestLoadDefaults(t *testing.T) {
+	setenv(t, nil)
+	s, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &allow.List{
+		Projects:     []string{project},
+		Destinations: []allow.Destination{{Region: "region2", ProjectID: destination}},
+		Acceleration: true,
+	}
+	if diff := cmp.Diff(want, s.allow); diff != "" {
+		t.Errorf("allowed (-want +got):\n%s", diff)
+	}
+	if s.topicRegion != "eu-central-1" || s.CBRTimeout.value != 30*time.Second || s.HTTPTimeout.value != 27*time.Second ||
+		s.RetryInitial.value != 500*time.Millisecond || s.RetryMax.value != 20*time.Second || s.RetryAttempts.value != 6 ||
+		s.RetryElapsed.value != 20*time.Second || s.DeadlineReserve.value != 5*time.Second ||
+		s.BatchConcurrency.value != 10 || s.MaxReceiveCount.value != 10 {
+		t.Errorf("defaults = %+v", s.config)
+	}
+	if base, err := s.endpoints.For("cn-north-4"); err != nil || base != "https://cbr.cn-north-4.myhuaweicloud.com" {
+		t.Errorf("endpoint = %s, %v", base, err)
+	}
+}
+
+// TestLoadEmptyIsUnset: CloudFormation sets what it has no value for to "".
+func TestLoadEmptyIsUnset(t *testing.T) {
+	setenv(t, map[string]string{
+		"CBR_TIMEOUT": "", "RETRY_MAX_ATTEMPTS": "", "ALLOW_ACCELERATION": "", "HW_CLOUD": "", "HW_CBR_ENDPOINT": "",
+		"ALLOWED_PROJECT_IDS": "", "ALLOWED_CROSS_ACCOUNT_URNS": "", "AWS_ENDPOINT_URL": "",
+		"ALLOWED_DESTINATIONS": "", "HW_CBR_DESTINATION_REGION": "region2", "HW_CBR_DESTINATION_PROJECT_ID": destination,
+	})
+	s, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.CBRTimeout.value != 30*time.Second || s.RetryAttempts.value != 6 || !s.AllowAcceleration.value {
+		t.Errorf("settings = %+v", s.config)
+	}
+	if diff := cmp.Diff([]allow.Destination{{Region: "region2", ProjectID: destination}}, s.allow.Destinations); diff != "" {
+		t.Errorf("destinations (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
+	setenv(t, map[string]string{
+		"HW_AUTH_TOKEN":                 secret + "\nX-Evil: 1",
+		"HW_PROJECT_ID":                 "badproject",
+		"HW_REGION_NAME":                "evil.example.com/",
+		"HW_CBR_VAULT_ID":               "badvault",
+		"HW_CBR_DESTINATION_VAULT_ID":   "badvault",
+		"HW_CBR_DESTINATION_PROJECT_ID": "badproject",
+		"HW_CBR_DESTINATION_REGION":     "Bad_Region",
+		"HW_CBR_ENDPOINT":               "http://evil.example.com",
+		"ALLOWED_PROJECT_IDS":           "*,badproject",
+		"ALLOWED_DESTINATIONS":          "badregion",
+		"ALLOW_ACCELERATION":            "badbool",
+		"RESULT_TOPIC_ARN":              "badtopic",
+		"CBR_TIMEOUT":                   "badduration",
+		"HTTP_TIMEOUT":                  "-27s",
+		"RETRY_INITIAL_INTERVAL":        "500",
+		"RETRY_MAX_INTERVAL":            "0s",
+		"RETRY_MAX_ATTEMPTS":            "badcount",
+		"RETRY_MAX_ELAPSED":             "badduration",
+		"DEADLINE_RESERVE":              "badduration",
+		"BATCH_CONCURRENCY":             "0",
+		"MAX_RECEIVE_COUNT":             "1e3",
+		"AWS_ENDPOINT_URL_SNS":          "badurl",
+		"AWS_ENDPOINT_URL":              "badurl",
+	})
+	_, err := load()
+	if err == nil {
+		t.Fatal("load accepts it all")
+	}
+	for _, name := range []string{
+		"HW_AUTH_TOKEN", "HW_PROJECT_ID", "HW_REGION_NAME", "HW_CBR_VAULT_ID", "HW_CBR_DESTINATION_VAULT_ID",
+		"HW_CBR_DESTINATION_PROJECT_ID", "HW_CBR_DESTINATION_REGION", "HW_CBR_ENDPOINT", "ALLOWED_PROJECT_IDS",
+		"ALLOWED_DESTINATIONS", "ALLOW_ACCELERATION", "RESULT_TOPIC_ARN", "CBR_TIMEOUT", "HTTP_TIMEOUT",
+		"RETRY_INITIAL_INTERVAL", "RETRY_MAX_INTERVAL", "RETRY_MAX_ATTEMPTS", "RETRY_MAX_ELAPSED", "DEADLINE_RESERVE",
+		"BATCH_CONCURRENCY", "MAX_RECEIVE_COUNT", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL",
+	} {
+		if n := strings.Count("\n"+err.Error(), "\n"+name+": "); n != 1 {
+			t.Errorf("%s is named %d times in:\n%v", name, n, err)
+		}
+	}
+	for _, value := range []string{secret, "badproject", "badvault", "badregion", "badbool", "badduration", "badcount", "evil"} {
+		if strings.Contains(err.Error(), value) {
+			t.Errorf("the value %q is in:\n%v", value, err)
+		}
+	}
+}
+
+func TestLoadRequires(t *testing.T) {
+	all := []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID", "HW_REGION_NAME", "ALLOWED_DESTINATIONS", "RESULT_TOPIC_ARN"}
+	for name, tt := range map[string]struct {
+		unset []string
+		set   map[string]string
+		want  []string
+	}{
+		"nothing is set":                      {unset: all, want: []string{"HW_AUTH_TOKEN", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
+		"a token without its project":         {unset: []string{"HW_PROJECT_ID"}, set: map[string]string{"ALLOWED_PROJECT_IDS": "*"}, want: []string{"HW_PROJECT_ID"}},
+		"an endpoint for no region":           {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, want: []string{"HW_CBR_ENDPOINT"}},
+		"an endpoint with all regions":        {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.{region}.example.com"}},
+		"a cloud that is no domain":           {set: map[string]string{"HW_CLOUD": "https://otc.t-systems.com"}, want: []string{"HW_CLOUD"}},
+		"a sister cloud":                      {set: map[string]string{"HW_CLOUD": "otc.t-systems.com"}},
+		"loopback may be http":                {set: map[string]string{"HW_CBR_ENDPOINT": "http://127.0.0.1:8080"}},
+		"half of a destination is not enough": {unset: []string{"ALLOWED_DESTINATIONS"}, set: map[string]string{"HW_CBR_DESTINATION_REGION": "region2"}, want: []string{"ALLOWED_DESTINATIONS"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setenv(t, tt.set)
+			for _, v := range tt.unset {
+				t.Setenv(v, "")
+			}
+			_, err := load()
+			var got []string
+			if err != nil {
+				for line := range strings.Lines(err.Error()) {
+					variable, _, _ := strings.Cut(line, ":")
+					got = append(got, variable)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("problems (-want +got):\n%s\n%v", diff, err)
+			}
+		})
+	}
+}
+
+func TestNewHandlerHidesEveryCredential(t *testing.T) {
+	setenv(t, map[string]string{
+		"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENG",
+		"AWS_SESSION_TOKEN":     "IQoJb3JpZ2luX2VjE",
+		"HTTPS_PROXY":           "http://user:proxy-password@proxy.example.com:3128",
+	})
+	var out bytes.Buffer
+	h, err := newHandler(&out, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{secret, "wJalrXUtnFEMIK7MDENG", "IQoJb3JpZ2luX2VjE", "proxy-password"} {
+		if got := h.Redact.Text("x" + s + "y"); strings.Contains(got, s) {
+			t.Errorf("%q is not masked", s)
+		}
+	}
+	// The token is for its own project, whatever the allow-list says.
+	_, err = h.CBR.Replicate(t.Context(), cbr.Source{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
+	if e := kind.As(err); e == nil || e.Kind != kind.NotAllowed {
+		t.Errorf("another project: %v", err)
+	}
+}
