@@ -180,9 +180,9 @@ func (h *Handler) deadlines(ctx context.Context, began, trigger time.Time) (work
 		return ctx, ctx, func() {}
 	}
 	reserve := min(h.Reserve, deadline.Sub(began)/4)
-	publish, cancel = context.WithDeadline(ctx, deadline.Add(-reserve/5))
+	publish, cancelPublish := context.WithDeadline(ctx, deadline.Add(-reserve/5))
 	work, cancelWork := context.WithDeadline(publish, deadline.Add(-reserve))
-	return work, publish, func() { cancelWork(); cancel() }
+	return work, publish, func() { cancelWork(); cancelPublish() }
 }
 
 // keys are what no two deliveries may have at once: CBR replicates a vault once

@@ -1,0 +1,547 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox"
+)
+
+// The tests in this file run the built binary as Lambda does: over the Runtime
+// API and with environment variables, against a CBR and a topic on loopback.
+
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "bootstrap-")
+	if err != nil {
+		return "", err
+	}
+	return sandbox.Build(context.Background(), dir, "cbr-replicator/function")
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := build(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// Vaults of the samples besides the documentation's.
+const (
+	vaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
+	vaultC = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+)
+
+// rig is a function in its sandbox. When the test ends, nothing the function
+// gave away in any way may hold a credential.
+type rig struct {
+	t        *testing.T
+	function *sandbox.Function
+	cbr      *cbrtest.Server
+	topic    *sandbox.Topic
+
+	mu    sync.Mutex
+	log   []string
+	given []string // answers and error headers
+	seen  chan struct{}
+}
+
+// newRig starts all of it. extra are variables besides those that are needed.
+func newRig(t *testing.T, topicName string, extra map[string]string) *rig {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, cbr: cbrtest.NewServer(), seen: make(chan struct{}, 1000)}
+	t.Cleanup(r.cbr.Close)
+	r.cbr.AddExample()
+	for _, vault := range []string{vaultB, vaultC} {
+		r.cbr.AddVault(cbrtest.Vault{ID: vault, ProjectID: cbrtest.SourceProject})
+		r.cbr.AddBackup(cbrtest.Backup{ID: "b" + vault[1:], VaultID: vault})
+	}
+	if r.topic, err = sandbox.NewTopic(topicName, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.topic.Close)
+	env := map[string]string{
+		"HW_AUTH_TOKEN":          cbrtest.Token,
+		"HW_PROJECT_ID":          cbrtest.SourceProject,
+		"HW_REGION_NAME":         cbrtest.SourceRegion,
+		"HW_CBR_ENDPOINT":        r.cbr.URL,
+		"ALLOWED_DESTINATIONS":   cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject,
+		"RESULT_TOPIC_ARN":       r.topic.ARN(),
+		"AWS_ENDPOINT_URL_SNS":   r.topic.URL(),
+		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
+		"AWS_LAMBDA_LOG_LEVEL":   "DEBUG",
+		"RETRY_INITIAL_INTERVAL": "10ms",
+	}
+	maps.Copy(env, extra)
+	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: path, Env: env, Logs: r})
+	t.Cleanup(r.close)
+	return r
+}
+
+// Write takes a line of the function's log.
+func (r *rig) Write(line []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = append(r.log, string(line))
+	if strings.Contains(string(line), `"_aws"`) {
+		r.seen <- struct{}{}
+	}
+	return len(line), nil
+}
+
+func (r *rig) close() {
+	r.function.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := strings.Join(append(r.log, r.given...), "\n")
+	for _, m := range r.topic.Messages() {
+		out += fmt.Sprintf("\n%+v", m)
+	}
+	for _, secret := range []string{cbrtest.Token, "wJalrXUtnFEMI/K7MDENG", "example-session-token"} {
+		if i := strings.Index(out, secret); i >= 0 {
+			r.t.Errorf("the credential %.8s… is in …%.200s", secret, out[max(0, i-100):])
+		}
+	}
+}
+
+// invoke invokes the function and waits for its log, which ends with the
+// metrics. An error of the function is in the response.
+func (r *rig) invoke(payload []byte, timeout time.Duration) sandbox.Response {
+	r.t.Helper()
+	response, err := r.function.Invoke(r.t.Context(), payload, timeout)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	given := string(response.Payload)
+	if response.Error != nil {
+		if len(response.Error.Output) > 0 {
+			r.t.Fatalf("the process ended: %v", response.Error)
+		}
+		given += response.Error.XRayCause
+	}
+	<-r.seen
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.given = append(r.given, given)
+	return response
+}
+
+// lines returns the fields of the log lines with a message.
+func (r *rig) lines(message string) []map[string]any {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []map[string]any
+	for _, line := range r.log {
+		var fields map[string]any
+		if json.Unmarshal([]byte(line), &fields) == nil && fields["message"] == message {
+			found = append(found, fields)
+		}
+	}
+	return found
+}
+
+// statuses returns vault and status of each result on the topic, sorted.
+func (r *rig) statuses() []string {
+	var all []string
+	for _, m := range r.topic.Messages() {
+		all = append(all, fmt.Sprintf("%.8s %s %s", m.Attributes["vault_id"], m.Attributes["status"], m.Attributes["kind"]))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func sample(t *testing.T, name string) []byte {
+	t.Helper()
+	payload, err := os.ReadFile(filepath.Join("..", "events", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+func decode[T any](t *testing.T, text string) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return v
+}
+
+// event is a result event as a consumer sees it.
+type event struct {
+	SpecVersion, ID, Source, Type, Subject, Time, DataContentType, CorrelationID, CausationID string
+
+	Data struct {
+		Status      string
+		Request     map[string]any
+		Replication struct {
+			VaultID string `json:"vault_id"`
+			Backups []map[string]string
+		}
+		Error    map[string]any
+		Attempts int
+		Request_ string `json:"request_id"`
+	}
+}
+
+// TestSamples sends every sample through and looks at all three ends: the
+// request on the wire, the result on the topic, the answer.
+func TestSamples(t *testing.T) {
+	t.Parallel()
+	type want struct {
+		vaults []string
+		answer string // "" for one that is checked below
+	}
+	for name, want := range map[string]want{
+		"sqs":          {[]string{cbrtest.SourceVault, vaultB}, `{"batchItemFailures":[]}`},
+		"sqs-fifo":     {[]string{cbrtest.SourceVault, vaultB, vaultC}, `{"batchItemFailures":[]}`},
+		"apigw-http":   {[]string{cbrtest.SourceVault}, ""},
+		"function-url": {[]string{cbrtest.SourceVault}, ""},
+		"direct":       {[]string{cbrtest.SourceVault}, ""},
+		"direct-batch": {[]string{cbrtest.SourceVault, vaultB}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "results", nil)
+			response := r.invoke(sample(t, name), time.Minute)
+			if response.Error != nil {
+				t.Fatal(response.Error)
+			}
+
+			var asked, told []string
+			for _, call := range r.cbr.Calls() {
+				body := decode[struct{ Replicate map[string]any }](t, call.Body)
+				asked = append(asked, body.Replicate["vault_id"].(string))
+				if call.Path != "/v3/"+cbrtest.SourceProject+"/checkpoints/replicate" ||
+					call.Header.Get("X-Auth-Token") != cbrtest.Token ||
+					!strings.HasPrefix(call.Header.Get("User-Agent"), "cbr-replicator/") {
+					t.Errorf("call %s with %v", call.Path, call.Header.Get("User-Agent"))
+				}
+			}
+			for _, m := range r.topic.Messages() {
+				e := decode[event](t, m.Message)
+				told = append(told, strings.TrimPrefix(e.Subject, "vaults/"))
+				if e.Type != "cbr.checkpoint.replication.accepted.v1" || e.Source != r.cbr.URL+"/v3/"+cbrtest.SourceProject ||
+					e.Data.Status != "accepted" || e.Data.Error != nil || e.Data.Attempts != 1 || len(e.Data.Replication.Backups) == 0 ||
+					len(e.Data.Request_) != 32 || e.Data.Request["project_id"] != cbrtest.SourceProject ||
+					e.ID == "" || e.CausationID == "" || e.CorrelationID == "" {
+					t.Errorf("event %s", m.Message)
+				}
+			}
+			slices.Sort(asked)
+			slices.Sort(told)
+			slices.Sort(want.vaults)
+			if diff := cmp.Diff(want.vaults, asked); diff != "" {
+				t.Errorf("asked of CBR (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(want.vaults, told); diff != "" {
+				t.Errorf("told on the topic (-want +got):\n%s", diff)
+			}
+			if want.answer != "" && want.answer != string(response.Payload) {
+				t.Errorf("answer %s, want %s", response.Payload, want.answer)
+			}
+			switch name {
+			case "apigw-http", "function-url":
+				answer := decode[struct {
+					StatusCode int
+					Headers    map[string]string
+					Body       string
+				}](t, string(response.Payload))
+				if answer.StatusCode != 200 || len(answer.Headers["X-Request-Id"]) != 32 || answer.Headers["X-Result-Published"] != "true" ||
+					!strings.HasPrefix(answer.Body, `{"replication":{`) {
+					t.Errorf("answer %+v", answer)
+				}
+			case "direct":
+				if data := decode[map[string]any](t, string(response.Payload)); data["status"] != "accepted" {
+					t.Errorf("answer %s", response.Payload)
+				}
+			case "direct-batch":
+				if data := decode[[]map[string]any](t, string(response.Payload)); len(data) != 2 || data[1]["status"] != "accepted" {
+					t.Errorf("answer %s", response.Payload)
+				}
+			}
+		})
+	}
+}
+
+// TestWireBody: what goes out is what Huawei's official SDK sends for the same
+// fields (recorded from SDK v0.1.207), without its line break at the end.
+func TestWireBody(t *testing.T) {
+	t.Parallel()
+	const required = `"destination_project_id":"68589cac08274b82b4e254268a3862d8","destination_region":"region2",` +
+		`"destination_vault_id":"0ca3eb86-8800-46da-9c37-9d657a825274","vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"`
+	const all = required + `,"auto_trigger":false,"enable_acceleration":false,"cross_account_urn":"EXAMPLE-URN"`
+	r := newRig(t, "results", map[string]string{"ALLOWED_CROSS_ACCOUNT_URNS": "EXAMPLE-URN"})
+	for i, fields := range []string{required, all} {
+		r.invoke([]byte(`{"correlation_id":"not-on-the-wire","replicate":{`+fields+`}}`), time.Minute)
+		calls := r.cbr.Calls()
+		if len(calls) != i+1 {
+			t.Fatalf("%d calls", len(calls))
+		}
+		want := decode[any](t, `{"replicate":{`+fields+`}}`)
+		if diff := cmp.Diff(want, decode[any](t, calls[i].Body)); diff != "" {
+			t.Errorf("body (-want +got):\n%s", diff)
+		}
+		if got := calls[i].Header.Get("Content-Type"); got != "application/json;charset=UTF-8" {
+			t.Errorf("Content-Type %s", got)
+		}
+	}
+}
+
+// TestTokenIsEchoed lets CBR and the gateway say the token back in every place
+// where they can say anything. That it is nowhere is checked by every rig.
+func TestTokenIsEchoed(t *testing.T) {
+	t.Parallel()
+	token := cbrtest.Token
+	header := map[string][]string{"X-Request-Id": {token}, "Retry-After": {token}, "Location": {"https://example.com/" + token}}
+	for name, fault := range map[string]cbrtest.Fault{
+		"in a verdict":       {Status: 400, Code: "BackupService.6120", Message: "no vault for " + token},
+		"as the code":        {Status: 400, Code: token, Message: "x"},
+		"in plain text":      {Status: 401, Body: "<html>" + token + "</html>"},
+		"in a redirect":      {Status: 302, Header: header},
+		"in headers":         {Status: 500, Body: "{}", Header: header},
+		"in the replication": {Status: 200, Header: header, Body: `{"replication":{"vault_id":"` + cbrtest.SourceVault + `","x":"` + strings.ReplaceAll(token, "-", `\u002d`) + `","backups":[{"backup_id":"` + token + `"}]}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "results", nil)
+			for _, s := range []string{"direct", "apigw-http", "sqs"} {
+				r.cbr.Script(cbrtest.AnyVault, fault)
+				r.invoke(sample(t, s), time.Minute)
+			}
+			if len(r.cbr.Calls()) < 3 {
+				t.Errorf("%d calls", len(r.cbr.Calls()))
+			}
+			for _, line := range r.lines("delivery") {
+				if strings.Contains(fmt.Sprint(line), `\u002d`) {
+					t.Errorf("an escaped token in %v", line)
+				}
+			}
+		})
+	}
+}
+
+// TestControlCharacter: aws-lambda-go puts an error's text into a header, where
+// one control character would end the process.
+func TestControlCharacter(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", nil)
+	for _, payload := range []string{"{\"a\u007fb\":1}", "{\"a\\u0000\\r\\nX-Evil: 1\":1}", `[]`, `{"Records":[{"eventSource":"aws:s3` + "\u007f" + `"}]}`} {
+		response := r.invoke([]byte(payload), time.Minute)
+		if response.Error == nil || response.Error.Type != "CBR.InvalidEvent" {
+			t.Errorf("%q: %s", payload, response.Payload)
+		}
+	}
+	if cold := strings.Count(strings.Join(r.log, ""), `"ColdStart":1`); cold != 1 {
+		t.Errorf("%d cold starts, want 1: the process ended in between", cold)
+	}
+}
+
+func TestErrorsOfDirectCalls(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results.fifo", map[string]string{"RETRY_MAX_ATTEMPTS": "2"})
+	for _, tt := range []struct {
+		payload string
+		fault   cbrtest.Fault
+		want    string
+	}{
+		{`{"replicate":{"vault_id":"x","Vault_id":""}}`, cbrtest.Fault{}, "CBR.InvalidEvent"},
+		{"", cbrtest.Verdict(400, "BackupService.6129", "full"), "CBR.Rejected"},
+		{"", cbrtest.Verdict(400, "BackupService.6130", "busy"), "CBR.InProgress"},
+		{"", cbrtest.Verdict(404, "APIGW.0101", "no such API"), "CBR.Misconfigured"},
+		{"", cbrtest.Verdict(401, "APIG.0307", "The token must be updated"), "CBR.Unauthorized"},
+		{"", cbrtest.Throttled(time.Hour), "CBR.Throttled"},
+		{"", cbrtest.ResetBefore(), "CBR.Unknown"},
+		{"", cbrtest.ResetAfter(), "CBR.Unknown"},
+		{"", cbrtest.Verdict(400, "BackupService.1009", "done"), ""},
+	} {
+		payload := []byte(tt.payload)
+		if tt.payload == "" {
+			payload = sample(t, "direct")
+			r.cbr.Script(cbrtest.AnyVault, tt.fault)
+		}
+		response := r.invoke(payload, time.Minute)
+		got := ""
+		if response.Error != nil {
+			got = response.Error.Type
+			if !strings.HasPrefix(response.Error.Message, strings.TrimPrefix(got, "CBR.")+" ") {
+				t.Errorf("message %q does not begin with its kind", response.Error.Message)
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%s %+v: error %q, want %q", tt.payload, tt.fault, got, tt.want)
+		}
+	}
+	// An InvalidEvent has no vault to group by, and a FIFO topic insists on a group.
+	if first := r.topic.Messages()[0]; first.Group != "invalid" || first.DeduplicationID == "" || first.Attributes["status"] != "rejected" {
+		t.Errorf("first message %+v", first)
+	}
+}
+
+// TestQueue is the life of messages: one is accepted at once, one after a
+// redelivery, one never.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", map[string]string{"MAX_RECEIVE_COUNT": "3"})
+	busy := cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")
+	r.cbr.Script(vaultB, busy)
+	r.cbr.Script(vaultC, busy, busy, busy)
+
+	dead := sandbox.NewQueue(sandbox.QueueConfig{Name: "dead", Now: time.Now})
+	queue := sandbox.NewQueue(sandbox.QueueConfig{Name: "requests", VisibilityTimeout: time.Hour, DeadLetters: dead, MaxReceiveCount: 3, Now: time.Now})
+	for _, vault := range []string{cbrtest.SourceVault, vaultB, vaultC} {
+		queue.Send(request(vault), nil, "")
+	}
+	for messages := queue.Receive(10); len(messages) > 0; messages = queue.Receive(10) {
+		payload, err := sandbox.SQSEvent(queue, messages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sandbox.Settle(queue, messages, r.invoke(payload, time.Minute), 0)
+	}
+	want := []string{cbrtest.SourceVault[:8] + " accepted ", vaultB[:8] + " accepted ", vaultC[:8] + " failed InProgress"}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, r.statuses()); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+	if left := dead.Messages(); len(left) != 1 || left[0].Body != request(vaultC) {
+		t.Errorf("dead letters %v", left)
+	}
+	for _, line := range r.lines("delivery") {
+		for _, field := range []string{
+			"status", "kind", "code", "attempts", "deliveries", "duration_ms", "vault_id", "source_region",
+			"destination_region", "causation_id", "correlation_id", "cbr_request_id", "requestId",
+		} {
+			if _, ok := line[field]; !ok {
+				t.Errorf("no %s in %v", field, line)
+			}
+		}
+	}
+}
+
+func request(vault string) string {
+	return fmt.Sprintf(`{"replicate":{"vault_id":%q,"destination_vault_id":%q,"destination_project_id":%q,"destination_region":%q}}`,
+		vault, cbrtest.DestinationVault, cbrtest.DestinationProject, cbrtest.DestinationRegion)
+}
+
+// TestTopicFails: what CBR took but nobody was told of goes back to the queue,
+// and the log has the event whole.
+func TestTopicFails(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", nil)
+	r.topic.Script(sandbox.TopicFault{Status: 403, Code: "AuthorizationError"})
+	response := r.invoke(sample(t, "sqs"), time.Minute)
+	answer := decode[struct{ BatchItemFailures []map[string]string }](t, string(response.Payload))
+	if n := len(answer.BatchItemFailures) + len(r.topic.Messages()); n != 2 || len(answer.BatchItemFailures) == 0 {
+		t.Errorf("%d handed back, %d published", len(answer.BatchItemFailures), len(r.topic.Messages()))
+	}
+	lost := r.lines("result not published")
+	if len(lost) != len(answer.BatchItemFailures) {
+		t.Fatalf("%d events logged, want %d", len(lost), len(answer.BatchItemFailures))
+	}
+	if e, ok := lost[0]["event"].(map[string]any); !ok || e["specversion"] != "1.0" || e["data"] == nil {
+		t.Errorf("logged %v", lost[0])
+	}
+
+	// A throttled topic is tried again.
+	r.topic.Script(sandbox.TopicFault{Status: 400, Code: "Throttling"})
+	r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.6129", "full"))
+	before := len(r.topic.Messages())
+	r.invoke(sample(t, "direct"), time.Minute)
+	if got := len(r.topic.Messages()) - before; got != 1 {
+		t.Errorf("%d published after a throttle, want 1", got)
+	}
+}
+
+// TestLittleTime: a CBR that does not answer costs no more than the invocation
+// has, the reply included.
+func TestLittleTime(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", nil)
+	r.cbr.Script(cbrtest.AnyVault, cbrtest.Late(time.Minute), cbrtest.Late(time.Minute))
+	response := r.invoke(sample(t, "sqs"), 4*time.Second)
+	if response.Error != nil {
+		t.Fatalf("the invocation timed out: %v", response.Error)
+	}
+	if n := strings.Count(string(response.Payload), "itemIdentifier"); n != 2 {
+		t.Errorf("%d handed back, want 2: %s", n, response.Payload)
+	}
+	for _, line := range r.lines("delivery") {
+		if line["kind"] != "Unknown" {
+			t.Errorf("kind %v, want Unknown: CBR has the request", line["kind"])
+		}
+	}
+	// With less than a try takes, nothing is sent at all.
+	calls := len(r.cbr.Calls())
+	r.invoke(sample(t, "sqs"), 500*time.Millisecond)
+	if got := len(r.cbr.Calls()); got != calls {
+		t.Errorf("%d calls with no time left", got-calls)
+	}
+	if last := r.lines("delivery"); last[len(last)-1]["kind"] != "OutOfTime" {
+		t.Errorf("kind %v, want OutOfTime", last[len(last)-1]["kind"])
+	}
+}
+
+// TestSideBySide: one process may run invocations side by side.
+func TestSideBySide(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", map[string]string{"AWS_LAMBDA_MAX_CONCURRENCY": "8"})
+	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 24, 1)
+	var all sync.WaitGroup
+	for _, vault := range vaults {
+		all.Go(func() {
+			if response := r.invoke([]byte(request(vault)), time.Minute); response.Error != nil {
+				t.Errorf("vault %s: %v", vault, response.Error)
+			}
+		})
+	}
+	all.Wait()
+	if got := len(r.topic.Messages()); got != len(vaults) {
+		t.Errorf("%d results, want %d", got, len(vaults))
+	}
+}
+
+// TestMisconfigured: a function that cannot work says all that is wrong at once
+// and takes no event.
+func TestMisconfigured(t *testing.T) {
+	t.Parallel()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := sandbox.NewFunction(sandbox.FunctionConfig{Path: path, Env: map[string]string{"HW_AUTH_TOKEN": cbrtest.Token, "CBR_TIMEOUT": "soon"}})
+	t.Cleanup(f.Close)
+	response, err := f.Invoke(t.Context(), sample(t, "direct"), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.Error == nil || response.Error.Type != "Runtime.ExitError" {
+		t.Fatalf("response %+v", response)
+	}
+	for _, name := range []string{"HW_PROJECT_ID", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS", "CBR_TIMEOUT"} {
+		if !strings.Contains(response.Error.Error(), name) {
+			t.Errorf("%s is not named in %v", name, response.Error)
+		}
+	}
+	if strings.Contains(response.Error.Error(), cbrtest.Token) {
+		t.Error("the token is in the output")
+	}
+}

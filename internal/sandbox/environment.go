@@ -1,0 +1,272 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// invocation is one payload on its way through an environment. The answer channel has room for the one answer, so that
+// whoever answers never waits for whoever gave up.
+type invocation struct {
+	id      string
+	payload []byte
+	timeout time.Duration
+	answer  chan Response
+}
+
+// environment is Lambda's execution environment: one process and the Runtime API it talks to. Each has a server of its
+// own, so that nothing late from one process reaches the next.
+type environment struct {
+	cmd       *exec.Cmd
+	server    *server
+	output    *lineWriter
+	initTimer *time.Timer
+
+	next chan *invocation // unbuffered: an invocation is taken only by a poll
+	done chan struct{}    // closed when the process has ended and all it printed has been written
+
+	mu        sync.Mutex
+	taken     map[string]*invocation
+	initError *errorDocument
+
+	// Written before done is closed, read after.
+	exit   error
+	served bool
+}
+
+func startEnvironment(config FunctionConfig, initTimeout time.Duration) (*environment, error) {
+	path, err := filepath.Abs(config.Path)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the binary: %w", err)
+	}
+	e := &environment{
+		output: &lineWriter{out: config.Logs},
+		next:   make(chan *invocation),
+		done:   make(chan struct{}),
+		taken:  make(map[string]*invocation),
+	}
+	e.cmd = exec.Command(path)
+	e.cmd.Dir = filepath.Dir(path)
+	// One writer for both: os/exec then uses one pipe, and the order of the lines stays.
+	e.cmd.Stdout, e.cmd.Stderr = e.output, e.output
+	e.cmd.WaitDelay = time.Second // a child of the function that keeps the pipe open must not keep us
+	e.initTimer = time.AfterFunc(initTimeout, func() { e.failInit(initTimeout) })
+	if e.server, err = serve(e.runtimeAPI()); err != nil {
+		e.initTimer.Stop()
+		return nil, fmt.Errorf("serving the Runtime API: %w", err)
+	}
+	variables := lambdaVariables(filepath.Dir(path))
+	maps.Copy(variables, config.Env)
+	variables["AWS_LAMBDA_RUNTIME_API"] = e.server.addr
+	e.cmd.Env = make([]string, 0, len(variables))
+	for name, value := range variables {
+		e.cmd.Env = append(e.cmd.Env, name+"="+value)
+	}
+	if err := e.cmd.Start(); err != nil {
+		e.initTimer.Stop()
+		e.server.close()
+		return nil, fmt.Errorf("starting the function: %w", err)
+	}
+	go e.reap()
+	return e, nil
+}
+
+// lambdaVariables are the variables Lambda sets itself for a function on provided.al2023 (AWS: "Defined runtime
+// environment variables"). The credentials are the examples of AWS's documentation.
+func lambdaVariables(taskRoot string) map[string]string {
+	return map[string]string{
+		"_HANDLER":                        "bootstrap",
+		"AWS_REGION":                      Region,
+		"AWS_DEFAULT_REGION":              Region,
+		"AWS_LAMBDA_FUNCTION_NAME":        functionName,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
+		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + functionName,
+		"AWS_LAMBDA_LOG_STREAM_NAME":      time.Now().UTC().Format("2006/01/02/") + "[$LATEST]" + randomHex(16),
+		"AWS_ACCESS_KEY_ID":               "ASIAIOSFODNN7EXAMPLE",
+		"AWS_SECRET_ACCESS_KEY":           "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+		"AWS_SESSION_TOKEN":               "example-session-token",
+		"LAMBDA_TASK_ROOT":                taskRoot,
+		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
+		"LANG":                            "en_US.UTF-8",
+		"PATH":                            "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+		"TZ":                              ":UTC",
+	}
+}
+
+func (e *environment) reap() {
+	e.exit = e.cmd.Wait()
+	e.initTimer.Stop()
+	e.output.flush()
+	e.server.close()
+	close(e.done)
+}
+
+func (e *environment) running() bool {
+	select {
+	case <-e.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (e *environment) kill() {
+	_ = e.cmd.Process.Kill() // fails only if the process has already ended
+	<-e.done
+}
+
+// wait waits for the answer to an invocation that the process has taken.
+func (e *environment) wait(ctx context.Context, inv *invocation) (Response, error) {
+	timeout := time.NewTimer(inv.timeout)
+	defer timeout.Stop()
+	select {
+	case response := <-inv.answer:
+		return response, nil
+	case <-timeout.C:
+		e.kill()
+		message := fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id, inv.timeout.Seconds())
+		return failure(inv.id, "Sandbox.Timedout", message, e.output.tail), nil
+	case <-e.done:
+		return e.ended(inv), nil
+	case <-ctx.Done():
+		// Nobody would keep watch over the time-out any more.
+		e.kill()
+		return Response{}, fmt.Errorf("invoking the function: waiting for its answer: %w", context.Cause(ctx))
+	}
+}
+
+// ended is the outcome of an invocation whose environment has ended.
+func (e *environment) ended(inv *invocation) Response {
+	select {
+	case response := <-inv.answer: // it answered, then ended
+		return response
+	default:
+	}
+	if e.initError != nil {
+		return failure(inv.id, e.initError.Type, e.initError.Message, e.output.tail)
+	}
+	reason := "Runtime exited without providing a reason"
+	if e.exit != nil {
+		reason = "Runtime exited with error: " + e.exit.Error()
+	}
+	return failure(inv.id, "Runtime.ExitError", "RequestId: "+inv.id+" Error: "+reason, e.output.tail)
+}
+
+func (e *environment) failInit(after time.Duration) {
+	e.mu.Lock()
+	e.initError = &errorDocument{
+		Type:    "Sandbox.Timedout",
+		Message: fmt.Sprintf("Error: Init timed out: no poll of the Runtime API within %.2f seconds", after.Seconds()),
+	}
+	e.mu.Unlock()
+	_ = e.cmd.Process.Kill()
+}
+
+// runtimeAPI is the Runtime API, version 2018-06-01 (AWS: "Using the Lambda runtime API for custom runtimes").
+func (e *environment) runtimeAPI() http.Handler {
+	const root = "/2018-06-01/runtime"
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+root+"/invocation/next", e.serveNext)
+	mux.HandleFunc("POST "+root+"/invocation/{id}/response", e.serveAnswer(func(_ *http.Request, _ []byte) *FunctionError {
+		return nil
+	}))
+	mux.HandleFunc("POST "+root+"/invocation/{id}/error", e.serveAnswer(readError))
+	mux.HandleFunc("POST "+root+"/init/error", e.serveInitError)
+	return mux
+}
+
+func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
+	e.initTimer.Stop()
+	var inv *invocation
+	select {
+	case inv = <-e.next:
+	case <-r.Context().Done(): // the process ended
+		return
+	}
+	e.mu.Lock()
+	e.taken[inv.id] = inv
+	e.served = true
+	e.mu.Unlock()
+
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
+	header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(inv.timeout).UnixMilli(), 10))
+	header.Set("Lambda-Runtime-Invoked-Function-Arn", functionARN())
+	header.Set("Lambda-Runtime-Trace-Id", fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0",
+		time.Now().Unix(), randomHex(12), randomHex(8)))
+	_, _ = w.Write(inv.payload) // fails if the process ended; whoever waits for the answer sees that
+}
+
+// serveAnswer takes the answer to an invocation; readError says whether the answer is an error.
+func (e *environment) serveAnswer(readError func(*http.Request, []byte) *FunctionError) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		e.mu.Lock()
+		inv := e.taken[id]
+		delete(e.taken, id)
+		e.mu.Unlock()
+		if inv == nil {
+			writeStatus(w, http.StatusBadRequest, errorDocument{Type: "InvalidRequestID", Message: "Invalid request ID"})
+			return
+		}
+		payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			response := failure(id, "Function.ResponseSizeTooLarge",
+				fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", maxPayload), nil)
+			inv.answer <- response
+			writeStatus(w, http.StatusRequestEntityTooLarge, errorDocument{Type: response.Error.Type, Message: response.Error.Message})
+			return
+		}
+		if err != nil { // the process ended while it wrote
+			return
+		}
+		inv.answer <- Response{RequestID: id, Payload: payload, Error: readError(r, payload)}
+		writeStatus(w, http.StatusAccepted, map[string]string{"status": "OK"})
+	}
+}
+
+// readError reads the error a runtime reports. The type may stand in the document or, for a runtime that sends no
+// document, in a header.
+func readError(r *http.Request, payload []byte) *FunctionError {
+	var document errorDocument
+	_ = json.Unmarshal(payload, &document) // Lambda accepts any body here
+	if document.Type == "" {
+		document.Type = r.Header.Get("Lambda-Runtime-Function-Error-Type")
+	}
+	return &FunctionError{
+		Type:      document.Type,
+		Message:   document.Message,
+		XRayCause: r.Header.Get("Lambda-Runtime-Function-Xray-Error-Cause"),
+	}
+}
+
+func (e *environment) serveInitError(w http.ResponseWriter, r *http.Request) {
+	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
+	if err != nil {
+		return
+	}
+	reported := readError(r, payload)
+	e.mu.Lock()
+	e.initError = &errorDocument{Type: reported.Type, Message: reported.Message}
+	e.mu.Unlock()
+	writeStatus(w, http.StatusAccepted, map[string]string{"status": "OK"})
+}
+
+func writeStatus(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}

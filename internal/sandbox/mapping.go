@@ -1,0 +1,125 @@
+package sandbox
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// SQSEvent is the payload with which Lambda's event source mapping invokes a function for messages of q (Lambda
+// developer guide, "Using Lambda with Amazon SQS").
+func SQSEvent(q *Queue, messages []Message) ([]byte, error) {
+	type attribute struct {
+		StringValue      string   `json:"stringValue"`
+		StringListValues []string `json:"stringListValues"`
+		BinaryListValues [][]byte `json:"binaryListValues"`
+		DataType         string   `json:"dataType"`
+	}
+	type record struct {
+		MessageID         string               `json:"messageId"`
+		ReceiptHandle     string               `json:"receiptHandle"`
+		Body              string               `json:"body"`
+		Attributes        map[string]string    `json:"attributes"`
+		MessageAttributes map[string]attribute `json:"messageAttributes"`
+		MD5OfBody         string               `json:"md5OfBody"`
+		EventSource       string               `json:"eventSource"`
+		EventSourceARN    string               `json:"eventSourceARN"`
+		AWSRegion         string               `json:"awsRegion"`
+	}
+	records := make([]record, len(messages))
+	for i, m := range messages {
+		sum := md5.Sum([]byte(m.Body)) // SQS's own check of the body, no secret
+		r := record{
+			MessageID:     m.ID,
+			ReceiptHandle: m.Receipt,
+			Body:          m.Body,
+			Attributes: map[string]string{
+				"ApproximateReceiveCount":          fmt.Sprint(m.ReceiveCount),
+				"SentTimestamp":                    millis(m.Sent),
+				"SenderId":                         "AIDAIENQZJOLO23YVJ4VO",
+				"ApproximateFirstReceiveTimestamp": millis(m.FirstReceive),
+			},
+			MessageAttributes: map[string]attribute{},
+			MD5OfBody:         hex.EncodeToString(sum[:]),
+			EventSource:       "aws:sqs",
+			EventSourceARN:    q.ARN(),
+			AWSRegion:         Region,
+		}
+		if q.fifo() {
+			r.Attributes["SequenceNumber"] = fmt.Sprintf("%020d", m.Sequence)
+			r.Attributes["MessageGroupId"] = m.Group
+			r.Attributes["MessageDeduplicationId"] = m.ID
+		}
+		for name, value := range m.Attributes {
+			r.MessageAttributes[name] = attribute{StringValue: value, StringListValues: []string{}, BinaryListValues: [][]byte{}, DataType: "String"}
+		}
+		records[i] = r
+	}
+	payload, err := json.Marshal(map[string]any{"Records": records})
+	if err != nil {
+		return nil, fmt.Errorf("building the SQS event: %w", err)
+	}
+	return payload, nil
+}
+
+// Settle does with a batch what the event source mapping does after the function's answer when ReportBatchItemFailures
+// is on: it deletes what succeeded and returns the ids of what did not, which become visible again after delay. An
+// error, a broken answer, a wrong key, an empty or an unknown id fail the whole batch; no list or an empty one deletes
+// it (Lambda developer guide, "Handling errors for an SQS event source").
+func Settle(q *Queue, messages []Message, response Response, delay time.Duration) (failed []string) {
+	unsettled := map[string]bool{}
+	for _, m := range messages {
+		unsettled[m.ID] = true
+	}
+	for _, id := range reported(response, unsettled) {
+		failed = append(failed, id)
+		delete(unsettled, id)
+		q.ChangeVisibility(id, delay)
+	}
+	for id := range unsettled {
+		q.Delete(id)
+	}
+	return failed
+}
+
+// reported returns the ids that an answer fails.
+func reported(response Response, batch map[string]bool) []string {
+	everything := func() (all []string) {
+		for id := range batch {
+			all = append(all, id)
+		}
+		return all
+	}
+	if response.Error != nil {
+		return everything()
+	}
+	payload := bytes.TrimSpace(response.Payload)
+	if len(payload) == 0 {
+		return nil
+	}
+	var answer *struct {
+		Failures []map[string]string `json:"batchItemFailures"`
+	}
+	if json.Unmarshal(payload, &answer) != nil {
+		return everything()
+	}
+	if answer == nil {
+		return nil
+	}
+	seen := map[string]bool{}
+	var ids []string
+	for _, failure := range answer.Failures {
+		id := failure["itemIdentifier"]
+		if !batch[id] {
+			return everything()
+		}
+		if !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

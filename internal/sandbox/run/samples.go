@@ -1,0 +1,195 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox"
+)
+
+// scene is one sample sent through, with what CBR does and how each delivery
+// must end.
+type scene struct {
+	title  string
+	sample string
+	// closed: CBR refuses connections until the first try has failed.
+	closed bool
+	faults map[string][]cbrtest.Fault // by vault
+	// want are the statuses on the topic, in any order.
+	want []string
+	// dead is how many messages are dead-lettered.
+	dead int
+}
+
+const (
+	vaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
+)
+
+func scenes() []scene {
+	return []scene{
+		{
+			title:  "SQS. CBR is down, then answers 503, then works",
+			sample: "sqs",
+			closed: true,
+			faults: map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.Unavailable()}},
+			want:   []string{"accepted", "accepted"},
+		},
+		{
+			title:  "SQS FIFO. CBR throttles; its group keeps its order",
+			sample: "sqs-fifo",
+			faults: map[string][]cbrtest.Fault{cbrtest.SourceVault: {cbrtest.Throttled(time.Minute)}},
+			want:   []string{"accepted", "accepted", "accepted"},
+		},
+		{
+			title:  "HTTP API. CBR throttles for a second",
+			sample: "apigw-http",
+			faults: map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.Throttled(time.Second)}},
+			want:   []string{"accepted"},
+		},
+		{
+			title:  "Function URL. The vault is being copied already",
+			sample: "function-url",
+			faults: map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.Verdict(400, "BackupService.1009", "The backup is being replicated or has been replicated to the destination region.")}},
+			want:   []string{"unchanged"},
+		},
+		{
+			title:  "A direct call",
+			sample: "direct",
+			want:   []string{"accepted"},
+		},
+		{
+			title:  "A direct batch. One destination vault is full",
+			sample: "direct-batch",
+			faults: map[string][]cbrtest.Fault{cbrtest.SourceVault: {cbrtest.Verdict(400, "BackupService.6129", "The destination vault has no capacity left.")}},
+			want:   []string{"rejected", "accepted"},
+		},
+		{
+			title:  "SQS. One vault stays busy: 3 deliveries, then dead letters",
+			sample: "sqs",
+			faults: map[string][]cbrtest.Fault{vaultB: slices.Repeat([]cbrtest.Fault{cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")}, 3)},
+			want:   []string{"accepted", "failed"},
+			dead:   1,
+		},
+	}
+}
+
+// showSamples sends the samples through, one scene after another.
+func showSamples(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic) error {
+	env["ALLOWED_DESTINATIONS"] = cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject
+	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
+	defer function.Close()
+	var wrong []error
+	deliveries := 0
+	for n, s := range scenes() {
+		screen.heading(fmt.Sprintf("%d. %s (events/%s.json)", n+1, s.title, s.sample))
+		before := len(topic.Messages())
+		dead, err := s.play(ctx, screen, function, address)
+		if err != nil {
+			return fmt.Errorf("scene %d: %w", n+1, err)
+		}
+		var got []string
+		for _, m := range topic.Messages()[before:] {
+			got = append(got, m.Attributes["status"])
+		}
+		slices.Sort(got)
+		want := slices.Sorted(slices.Values(s.want))
+		if !slices.Equal(got, want) || dead != s.dead {
+			wrong = append(wrong, fmt.Errorf("scene %d: %v on the topic and %d dead letters, expected %v and %d", n+1, got, dead, want, s.dead))
+		}
+		if dead > 0 {
+			screen.line(fmt.Sprintf("  %d message in the dead-letter queue, with its body, to be redriven", dead))
+		}
+		deliveries += len(s.want)
+	}
+	screen.results(topic.Messages(), true)
+	if len(wrong) > 0 {
+		return errors.Join(wrong...)
+	}
+	screen.heading(fmt.Sprintf("%d deliveries, each ended as it should; %d results in %d calls to the topic.",
+		deliveries, len(topic.Messages()), topic.Calls()))
+	return nil
+}
+
+// play sends one sample through and returns how many messages are dead.
+func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Function, address *address) (dead int, err error) {
+	payload, err := os.ReadFile(filepath.Join("events", s.sample+".json"))
+	if err != nil {
+		return 0, fmt.Errorf("reading the sample: %w", err)
+	}
+	service := cbrtest.New()
+	service.AddExample()
+	furnish(service, payload)
+	for vault, faults := range s.faults {
+		service.Script(vault, faults...)
+	}
+	screen.onRetry = func() {}
+	if s.closed {
+		address.place(service)
+		screen.onRetry = func() { _ = address.open(service) }
+	} else if err := address.open(service); err != nil {
+		return 0, err
+	}
+	if strings.HasPrefix(s.sample, "sqs") {
+		return s.throughQueue(ctx, screen, function, payload)
+	}
+	_, err = screen.invoke(ctx, function, payload)
+	return 0, err
+}
+
+// throughQueue puts the sample's messages into a queue and delivers them until
+// the queue is empty, as Lambda's event source mapping does.
+func (s scene) throughQueue(ctx context.Context, screen *screen, function *sandbox.Function, payload []byte) (dead int, err error) {
+	var sample struct {
+		Records []struct {
+			Body              string
+			Attributes        map[string]string
+			MessageAttributes map[string]struct{ StringValue string }
+		}
+	}
+	if err := json.Unmarshal(payload, &sample); err != nil {
+		return 0, fmt.Errorf("reading the sample: %w", err)
+	}
+	// Nobody at a prompt wants to wait for a visibility timeout.
+	deadLetters := sandbox.NewQueue(sandbox.QueueConfig{Name: s.sample + "-dead-letters", Now: time.Now})
+	queue := sandbox.NewQueue(sandbox.QueueConfig{
+		Name:              cmp.Or(map[string]string{"sqs-fifo": "requests.fifo"}[s.sample], "requests"),
+		VisibilityTimeout: 6 * timeout,
+		DeadLetters:       deadLetters,
+		MaxReceiveCount:   3,
+		Now:               time.Now,
+	})
+	for _, r := range sample.Records {
+		attributes := map[string]string{}
+		for name, a := range r.MessageAttributes {
+			attributes[name] = a.StringValue
+		}
+		queue.Send(r.Body, attributes, r.Attributes["MessageGroupId"])
+	}
+	for {
+		messages := queue.Receive(10)
+		if len(messages) == 0 {
+			return len(deadLetters.Messages()), nil
+		}
+		event, err := sandbox.SQSEvent(queue, messages)
+		if err != nil {
+			return 0, err
+		}
+		response, err := screen.invoke(ctx, function, event)
+		if err != nil {
+			return 0, err
+		}
+		if response.Error != nil && len(response.Error.Output) > 0 {
+			return 0, response.Error
+		}
+		sandbox.Settle(queue, messages, response, 0)
+	}
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"cbr-replicator/internal/sandbox"
+)
+
+// screen shows what happens, in 80 columns. As the function's log it reads the
+// structured lines of the contract and shows them as they come.
+type screen struct {
+	mu      sync.Mutex
+	out     io.Writer
+	ended   chan struct{} // one for each invocation whose metrics were seen
+	onRetry func()        // called when a try has failed
+}
+
+func newScreen(out io.Writer) *screen {
+	return &screen{out: out, ended: make(chan struct{}, 1000), onRetry: func() {}}
+}
+
+func (s *screen) heading(text string) {
+	s.line("")
+	s.line(text)
+}
+
+func (s *screen) line(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintln(s.out, text)
+}
+
+// row is one line about a vault, cut to 80 columns.
+func (s *screen) row(vault, what, text string) {
+	line := fmt.Sprintf("  %-8.8s  %-9s %s", vault, what, text)
+	if runes := []rune(line); len(runes) > 80 {
+		line = string(runes[:77]) + "..."
+	}
+	s.line(line)
+}
+
+// Write takes a line of the function's log.
+func (s *screen) Write(line []byte) (int, error) {
+	var l struct {
+		AWS        json.RawMessage `json:"_aws"`
+		Message    string          `json:"message"`
+		Status     string          `json:"status"`
+		Kind       string          `json:"kind"`
+		Code       string          `json:"code"`
+		Error      string          `json:"error"`
+		Attempts   int             `json:"attempts"`
+		WaitMS     int             `json:"wait_ms"`
+		DurationMS int             `json:"duration_ms"`
+		VaultID    string          `json:"vault_id"`
+	}
+	if json.Unmarshal(line, &l) != nil {
+		return len(line), nil // Go's own log, which repeats an error that is answered
+	}
+	reason, _, _ := strings.Cut(l.Error, ":")
+	why := strings.TrimSpace(l.Kind + " " + cmp.Or(l.Code, reason))
+	tries := fmt.Sprintf("%d tries", l.Attempts)
+	if l.Attempts == 1 {
+		tries = "1 try"
+	}
+	switch {
+	case l.AWS != nil:
+		s.ended <- struct{}{}
+	case l.Message == "trying again":
+		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), fmt.Sprintf("%-38s again in %.1f s", why, float64(l.WaitMS)/1000))
+		s.onRetry()
+	case l.Message == "delivery" && l.Attempts == 0 && l.Status == "redelivered":
+		s.row(l.VaultID, "not sent", why)
+	case l.Message == "delivery" && l.Status == "redelivered":
+		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), why+": back to the queue")
+	case l.Message == "delivery":
+		s.row(l.VaultID, "=>", fmt.Sprintf("%-38s %s, %.1f s", strings.TrimSpace(l.Status+" "+l.Code), tries, float64(l.DurationMS)/1000))
+	default:
+		s.row(l.VaultID, l.Message, l.Error)
+	}
+	return len(line), nil
+}
+
+// invoke invokes the function and returns once its log is shown as well.
+func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload []byte) (sandbox.Response, error) {
+	response, err := function.Invoke(ctx, payload, timeout)
+	if err != nil {
+		return response, err
+	}
+	if response.Error == nil || len(response.Error.Output) == 0 {
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+		}
+	}
+	return response, nil
+}
+
+// results shows what stands on the topic, and one event whole if asked to.
+func (s *screen) results(messages []sandbox.Published, whole bool) {
+	s.heading("Results on the topic")
+	s.line(fmt.Sprintf("  %-9s  %-8s  %-18s %-5s %s", "status", "vault", "kind", "tries", "event id"))
+	for _, m := range messages {
+		var event struct {
+			ID   string
+			Data struct{ Attempts int }
+		}
+		_ = json.Unmarshal([]byte(m.Message), &event) // an event that cannot be read shows as empty
+		s.line(fmt.Sprintf("  %-9s  %-8.8s  %-18s %-5d %s", m.Attributes["status"], m.Attributes["vault_id"],
+			m.Attributes["kind"], event.Data.Attempts, event.ID))
+	}
+	if whole && len(messages) > 0 {
+		var pretty bytes.Buffer
+		if json.Indent(&pretty, []byte(messages[0].Message), "", "  ") == nil {
+			s.heading("The first of them")
+			s.line(pretty.String())
+		}
+	}
+}

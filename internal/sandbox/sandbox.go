@@ -1,0 +1,73 @@
+// Package sandbox holds the parts of AWS around the function, on this machine: Lambda's execution environment
+// ([Function]), an SQS queue with its event source mapping ([Queue], [SQSEvent], [Settle]) and an SNS topic ([Topic]).
+//
+// It is for running and testing the function's built binary. The binary meets what it meets in Lambda: the Runtime API,
+// environment variables and the wire protocol of SNS. Nothing of the function's own code is imported, so that the two
+// cannot agree on a mistake.
+//
+// Where AWS documents a behaviour, the parts follow it, the unpleasant included: an empty list of batch item failures
+// deletes the whole batch, a time-out kills the process, an attribute without a value is refused. The servers listen
+// on 127.0.0.1 only.
+package sandbox
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// Region is the AWS region everything in the sandbox claims to be in.
+	Region = "eu-central-1"
+	// Account is the AWS account everything in the sandbox claims to belong to: the one of AWS's documentation.
+	Account = "123456789012"
+)
+
+func arn(service, resource string) string {
+	return fmt.Sprintf("arn:aws:%s:%s:%s:%s", service, Region, Account, resource)
+}
+
+// newUUID makes an id of the form AWS gives to requests and messages.
+func newUUID() string {
+	id := randomHex(16)
+	return fmt.Sprintf("%s-%s-4%s-a%s-%s", id[:8], id[8:12], id[13:16], id[17:20], id[20:])
+}
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b) // documented never to fail
+	return hex.EncodeToString(b)
+}
+
+// server is an HTTP server on a free port of 127.0.0.1.
+type server struct {
+	http    http.Server
+	addr    string
+	stopped chan struct{}
+}
+
+func serve(handler http.Handler) (*server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listening on 127.0.0.1: %w", err)
+	}
+	s := &server{
+		http:    http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second},
+		addr:    listener.Addr().String(),
+		stopped: make(chan struct{}),
+	}
+	go func() {
+		defer close(s.stopped)
+		_ = s.http.Serve(listener) // always http.ErrServerClosed or the consequence of a broken machine
+	}()
+	return s, nil
+}
+
+// close cuts every connection; requests under way see their context end.
+func (s *server) close() {
+	_ = s.http.Close()
+	<-s.stopped
+}

@@ -1,0 +1,269 @@
+package sandbox
+
+import (
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of SNS (SNS API reference, PublishBatch).
+const (
+	maxTopicEntries = 10
+	maxTopicBytes   = 256 << 10
+	dedupWindow     = 5 * time.Minute
+)
+
+// TopicFault is how the topic fails one call, instead of or besides publishing.
+type TopicFault struct {
+	// Status and Code refuse the whole call.
+	Status int
+	Code   string
+	// Entries refuses these entries of the call, by index: true is the sender's fault.
+	Entries map[int]bool
+	// Reset cuts the connection before the call is taken.
+	Reset bool
+	// Delay comes before everything else.
+	Delay time.Duration
+}
+
+// Published is a message on the topic.
+type Published struct {
+	ID              string
+	Message         string
+	Attributes      map[string]string
+	Group           string
+	DeduplicationID string
+	Time            time.Time
+}
+
+// Topic is an SNS topic behind SNS's own protocol, on 127.0.0.1. It holds publishers to SNS's limits. Safe for
+// concurrent use.
+type Topic struct {
+	name   string
+	server *server
+	// observe is called with each message, in the order of publishing.
+	observe func(Published)
+
+	mu        sync.Mutex
+	published []Published
+	dedup     map[string]time.Time
+	faults    []TopicFault
+	calls     int
+}
+
+// NewTopic starts a topic. A name that ends in .fifo makes a FIFO topic. observe, which may be nil, is called with each
+// message.
+func NewTopic(name string, observe func(Published)) (*Topic, error) {
+	t := &Topic{name: name, observe: observe, dedup: map[string]time.Time{}}
+	var err error
+	if t.server, err = serve(http.HandlerFunc(t.serve)); err != nil {
+		return nil, fmt.Errorf("serving SNS: %w", err)
+	}
+	return t, nil
+}
+
+// Close ends the topic's server.
+func (t *Topic) Close() { t.server.close() }
+
+// ARN is the topic's ARN.
+func (t *Topic) ARN() string { return arn("sns", t.name) }
+
+// URL is for AWS_ENDPOINT_URL_SNS.
+func (t *Topic) URL() string { return "http://" + t.server.addr }
+
+// Messages returns what was published, in order.
+func (t *Topic) Messages() []Published {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.published)
+}
+
+// Calls returns how many calls were made, refused ones included.
+func (t *Topic) Calls() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.calls
+}
+
+// Script makes the next calls fail, one fault a call.
+func (t *Topic) Script(faults ...TopicFault) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.faults = append(t.faults, faults...)
+}
+
+func (t *Topic) serve(w http.ResponseWriter, r *http.Request) {
+	t.mu.Lock()
+	t.calls++
+	var fault TopicFault
+	if len(t.faults) > 0 {
+		fault, t.faults = t.faults[0], t.faults[1:]
+	}
+	t.mu.Unlock()
+	select {
+	case <-time.After(fault.Delay):
+	case <-r.Context().Done():
+		return
+	}
+	if fault.Reset {
+		panic(http.ErrAbortHandler) // net/http's way to cut the connection
+	}
+	if err := r.ParseForm(); err != nil {
+		refuse(w, http.StatusBadRequest, "InvalidParameter", err.Error())
+		return
+	}
+	switch action := r.Form.Get("Action"); {
+	case fault.Status != 0:
+		refuse(w, fault.Status, fault.Code, "scripted")
+	case r.Form.Get("TopicArn") != t.ARN():
+		refuse(w, http.StatusNotFound, "NotFound", "Topic does not exist")
+	case action == "PublishBatch":
+		t.publishBatch(w, r.Form, fault)
+	default:
+		refuse(w, http.StatusBadRequest, "InvalidAction", "the sandbox has no action "+action)
+	}
+}
+
+// entry is one message of a call.
+type entry struct {
+	id        string
+	published Published
+	size      int
+	invalid   string // what is wrong with it
+}
+
+func (t *Topic) publishBatch(w http.ResponseWriter, form url.Values, fault TopicFault) {
+	var entries []entry
+	ids := map[string]bool{}
+	total := 0
+	for i := 1; form.Has(fmt.Sprintf("PublishBatchRequestEntries.member.%d.Id", i)); i++ {
+		e := t.entry(form, fmt.Sprintf("PublishBatchRequestEntries.member.%d.", i))
+		entries = append(entries, e)
+		ids[e.id] = true
+		total += e.size
+	}
+	switch {
+	case len(entries) == 0:
+		refuse(w, http.StatusBadRequest, "EmptyBatchRequest", "The batch request doesn't contain any entries.")
+		return
+	case len(entries) > maxTopicEntries:
+		refuse(w, http.StatusBadRequest, "TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible.")
+		return
+	case len(ids) < len(entries):
+		refuse(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
+		return
+	case total > maxTopicBytes:
+		refuse(w, http.StatusBadRequest, "BatchRequestTooLong", "The length of all the batch messages put together is more than the limit.")
+		return
+	}
+
+	type success struct {
+		ID        string `xml:"Id"`
+		MessageID string `xml:"MessageId"`
+	}
+	type failure struct {
+		ID          string `xml:"Id"`
+		Code        string
+		Message     string
+		SenderFault bool
+	}
+	var answer struct {
+		XMLName    xml.Name  `xml:"PublishBatchResponse"`
+		Successful []success `xml:"PublishBatchResult>Successful>member"`
+		Failed     []failure `xml:"PublishBatchResult>Failed>member"`
+		RequestID  string    `xml:"ResponseMetadata>RequestId"`
+	}
+	answer.RequestID = newUUID()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, e := range entries {
+		senderFault, scripted := fault.Entries[i]
+		switch {
+		case scripted && senderFault:
+			answer.Failed = append(answer.Failed, failure{e.id, "InvalidParameter", "scripted", true})
+		case scripted:
+			answer.Failed = append(answer.Failed, failure{e.id, "InternalError", "scripted", false})
+		case e.invalid != "":
+			answer.Failed = append(answer.Failed, failure{e.id, "InvalidParameter", e.invalid, true})
+		default:
+			answer.Successful = append(answer.Successful, success{e.id, t.take(e.published)})
+		}
+	}
+	respond(w, http.StatusOK, answer)
+}
+
+// take puts a message on the topic, unless a FIFO topic has it already. The caller holds mu.
+func (t *Topic) take(p Published) (id string) {
+	p.ID, p.Time = newUUID(), time.Now()
+	if p.DeduplicationID != "" {
+		if at, ok := t.dedup[p.DeduplicationID]; ok && p.Time.Sub(at) < dedupWindow {
+			return p.ID
+		}
+		t.dedup[p.DeduplicationID] = p.Time
+	}
+	t.published = append(t.published, p)
+	if t.observe != nil {
+		t.observe(p)
+	}
+	return p.ID
+}
+
+func (t *Topic) entry(form url.Values, prefix string) entry {
+	e := entry{
+		id: form.Get(prefix + "Id"),
+		published: Published{
+			Message:         form.Get(prefix + "Message"),
+			Attributes:      map[string]string{},
+			Group:           form.Get(prefix + "MessageGroupId"),
+			DeduplicationID: form.Get(prefix + "MessageDeduplicationId"),
+		},
+	}
+	e.size = len(e.published.Message)
+	if e.size == 0 {
+		e.invalid = "Empty message"
+	}
+	for i := 1; ; i++ {
+		at := prefix + "MessageAttributes.entry." + strconv.Itoa(i) + "."
+		if !form.Has(at + "Name") {
+			break
+		}
+		name, kind, value := form.Get(at+"Name"), form.Get(at+"Value.DataType"), form.Get(at+"Value.StringValue")
+		e.size += len(name) + len(kind) + len(value)
+		e.published.Attributes[name] = value
+		if kind != "String" || value == "" {
+			e.invalid = "The message attribute '" + name + "' must contain a non-empty value of type String."
+		}
+	}
+	fifo := strings.HasSuffix(t.name, ".fifo")
+	if fifo && (e.published.Group == "" || e.published.DeduplicationID == "") {
+		e.invalid = "The MessageGroupId and MessageDeduplicationId parameters are required for FIFO topics"
+	}
+	return e
+}
+
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	type fault struct{ Type, Code, Message string }
+	var answer struct {
+		XMLName   xml.Name `xml:"ErrorResponse"`
+		Error     fault
+		RequestID string `xml:"RequestId"`
+	}
+	answer.Error = fault{Type: "Sender", Code: code, Message: message}
+	if status >= 500 {
+		answer.Error.Type = "Receiver"
+	}
+	answer.RequestID = newUUID()
+	respond(w, status, answer)
+}
+
+func respond(w http.ResponseWriter, status int, answer any) {
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(status)
+	_ = xml.NewEncoder(w).Encode(answer) // fails only if the caller is gone
+}
