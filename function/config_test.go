@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -185,5 +187,24 @@ func TestNewHandlerHidesEveryCredential(t *testing.T) {
 	_, err = h.CBR.Replicate(t.Context(), cbr.Source{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
 	if e := kind.As(err); e == nil || e.Kind != kind.NotAllowed {
 		t.Errorf("another project: %v", err)
+	}
+}
+
+// TestREADMENamesEveryVariable: what is read but not written down is not there.
+func TestREADMENamesEveryVariable(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field := range reflect.TypeFor[config]().Fields() {
+		name := field.Tag.Get("envconfig")
+		switch name {
+		case "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HTTP_PROXY":
+			continue // Lambda's and Go's own, set by nobody
+		}
+		if !strings.Contains(string(readme), "`"+name+"`") {
+			t.Errorf("the README does not name %s", name)
+		}
 	}
 }

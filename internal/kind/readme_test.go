@@ -1,0 +1,57 @@
+package kind
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestREADME holds the README's table against the real one: it is what people
+// read at night.
+func TestREADME(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\|(.*)\\|$")
+	seen := map[Kind]bool{}
+	for _, m := range row.FindAllStringSubmatch(string(readme), -1) {
+		k := Kind(m[1])
+		p, ok := table[k]
+		if !ok {
+			t.Errorf("the README has a kind %s", k)
+			continue
+		}
+		seen[k] = true
+		var cells []string
+		for cell := range strings.SplitSeq(m[2], "|") {
+			cells = append(cells, strings.TrimSpace(cell))
+		}
+		retried, delivery, status, published := cells[1], cells[2], cells[3], cells[4]
+		if strings.HasPrefix(retried, "yes") != (p.Retry == Backoff) {
+			t.Errorf("%s: tried again in place: %q", k, retried)
+		}
+		if strings.HasPrefix(delivery, "again") != p.Redeliver {
+			t.Errorf("%s: delivery: %q", k, delivery)
+		}
+		want := strconv.Itoa(p.HTTPStatus)
+		if p.HTTPStatus == OwnAnswer {
+			want = "CBR's"
+		}
+		if !strings.HasPrefix(status, want) && k != Blocked {
+			t.Errorf("%s: HTTP: %q, want %s", k, status, want)
+		}
+		if p.Status != Unpublished && published != string(p.Status) {
+			t.Errorf("%s: published: %q, want %s", k, published, p.Status)
+		}
+	}
+	for k := range table {
+		// NotCovered comes with the look-up.
+		if !seen[k] && k != None && k != NotCovered {
+			t.Errorf("the README lacks %s", k)
+		}
+	}
+}
