@@ -96,6 +96,10 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 			o.Data = result.Data{Status: kind.Failed, Error: &result.Error{Kind: o.Err.Kind, Message: o.Err.Message}}
 		}
 		inv.finish(ctx, d, o, attempts, began)
+		if !d.Final {
+			// A source that hands back by id needs no more, and a batch may be large.
+			o.Answer, o.Data = cbr.Answer{}, nil
+		}
 	}()
 
 	if _, blocked := inv.handedBack.Load(d.Group); blocked {

@@ -13,7 +13,7 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// any stands for every value in a list.
+// anyValue stands for every value in a list.
 const anyValue = "*"
 
 // List is what is allowed; the zero value allows nothing. It is safe for

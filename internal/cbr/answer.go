@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -91,20 +92,22 @@ func normal(code string) string {
 
 // judge reads an answer. readErr is what went wrong while its body was read.
 func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID string) (Answer, error) {
-	answer := Answer{Sent: true, Status: resp.StatusCode, RequestID: resp.Header.Get("X-Request-Id")}
+	answer := Answer{Sent: true, Status: resp.StatusCode, RequestID: c.Redact.Text(resp.Header.Get("X-Request-Id"))}
 	e := &kind.Error{HTTPStatus: answer.Status, RetryAfter: retryAfter(resp.Header), Cause: readErr}
 
-	if answer.Status >= 200 && answer.Status <= 299 {
+	switch {
+	case readErr != nil:
+		// Its text is not shown: a credential that is cut in two is not masked.
+		e.Message = "the answer was cut: " + readErr.Error()
+	case answer.Status < 200 || answer.Status > 299:
+	case len(body) > maxBody:
+		e.Message = fmt.Sprintf("the answer is longer than %d bytes", maxBody)
+	default:
 		var backups int
 		answer.Replication, backups, e.Message = taken(body, vaultID)
 		answer.Replication = c.Redact.JSON(answer.Replication)
 		switch {
-		case readErr != nil:
-			answer.Replication, e.Message = nil, "the answer was cut: "+readErr.Error()
-		case len(body) > maxBody:
-			answer.Replication, e.Message = nil, fmt.Sprintf("the answer is longer than %d bytes", maxBody)
 		case answer.Replication != nil && backups > 0:
-			answer.RequestID = c.Redact.Text(answer.RequestID)
 			return answer, nil
 		case answer.Replication != nil:
 			e.Kind, e.Message = kind.NothingToReplicate, "CBR found no backup to replicate"
@@ -112,14 +115,13 @@ func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID 
 	}
 	if e.Kind == kind.None {
 		f := parseFault(body)
-		answer.RequestID = cmp.Or(answer.RequestID, f.requestID)
+		answer.RequestID = cmp.Or(answer.RequestID, c.Redact.Text(f.requestID))
 		e.Code = c.Redact.Text(f.code)
 		if f.code != "" || e.Message == "" {
-			e.Message = cmp.Or(f.message, fmt.Sprintf("CBR answered %d %s without a message", answer.Status, http.StatusText(answer.Status)))
+			e.Message = cmp.Or(strings.TrimSpace(c.Redact.Text(f.message)), fmt.Sprintf("CBR answered %d %s without a message", answer.Status, http.StatusText(answer.Status)))
 		}
 		e.Kind = kindOf(answer.Status, e.Code)
 	}
-	answer.RequestID = c.Redact.Text(answer.RequestID)
 	e.RequestID, e.Message = answer.RequestID, c.Redact.Text(e.Message)
 	return answer, e
 }
@@ -140,7 +142,7 @@ func taken(body []byte, vaultID string) (replication json.RawMessage, backups in
 		return nil, 0, "the answer has no object replication"
 	case !strings.EqualFold(r.VaultID, vaultID):
 		return nil, 0, "the answer speaks of another vault"
-	case r.Backups == nil || json.Unmarshal(r.Backups, &list) != nil:
+	case json.Unmarshal(r.Backups, &list) != nil:
 		return nil, 0, "the answer has no list of backups"
 	}
 	return got.Replication, len(list), ""
@@ -156,14 +158,14 @@ type fault struct{ code, message, requestID string }
 func parseFault(body []byte) fault {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
-	var value any
-	if err := dec.Decode(&value); err != nil {
+	var object map[string]any
+	if err := dec.Decode(&object); err != nil || object == nil {
+		// In JSON that is cut or no object an escape may spell a credential in a
+		// way that is not masked.
+		if bytes.ContainsRune(body, '\\') {
+			return fault{}
+		}
 		return fault{message: string(body)}
-	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		text, _ := value.(string)
-		return fault{message: text}
 	}
 	f := faultIn(object)
 	if f.code != "" || f.message != "" {
@@ -216,7 +218,7 @@ func retryAfter(h http.Header) time.Duration {
 	if v == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	at, err := http.ParseTime(v)

@@ -34,7 +34,8 @@ type Source struct {
 // Answer is what CBR said. It is filled in as far as there was an answer, also
 // beside an error.
 type Answer struct {
-	// Sent: a request was made, whatever became of it.
+	// Sent: the call was made, whatever became of it. One that found no
+	// connection counts too: it is one of the attempts that a result tells of.
 	Sent bool
 	// Replication is the object "replication" as CBR sent it, nil without one.
 	Replication json.RawMessage

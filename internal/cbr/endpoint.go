@@ -31,15 +31,15 @@ func NewEndpoints(endpoint, cloud, home string) (Endpoints, error) {
 		return Endpoints{}, errors.New("the cloud is not a domain name such as myhuaweicloud.com")
 	}
 	e := Endpoints{template: strings.TrimRight(endpoint, "/"), cloud: cloud}
-	if e.template == "" {
+	if endpoint == "" {
 		e.template = "https://cbr." + regionMark + "." + cloudMark
 		return e, nil
 	}
 	u, err := url.Parse(e.fill("region-1"))
 	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
+	case err != nil || u.Hostname() == "":
 		return Endpoints{}, errors.New("the endpoint is not a URL such as https://cbr." + regionMark + ".example.com")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case u.User != nil || strings.ContainsAny(e.template, "?#"):
 		return Endpoints{}, errors.New("the endpoint must be scheme, host and path alone")
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return Endpoints{}, errors.New("the endpoint must be https, or http on a loopback host")

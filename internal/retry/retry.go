@@ -37,7 +37,7 @@ type Policy struct {
 // time for even one try. Before each wait it calls notify, which may be nil,
 // with the error and the wait's length.
 func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error {
-	if left, ok := timeLeft(ctx); ok && left < p.MinTry {
+	if !p.mayTry(ctx, 0) {
 		return &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left to begin"}
 	}
 	s := &schedule{
@@ -79,23 +79,20 @@ func (s *schedule) NextBackOff() time.Duration {
 	if s.attempts >= s.policy.MaxAttempts {
 		return backoff.Stop
 	}
+	var wait time.Duration
 	switch e.Kind.Policy().Retry {
 	case kind.Backoff:
+		wait = time.Duration(s.policy.Rand() * float64(s.exponential.NextBackOff()))
+		wait = max(wait, e.RetryAfter)
 	case kind.FreshCredential:
 		if !e.Renewed || s.renewed {
 			return backoff.Stop
 		}
 		s.renewed = true
-		return 0
 	default:
 		return backoff.Stop
 	}
-	wait := time.Duration(s.policy.Rand() * float64(s.exponential.NextBackOff()))
-	wait = max(wait, e.RetryAfter)
-	if s.waited+wait > s.policy.MaxElapsed {
-		return backoff.Stop
-	}
-	if left, ok := timeLeft(s.ctx); ok && left-wait < s.policy.MinTry {
+	if wait > s.policy.MaxElapsed-s.waited || !s.policy.mayTry(s.ctx, wait) {
 		return backoff.Stop
 	}
 	s.waited += wait
@@ -105,12 +102,12 @@ func (s *schedule) NextBackOff() time.Duration {
 // Reset is called by backoff.RetryNotify before the first try.
 func (s *schedule) Reset() { s.exponential.Reset() }
 
-// timeLeft returns what is left of ctx, nothing if it is done; ok is false for
-// one without a deadline.
-func timeLeft(ctx context.Context) (left time.Duration, ok bool) {
+// mayTry reports whether, after a wait, enough of ctx is left for a try.
+func (p Policy) mayTry(ctx context.Context, wait time.Duration) bool {
 	if ctx.Err() != nil {
-		return 0, true
+		return false
 	}
 	deadline, ok := ctx.Deadline()
-	return time.Until(deadline), ok
+	left := time.Until(deadline) - wait
+	return !ok || left > 0 && left >= p.MinTry
 }

@@ -1,0 +1,301 @@
+package cbr_test
+
+import (
+	"fmt"
+	"math/big"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
+)
+
+// TestKinds is every error code that the documents know for this call, with
+// each HTTP status that it is said to come with, and statuses without a code.
+// Sources: CBR API reference, "Error Codes"; the OTC error code table; API
+// Gateway user guide, "Error Codes".
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		status int
+		code   string
+		want   kind.Kind
+	}
+	rows := []row{
+		{400, "BackupService.0001", kind.NothingToReplicate},
+		{500, "BackupService.0002", kind.InProgress},
+		{400, "BackupService.1002", kind.Rejected},
+		{400, "BackupService.1003", kind.Rejected},
+		{400, "BackupService.1005", kind.Rejected},
+		{500, "BackupService.1005", kind.Rejected},
+		{500, "BackupService.1006", kind.Unknown},
+		{400, "BackupService.1009", kind.AlreadyReplicated},
+		{400, "BackupService.1011", kind.Rejected},
+		{400, "BackupService.1012", kind.Rejected},
+		{500, "BackupService.4005", kind.Unavailable},
+		{404, "BackupService.6105", kind.Rejected},
+		{400, "BackupService.6105", kind.Rejected},
+		{400, "BackupService.6112", kind.Rejected},
+		{400, "BackupService.6118", kind.Unavailable},
+		{400, "BackupService.6119", kind.Rejected},
+		{400, "BackupService.6120", kind.Rejected},
+		{400, "BackupService.6122", kind.Rejected},
+		{400, "BackupService.6128", kind.Rejected},
+		{400, "BackupService.6129", kind.Rejected},
+		{400, "BackupService.6130", kind.InProgress},
+		{404, "BackupService.6200", kind.Rejected},
+		{404, "BackupService.6217", kind.Rejected},
+		{403, "BackupService.8600", kind.Rejected},
+		{400, "BackupService.9900", kind.Rejected},
+		{500, "BackupService.9910", kind.Unknown},
+		{500, "BackupService.9998", kind.Unauthorized},
+		// Codes of tomorrow.
+		{400, "BackupService.7777", kind.Rejected},
+		{403, "BackupService.7777", kind.Rejected},
+		{429, "BackupService.7777", kind.Throttled},
+		{500, "BackupService.7777", kind.Unknown},
+		{503, "BackupService.7777", kind.Unavailable},
+		{403, "PAP5.0016", kind.Unauthorized},
+		{400, "IAM.0011", kind.Misconfigured},
+
+		{301, "", kind.Misconfigured},
+		{400, "", kind.Misconfigured},
+		{401, "", kind.Unauthorized},
+		{403, "", kind.Unauthorized},
+		{404, "", kind.Misconfigured},
+		{408, "", kind.Unknown},
+		{413, "", kind.Misconfigured},
+		{418, "", kind.Misconfigured},
+		{429, "", kind.Throttled},
+		{500, "", kind.Unknown},
+		{502, "", kind.Unknown},
+		{503, "", kind.Unavailable},
+		{504, "", kind.Unknown},
+	}
+	for _, gateway := range []row{
+		{404, "0101", kind.Misconfigured},
+		{404, "0103", kind.Misconfigured},
+		{500, "0103", kind.Unknown},
+		{400, "0201", kind.Misconfigured},
+		{413, "0201", kind.Misconfigured},
+		{414, "0201", kind.Misconfigured},
+		{494, "0201", kind.Misconfigured},
+		{500, "0201", kind.Unknown},
+		{502, "0201", kind.Unknown},
+		{504, "0201", kind.Unknown},
+		{401, "0301", kind.Unauthorized},
+		{403, "0302", kind.Unauthorized},
+		{401, "0303", kind.Unauthorized},
+		{401, "0305", kind.Unauthorized},
+		{401, "0307", kind.Unauthorized},
+		{429, "0308", kind.Throttled},
+		{403, "0310", kind.Unauthorized},
+		{403, "0401", kind.Misconfigured},
+		{403, "0402", kind.Misconfigured},
+		{403, "0404", kind.Misconfigured},
+		{405, "0501", kind.Misconfigured},
+		{405, "0502", kind.Misconfigured},
+		{500, "0601", kind.Unknown},
+		{400, "0602", kind.Misconfigured},
+		{500, "0605", kind.Unknown},
+		{500, "0606", kind.Unknown},
+		{500, "0607", kind.Unknown},
+		{500, "0608", kind.Unknown},
+		{500, "0609", kind.Unknown},
+		{500, "0610", kind.Unknown},
+		{502, "0611", kind.Unknown},
+		{504, "0612", kind.Unknown},
+		{503, "0613", kind.Unavailable},
+		{500, "0705", kind.Unknown},
+		{403, "0802", kind.Unauthorized},
+	} {
+		rows = append(rows,
+			row{gateway.status, "APIG." + gateway.code, gateway.want},
+			row{gateway.status, "APIGW." + gateway.code, gateway.want})
+	}
+
+	server := newServer(t)
+	client := newClient(t, server.URL)
+	for i, tt := range rows {
+		// A script is a vault's: with one of its own, rows may run side by side.
+		vault := fmt.Sprintf("%08d-0000-4000-8000-000000000000", i)
+		server.Script(vault, cbrtest.Verdict(tt.status, tt.code, "a message"))
+		t.Run(fmt.Sprint(tt.status, " ", tt.code), func(t *testing.T) {
+			t.Parallel()
+			answer, err := client.Replicate(t.Context(), source, replicate(vault))
+			e := kind.As(err)
+			if e.Of() != tt.want || e.Code != tt.code || e.HTTPStatus != tt.status {
+				t.Errorf("error = %+v, want %s", e, tt.want)
+			}
+			if !answer.Sent || answer.Status != tt.status || answer.RequestID == "" || answer.RequestID != e.RequestID {
+				t.Errorf("answer = %+v beside %+v", answer, e)
+			}
+		})
+	}
+}
+
+// TestErrorBodies: every form that an error is known to take, and what no
+// service should send.
+func TestErrorBodies(t *testing.T) {
+	t.Parallel()
+	type says struct {
+		Kind                     kind.Kind
+		Code, Message, RequestID string
+	}
+	const silent = "CBR answered 400 Bad Request without a message"
+	for _, tt := range []struct {
+		name string
+		body string
+		want says
+	}{
+		{"CBR's", `{"error_code":"BackupService.6100","error_msg":"m"}`, says{kind.Rejected, "BackupService.6100", "m", "header"}},
+		{"the gateway's", `{"error_msg":"m","error_code":"APIGW.0308","request_id":"body"}`, says{kind.Throttled, "APIGW.0308", "m", "header"}},
+		{"IAM's", `{"error":{"code":401,"message":"m","title":"Unauthorized"}}`, says{kind.Misconfigured, "401", "m", "header"}},
+		{"a policy's denial", `{"error_code":"PAP5.0016","error_msg":"m","encoded_authorization_message":"x","details":[{"code":"1","message":"2"}]}`, says{kind.Misconfigured, "PAP5.0016", "m", "header"}},
+		{"SMN's", `{"request_id":"body","code":"SMN.0001","message":"m"}`, says{kind.Misconfigured, "SMN.0001", "m", "header"}},
+		{"camel case", `{"errorCode":"BackupService.1009","errorMsg":"m"}`, says{kind.AlreadyReplicated, "BackupService.1009", "m", "header"}},
+		{"a number for a code", `{"error_code":6130,"error_msg":"m"}`, says{kind.InProgress, "6130", "m", "header"}},
+		{"CBR's, nested", `{"error":{"error_code":"BackupService.6130","error_msg":"m","request_id":"body"}}`, says{kind.InProgress, "BackupService.6130", "m", "header"}},
+		{"two nested", `{"b":{"code":"B","message":"b"},"a":{"code":"A","message":"a"}}`, says{kind.Misconfigured, "A", "a", "header"}},
+		{"a code alone", `{"error_code":"BackupService.6130"}`, says{kind.InProgress, "BackupService.6130", silent, "header"}},
+		{"a message alone", `{"error_msg":"m"}`, says{kind.Misconfigured, "", "m", "header"}},
+		{"nulls", `{"error_code":null,"code":"BackupService.6130","error_msg":null}`, says{kind.InProgress, "BackupService.6130", silent, "header"}},
+		{"other types", `{"error_code":["x"],"error_msg":{"x":1},"request_id":true}`, says{kind.Misconfigured, "", silent, "header"}},
+		{"an object of something else", `{"status":"down"}`, says{kind.Misconfigured, "", silent, "header"}},
+		{"plain text", "404 page not found\n", says{kind.Misconfigured, "", "404 page not found", "header"}},
+		{"HTML", "<html>\r\n<h1>502</h1></html>", says{kind.Misconfigured, "", "<html>  <h1>502</h1></html>", "header"}},
+		{"nothing that prints", "{\"error_msg\":\"\\u007f\\n\"}", says{kind.Misconfigured, "", silent, "header"}},
+		{"nothing", "", says{kind.Misconfigured, "", silent, "header"}},
+		{"null", "null", says{kind.Misconfigured, "", "null", "header"}},
+		{"a list", `["a"]`, says{kind.Misconfigured, "", `["a"]`, "header"}},
+		{"cut JSON", `{"error_code":"BackupService.6130","error_m`, says{kind.Misconfigured, "", `{"error_code":"BackupService.6130","error_m`, "header"}},
+		{"control characters", "{\"error_code\":\"Backup\\u0000Service.6130\",\"error_msg\":\"a\\u007fb\\r\\nc\\u202ed\"}", says{kind.InProgress, "BackupService.6130", "ab  cd", "header"}},
+		{"no UTF-8", "a\xff\xfeb", says{kind.Misconfigured, "", "ab", "header"}},
+		{"deep", strings.Repeat("[", 20_000), says{kind.Misconfigured, "", strings.Repeat("[", redact.MaxText-3) + "...", "header"}},
+		{
+			"huge", `{"error_code":"BackupService.6130","error_msg":"` + strings.Repeat("é", 10_000) + `"}`,
+			says{kind.InProgress, "BackupService.6130", strings.Repeat("é", redact.MaxText/2-2) + "...", "header"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			client := answering(t, 400, http.Header{"X-Request-Id": {"header"}}, []byte(tt.body))
+			answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+			e := kind.As(err)
+			if diff := cmp.Diff(tt.want, says{e.Of(), e.Code, e.Message, e.RequestID}); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+			if answer.RequestID != e.RequestID {
+				t.Errorf("answer's request id = %q, error's = %q", answer.RequestID, e.RequestID)
+			}
+		})
+	}
+}
+
+func TestRequestIDOfTheBody(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{"error_code":"APIG.0308","error_msg":"m","request_id":"body"}`,
+		`{"requestId":"body"}`,
+		`{"error":{"code":"C","message":"m","request_id":"body"}}`,
+		`{"error":{"code":"C","message":"m"},"request_id":"body"}`,
+	} {
+		answer, err := answering(t, 429, nil, []byte(body)).Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+		if e := kind.As(err); answer.RequestID != "body" || e.RequestID != "body" {
+			t.Errorf("%s: request id = %q and %q", body, answer.RequestID, e.RequestID)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	const date = "Mon, 23 Nov 2026 07:00:00 GMT"
+	for _, tt := range []struct {
+		name        string
+		value, date string
+		want        time.Duration
+	}{
+		{"none", "", date, 0},
+		{"seconds", "120", date, 2 * time.Minute},
+		{"seconds, spaces", " 120\t", "", 2 * time.Minute},
+		{"zero", "0", date, 0},
+		{"a date, held against the answer's own", "Mon, 23 Nov 2026 07:01:30 GMT", date, 90 * time.Second},
+		{"a date as in RFC 850", "Monday, 23-Nov-26 07:01:30 GMT", date, 90 * time.Second},
+		{"a date that is past", "Mon, 23 Nov 2026 06:59:59 GMT", date, 0},
+		{"a date far off", "Mon, 23 Nov 2099 06:59:59 GMT", date, 12 * time.Hour},
+		{"a date, held against our clock", "Fri, 31 Dec 9999 23:59:59 GMT", "", 12 * time.Hour},
+		{"a past date, held against our clock", "Thu, 01 Jan 1970 00:00:00 GMT", "today", 0},
+		{"more than a queue can wait", "86400", date, 12 * time.Hour},
+		{"more than 31 bits", "99999999999", date, 12 * time.Hour},
+		{"more than 64 bits", strings.Repeat("9", 40), date, 12 * time.Hour},
+		{"negative", "-1", date, 0},
+		{"signed", "+1", date, 0},
+		{"a fraction", "1.5", date, 0},
+		{"garbage", "soon", date, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := retryAfter(t, tt.value, tt.date); got != tt.want {
+				t.Errorf("RetryAfter = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func retryAfter(t *testing.T, value, date string) time.Duration {
+	t.Helper()
+	client := answering(t, 429, http.Header{"Retry-After": {value}, "Date": {date}}, nil)
+	_, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+	return kind.As(err).RetryAfter
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	digits := regexp.MustCompile(`^[0-9]+$`)
+	f.Fuzz(func(t *testing.T, value, date string) {
+		got := retryAfter(t, value, date)
+		if got < 0 || got > 12*time.Hour {
+			t.Errorf("RetryAfter = %v", got)
+		}
+		if n, _ := new(big.Int).SetString(value, 10); digits.MatchString(value) {
+			want := 12 * time.Hour
+			if n.Cmp(big.NewInt(int64(want/time.Second))) < 0 {
+				want = time.Duration(n.Int64()) * time.Second
+			}
+			if got != want {
+				t.Errorf("RetryAfter = %v, want %v", got, want)
+			}
+		}
+	})
+}
+
+// FuzzParseFault: whatever comes in, an error comes out that may stand in a
+// header and holds no credential.
+func FuzzParseFault(f *testing.F) {
+	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
+		client := answering(t, 300+int(status)%300, nil, body)
+		answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+		e := kind.As(err)
+		if k := e.Of(); k == kind.None || k == kind.Internal {
+			t.Fatalf("error = %v", err)
+		}
+		if e.Message == "" {
+			t.Error("no message")
+		}
+		for _, s := range []string{e.Code, e.Message, e.RequestID, answer.RequestID} {
+			if len(s) > redact.MaxText || !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
+				t.Errorf("%q is not fit to be shown", s)
+			}
+			if strings.Contains(s, cbrtest.Token) {
+				t.Errorf("%q holds the token", s)
+			}
+		}
+	})
+}

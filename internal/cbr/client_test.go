@@ -1,0 +1,569 @@
+package cbr_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/kind"
+)
+
+// TestReplicateWire holds the request against what huaweicloud-sdk-go-v3
+// v0.1.207 was recorded to send; its bodies end with a line feed besides.
+func TestReplicateWire(t *testing.T) {
+	t.Parallel()
+	all := replicate(cbrtest.SourceVault)
+	all.AutoTrigger, all.EnableAcceleration, all.CrossAccountURN = new(bool), new(bool), new(string)
+	*all.CrossAccountURN = "EXAMPLE-URN"
+	for _, tt := range []struct {
+		name string
+		in   cbr.Replicate
+		want string
+		size int
+	}{
+		{
+			"all fields", all,
+			`{"replicate":{"auto_trigger":false,"destination_project_id":"68589cac08274b82b4e254268a3862d8","destination_region":"region2",` +
+				`"destination_vault_id":"0ca3eb86-8800-46da-9c37-9d657a825274","enable_acceleration":false,` +
+				`"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce","cross_account_urn":"EXAMPLE-URN"}}`, 301,
+		},
+		{
+			"required fields", replicate(cbrtest.SourceVault),
+			`{"replicate":{"destination_project_id":"68589cac08274b82b4e254268a3862d8","destination_region":"region2",` +
+				`"destination_vault_id":"0ca3eb86-8800-46da-9c37-9d657a825274","vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}}`, 218,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			if _, err := newClient(t, server.URL).Replicate(t.Context(), source, tt.in); err != nil {
+				t.Fatal(err)
+			}
+			calls := server.Calls()
+			if len(calls) != 1 {
+				t.Fatalf("%d calls, want 1", len(calls))
+			}
+			got := calls[0]
+			if got.Method != "POST" || got.Path != "/v3/f841e01fd2b14e7fa41b6ae7aa6b0594/checkpoints/replicate" {
+				t.Errorf("%s %s", got.Method, got.Path)
+			}
+			if diff := cmp.Diff(decode(t, tt.want), decode(t, got.Body)); diff != "" {
+				t.Errorf("body (-SDK's +ours):\n%s", diff)
+			}
+			if len(got.Body) != tt.size {
+				t.Errorf("body of %d bytes, want %d: %s", len(got.Body), tt.size, got.Body)
+			}
+			got.Header.Del("Content-Length")
+			if diff := cmp.Diff(http.Header{
+				"X-Auth-Token":    {cbrtest.Token},
+				"User-Agent":      {"cbr-replicator/v0"},
+				"Content-Type":    {"application/json;charset=UTF-8"},
+				"Accept-Encoding": {"gzip"},
+			}, got.Header); diff != "" {
+				t.Errorf("header (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func decode(t *testing.T, s string) (v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(s), &v); err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+	return v
+}
+
+func TestReplicateTaken(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server.URL)
+	got, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var replication struct {
+		SourceRegion string `json:"source_region"`
+		Backups      []struct {
+			RecordID string `json:"replication_record_id"`
+		}
+	}
+	if err := json.Unmarshal(got.Replication, &replication); err != nil {
+		t.Fatal(err)
+	}
+	if len(replication.Backups) != 3 || replication.Backups[0].RecordID == "" || replication.SourceRegion != cbrtest.SourceRegion {
+		t.Errorf("replication = %s", got.Replication)
+	}
+	if !got.Sent || got.Status != 200 || got.RequestID != server.Calls()[0].RequestID {
+		t.Errorf("answer = %+v", got)
+	}
+
+	// Fields of tomorrow, spaces, escapes and large numbers stay as they came.
+	const verbatim = `{ "backups":[{"backup_id":"b","replication_record_id":"r","new":[12345678901234567890]}],
+		"vault_id" : "3B5816B5-F29C-4172-9D9A-76C719A659CE", "note": "\u0041<&>" }`
+	server.Script(cbrtest.SourceVault, cbrtest.Raw(201, `{"replication":`+verbatim+`}`))
+	got, err = client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(verbatim, string(got.Replication)); diff != "" {
+		t.Errorf("replication (-sent +got):\n%s", diff)
+	}
+}
+
+// TestReplicateUncertain: what a call becomes of which the answer says nothing,
+// and that no layer below makes it twice.
+func TestReplicateUncertain(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server.URL)
+
+	ok := func(body string) cbrtest.Fault { return cbrtest.Fault{Status: 200, Body: body, Taken: true} }
+	huge := `{"replication":{"vault_id":"VAULT","backups":[{}]}}`
+	cutFault := cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")
+	cutFault.Cut = true
+	for _, tt := range []struct {
+		name    string
+		fault   cbrtest.Fault
+		timeout time.Duration // 0: the client's
+		want    kind.Kind
+		status  int
+		message string
+		taken   bool
+	}{
+		{"reset before", cbrtest.ResetBefore(), 0, kind.Unknown, 0, "the answer was lost, CBR may have taken the request: ", false},
+		{"reset after", cbrtest.ResetAfter(), 0, kind.Unknown, 0, "the answer was lost, CBR may have taken the request: ", true},
+		{"too late", cbrtest.Late(time.Hour), time.Second, kind.Unknown, 0, "the answer was lost, CBR may have taken the request (timed out): ", true},
+		{"cut short", cbrtest.CutShort(), 0, kind.Unknown, 200, "the answer was cut: unexpected EOF", true},
+		{"an error cut short", cutFault, 0, kind.Misconfigured, 400, "the answer was cut: unexpected EOF", false},
+		{
+			"headers too long",
+			cbrtest.Fault{Status: 200, Taken: true, Header: http.Header{"X": {strings.Repeat("x", 100<<10)}}},
+			0, kind.Unknown, 0, "the answer was lost, CBR may have taken the request: ", true,
+		},
+		{"nothing", ok(""), 0, kind.Unknown, 200, "the answer has no object replication", true},
+		{"no content", cbrtest.Fault{Status: 204, Taken: true}, 0, kind.Unknown, 204, "the answer has no object replication", true},
+		{"HTML", ok("<html>Welcome</html>"), 0, kind.Unknown, 200, "the answer has no object replication", true},
+		{"no replication", ok(`{}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
+		{"a list for a replication", ok(`{"replication":[]}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
+		{"more after the object", ok(`{"replication":{"vault_id":"VAULT","backups":[{}]}} {}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
+		{"no vault", ok(`{"replication":{"backups":[{}]}}`), 0, kind.Unknown, 200, "the answer speaks of another vault", true},
+		{"another vault", ok(`{"replication":{"vault_id":"` + cbrtest.DestinationVault + `","backups":[{}]}}`), 0, kind.Unknown, 200, "the answer speaks of another vault", true},
+		{"no list of backups", ok(`{"replication":{"vault_id":"VAULT"}}`), 0, kind.Unknown, 200, "the answer has no list of backups", true},
+		{"no backups", ok(`{"replication":{"vault_id":"VAULT","backups":[]}}`), 0, kind.NothingToReplicate, 200, "CBR found no backup to replicate", true},
+		{"null for no backups", ok(`{"replication":{"vault_id":"VAULT","backups":null}}`), 0, kind.NothingToReplicate, 200, "CBR found no backup to replicate", true},
+		{"over 8 MiB", ok(huge + strings.Repeat(" ", 8<<20)), 0, kind.Unknown, 200, "the answer is longer than 8388608 bytes", true},
+		{"an error as 200", ok(`{"error_code":"BackupService.6130","error_msg":"The vault is being replicated."}`), 0, kind.InProgress, 200, "The vault is being replicated.", true},
+		{"an error of no known code as 200", ok(`{"error_code":"BackupService.7777","error_msg":"?"}`), 0, kind.Unknown, 200, "?", true},
+	} {
+		vault := server.AddVaults(cbrtest.SourceProject, 1, 1)[0]
+		tt.fault.Body = strings.ReplaceAll(tt.fault.Body, "VAULT", vault)
+		server.Script(vault, tt.fault)
+		client := *client
+		if tt.timeout > 0 {
+			client.Timeout = tt.timeout
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			answer, err := client.Replicate(t.Context(), source, replicate(vault))
+			e := kind.As(err)
+			if e.Of() != tt.want || !strings.HasPrefix(e.Message, tt.message) {
+				t.Errorf("error = %v, want %s %s…", err, tt.want, tt.message)
+			}
+			if !answer.Sent || answer.Status != tt.status || e.HTTPStatus != tt.status {
+				t.Errorf("answer = %+v, want Sent and status %d", answer, tt.status)
+			}
+			if (answer.Replication != nil) != (tt.want == kind.NothingToReplicate) {
+				t.Errorf("replication = %s beside %v", answer.Replication, err)
+			}
+			var calls []cbrtest.Call
+			for _, call := range server.Calls() {
+				if call.Vault == vault {
+					calls = append(calls, call)
+				}
+			}
+			if len(calls) != 1 || calls[0].Taken != tt.taken {
+				t.Errorf("calls = %v, want one, taken: %t", calls, tt.taken)
+			}
+		})
+	}
+}
+
+func TestReplicateUpTo8MiB(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	body := `{"replication":{"vault_id":"` + cbrtest.SourceVault + `","backups":[{}]}}`
+	server.Script(cbrtest.SourceVault, cbrtest.Raw(200, body+strings.Repeat(" ", 8<<20-len(body))))
+	if _, err := newClient(t, server.URL).Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReplicateNoConnection(t *testing.T) {
+	t.Parallel()
+	stranger := httptest.NewUnstartedServer(http.NotFoundHandler())
+	stranger.Config.ErrorLog = log.New(io.Discard, "", 0) // it reports the failed handshake
+	stranger.StartTLS()
+	t.Cleanup(stranger.Close)
+	for name, address := range map[string]string{
+		"refused":                 "http://127.0.0.1:1", // tcpmux, which nobody runs
+		"certificate not trusted": stranger.URL,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answer, err := newClient(t, address).Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+			if e := kind.As(err); e.Of() != kind.Unavailable || !strings.HasPrefix(e.Message, "no connection to CBR: ") {
+				t.Errorf("error = %v, want an Unavailable", err)
+			}
+			if diff := cmp.Diff(cbr.Answer{Sent: true}, answer); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestReplicateFollowsNoRedirect: the token would go wherever the answer says.
+func TestReplicateFollowsNoRedirect(t *testing.T) {
+	t.Parallel()
+	elsewhere := newServer(t)
+	server := newServer(t)
+	client := newClient(t, server.URL)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		redirect := cbrtest.Redirect(elsewhere.URL + "/v3/" + cbrtest.SourceProject + "/checkpoints/replicate")
+		redirect.Status = status
+		server.Script(cbrtest.SourceVault, redirect)
+		answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+		if e := kind.As(err); e.Of() != kind.Misconfigured || answer.Status != status {
+			t.Errorf("%d: answer = %+v, error = %v, want a Misconfigured", status, answer, err)
+		}
+	}
+	if calls := elsewhere.Calls(); len(calls) > 0 {
+		t.Errorf("calls of the other server: %v", calls)
+	}
+}
+
+// TestReplicateReusesConnections: that an answer was read to its end shows in
+// the next call's connection.
+func TestReplicateReusesConnections(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	server.Script(
+		cbrtest.SourceVault,
+		cbrtest.Unavailable(),
+		cbrtest.Raw(502, strings.Repeat("<br>", 10<<10)),
+		cbrtest.Raw(400, ""),
+		cbrtest.Redirect("/"),
+	)
+	client := newClient(t, server.URL)
+	for i := range 6 {
+		var reused bool
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+		})
+		answer, err := client.Replicate(ctx, source, replicate(cbrtest.SourceVault))
+		if answer.Status == 0 {
+			t.Fatal(err)
+		}
+		if reused != (i > 0) {
+			t.Errorf("call %d: reused = %t", i, reused)
+		}
+	}
+}
+
+func TestReplicateReadsNoEndlessError(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		for {
+			if _, err := io.WriteString(w, "and so on "); err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	_, err := newClient(t, server.URL).Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+	if e := kind.As(err); e.Of() != kind.Unknown || !strings.HasPrefix(e.Message, "and so on and so on") {
+		t.Errorf("error = %v, want an Unknown", err)
+	}
+}
+
+// TestReplicateAfterIdleDeath: a connection that the other end closed in the
+// meantime is replaced, and the request has one effect.
+func TestReplicateAfterIdleDeath(t *testing.T) {
+	t.Parallel()
+	service := cbrtest.New()
+	service.AddExample()
+	vaults := service.AddVaults(cbrtest.SourceProject, 2, 1)
+	server := httptest.NewServer(service)
+	t.Cleanup(server.Close)
+	client := newClient(t, server.URL)
+	closed := make(chan struct{}, 2) // one for each connection
+	dial := client.HTTP.Transport.(*http.Transport).DialContext
+	client.HTTP.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return &watched{Conn: conn, closed: sync.OnceFunc(func() { closed <- struct{}{} })}, err
+	}
+
+	if _, err := client.Replicate(t.Context(), source, replicate(vaults[0])); err != nil {
+		t.Fatal(err)
+	}
+	server.CloseClientConnections()
+	<-closed
+	if _, err := client.Replicate(t.Context(), source, replicate(vaults[1])); err != nil {
+		t.Errorf("on a new connection: %v", err)
+	}
+	if calls := service.Calls(); len(calls) != 2 {
+		t.Errorf("calls = %v, want one for each vault", calls)
+	}
+}
+
+// watched is a connection that tells when this end has closed it.
+type watched struct {
+	net.Conn
+	closed func()
+}
+
+func (c *watched) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}
+
+// TestReplicateResetWhenReused: net/http repeats some requests by itself when a
+// connection that it reused is reset; this one it must not.
+func TestReplicateResetWhenReused(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	server.Script(cbrtest.SourceVault, cbrtest.Unavailable(), cbrtest.ResetBefore())
+	client := newClient(t, server.URL)
+	for _, want := range []kind.Kind{kind.Unavailable, kind.Unknown} {
+		_, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+		if e := kind.As(err); e.Of() != want {
+			t.Errorf("error = %v, want %s", err, want)
+		}
+	}
+	if calls := server.Calls(); len(calls) != 2 {
+		t.Errorf("calls = %v, want two", calls)
+	}
+}
+
+// TestReplicateSpeaksHTTP1 also where the server offers HTTP/2.
+func TestReplicateSpeaksHTTP1(t *testing.T) {
+	t.Parallel()
+	var protocol string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { protocol = r.Proto }))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	client := newClient(t, server.URL)
+	config := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.RootCAs = x509.NewCertPool()
+	config.RootCAs.AddCert(server.Certificate())
+	client.HTTP.Transport.(*http.Transport).TLSClientConfig = config
+	if answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); answer.Status != 200 {
+		t.Fatal(err)
+	}
+	if protocol != "HTTP/1.1" {
+		t.Errorf("protocol = %s", protocol)
+	}
+}
+
+// TestReplicateTime: one try has Timeout, or half of what is left if that is
+// less.
+func TestReplicateTime(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		timeout, left time.Duration // left 0: no deadline
+		want          time.Duration
+	}{
+		{"no deadline", 30 * time.Second, 0, 30 * time.Second},
+		{"far", 30 * time.Second, 5 * time.Minute, 30 * time.Second},
+		{"near", 30 * time.Second, 20 * time.Second, 10 * time.Second},
+		{"past", 30 * time.Second, -time.Second, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				if tt.left != 0 {
+					var cancel func()
+					ctx, cancel = context.WithTimeout(ctx, tt.left)
+					defer cancel()
+				}
+				client := newClient(t, "http://127.0.0.1:1")
+				client.Timeout = tt.timeout
+				client.HTTP.Transport = transport(func(req *http.Request) (*http.Response, error) {
+					<-req.Context().Done()
+					return nil, req.Context().Err()
+				})
+				began := time.Now()
+				_, err := client.Replicate(ctx, source, replicate(cbrtest.SourceVault))
+				if took := time.Since(began); took != tt.want {
+					t.Errorf("the try took %v, want %v", took, tt.want)
+				}
+				if !strings.Contains(kind.As(err).Message, "(timed out)") {
+					t.Errorf("error = %v, want one that says why", err)
+				}
+			})
+		})
+	}
+}
+
+// keys is a credential source that remembers what it was told.
+type keys struct {
+	err     error
+	fresh   bool
+	refused []string
+}
+
+func (k *keys) Authorize(req *http.Request, projectID string) error {
+	req.Header.Set("X-Auth-Token", "stale")
+	return k.err
+}
+
+func (k *keys) Refused(req *http.Request, projectID string) bool {
+	k.refused = append(k.refused, req.Header.Get("X-Auth-Token")+" for "+projectID)
+	return k.fresh
+}
+
+func TestReplicateCredential(t *testing.T) {
+	t.Parallel()
+	none := &kind.Error{Kind: kind.NotAllowed, Message: "no credential"}
+	refusal := []string{"stale for " + cbrtest.SourceProject}
+	for _, tt := range []struct {
+		name    string
+		keys    keys
+		fault   cbrtest.Fault
+		want    kind.Kind
+		renewed bool
+		refused []string
+		calls   int
+	}{
+		{"none to be had", keys{err: none, fresh: true}, cbrtest.Fault{}, kind.NotAllowed, false, nil, 0},
+		{"refused", keys{}, cbrtest.Fault{}, kind.Unauthorized, false, refusal, 1},
+		{"refused, another is there", keys{fresh: true}, cbrtest.Fault{}, kind.Unauthorized, true, refusal, 1},
+		{"not refused", keys{fresh: true}, cbrtest.Unavailable(), kind.Unavailable, false, nil, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Script(cbrtest.SourceVault, tt.fault)
+			client := newClient(t, server.URL)
+			client.Auth = &tt.keys
+			answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+			if e := kind.As(err); e.Of() != tt.want || e.Renewed != tt.renewed {
+				t.Errorf("error = %+v, want %s, renewed: %t", e, tt.want, tt.renewed)
+			}
+			if tt.keys.err != nil && !errors.Is(err, tt.keys.err) {
+				t.Errorf("error = %v, want the source's own", err)
+			}
+			if diff := cmp.Diff(tt.refused, tt.keys.refused); diff != "" {
+				t.Errorf("told of refusals (-want +got):\n%s", diff)
+			}
+			if calls := server.Calls(); len(calls) != tt.calls || answer.Sent != (tt.calls > 0) {
+				t.Errorf("calls = %v, Sent = %t, want %d", calls, answer.Sent, tt.calls)
+			}
+		})
+	}
+}
+
+// TestReplicateNeverBecomesAURL: what is no project or region never becomes
+// part of an address, whatever was checked before.
+func TestReplicateNeverBecomesAURL(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server.URL)
+	for _, src := range []cbr.Source{
+		{ProjectID: "../" + cbrtest.SourceProject, Region: cbrtest.SourceRegion},
+		{ProjectID: "", Region: cbrtest.SourceRegion},
+		{ProjectID: cbrtest.SourceProject, Region: "evil.example/"},
+	} {
+		answer, err := client.Replicate(t.Context(), src, replicate(cbrtest.SourceVault))
+		if e := kind.As(err); e.Of() != kind.InvalidEvent || answer.Sent {
+			t.Errorf("%+v: error = %v, Sent = %t, want an InvalidEvent", src, err, answer.Sent)
+		}
+	}
+	if calls := server.Calls(); len(calls) > 0 {
+		t.Errorf("calls = %v", calls)
+	}
+}
+
+// TestTokenIsShownNowhere: whatever CBR echoes, and however it spells it.
+func TestTokenIsShownNowhere(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server.URL)
+	escaped := `\u004d\u0049` + strings.ReplaceAll(cbrtest.Token[2:], "-", `\u002d`)
+	fault := func(status int, body string) cbrtest.Fault {
+		body = strings.NewReplacer("VAULT", cbrtest.SourceVault, "TOKEN", cbrtest.Token, "ESCAPED", escaped).Replace(body)
+		return cbrtest.Raw(status, body)
+	}
+	header := fault(200, `{"replication":{"vault_id":"VAULT","backups":[{}]}}`)
+	header.Header = http.Header{"X-Request-Id": {"id " + cbrtest.Token}}
+	cut := fault(500, "decrypt token fail: TOKEN")
+	cut.Cut = true
+	for _, tt := range []struct {
+		name  string
+		fault cbrtest.Fault
+		want  string
+	}{
+		{"message", fault(401, `{"error_code":"APIG.0301","error_msg":"decrypt token fail: TOKEN"}`), "decrypt token fail: [redacted]"},
+		{"message, escaped", fault(401, `{"error_code":"APIG.0301","error_msg":"decrypt token fail: ESCAPED"}`), "decrypt token fail: [redacted]"},
+		{"code", fault(401, `{"error_code":"TOKEN","error_msg":"?"}`), "[redacted]"},
+		{"request id in the body", cbrtest.Fault{
+			Status: 401, Body: `{"error_code":"APIG.0301","request_id":"` + cbrtest.Token + `"}`,
+			Header: http.Header{"X-Request-Id": {""}},
+		}, "[redacted]"},
+		{"plain text", fault(502, "no TOKEN"), "no [redacted]"},
+		{"JSON that is cut, escaped", fault(500, `{"error_msg":"ESCAPED`), "CBR answered 500 Internal Server Error without a message"},
+		{"a list, escaped", fault(500, `["ESCAPED"]`), "CBR answered 500 Internal Server Error without a message"},
+		{"in two halves", cut, "the answer was cut: unexpected EOF"},
+		{"request id in the header", header, "id [redacted]"},
+		{"replication", fault(200, `{"replication":{"vault_id":"VAULT","backups":[{"TOKEN":"TOKEN"}]}}`), `{"[redacted]":"[redacted]"}`},
+		{"replication, escaped", fault(200, `{"replication":{"vault_id":"VAULT","backups":[{}],"a":[{"b":"ESCAPED"}]}}`), `{"b":"[redacted]"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server.Script(cbrtest.SourceVault, tt.fault)
+			answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+			shown := answer.RequestID + "\n" + string(answer.Replication)
+			if e := kind.As(err); e != nil {
+				shown += "\n" + strings.Join([]string{e.Code, e.Message, e.RequestID, e.Error()}, "\n")
+			}
+			if !strings.Contains(shown, tt.want) {
+				t.Errorf("shown: %s\nwant in it: %s", shown, tt.want)
+			}
+			for _, part := range []string{cbrtest.Token[:10], cbrtest.Token[len(cbrtest.Token)-10:], escaped[12:30]} {
+				if strings.Contains(shown, part) {
+					t.Errorf("%s is in: %s", part, shown)
+				}
+			}
+		})
+	}
+}
+
+// answering is a client without a network that gets one answer.
+func answering(t testing.TB, status int, header http.Header, body []byte) *cbr.Client {
+	t.Helper()
+	client := newClient(t, "http://127.0.0.1:1")
+	client.HTTP.Transport = transport(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader(body)), Request: req}, nil
+	})
+	return client
+}
