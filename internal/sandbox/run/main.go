@@ -104,7 +104,7 @@ func sendOwn(ctx context.Context, screen *screen, binary string, env map[string]
 	if err := send(ctx, screen, function, payload); err != nil {
 		return err
 	}
-	screen.results(topic.Messages(), true)
+	screen.results(topic.Messages())
 	return judge(topic.Messages())
 }
 
@@ -131,7 +131,7 @@ func sendLive(ctx context.Context, screen *screen, binary string, topic *sandbox
 		screen.line("The result was sent to " + env["RESULT_TOPIC_ARN"] + ".")
 		return nil
 	}
-	screen.results(topic.Messages(), true)
+	screen.results(topic.Messages())
 	return judge(topic.Messages())
 }
 
@@ -162,7 +162,7 @@ func send(ctx context.Context, screen *screen, function *sandbox.Function, paylo
 	if response.Error != nil && len(response.Error.Output) > 0 {
 		return response.Error // the process ended: its output says why
 	}
-	screen.line("answer     " + string(response.Payload))
+	screen.document("The function's answer", response.Payload)
 	return nil
 }
 

@@ -110,7 +110,7 @@ func showSamples(ctx context.Context, screen *screen, binary string, env map[str
 		}
 		deliveries += len(s.want)
 	}
-	screen.results(topic.Messages(), true)
+	screen.results(topic.Messages())
 	if len(wrong) > 0 {
 		return errors.Join(wrong...)
 	}

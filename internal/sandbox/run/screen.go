@@ -102,8 +102,8 @@ func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload
 	return response, nil
 }
 
-// results shows what stands on the topic, and one event whole if asked to.
-func (s *screen) results(messages []sandbox.Published, whole bool) {
+// results shows what stands on the topic, and its first event whole.
+func (s *screen) results(messages []sandbox.Published) {
 	s.heading("Results on the topic")
 	s.line(fmt.Sprintf("  %-9s  %-8s  %-18s %-5s %s", "status", "vault", "kind", "tries", "event id"))
 	for _, m := range messages {
@@ -115,11 +115,17 @@ func (s *screen) results(messages []sandbox.Published, whole bool) {
 		s.line(fmt.Sprintf("  %-9s  %-8.8s  %-18s %-5d %s", m.Attributes["status"], m.Attributes["vault_id"],
 			m.Attributes["kind"], event.Data.Attempts, event.ID))
 	}
-	if whole && len(messages) > 0 {
-		var pretty bytes.Buffer
-		if json.Indent(&pretty, []byte(messages[0].Message), "", "  ") == nil {
-			s.heading("The first of them")
-			s.line(pretty.String())
-		}
+	if len(messages) > 0 {
+		s.document("The first of them", []byte(messages[0].Message))
 	}
+}
+
+// document shows a JSON document, indented.
+func (s *screen) document(title string, text []byte) {
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, text, "", "  ") != nil {
+		pretty.Write(text)
+	}
+	s.heading(title)
+	s.line(pretty.String())
 }
