@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -108,6 +109,16 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 	return e
 }
 
+// LogValue is the event's JSON, in Lambda's text format too: where the topic
+// does not take an event, the log is all there is of it.
+func (e *Event) LogValue() slog.Value {
+	message, err := json.Marshal(e)
+	if err != nil {
+		return slog.StringValue("not to be encoded: " + err.Error())
+	}
+	return slog.AnyValue(json.RawMessage(message))
+}
+
 // attribute is a message attribute of type String.
 type attribute struct{ name, value string }
 
@@ -153,10 +164,12 @@ func (e *Event) encode(limit int) ([]byte, error) {
 	}
 	short := *e
 	for keep := len(backups); keep > 0; {
-		// What is over, at the average length of a backup, and some more.
-		keep -= min(keep, 1+(len(message)-limit)*len(backups)/len(e.Data.Replication))
+		for over := len(message) - limit; over > 0 && keep > 0; {
+			keep--
+			over -= len(backups[keep]) + len(",")
+		}
 		replication["backups_total"] = json.RawMessage(strconv.Itoa(len(backups)))
-		replication["backups"], _ = json.Marshal(append([]json.RawMessage{}, backups[:keep]...))
+		replication["backups"], _ = json.Marshal(backups[:keep])
 		short.Data.Replication, _ = json.Marshal(replication)
 		if message, err = json.Marshal(&short); err != nil {
 			return nil, fmt.Errorf("encode the shortened result event: %w", err)

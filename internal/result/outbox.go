@@ -112,7 +112,7 @@ func (o *Outbox) depart() {
 func (o *Outbox) load() (n int, full bool) {
 	size := 0
 	for _, l := range o.waiting {
-		if n == maxEntries || size+l.size > maxMessage {
+		if n == maxEntries || (n > 0 && size+l.size > maxMessage) {
 			return n, true
 		}
 		size += l.size

@@ -147,9 +147,16 @@ func (t *Topic) failed(why string, cause error) error {
 }
 
 // passing reports whether an error of a call may pass. The SDK knows which of
-// AWS's codes do; what never got an answer may.
+// AWS's codes do, but for SNS's own names of throttling (SNS API reference,
+// "PublishBatch", Errors); what never got an answer may.
 func passing(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	var (
+		throttled    *types.ThrottledException
+		kmsThrottled *types.KMSThrottlingException
+	)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.As(err, &throttled), errors.As(err, &kmsThrottled):
 		return true
 	}
 	return awsretry.NewStandard().IsErrorRetryable(err)

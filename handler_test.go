@@ -1,0 +1,1090 @@
+package replicator_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode"
+
+	"github.com/aws/aws-lambda-go/lambda/messages"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	replicator "cbr-replicator"
+	"cbr-replicator/events"
+	"cbr-replicator/internal/allow"
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/result"
+	"cbr-replicator/internal/result/snstest"
+	"cbr-replicator/internal/retry"
+	"cbr-replicator/internal/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	queueARN     = "arn:aws:sqs:eu-central-1:123456789012:requests"
+	functionARN  = "arn:aws:lambda:eu-central-1:123456789012:function:cbr-replicator"
+	maxReceives  = 10
+	maxAttempts  = 3
+	otherProject = "00000000000000000000000000000000"
+	// unkeyedProject is allowed to be copied from, but the token is not for it.
+	unkeyedProject = "11111111111111111111111111111111"
+)
+
+// tb is what a rig needs of a *testing.T or a *rapid.T.
+type tb interface {
+	rapid.TB
+	Cleanup(func())
+	Context() context.Context
+}
+
+// rig is a handler between a CBR and a topic that run in the process. When the
+// test ends it looks for the token in all that the handler said.
+type rig struct {
+	*replicator.Handler
+	t     tb
+	cbr   *cbrtest.Server
+	topic *snstest.Topic
+	log   bytes.Buffer
+	emf   bytes.Buffer
+
+	mu      sync.Mutex
+	replies []string
+}
+
+func newServer(t tb, options ...cbrtest.Option) *cbrtest.Server {
+	s := cbrtest.NewServer(options...)
+	t.Cleanup(s.Close)
+	s.AddExample()
+	s.AddVault(cbrtest.Vault{ID: cbrtest.DestinationVault, ProjectID: cbrtest.DestinationProject, ProtectType: "replication", Size: 10_000_000})
+	return s
+}
+
+// newRig returns a rig whose handler is as function/wire.go makes it, but for
+// waits of no length.
+func newRig(t tb, server *cbrtest.Server) *rig {
+	t.Helper()
+	r := &rig{t: t, cbr: server, topic: &snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t}}
+	url := "https://cbr.example.com"
+	if server != nil {
+		url = server.URL
+	}
+	endpoints, err := cbr.NewEndpoints(url, "", cbrtest.SourceRegion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := cbr.NewHTTPClient(10)
+	t.Cleanup(client.CloseIdleConnections)
+	hidden := new(redact.Redactor)
+	policy := retry.Policy{
+		Initial: time.Second, Max: time.Second, MaxAttempts: maxAttempts, MaxElapsed: 20 * time.Second, MinTry: time.Second,
+		Rand: func() float64 { return 0 },
+	}
+	publishing := policy
+	publishing.MinTry = 0
+	r.Handler = &replicator.Handler{
+		Decoder: &events.Decoder{Redact: hidden, HTTPTimeout: 27 * time.Second},
+		Allow: &allow.List{
+			Projects:     []string{cbrtest.SourceProject, unkeyedProject},
+			Destinations: []allow.Destination{{Region: cbrtest.DestinationRegion, ProjectID: cbrtest.DestinationProject}},
+		},
+		CBR: &cbr.Client{
+			HTTP: client, Endpoints: endpoints, Auth: token.NewStatic(cbrtest.Token, cbrtest.SourceProject, hidden),
+			Redact: hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
+		},
+		Endpoints:        endpoints,
+		Retry:            policy,
+		Topic:            &result.Topic{ARN: r.topic.ARN, SNS: r.topic, Retry: publishing.Do, Redact: hidden},
+		Metrics:          metrics.NewEmitter(&r.emf, "cbr-replicator"),
+		Log:              slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Redact:           hidden,
+		BatchConcurrency: 10,
+		MaxReceiveCount:  maxReceives,
+		Reserve:          5 * time.Second,
+	}
+	t.Cleanup(func() {
+		said := r.log.String() + r.emf.String() + strings.Join(r.replies, "\n")
+		for _, m := range r.topic.Messages() {
+			said += fmt.Sprintf("\n%s %v", m.Raw, m.Attributes)
+		}
+		if i := strings.Index(said, cbrtest.Token); i >= 0 {
+			t.Errorf("the token is in …%s…", said[max(0, i-200):i])
+		}
+	})
+	return r
+}
+
+// invoke calls the handler as Lambda does, under the request id "request-1".
+func (r *rig) invoke(payload []byte) (string, *messages.InvokeResponse_Error) {
+	r.t.Helper()
+	return r.invokeWithin(payload, 2*time.Minute)
+}
+
+func (r *rig) invokeWithin(payload []byte, timeout time.Duration) (string, *messages.InvokeResponse_Error) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
+	defer cancel()
+	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "request-1", InvokedFunctionArn: functionARN})
+	reply, err := r.Invoke(ctx, payload)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.replies = append(r.replies, string(reply), fmt.Sprint(err))
+	if err == nil {
+		return string(reply), nil
+	}
+	failure, ok := errors.AsType[messages.InvokeResponse_Error](err)
+	if !ok {
+		r.t.Fatalf("the error %T names no type: %v", err, err)
+	}
+	return "", &failure
+}
+
+// handedBack invokes the handler with a batch of a queue and returns the ids of
+// the batch item failures.
+func (r *rig) handedBack(payload []byte) []string {
+	r.t.Helper()
+	reply, failure := r.invoke(payload)
+	if failure != nil {
+		r.t.Fatalf("the whole batch failed: %v", failure)
+	}
+	return batchItemFailures(r.t, reply)
+}
+
+func batchItemFailures(t tb, reply string) []string {
+	t.Helper()
+	var got struct {
+		Failures []struct {
+			ID string `json:"itemIdentifier"`
+		} `json:"batchItemFailures"`
+	}
+	if err := json.Unmarshal([]byte(reply), &got); err != nil || got.Failures == nil {
+		t.Fatalf("the reply %s has no list of failures: %v", reply, err)
+	}
+	ids := []string{}
+	for _, f := range got.Failures {
+		ids = append(ids, f.ID)
+	}
+	return ids
+}
+
+// published returns "causation status kind" of each result on the topic, sorted.
+func (r *rig) published() []string {
+	all := []string{}
+	for _, m := range r.topic.Messages() {
+		all = append(all, strings.TrimSpace(m.Event.CausationID+" "+m.Attributes["status"]+" "+m.Attributes["kind"]))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// lines returns the fields of the log lines with a message.
+func (r *rig) lines(message string) []map[string]any {
+	r.t.Helper()
+	var found []map[string]any
+	for line := range strings.Lines(r.log.String()) {
+		fields := decode[map[string]any](r.t, line)
+		if fields["msg"] == message {
+			found = append(found, fields)
+		}
+	}
+	return found
+}
+
+func decode[T any](t tb, text string) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return v
+}
+
+func encode(t tb, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func diff(t tb, what string, want, got any) {
+	t.Helper()
+	if d := gocmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+// object is JSON to be sent.
+type object map[string]any
+
+// request is the body of a request for a vault, changed: by the names of its
+// fields, those of "replicate" with that before them.
+func request(t tb, vault string, changes object) string {
+	t.Helper()
+	body := object{"project_id": cbrtest.SourceProject, "region": cbrtest.SourceRegion}
+	replicate := object{
+		"vault_id":               vault,
+		"destination_vault_id":   cbrtest.DestinationVault,
+		"destination_project_id": cbrtest.DestinationProject,
+		"destination_region":     cbrtest.DestinationRegion,
+	}
+	for name, value := range changes {
+		if inner, ok := strings.CutPrefix(name, "replicate."); ok {
+			replicate[inner] = value
+		} else {
+			body[name] = value
+		}
+	}
+	body["replicate"] = replicate
+	return string(encode(t, body))
+}
+
+// message is one in a queue; its id is its place in the batch if it has none.
+type message struct {
+	id, body, group string
+	receives        int
+}
+
+// sqs is a batch of a queue, of a FIFO one if a message has a group.
+func sqs(t tb, batch ...message) []byte {
+	t.Helper()
+	records := []object{}
+	for i, m := range batch {
+		attributes := object{"ApproximateReceiveCount": strconv.Itoa(max(m.receives, 1))}
+		arn := queueARN
+		if m.group != "" {
+			arn += ".fifo"
+			attributes["MessageGroupId"] = m.group
+		}
+		records = append(records, object{
+			"messageId": cmp.Or(m.id, strconv.Itoa(i)), "body": m.body, "attributes": attributes,
+			"eventSource": "aws:sqs", "eventSourceARN": arn,
+		})
+	}
+	return encode(t, object{"Records": records})
+}
+
+// overHTTP is the sample of API Gateway, changed.
+func overHTTP(t tb, method, path, body string) []byte {
+	t.Helper()
+	sample, err := os.ReadFile(filepath.Join("events", "apigw-http.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := decode[object](t, string(sample))
+	event["rawPath"], event["body"] = path, body
+	event["requestContext"].(map[string]any)["http"] = object{"method": method, "path": path}
+	return encode(t, event)
+}
+
+const replicatePath = "/v3/" + cbrtest.SourceProject + "/checkpoints/replicate"
+
+// response is an answer to API Gateway.
+type response struct {
+	StatusCode int
+	Headers    map[string]string
+	Body       string
+}
+
+// scripted is a CBR in one function.
+type scripted func(context.Context, cbr.Replicate) (cbr.Answer, error)
+
+func (s scripted) Replicate(ctx context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+	return s(ctx, r)
+}
+
+// taken is CBR's answer to a request that it took.
+func taken(r cbr.Replicate) (cbr.Answer, error) {
+	return cbr.Answer{
+		Sent: true, Status: http.StatusOK, RequestID: "cbr-request",
+		Replication: json.RawMessage(`{"backups":[{"backup_id":"b"}],"vault_id":"` + r.VaultID + `"}`),
+	}, nil
+}
+
+// slow takes every request after d, unless ctx ends first.
+func slow(d time.Duration) scripted {
+	return func(ctx context.Context, r cbr.Replicate) (cbr.Answer, error) {
+		select {
+		case <-time.After(d):
+			return taken(r)
+		case <-ctx.Done():
+			return cbr.Answer{Sent: true}, &kind.Error{Kind: kind.Unknown, Message: "the answer was lost"}
+		}
+	}
+}
+
+func vaultID(i int) string { return fmt.Sprintf("%08x-0000-4000-8000-000000000000", i) }
+
+// always scripts every try of one invocation.
+func always(f cbrtest.Fault) []cbrtest.Fault { return slices.Repeat([]cbrtest.Fault{f}, maxAttempts) }
+
+// TestKinds holds what follows from each kind, by each way in, to the contract.
+// Blocked, which only a FIFO queue has, is TestFIFO's.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	// The example's request, after the CBR was told how to answer.
+	script := func(faults ...cbrtest.Fault) func(*rig) string {
+		return func(r *rig) string {
+			r.cbr.Script(cbrtest.AnyVault, faults...)
+			return request(r.t, cbrtest.SourceVault, nil)
+		}
+	}
+	instead := func(answer scripted) func(*rig) string {
+		return func(r *rig) string {
+			r.CBR = answer
+			return request(r.t, cbrtest.SourceVault, nil)
+		}
+	}
+	const own = kind.OwnAnswer
+	for _, tt := range []struct {
+		name      string
+		kind      kind.Kind
+		redeliver bool
+		published kind.Status // once there is no other delivery
+		http      int
+		attempts  int
+		provoke   func(*rig) (body string)
+	}{
+		{"accepted", kind.None, false, kind.Accepted, 200, 1, script()},
+		{"no more than that is retried", kind.None, false, kind.Accepted, 200, 3, script(cbrtest.Throttled(0), cbrtest.Unavailable())},
+		{"AlreadyReplicated", kind.AlreadyReplicated, false, kind.Unchanged, own, 1, script(cbrtest.Verdict(400, "BackupService.1009", "replicated"))},
+		{"NothingToReplicate", kind.NothingToReplicate, false, kind.Unchanged, own, 1, func(r *rig) string {
+			return request(r.t, r.cbr.AddVaults(cbrtest.SourceProject, 1, 0)[0], nil)
+		}},
+		{
+			"NothingToReplicate in a 2xx", kind.NothingToReplicate, false, kind.Unchanged, 200, 1,
+			script(cbrtest.Raw(200, `{"replication":{"vault_id":"`+cbrtest.SourceVault+`","backups":[]}}`)),
+		},
+		{"NotCovered", kind.NotCovered, false, kind.Refused, 400, 1, instead(func(context.Context, cbr.Replicate) (cbr.Answer, error) {
+			return cbr.Answer{Sent: true, Status: 400}, &kind.Error{Kind: kind.NotCovered, Code: "BackupService.1009", HTTPStatus: 400}
+		})},
+		{"InProgress", kind.InProgress, true, kind.Failed, 409, 1, script(cbrtest.Verdict(400, "BackupService.6130", "busy"))},
+		{"InvalidEvent, no JSON", kind.InvalidEvent, false, kind.Refused, 400, 0, func(*rig) string { return `{"replicate":` }},
+		{"InvalidEvent, a field", kind.InvalidEvent, false, kind.Refused, 400, 0, func(r *rig) string {
+			return request(r.t, "no-uuid", nil)
+		}},
+		{"NotAllowed", kind.NotAllowed, false, kind.Refused, 403, 0, func(r *rig) string {
+			return request(r.t, cbrtest.SourceVault, object{"replicate.destination_region": "region3"})
+		}},
+		{"Rejected", kind.Rejected, false, kind.Refused, own, 1, func(r *rig) string { return request(r.t, vaultID(0), nil) }},
+		{"Rejected as a 5xx", kind.Rejected, false, kind.Refused, own, 1, script(cbrtest.Verdict(500, "BackupService.1005", "region"))},
+		{"Misconfigured, no CBR there", kind.Misconfigured, true, kind.Failed, 502, 1, script(cbrtest.Raw(404, "<html>"))},
+		{"Misconfigured, moved", kind.Misconfigured, true, kind.Failed, 502, 1, script(cbrtest.Redirect("http://127.0.0.1:1/"))},
+		{"Unauthorized", kind.Unauthorized, true, kind.Failed, 502, 1, func(r *rig) string {
+			r.cbr.RevokeToken(cbrtest.Token)
+			return request(r.t, cbrtest.SourceVault, nil)
+		}},
+		{"Throttled", kind.Throttled, true, kind.Failed, 429, maxAttempts, script(always(cbrtest.Throttled(0))...)},
+		{"Throttled for longer than is waited", kind.Throttled, true, kind.Failed, 429, 1, script(cbrtest.Throttled(time.Hour))},
+		{"Unavailable", kind.Unavailable, true, kind.Failed, 503, maxAttempts, script(always(cbrtest.Unavailable())...)},
+		{"Unknown, the answer lost", kind.Unknown, true, kind.Failed, 504, 1, script(cbrtest.ResetAfter())},
+		{"Unknown, the answer cut", kind.Unknown, true, kind.Failed, 504, 1, script(cbrtest.CutShort())},
+		{"Unknown, a 500", kind.Unknown, true, kind.Failed, 504, 1, script(cbrtest.Raw(500, ""))},
+		{"OutOfTime", kind.OutOfTime, true, kind.Failed, 504, 0, func(r *rig) string {
+			r.Retry.MinTry = time.Hour
+			return request(r.t, cbrtest.SourceVault, nil)
+		}},
+		{"PublishFailed", kind.PublishFailed, true, kind.Unpublished, 200, 1, func(r *rig) string {
+			r.topic.Fault = func(int) error { return &types.AuthorizationErrorException{} }
+			return request(r.t, cbrtest.SourceVault, nil)
+		}},
+		{"Internal", kind.Internal, true, kind.Failed, 500, 0, instead(func(context.Context, cbr.Replicate) (cbr.Answer, error) { panic("a bug") })},
+	} {
+		isPublished := tt.kind != kind.PublishFailed
+		// check looks at what every way in has in common.
+		check := func(t *testing.T, r *rig, published kind.Status) {
+			t.Helper()
+			var want []string
+			if published != kind.Unpublished {
+				want = []string{strings.TrimSpace(string(published) + " " + string(tt.kind))}
+			}
+			var got []string
+			for _, m := range r.topic.Messages() {
+				got = append(got, strings.TrimSpace(m.Attributes["status"]+" "+m.Attributes["kind"]))
+				if data := m.Event.Data; data.Attempts != tt.attempts {
+					t.Errorf("the result tells of %d attempts, want %d", data.Attempts, tt.attempts)
+				}
+				if tt.kind != kind.None && m.Attributes["retryable"] != strconv.FormatBool(tt.redeliver) {
+					t.Errorf("retryable is %s", m.Attributes["retryable"])
+				}
+			}
+			diff(t, "results", want, got)
+			lines := r.lines("delivery")
+			if len(lines) != 1 || lines[0]["kind"] != string(tt.kind) || lines[0]["attempts"] != float64(tt.attempts) {
+				t.Errorf("log lines of the delivery: %v", lines)
+			}
+			if lost := r.lines("result not published"); !isPublished && len(lost) != 1 {
+				t.Errorf("the result is nowhere: %v", lost)
+			}
+		}
+		queue := func(receives int, published kind.Status) func(t *testing.T) {
+			return func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, newServer(t))
+				body := tt.provoke(r)
+				var want []string
+				if tt.redeliver {
+					want = []string{"m"}
+				}
+				diff(t, "handed back", want, r.handedBack(sqs(t, message{id: "m", body: body, receives: receives})))
+				check(t, r, published)
+			}
+		}
+		notLast := tt.published
+		if tt.redeliver {
+			notLast = kind.Unpublished
+		}
+		t.Run(tt.name+"/queue", queue(1, notLast))
+		t.Run(tt.name+"/queue, last delivery", queue(maxReceives, tt.published))
+		t.Run(tt.name+"/direct", func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, newServer(t))
+			reply, failure := r.invoke([]byte(tt.provoke(r)))
+			if tt.published == kind.Refused || tt.published == kind.Failed {
+				if failure == nil || failure.Type != "CBR."+string(tt.kind) || !strings.HasPrefix(failure.Message, string(tt.kind)+" ") {
+					t.Errorf("reply %s, error %v; want an error of type CBR.%s", reply, failure, tt.kind)
+				}
+			} else {
+				if failure != nil {
+					t.Fatalf("an error: %v", failure)
+				}
+				got := decode[struct {
+					Status    kind.Status
+					Published *bool `json:"result_published"`
+				}](t, reply)
+				if want := cmp.Or(tt.published, kind.Accepted); got.Status != want || (got.Published == nil) != isPublished {
+					t.Errorf("reply %s", reply)
+				}
+			}
+			check(t, r, tt.published)
+		})
+		t.Run(tt.name+"/HTTP", func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, newServer(t))
+			reply, failure := r.invoke(overHTTP(t, "POST", replicatePath, tt.provoke(r)))
+			if failure != nil {
+				t.Fatalf("an HTTP answer is never a Lambda error: %v", failure)
+			}
+			got := decode[response](t, reply)
+			body := decode[map[string]any](t, got.Body)
+			wantStatus, wantCode := tt.http, string(tt.kind)
+			if calls := r.cbr.Calls(); len(calls) > 0 {
+				last := calls[len(calls)-1]
+				wantStatus, wantCode = cmp.Or(tt.http, last.Status), cmp.Or(last.Code, wantCode)
+				if id := got.Headers["X-Request-Id"]; last.Status != 0 && id != last.RequestID {
+					t.Errorf("X-Request-Id %q, CBR's is %q", id, last.RequestID)
+				}
+			}
+			if got.StatusCode != wantStatus {
+				t.Errorf("status %d, want %d", got.StatusCode, wantStatus)
+			}
+			switch code := body["error_code"]; {
+			case wantStatus == http.StatusOK && (body["replication"] == nil || code != nil):
+				t.Errorf("body %s, want CBR's", got.Body)
+			case wantStatus != http.StatusOK && tt.kind != kind.NotCovered && code != wantCode:
+				t.Errorf("error_code %v, want %s", code, wantCode)
+			}
+			if got.Headers["X-Result-Published"] != strconv.FormatBool(isPublished) {
+				t.Errorf("X-Result-Published: %s", got.Headers["X-Result-Published"])
+			}
+			mayPass := tt.kind == kind.InProgress || tt.kind == kind.Throttled || tt.kind == kind.Unavailable
+			if (got.Headers["Retry-After"] != "") != mayPass {
+				t.Errorf("Retry-After: %s", got.Headers["Retry-After"])
+			}
+			check(t, r, tt.published)
+		})
+	}
+}
+
+// TestMixedBatch: each delivery of a batch has its own end.
+func TestMixedBatch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 8, 1)
+	throttled, panicking := vaults[6], vaults[7]
+	r.cbr.Script(throttled, always(cbrtest.Throttled(0))...)
+	client := r.CBR
+	r.CBR = scripted(func(ctx context.Context, p cbr.Replicate) (cbr.Answer, error) {
+		if p.VaultID == panicking {
+			panic("with the token " + cbrtest.Token)
+		}
+		return client.Replicate(ctx, cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}, p)
+	})
+	batch := []message{
+		{id: "malformed", body: "{"},
+		{id: "panicking", body: request(t, panicking, nil)},
+		{id: "rejected", body: request(t, vaultID(0), nil)},
+		{id: "throttled", body: request(t, throttled, nil)},
+	}
+	want := []string{"malformed rejected InvalidEvent", "rejected rejected Rejected"}
+	for i, vault := range vaults[:6] {
+		id := fmt.Sprint("good-", i)
+		batch = append(batch, message{id: id, body: request(t, vault, nil)})
+		want = append(want, id+" accepted")
+	}
+	slices.Sort(want)
+
+	diff(t, "handed back", []string{"panicking", "throttled"}, r.handedBack(sqs(t, batch...)))
+	diff(t, "results", want, r.published())
+	if got := len(r.lines("delivery")); got != len(batch) {
+		t.Errorf("%d log lines for %d deliveries", got, len(batch))
+	}
+	if got := len(r.lines("trying again")); got != maxAttempts-1 {
+		t.Errorf("%d log lines for %d retries", got, maxAttempts-1)
+	}
+	if got := r.lines("panic"); len(got) != 1 || !strings.Contains(got[0]["stack"].(string), "TestMixedBatch") {
+		t.Errorf("the panic is logged as %v", got)
+	}
+	counts := decode[map[string]any](t, r.emf.String())
+	for name, want := range map[string]float64{
+		"Deliveries": 10, "Accepted": 6, "Rejected": 2, "Redelivered": 2, "Failed": 0, "Retries": 2, "Throttled": 1, "PublishFailures": 0,
+	} {
+		if counts[name] != want {
+			t.Errorf("metric %s is %v, want %v", name, counts[name], want)
+		}
+	}
+}
+
+// TestOneVaultAtATime: CBR replicates a vault once at a time, so a batch asks
+// one thing of it at a time, and of others meanwhile.
+func TestOneVaultAtATime(t *testing.T) {
+	t.Parallel()
+	t.Run("as CBR sees it", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, newServer(t, cbrtest.WithCopyTime(0), cbrtest.WithLatency(5*time.Millisecond)))
+		vaults := r.cbr.AddVaults(cbrtest.SourceProject, 2, 1)
+		var batch []message
+		for i := range 10 {
+			batch = append(batch, message{body: request(t, vaults[i%2], nil)})
+		}
+		diff(t, "handed back", []string{}, r.handedBack(sqs(t, batch...)))
+		for _, vault := range vaults {
+			if peak := r.cbr.PeakInFlight(vault); peak != 1 {
+				t.Errorf("%d requests for one vault at once", peak)
+			}
+		}
+	})
+	t.Run("by the clock", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.CBR = slow(300 * time.Millisecond)
+			var batch []message
+			for i := range 10 {
+				batch = append(batch, message{body: request(t, vaultID(i/4), nil)}) // 4, 4 and 2 of a vault
+			}
+			start := time.Now()
+			diff(t, "handed back", []string{}, r.handedBack(sqs(t, batch...)))
+			if took := time.Since(start).Round(100 * time.Millisecond); took != 1200*time.Millisecond {
+				t.Errorf("took %v, want that of the four of one vault", took)
+			}
+		})
+	})
+}
+
+// TestFIFO: a group stays in order; what is behind a delivery that was handed
+// back goes back unsent; other groups go on.
+func TestFIFO(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 7, 1)
+	r.cbr.Script(vaults[1], always(cbrtest.Unavailable())...)
+	var batch []message
+	for i, id := range []string{"a1", "a2", "a3", "b1", "a4", "b2", "b3"} {
+		batch = append(batch, message{id: id, group: id[:1], body: request(t, vaults[i], nil)})
+	}
+	batch[4].receives = maxReceives // even the last delivery of one that was not tried tells nothing
+	batch = append(batch, message{id: "b4", group: "b", body: "{"}, message{id: "b5", group: "b", body: request(t, vaults[3], nil)})
+
+	diff(t, "handed back", []string{"a2", "a3", "a4", "b5"}, r.handedBack(sqs(t, batch...)))
+	diff(t, "results", []string{"a1 accepted", "b1 accepted", "b2 accepted", "b3 accepted", "b4 rejected InvalidEvent"}, r.published())
+	sent := map[string][]string{}
+	for _, call := range r.cbr.Calls() {
+		i := slices.Index(vaults, call.Vault)
+		sent[batch[i].group] = append(sent[batch[i].group], batch[i].id)
+	}
+	diff(t, "sent to CBR", map[string][]string{"a": {"a1", "a2", "a2", "a2"}, "b": {"b1", "b2", "b3", "b1"}}, sent)
+	var kinds []string
+	for _, line := range r.lines("delivery") {
+		if id := line["causation_id"].(string); id == "a3" || id == "a4" {
+			kinds = append(kinds, fmt.Sprint(id, " ", line["status"], " ", line["kind"], " ", line["attempts"]))
+		}
+	}
+	diff(t, "log", []string{"a3 redelivered Blocked 0", "a4 redelivered Blocked 0"}, kinds)
+}
+
+// TestResultNotTaken: a result that the topic refuses costs nobody else's; its
+// delivery goes back, and all that it would have said is in the log.
+func TestResultNotTaken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 3, 2)
+	r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+		if m.Event.CausationID != "1" {
+			return nil
+		}
+		return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+	}
+	var batch []message
+	for _, vault := range vaults {
+		batch = append(batch, message{body: request(t, vault, nil)})
+	}
+	diff(t, "handed back", []string{"1"}, r.handedBack(sqs(t, batch...)))
+	diff(t, "results", []string{"0 accepted", "2 accepted"}, r.published())
+	lines := r.lines("result not published")
+	if len(lines) != 1 {
+		t.Fatalf("log lines: %v", lines)
+	}
+	event := decode[result.Event](t, string(encode(t, lines[0]["event"])))
+	replication := decode[struct {
+		VaultID string `json:"vault_id"`
+		Backups []any
+	}](t, string(event.Data.Replication))
+	if event.ID != result.ID(queueARN, "1", kind.Accepted) || replication.VaultID != vaults[1] || len(replication.Backups) != 2 {
+		t.Errorf("the log has the event %+v", event)
+	}
+}
+
+// TestDeadline: an invocation ends in time whatever CBR does, sends nothing for
+// which there is no time, and hands back what it did not finish.
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	t.Run("a batch", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.CBR = slow(10 * time.Second)
+			r.BatchConcurrency = 1
+			r.topic.Latency = 50 * time.Millisecond
+			var batch []message
+			for i := range 5 {
+				batch = append(batch, message{body: request(t, vaultID(i), nil)})
+			}
+			batch[4].receives = maxReceives
+			start := time.Now()
+			reply, _ := r.invokeWithin(sqs(t, batch...), 30*time.Second)
+			if took := time.Since(start); took >= 29*time.Second {
+				t.Errorf("took %v of 30s", took)
+			}
+			diff(t, "handed back", []string{"2", "3", "4"}, batchItemFailures(t, reply))
+			diff(t, "results", []string{"0 accepted", "1 accepted", "4 failed OutOfTime"}, r.published())
+		})
+	})
+	t.Run("nothing is begun", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.CBR = scripted(func(context.Context, cbr.Replicate) (cbr.Answer, error) {
+				t.Error("a request was sent")
+				return cbr.Answer{}, nil
+			})
+			reply, _ := r.invokeWithin(sqs(t, message{id: "m", body: request(t, vaultID(0), nil)}), 1200*time.Millisecond)
+			diff(t, "handed back", []string{"m"}, batchItemFailures(t, reply))
+			diff(t, "results", []string{}, r.published())
+		})
+	})
+	t.Run("over HTTP", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.CBR = slow(time.Hour)
+			start := time.Now()
+			reply, _ := r.invoke(overHTTP(t, "POST", replicatePath, request(t, vaultID(0), nil)))
+			if took := time.Since(start); took > 27*time.Second {
+				t.Errorf("took %v, API Gateway waits for 29s", took)
+			}
+			if got := decode[response](t, reply); got.StatusCode != http.StatusGatewayTimeout || got.Headers["X-Result-Published"] != "true" {
+				t.Errorf("answer %s", reply)
+			}
+		})
+	})
+	t.Run("the topic hangs", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.CBR = slow(0)
+			r.topic.Latency = time.Hour
+			start := time.Now()
+			reply, _ := r.invokeWithin(sqs(t, message{id: "m", body: request(t, vaultID(0), nil)}), 30*time.Second)
+			if took := time.Since(start); took >= 30*time.Second {
+				t.Errorf("took %v of 30s", took)
+			}
+			diff(t, "handed back", []string{"m"}, batchItemFailures(t, reply))
+		})
+	})
+}
+
+// TestEventIDs: the same delivery made twice tells its result under one id, two
+// deliveries of the same request under two.
+func TestEventIDs(t *testing.T) {
+	t.Parallel()
+	ids := func(payload []byte) []string {
+		r := newRig(t, newServer(t, cbrtest.WithCopyTime(0)))
+		if _, failure := r.invoke(payload); failure != nil {
+			t.Fatal(failure)
+		}
+		var ids []string
+		for _, m := range r.topic.Messages() {
+			ids = append(ids, m.Event.ID)
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	body := request(t, cbrtest.SourceVault, nil)
+	for name, payload := range map[string][]byte{
+		"a queue":        sqs(t, message{body: body}, message{body: body}, message{body: "{"}, message{body: "{"}),
+		"a direct batch": []byte("[" + body + "," + body + ",{},{}]"),
+		"HTTP":           overHTTP(t, "POST", "/", body),
+		"a direct call":  []byte(body),
+	} {
+		first, again := ids(payload), ids(payload)
+		diff(t, name+": ids of the same deliveries", first, again)
+		if distinct := slices.Compact(slices.Clone(first)); len(distinct) != len(first) || len(first) == 0 {
+			t.Errorf("%s: %v is shared by deliveries", name, first)
+		}
+	}
+}
+
+// TestRefusedUnsent: what is not allowed, or would change where a request goes,
+// is refused before anything is sent to anyone.
+func TestRefusedUnsent(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		changes object
+		path    string // over HTTP, where it is not CBR's for the project
+		want    kind.Kind
+	}{
+		{"project goes up", object{"project_id": "../../v1/" + cbrtest.SourceProject}, "", kind.InvalidEvent},
+		{"project goes up, encoded", object{"project_id": "..%2f..%2fv1%2f" + cbrtest.SourceProject[:19]}, "", kind.InvalidEvent},
+		{"project with a slash at the end", object{"project_id": cbrtest.SourceProject + "/"}, "", kind.InvalidEvent},
+		{"project with a line break", object{"project_id": cbrtest.SourceProject + "\n"}, "", kind.InvalidEvent},
+		{"path goes up", nil, "/v3/../checkpoints/replicate", kind.InvalidEvent},
+		{"path with encoded slashes", nil, "/v3/..%2f..%2fv1/checkpoints/replicate", kind.InvalidEvent},
+		{"path and body differ", nil, "/v3/" + otherProject + "/checkpoints/replicate", kind.InvalidEvent},
+		{"vault goes up", object{"replicate.vault_id": "../vaults"}, "", kind.InvalidEvent},
+		{"region is a host", object{"region": "evil.example.com"}, "", kind.InvalidEvent},
+		{"region is a host and a path", object{"region": "evil.example.com/"}, "", kind.InvalidEvent},
+		{"region is a host after a user", object{"region": "x@evil"}, "", kind.InvalidEvent},
+		{"region is a port", object{"region": "127:1"}, "", kind.InvalidEvent},
+		{"region of another endpoint", object{"region": "region2"}, "", kind.NotAllowed},
+		{"another project", object{"project_id": otherProject}, "", kind.NotAllowed},
+		{"a project for which there is no token", object{"project_id": unkeyedProject}, "", kind.NotAllowed},
+		{"another destination region", object{"replicate.destination_region": "region3"}, "", kind.NotAllowed},
+		{"another destination project", object{"replicate.destination_project_id": otherProject}, "", kind.NotAllowed},
+		{"a foreign URN", object{"replicate.cross_account_urn": "urn:cbr:region2:someone:vault"}, "", kind.NotAllowed},
+		{"acceleration", object{"replicate.enable_acceleration": true}, "", kind.NotAllowed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, newServer(t, cbrtest.WithObserver(func(c cbrtest.Call) { t.Errorf("was sent: %s", c) })))
+			body := request(t, cbrtest.SourceVault, tt.changes)
+			payloads := map[string][]byte{"queue": sqs(t, message{id: "queue", body: body, group: "g"})}
+			if tt.path != "" {
+				payloads = map[string][]byte{}
+			}
+			payloads["JKJaXmPLvHcESHA="] = overHTTP(t, "POST", cmp.Or(tt.path, "/"), body)
+			var want []string
+			for _, id := range slices.Sorted(maps.Keys(payloads)) {
+				if reply, failure := r.invoke(payloads[id]); failure != nil || id == "queue" && len(batchItemFailures(t, reply)) > 0 {
+					t.Errorf("%s: %s, %v", id, reply, failure)
+				}
+				want = append(want, id+" rejected "+string(tt.want))
+			}
+			diff(t, "results", want, r.published())
+			for _, m := range r.topic.Messages() {
+				if n := m.Event.Data.Attempts; n != 0 {
+					t.Errorf("the result tells of %d attempts", n)
+				}
+			}
+		})
+	}
+}
+
+// TestLogLine holds the fields of the one line of a delivery to the contract.
+func TestLogLine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	r.cbr.Script(cbrtest.AnyVault, cbrtest.Throttled(0))
+	r.handedBack(sqs(t,
+		message{id: "m", receives: 2, body: request(t, cbrtest.SourceVault, object{"correlation_id": "nightly"})},
+		message{id: "bad", body: "{"}))
+	byID := map[string]map[string]any{}
+	for _, line := range r.lines("delivery") {
+		if took, ok := line["duration_ms"].(float64); !ok || took < 0 {
+			t.Errorf("duration_ms is %v", line["duration_ms"])
+		}
+		// What an InvalidEvent says is package events' own.
+		if text, ok := line["error"].(string); !ok || (text != "") != (line["kind"] != "") {
+			t.Errorf("error is %v with kind %v", line["error"], line["kind"])
+		}
+		for _, name := range []string{"time", "duration_ms", "error"} {
+			delete(line, name)
+		}
+		byID[line["causation_id"].(string)] = line
+	}
+	call := r.cbr.Calls()[1]
+	diff(t, "log", map[string]map[string]any{
+		"m": {
+			"level": "INFO", "msg": "delivery", "status": "accepted", "kind": "", "code": "", "attempts": 2.0, "deliveries": 2.0,
+			"vault_id": cbrtest.SourceVault, "source_region": cbrtest.SourceRegion, "destination_region": cbrtest.DestinationRegion,
+			"causation_id": "m", "correlation_id": "nightly", "cbr_request_id": call.RequestID,
+		},
+		"bad": {
+			"level": "ERROR", "msg": "delivery", "status": "rejected", "kind": "InvalidEvent", "code": "",
+			"attempts": 0.0, "deliveries": 1.0,
+			"vault_id": "", "source_region": "", "destination_region": "", "causation_id": "bad", "correlation_id": "bad", "cbr_request_id": "",
+		},
+	}, byID)
+}
+
+// TestEvent: what a result says of its request can be sent again as it is, and
+// what CBR said is there word for word.
+func TestEvent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	reply, failure := r.invoke([]byte(request(t, strings.ToUpper(cbrtest.SourceVault), object{"correlation_id": "nightly"})))
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	e := r.topic.Messages()[0].Event
+	if want := r.cbr.URL + "/v3/" + cbrtest.SourceProject; e.Source != want || e.CorrelationID != "nightly" || e.CausationID != "request-1/0" {
+		t.Errorf("source %s, correlation %s, causation %s", e.Source, e.CorrelationID, e.CausationID)
+	}
+	diff(t, "the direct reply and the event's data", decode[map[string]any](t, reply), decode[map[string]any](t, string(encode(t, e.Data))))
+	again := newRig(t, newServer(t))
+	if _, failure := again.invoke(encode(t, e.Data.Request)); failure != nil {
+		t.Fatalf("the result's request, sent again: %v", failure)
+	}
+	diff(t, "what CBR was sent", r.cbr.Calls()[0].Body, again.cbr.Calls()[0].Body)
+
+	r = newRig(t, newServer(t))
+	r.handedBack(sqs(t, message{body: "{"}))
+	if e := r.topic.Messages()[0].Event; e.Source != functionARN || e.Subject != "" || e.Data.Request != nil {
+		t.Errorf("of what did not validate: %+v", e)
+	}
+}
+
+// TestErrorText: the text of an error goes into a header of the Runtime API,
+// where one control character ends the process.
+func TestErrorText(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{
+		"{\"a\u007fb\":1}", `{"a\u007fb\u0085\u202e\n":1}`, `{"replicate":{"\u0000":1}}`, "\u007f", "[]", `{"Records":[{"eventSource":"a\u007fb"}]}`,
+		`{"Records":[{"eventSource":"aws:sqs","messageId":"m"},{"eventSource":"x\u0007\u007f"}]}`, "", "\xff\xfe", `{"` + strings.Repeat("x", 10_000) + `":1}`,
+		`{"` + cbrtest.Token + `":1}`,
+	} {
+		r := newRig(t, newServer(t))
+		_, failure := r.invoke([]byte(payload))
+		if failure == nil {
+			t.Errorf("%.40q: no error", payload)
+			continue
+		}
+		if failure.Type != "CBR.InvalidEvent" || failure.Message == "" || len(failure.Message) > redact.MaxText ||
+			strings.ContainsFunc(failure.Message, func(c rune) bool { return !unicode.IsPrint(c) }) {
+			t.Errorf("%.40q: %s %q", payload, failure.Type, failure.Message)
+		}
+	}
+}
+
+// TestTokenEchoed: a server that repeats the credential does not spread it. The
+// rig looks for it.
+func TestTokenEchoed(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []cbrtest.Fault{
+		cbrtest.Verdict(400, "BackupService.9900", "the header X-Auth-Token: "+cbrtest.Token),
+		cbrtest.Verdict(500, cbrtest.Token, "no such code"),
+		{Header: http.Header{"X-Request-Id": {cbrtest.Token}}},
+		cbrtest.Raw(502, "<html>"+cbrtest.Token),
+		cbrtest.Raw(200, `{"replication":{"vault_id":"`+cbrtest.SourceVault+`","backups":[{"name":"`+cbrtest.Token+`"}]}}`),
+	} {
+		for _, way := range []func(string) []byte{
+			func(body string) []byte { return []byte(body) },
+			func(body string) []byte { return overHTTP(t, "POST", "/", body) },
+			func(body string) []byte { return sqs(t, message{body: body, receives: maxReceives}) },
+		} {
+			r := newRig(t, newServer(t))
+			r.cbr.Script(cbrtest.AnyVault, fault)
+			r.invoke(way(request(t, cbrtest.SourceVault, nil)))
+			if len(r.cbr.Calls()) != 1 || len(r.topic.Messages()) != 1 {
+				t.Errorf("%d calls, %d results", len(r.cbr.Calls()), len(r.topic.Messages()))
+			}
+		}
+	}
+}
+
+// TestNothingAsked: a health check is no delivery.
+func TestNothingAsked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	for path, want := range map[string]int{"/": 200, "/v3/x/other": 404} {
+		reply, _ := r.invoke(overHTTP(t, "GET", path, ""))
+		if got := decode[response](t, reply); got.StatusCode != want {
+			t.Errorf("GET %s: %s", path, reply)
+		}
+	}
+	if calls := len(r.topic.Calls()); calls != 0 || len(r.lines("delivery")) != 0 {
+		t.Errorf("%d calls to the topic, log %s", calls, r.log.String())
+	}
+}
+
+// TestSideBySide: invocations in one process do not touch each other.
+func TestSideBySide(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	var invocations sync.WaitGroup
+	for n := range 8 {
+		vaults := r.cbr.AddVaults(cbrtest.SourceProject, 6, 1)
+		r.cbr.Script(vaults[1], cbrtest.Throttled(0))
+		r.cbr.Script(vaults[3], always(cbrtest.Unavailable())...)
+		var batch []message
+		for i, vault := range vaults {
+			batch = append(batch, message{id: fmt.Sprint(n, "-", i), group: "one for all", body: request(t, vault, nil)})
+		}
+		invocations.Go(func() {
+			reply, failure := r.invoke(sqs(t, batch...))
+			if failure != nil {
+				t.Error(failure)
+				return
+			}
+			diff(t, "handed back", []string{batch[3].id, batch[4].id, batch[5].id}, batchItemFailures(t, reply))
+		})
+	}
+	invocations.Wait()
+	var want []string
+	for n := range 8 {
+		for i := range 3 {
+			want = append(want, fmt.Sprint(n, "-", i, " accepted"))
+		}
+	}
+	diff(t, "results", want, r.published())
+}
+
+// TestNothingLost: whatever CBR and the topic do, each delivery ends in exactly
+// one of two ways: its final result is on the topic and it is acknowledged, or
+// it is handed back.
+func TestNothingLost(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	fault := rapid.SampledFrom([]cbrtest.Fault{
+		{},
+		cbrtest.Throttled(0), cbrtest.Throttled(time.Hour), cbrtest.Unavailable(), cbrtest.ResetBefore(), cbrtest.ResetAfter(), cbrtest.CutShort(),
+		cbrtest.Raw(200, "nonsense"), cbrtest.Raw(200, `{"replication":{}}`), cbrtest.Raw(502, "<html>"+cbrtest.Token), cbrtest.Redirect("http://127.0.0.1:1/"),
+		cbrtest.Verdict(400, "BackupService.9900", cbrtest.Token), cbrtest.Verdict(500, "BackupService.1005", "no"),
+		cbrtest.Verdict(500, "BackupService.9998", "no"), cbrtest.Verdict(400, "BackupService.6130", "busy"), cbrtest.Verdict(400, "BackupService.1009", "done"),
+	})
+	const senderFault, passing, lasting = "sender's fault", "passing", "lasting"
+	refusal := rapid.SampledFrom([]string{"", "", "", senderFault, passing, lasting})
+
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRig(t, server)
+		vaults := server.AddVaults(cbrtest.SourceProject, 4, 1)
+		for _, vault := range vaults {
+			server.Script(vault, rapid.SliceOfN(fault, 0, 4).Draw(t, "faults")...)
+		}
+		if rapid.Bool().Draw(t, "panics") {
+			client := r.CBR
+			r.CBR = scripted(func(ctx context.Context, p cbr.Replicate) (cbr.Answer, error) {
+				if p.VaultID == vaults[0] {
+					panic(cbrtest.Token)
+				}
+				return client.Replicate(ctx, cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}, p)
+			})
+		}
+		fifo := rapid.Bool().Draw(t, "fifo")
+		batch := make([]message, rapid.IntRange(1, 12).Draw(t, "deliveries"))
+		refusals := map[string]string{}
+		for i := range batch {
+			m := message{id: strconv.Itoa(i), receives: rapid.SampledFrom([]int{1, 2, maxReceives, maxReceives + 1}).Draw(t, "receives")}
+			if fifo {
+				m.group = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "group")
+			}
+			vault := rapid.SampledFrom(vaults).Draw(t, "vault")
+			m.body = rapid.SampledFrom([]string{
+				request(t, vault, nil), request(t, vault, nil), request(t, vault, nil), "", "{", "[]", "null",
+				request(t, vault, object{cbrtest.Token: 1}), request(t, vault, object{"project_id": otherProject}),
+			}).Draw(t, "body")
+			batch[i] = m
+			refusals[m.id] = refusal.Draw(t, "refusal")
+		}
+		throttled := rapid.IntRange(0, 4).Draw(t, "throttled calls")
+		r.topic.Fault = func(call int) error {
+			if call < throttled {
+				return &types.ThrottledException{}
+			}
+			return nil
+		}
+		r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+			switch id := m.Event.CausationID; refusals[id] {
+			case passing:
+				refusals[id] = ""
+				fallthrough
+			case lasting:
+				return &types.BatchResultErrorEntry{Code: aws.String("InternalError")}
+			case senderFault:
+				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+			}
+			return nil
+		}
+
+		handedBack := r.handedBack(sqs(t, batch...))
+		results := map[string][]kind.Status{}
+		for _, m := range r.topic.Messages() {
+			results[m.Event.CausationID] = append(results[m.Event.CausationID], m.Event.Data.Status)
+			if n := m.Event.Data.Attempts; n > maxAttempts {
+				t.Errorf("%s: %d attempts", m.Event.CausationID, n)
+			}
+		}
+		var inOrder []string
+		stopped := map[string]bool{}
+		for _, m := range batch {
+			back := slices.Contains(handedBack, m.id)
+			if back {
+				inOrder = append(inOrder, m.id)
+			}
+			switch got := results[m.id]; {
+			case len(got) > 1:
+				t.Errorf("%s has %d results: %v", m.id, len(got), got)
+			case len(got) == 0 && !back:
+				t.Errorf("%s is lost", m.id)
+			case len(got) == 1 && got[0] == kind.Failed && (!back || m.receives < maxReceives):
+				t.Errorf("%s failed with delivery %d, handed back: %t", m.id, m.receives, back)
+			case len(got) == 1 && got[0] != kind.Failed && back:
+				t.Errorf("%s is %s and handed back", m.id, got[0])
+			case stopped[m.group] && (!back || len(got) > 0):
+				t.Errorf("%s overtook one of its group %s: %v", m.id, m.group, got)
+			}
+			stopped[m.group] = m.group != "" && (stopped[m.group] || back)
+		}
+		diff(t, "ids handed back, in the order of the batch", inOrder, handedBack)
+		if got := len(r.lines("delivery")); got != len(batch) {
+			t.Errorf("%d log lines for %d deliveries", got, len(batch))
+		}
+	})
+}

@@ -1,0 +1,319 @@
+package result_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"cbr-replicator/events"
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/result"
+	"cbr-replicator/internal/result/snstest"
+	"cbr-replicator/internal/retry"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	topicARN = "arn:aws:sns:eu-central-1:123456789012:results"
+	queueARN = "arn:aws:sqs:eu-central-1:123456789012:requests"
+	vault    = "3b5816b5-f29c-4172-9d9a-76c719a659ce"
+)
+
+// route is where the example of the CBR API reference goes.
+var route = result.Route{VaultID: vault, SourceRegion: "region1", DestinationRegion: "region2"}
+
+// newTopic returns a topic in front of a fake, with retries.
+func newTopic(fake *snstest.Topic) *result.Topic {
+	policy := retry.Policy{
+		Initial: 100 * time.Millisecond, Max: time.Second, MaxAttempts: 4, MaxElapsed: 10 * time.Second,
+		Rand: func() float64 { return 0.5 },
+	}
+	return &result.Topic{ARN: fake.ARN, SNS: fake, Retry: policy.Do, Redact: &redact.Redactor{}}
+}
+
+// send publishes one event by itself and returns what the topic took.
+func send(t *testing.T, arn string, e *result.Event, r result.Route) snstest.Message {
+	t.Helper()
+	fake := &snstest.Topic{ARN: arn, T: t}
+	outbox := newTopic(fake).Open(t.Context())
+	defer outbox.Close()
+	if err := outbox.Begin().Publish(e, r); err != nil {
+		t.Fatalf("Publish: %v", err)
+	}
+	return fake.Messages()[0]
+}
+
+func exampleRequest() events.Request {
+	no := false
+	return events.Request{
+		ProjectID: "f841e01fd2b14e7fa41b6ae7aa6b0594",
+		Region:    "region1",
+		Replicate: cbr.Replicate{
+			VaultID:              vault,
+			DestinationVaultID:   "0ca3eb86-8800-46da-9c37-9d657a825274",
+			DestinationProjectID: "68589cac08274b82b4e254268a3862d8",
+			DestinationRegion:    "region2",
+			AutoTrigger:          &no,
+		},
+	}
+}
+
+// TestEvent holds message and attributes of each status to a golden file; they
+// are the contract with every subscriber.
+func TestEvent(t *testing.T) {
+	t.Parallel()
+	request := exampleRequest()
+	refusal := func(k kind.Kind, code, message string, status int) *result.Error {
+		return &result.Error{Kind: k, Code: code, Message: message, HTTPStatus: status, RequestID: "78e53b0e46ffcd7eb8a0b2a1d4e3b2b1"}
+	}
+	for _, tt := range []struct {
+		name  string
+		route result.Route
+		data  result.Data
+	}{
+		{"accepted", route, result.Data{
+			Status: kind.Accepted, Request: &request,
+			Replication: json.RawMessage(`{"backups":[{"backup_id":"8b0851a8-adf3-4f4c-a914-dead08bf9664"}],"vault_id":"` + vault + `","extra":1e3}`),
+			Attempts:    2, Deliveries: 1, DurationMS: 412, RequestID: "78e53b0e46ffcd7eb8a0b2a1d4e3b2b1",
+		}},
+		{"unchanged", route, result.Data{
+			Status: kind.Unchanged, Request: &request, Error: refusal(kind.AlreadyReplicated, "BackupService.1009", "already replicated", 400),
+			Attempts: 1, Deliveries: 3, DurationMS: 90, RequestID: "78e53b0e46ffcd7eb8a0b2a1d4e3b2b1",
+		}},
+		{"rejected", route, result.Data{
+			Status: kind.Refused, Request: &request, Error: refusal(kind.Rejected, "BackupService.6105", "no such vault", 404),
+			Attempts: 1, DurationMS: 85, RequestID: "78e53b0e46ffcd7eb8a0b2a1d4e3b2b1",
+		}},
+		{"rejected-invalid", result.Route{}, result.Data{
+			Status: kind.Refused, Error: &result.Error{Kind: kind.InvalidEvent, Message: "replicate.vault_id: expected a UUID"},
+		}},
+		{"failed", route, result.Data{
+			Status: kind.Failed, Request: &request, Error: refusal(kind.Throttled, "APIG.0308", "too many requests", 429),
+			Attempts: 6, Deliveries: 10, DurationMS: 20100,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			source := "https://cbr.region1.myhuaweicloud.com/v3/" + request.ProjectID
+			if tt.data.Request == nil {
+				source = "arn:aws:lambda:eu-central-1:123456789012:function:cbr-replicator"
+			}
+			// A zone that is not UTC, and more digits than the event has.
+			at := time.Date(2026, 11, 23, 8, 0, 0, 120_456_789, time.FixedZone("CET", 3600))
+			e := result.New(result.ID(queueARN, "m-1", tt.data.Status), source, "nightly-2026-11-23", "m-1", at, tt.route, tt.data)
+			m := send(t, topicARN, e, tt.route)
+			got, err := json.MarshalIndent(struct {
+				Attributes map[string]string `json:"attributes"`
+				Message    json.RawMessage   `json:"message"`
+			}{m.Attributes, json.RawMessage(m.Raw)}, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join("testdata", tt.name+".json"), append(got, '\n'))
+		})
+	}
+}
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got; -update writes it anew):\n%s", path, diff)
+	}
+}
+
+// TestID: the id is a function of the delivery and the status, and of nothing
+// else; what is next to each other in it cannot flow together.
+func TestID(t *testing.T) {
+	t.Parallel()
+	type delivery struct {
+		source, causation string
+		status            kind.Status
+	}
+	part := rapid.OneOf(rapid.StringMatching(`[ab/:]{0,4}`), rapid.String())
+	one := rapid.Custom(func(t *rapid.T) delivery {
+		return delivery{part.Draw(t, "source"), part.Draw(t, "causation"), kind.Status(part.Draw(t, "status"))}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		a := one.Draw(t, "a")
+		b := one.Draw(t, "b")
+		if rapid.Bool().Draw(t, "shifted") {
+			// The same characters with the boundaries elsewhere.
+			all := a.source + a.causation + string(a.status)
+			cut := rapid.SliceOfN(rapid.IntRange(0, len(all)), 2, 2).Draw(t, "cuts")
+			slices.Sort(cut)
+			b = delivery{all[:cut[0]], all[cut[0]:cut[1]], kind.Status(all[cut[1]:])}
+		}
+		first, second := result.ID(a.source, a.causation, a.status), result.ID(b.source, b.causation, b.status)
+		if (a == b) != (first == second) {
+			t.Fatalf("%q has id %s, %q has %s", a, first, b, second)
+		}
+	})
+}
+
+// TestAttributes: whatever the kind, filter policies find what the contract
+// names and nothing without a value.
+func TestAttributes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		kind  kind.Kind
+		route result.Route
+		want  string
+	}{
+		{kind.None, route, "content-type destination_region source_region status type vault_id"},
+		{kind.Throttled, route, "content-type destination_region kind retryable source_region status type vault_id"},
+		{kind.InvalidEvent, result.Route{}, "content-type kind retryable status type"},
+	} {
+		data := result.Data{Status: tt.kind.Policy().Status}
+		if tt.kind != kind.None {
+			data.Error = &result.Error{Kind: tt.kind, Message: "m"}
+		}
+		m := send(t, topicARN, result.New("id", "s", "c", "c", time.Now(), tt.route, data), tt.route)
+		if got := strings.Join(slices.Sorted(maps.Keys(m.Attributes)), " "); got != tt.want {
+			t.Errorf("%q: attributes %s, want %s", tt.kind, got, tt.want)
+		}
+		if got, want := m.Attributes["retryable"], fmt.Sprint(tt.kind.Policy().Redeliver); tt.kind != kind.None && got != want {
+			t.Errorf("%q: retryable %s, want %s", tt.kind, got, want)
+		}
+	}
+}
+
+// TestFIFO: results of a vault are in order, and one of no vault is in order
+// with its like.
+func TestFIFO(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		route result.Route
+		group string
+	}{{route, vault}, {result.Route{}, "invalid"}} {
+		m := send(t, topicARN+".fifo", result.New("the-id", "s", "c", "c", time.Now(), tt.route, result.Data{Status: kind.Refused}), tt.route)
+		if m.Group != tt.group || m.Dedup != "the-id" {
+			t.Errorf("group %q, deduplication id %q; want %q and the event's id", m.Group, m.Dedup, tt.group)
+		}
+	}
+}
+
+// TestLongList: a vault with more backups than a message takes is told of with
+// as many as fit, each as CBR sent it, and with how many there were.
+func TestLongList(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		size func(i int) int // of the i-th backup's name
+	}{
+		{"alike", func(int) int { return 20 }},
+		{"a long one first", func(i int) int { return max(0, 100_000-100_000*i) }},
+		{"long ones last", func(i int) int { return i / 100 }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			const total = 15_000
+			backups := make([]string, total)
+			for i := range backups {
+				backups[i] = fmt.Sprintf(`{"backup_id":"8b0851a8-adf3-4f4c-a914-%012d","size":4.0e1,"name":"%s"}`, i, strings.Repeat("x", tt.size(i)))
+			}
+			request := exampleRequest()
+			e := result.New("id", "s", "c", "c", time.Now(), route, result.Data{
+				Status: kind.Accepted, Request: &request,
+				Replication: json.RawMessage(`{"backups":[` + strings.Join(backups, ",") + `],"project_id":"p","vault_id":"` + vault + `"}`),
+			})
+			m := send(t, topicARN, e, route) // which checks the size
+			var got struct {
+				Backups []json.RawMessage
+				Total   int    `json:"backups_total"`
+				Vault   string `json:"vault_id"`
+				Project string `json:"project_id"`
+			}
+			if err := json.Unmarshal(m.Event.Data.Replication, &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.Total != total || got.Vault != vault || got.Project != "p" {
+				t.Errorf("backups_total %d, vault_id %s, project_id %s", got.Total, got.Vault, got.Project)
+			}
+			if n := len(m.Raw); n < 255<<10 {
+				t.Errorf("%d backups in %d bytes; more would fit", len(got.Backups), n)
+			}
+			for i, b := range got.Backups {
+				if string(b) != backups[i] {
+					t.Fatalf("backup %d is %s, CBR sent %s", i, b, backups[i])
+				}
+			}
+			if !strings.HasPrefix(string(e.Data.Replication), `{"backups":[`) || strings.Contains(string(e.Data.Replication), "backups_total") {
+				t.Error("the event that the caller holds was cut too")
+			}
+		})
+	}
+}
+
+// TestLogged: an event that no topic took is in the log as a whole, in both of
+// Lambda's log formats, since the log is then all there is.
+func TestLogged(t *testing.T) {
+	t.Parallel()
+	request := exampleRequest()
+	e := result.New("id", "s", "c", "c", time.Now(), route, result.Data{
+		Status: kind.Accepted, Request: &request, Replication: json.RawMessage(`{"backups":[{"backup_id":"b"}]}`),
+	})
+	want := send(t, topicARN, e, route).Raw
+
+	var out bytes.Buffer
+	slog.New(slog.NewJSONHandler(&out, nil)).Error("lost", "event", e)
+	var line struct{ Event json.RawMessage }
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(line.Event)); diff != "" {
+		t.Errorf("JSON (-want +got):\n%s", diff)
+	}
+
+	out.Reset()
+	slog.New(slog.NewTextHandler(&out, nil)).Error("lost", "event", e)
+	if quoted := fmt.Sprintf("event=%q\n", want); !strings.HasSuffix(out.String(), quoted) {
+		t.Errorf("text: %s\nwant at the end: %s", out.String(), quoted)
+	}
+}
+
+func TestCheckARN(t *testing.T) {
+	t.Parallel()
+	for arn, want := range map[string]string{
+		topicARN:           "eu-central-1",
+		topicARN + ".fifo": "eu-central-1",
+		"arn:aws-cn:sns:cn-north-1:123456789012:results": "cn-north-1",
+		"": "", "results": "",
+		queueARN:                               "",
+		"arn:aws:sns::123456789012:results":    "",
+		"arn:aws:sns:eu-central-1:1234:":       "",
+		topicARN + ":0b7a4f2e-a-subscription":  "",
+		"urn:smn:sns:eu-central-1:1234:result": "",
+	} {
+		region, err := result.CheckARN(arn)
+		if region != want || (err == nil) != (want != "") {
+			t.Errorf("CheckARN(%q) = %q, %v; want %q", arn, region, err, want)
+		}
+	}
+}

@@ -1,0 +1,408 @@
+package result_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/result"
+	"cbr-replicator/internal/result/snstest"
+)
+
+// event returns an event with an id, and of about size bytes if that is not 0.
+func event(id string, size int) *result.Event {
+	data := result.Data{Status: kind.Accepted}
+	if size > 0 {
+		data.Replication = json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
+	}
+	return result.New(id, "s", "c", "c", time.Now(), route, data)
+}
+
+// delivery is one that an outbox waits for.
+type delivery struct {
+	id          string
+	began, took time.Duration
+	size        int
+	silent      bool // brings no result
+}
+
+// many returns n deliveries like d, with ids of their own.
+func many(n int, d delivery) []delivery {
+	all := make([]delivery, n)
+	for i := range all {
+		all[i] = d
+		all[i].id = fmt.Sprintf("%s%d", d.id, i)
+	}
+	return all
+}
+
+// run lets deliveries have their time, closes the outbox, and returns what
+// Publish said to each by its id.
+func run(ctx context.Context, topic *result.Topic, deliveries ...delivery) map[string]error {
+	outbox := topic.Open(ctx)
+	var mu sync.Mutex
+	said := map[string]error{}
+	var all sync.WaitGroup
+	for _, d := range deliveries {
+		all.Go(func() {
+			time.Sleep(d.began)
+			slot := outbox.Begin()
+			defer slot.End()
+			time.Sleep(d.took)
+			if d.silent {
+				return
+			}
+			err := slot.Publish(event(d.id, d.size), route)
+			mu.Lock()
+			defer mu.Unlock()
+			said[d.id] = err
+		})
+	}
+	all.Wait()
+	outbox.Close()
+	return said
+}
+
+// TestDepartures: results that are there together leave together, and none
+// waits for long for another.
+func TestDepartures(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name       string
+		latency    time.Duration
+		deliveries []delivery
+		want       []string // when a call began, and how many results it had
+	}{
+		{"one leaves at once", 0, many(1, delivery{took: 300 * ms}), []string{"300ms 1"}},
+		{"ten that end together are one call", 0, many(10, delivery{took: 300 * ms}), []string{"300ms 10"}},
+		{"more than ten are full calls and the rest", 50 * ms, many(23, delivery{took: 300 * ms}), []string{"300ms 10", "300ms 10", "350ms 3"}},
+		{
+			"what ends while a call is on its way goes together", 50 * ms,
+			slices.Concat(
+				many(1, delivery{id: "first", took: 100 * ms}),
+				many(1, delivery{id: "a", began: 50 * ms, took: 60 * ms}),
+				many(1, delivery{id: "b", began: 50 * ms, took: 70 * ms}),
+				many(1, delivery{id: "c", began: 50 * ms, took: 99 * ms})),
+			[]string{"100ms 1", "150ms 3"},
+		},
+		{
+			"a full ten does not wait for a call on its way", time.Second,
+			slices.Concat(
+				many(1, delivery{id: "first", took: 100 * ms}),
+				many(10, delivery{id: "ten", began: 50 * ms, took: 150 * ms}),
+				many(1, delivery{id: "last", began: 180 * ms, took: 70 * ms})),
+			[]string{"100ms 1", "200ms 10", "1.2s 1"},
+		},
+		{
+			"a slow one holds the others back for a twentieth of their time", 0,
+			slices.Concat(many(9, delivery{id: "nine", took: 100 * ms}), many(1, delivery{id: "slow", took: 5 * time.Second})),
+			[]string{"105ms 9", "5s 1"},
+		},
+		{
+			"and for 2 ms at least", 0,
+			slices.Concat(many(1, delivery{id: "fast", took: ms}), many(1, delivery{id: "slow", took: time.Second})),
+			[]string{"3ms 1", "1s 1"},
+		},
+		{
+			"one that comes within that time goes along", 0,
+			slices.Concat(many(1, delivery{id: "fast", took: 100 * ms}), many(1, delivery{id: "slow", took: 104 * ms})),
+			[]string{"104ms 2"},
+		},
+		{
+			"one that began at another time is not waited for", 0,
+			slices.Concat(many(1, delivery{id: "first", took: 100 * ms}), many(1, delivery{id: "later", began: 50 * ms, took: 51 * ms})),
+			[]string{"100ms 1", "101ms 1"},
+		},
+		{
+			"nor is one that has ended without a result", 0,
+			slices.Concat(many(9, delivery{id: "nine", took: 100 * ms}), many(1, delivery{id: "none", took: 102 * ms, silent: true})),
+			[]string{"102ms 9"},
+		},
+		{
+			"what one waited for does not shorten another's wait", 0,
+			slices.Concat(
+				many(1, delivery{id: "a", took: 100 * ms}),
+				many(1, delivery{id: "b", took: 101 * ms}),
+				many(1, delivery{id: "c", began: 44 * ms, took: 60 * ms}),
+				many(1, delivery{id: "slow", began: 44 * ms, took: time.Second})),
+			[]string{"101ms 2", "107ms 1", "1.044s 1"},
+		},
+		{
+			"results too big for one call do not wait for the one on its way", 50 * ms,
+			slices.Concat(
+				many(1, delivery{id: "a", took: 100 * ms}),
+				many(1, delivery{id: "b", began: 50 * ms, took: 60 * ms, size: 200 << 10}),
+				many(1, delivery{id: "c", began: 50 * ms, took: 70 * ms, size: 100 << 10})),
+			[]string{"100ms 1", "120ms 1", "170ms 1"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				fake := &snstest.Topic{ARN: topicARN, T: t, Latency: tt.latency}
+				start := time.Now()
+				for id, err := range run(t.Context(), newTopic(fake), tt.deliveries...) {
+					if err != nil {
+						t.Errorf("%s: %v", id, err)
+					}
+				}
+				var got []string
+				for _, call := range fake.Calls() {
+					got = append(got, fmt.Sprint(call.At.Sub(start), " ", len(call.Messages)))
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("calls (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// TestBigResults: calls stay within SNS's limit, which the fake checks, and
+// nothing stays behind.
+func TestBigResults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := &snstest.Topic{ARN: topicARN, T: t, Latency: time.Millisecond}
+		var deliveries []delivery
+		for i := range 60 {
+			deliveries = append(deliveries, delivery{id: strconv.Itoa(i), took: time.Second, size: i * i * 70})
+		}
+		deliveries = append(deliveries, delivery{id: "too big", took: time.Second, size: 300 << 10})
+		for id, err := range run(t.Context(), newTopic(fake), deliveries...) {
+			if isTooBig := id == "too big"; isTooBig != (kind.As(err).Of() == kind.PublishFailed) {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+		if n := len(fake.Messages()); n != 60 {
+			t.Errorf("%d results on the topic, want 60", n)
+		}
+	})
+}
+
+// TestFewCalls: a thousand results of ten workers, with the usual spread of an
+// API's answers, take little more than the hundred calls that are possible.
+func TestFewCalls(t *testing.T) {
+	t.Parallel()
+	for _, spread := range []float64{0, 0.02} {
+		synctest.Test(t, func(t *testing.T) {
+			fake := &snstest.Topic{ARN: topicARN, T: t, Latency: 20 * time.Millisecond}
+			outbox := newTopic(fake).Open(t.Context())
+			start := time.Now()
+			var workers sync.WaitGroup
+			for w := range 10 {
+				random := rand.New(rand.NewPCG(1, uint64(w)))
+				workers.Go(func() {
+					for i := range 100 {
+						slot := outbox.Begin()
+						time.Sleep(time.Duration(float64(300*time.Millisecond) * (1 + spread*(2*random.Float64()-1))))
+						if err := slot.Publish(event(fmt.Sprint(w, "-", i), 0), route); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			workers.Wait()
+			outbox.Close()
+			if n := len(fake.Calls()); n > 120 {
+				t.Errorf("spread %v: %d calls, the budget is 120", spread, n)
+			}
+			// 320 ms each without any waiting for each other.
+			if took := time.Since(start); took > 34*time.Second {
+				t.Errorf("spread %v: took %v, want no more than a twentieth over 32s", spread, took)
+			}
+			if n := len(fake.Messages()); n != 1000 {
+				t.Errorf("%d results on the topic", n)
+			}
+		})
+	}
+}
+
+// TestRefusedResult: a result that is refused by itself is nobody else's fault.
+func TestRefusedResult(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tries := map[string]int{}
+		fake := &snstest.Topic{ARN: topicARN, T: t, Refuse: func(m snstest.Message) *types.BatchResultErrorEntry {
+			id := m.Event.ID
+			tries[id]++
+			switch {
+			case id == "bad":
+				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), Message: aws.String("no such thing"), SenderFault: true}
+			case id == "late" && tries[id] < 3, id == "never":
+				return &types.BatchResultErrorEntry{Code: aws.String("InternalError"), Message: aws.String("try again")}
+			}
+			return nil
+		}}
+		said := run(t.Context(), newTopic(fake), delivery{id: "good"}, delivery{id: "bad"}, delivery{id: "late"}, delivery{id: "never"})
+		got := map[string]string{}
+		for id, err := range said {
+			got[id] = fmt.Sprintf("%d %s", tries[id], kind.As(err).Of())
+		}
+		want := map[string]string{"good": "1 ", "bad": "1 PublishFailed", "late": "3 ", "never": "4 PublishFailed"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("tries and kind (-want +got):\n%s", diff)
+		}
+		for id, text := range map[string]string{"bad": "InvalidParameter no such thing", "never": "InternalError try again"} {
+			if !strings.Contains(said[id].Error(), text) {
+				t.Errorf("%s: %q does not say %q", id, said[id], text)
+			}
+		}
+	})
+}
+
+// TestRefusedCall: what may pass is tried again, what cannot is not.
+func TestRefusedCall(t *testing.T) {
+	t.Parallel()
+	message := aws.String("m")
+	for _, tt := range []struct {
+		err    error
+		passes bool
+	}{
+		{&smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}, true},
+		{&types.ThrottledException{Message: message}, true},
+		{&types.KMSThrottlingException{Message: message}, true},
+		{&smithyhttp.RequestSendError{Err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, true},
+		{&smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, true},
+		{&smithyhttp.RequestSendError{Err: io.ErrUnexpectedEOF}, true},
+		{&smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusServiceUnavailable}}, Err: io.EOF}, true},
+		{context.DeadlineExceeded, true},
+		{&types.AuthorizationErrorException{Message: message}, false},
+		{&types.NotFoundException{Message: message}, false},
+		{&types.InvalidParameterException{Message: message}, false},
+		{&types.KMSAccessDeniedException{Message: message}, false},
+		{&smithy.GenericAPIError{Code: "InvalidClientTokenId"}, false},
+	} {
+		t.Run(fmt.Sprintf("%T %v", tt.err, tt.err), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				wrapped := &smithy.OperationError{ServiceID: "SNS", OperationName: "PublishBatch", Err: tt.err}
+				fake := &snstest.Topic{ARN: topicARN, T: t, Fault: func(call int) error {
+					if call < 2 {
+						return wrapped
+					}
+					return nil
+				}}
+				said := run(t.Context(), newTopic(fake), many(3, delivery{took: time.Second})...)
+				wantCalls, wantTaken := 1, 0
+				if tt.passes {
+					wantCalls, wantTaken = 3, 3
+				}
+				if len(fake.Calls()) != wantCalls || len(fake.Messages()) != wantTaken {
+					t.Errorf("%d calls, %d results taken; want %d, %d", len(fake.Calls()), len(fake.Messages()), wantCalls, wantTaken)
+				}
+				for id, err := range said {
+					if tt.passes != (err == nil) || !tt.passes && !errors.Is(err, tt.err) {
+						t.Errorf("%s: %v", id, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestPublishDeadline: no call begins after the deadline, none outlasts it, and
+// every Publish returns by then.
+func TestPublishDeadline(t *testing.T) {
+	t.Parallel()
+	throttled := func(int) error { return &smithy.GenericAPIError{Code: "Throttling"} }
+	for _, tt := range []struct {
+		name    string
+		latency time.Duration
+		fault   func(int) error
+		took    time.Duration
+		calls   bool
+		ends    time.Duration // at the latest
+	}{
+		{"SNS hangs", time.Hour, nil, 0, true, 5 * time.Second},
+		{"SNS throttles", time.Second, throttled, 0, true, 5 * time.Second},
+		{"the result is late", 0, nil, 6 * time.Second, false, 6 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				fake := &snstest.Topic{ARN: topicARN, T: t, Latency: tt.latency, Fault: tt.fault}
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				for id, err := range run(ctx, newTopic(fake), many(12, delivery{took: tt.took})...) {
+					if kind.As(err).Of() != kind.PublishFailed {
+						t.Errorf("%s: %v, want PublishFailed", id, err)
+					}
+				}
+				if took := time.Since(start); took > tt.ends {
+					t.Errorf("ended after %v, want %v", took, tt.ends)
+				}
+				if calls := len(fake.Calls()); (calls > 0) != tt.calls {
+					t.Errorf("%d calls", calls)
+				}
+			})
+		})
+	}
+}
+
+// TestClose waits for nothing: not for the time that a result would have given
+// to another, and not for a retry.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := &snstest.Topic{ARN: topicARN, T: t}
+		outbox := newTopic(fake).Open(t.Context())
+		slow, fast := outbox.Begin(), outbox.Begin()
+		time.Sleep(10 * time.Second)
+		var published sync.WaitGroup
+		published.Go(func() { _ = fast.Publish(event("fast", 0), route) })
+		synctest.Wait() // for the other, for half a second
+		start := time.Now()
+		slow.End()
+		slow.End() // as a deferred one after another does
+		published.Wait()
+		outbox.Close()
+		if took := time.Since(start); took != 0 || len(fake.Messages()) != 1 {
+			t.Errorf("closed after %v with %d results out", took, len(fake.Messages()))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		newTopic(&snstest.Topic{ARN: topicARN, T: t}).Open(t.Context()).Close()
+		if took := time.Since(start); took != 0 {
+			t.Errorf("an empty one closed after %v", took)
+		}
+	})
+}
+
+// TestNoSecretInRefusal: what SNS says may hold what it was sent.
+func TestNoSecretInRefusal(t *testing.T) {
+	t.Parallel()
+	fake := &snstest.Topic{ARN: topicARN, T: t, Fault: func(int) error {
+		return &smithy.GenericAPIError{Code: "InvalidParameter", Message: "no\u007f s3cr3t-t0ken"}
+	}}
+	topic := newTopic(fake)
+	topic.Redact.Hide("s3cr3t-t0ken")
+	for _, err := range run(t.Context(), topic, delivery{}) {
+		if text := kind.As(err).Message; strings.Contains(text, "s3cr3t") || strings.Contains(text, "\u007f") || !strings.Contains(text, "InvalidParameter") {
+			t.Errorf("%q", text)
+		}
+	}
+}
