@@ -27,21 +27,21 @@ type invocation struct {
 // environment is Lambda's execution environment: one process and the Runtime API it talks to. Each has a server of its
 // own, so that nothing late from one process reaches the next.
 type environment struct {
-	cmd       *exec.Cmd
-	server    *server
-	output    *lineWriter
-	initTimer *time.Timer
+	cmd    *exec.Cmd
+	server *server
+	output *lineWriter
 
-	next chan *invocation // unbuffered: an invocation is taken only by a poll
-	done chan struct{}    // closed when the process has ended and all it printed has been written
+	next      chan *invocation // unbuffered: an invocation is taken only by a poll
+	firstPoll sync.Once
+	polled    chan struct{} // closed by the first poll
+	done      chan struct{} // closed when the process has ended, its requests are over and all it printed has been written
+	exit      error         // written before done is closed, read after
 
 	mu        sync.Mutex
 	taken     map[string]*invocation
 	initError *errorDocument
-
-	// Written before done is closed, read after.
-	exit   error
-	served bool
+	served    bool // it has taken an invocation
+	killed    bool // the sandbox ended it
 }
 
 func startEnvironment(config FunctionConfig, initTimeout time.Duration) (*environment, error) {
@@ -52,6 +52,7 @@ func startEnvironment(config FunctionConfig, initTimeout time.Duration) (*enviro
 	e := &environment{
 		output: &lineWriter{out: config.Logs},
 		next:   make(chan *invocation),
+		polled: make(chan struct{}),
 		done:   make(chan struct{}),
 		taken:  make(map[string]*invocation),
 	}
@@ -60,9 +61,7 @@ func startEnvironment(config FunctionConfig, initTimeout time.Duration) (*enviro
 	// One writer for both: os/exec then uses one pipe, and the order of the lines stays.
 	e.cmd.Stdout, e.cmd.Stderr = e.output, e.output
 	e.cmd.WaitDelay = time.Second // a child of the function that keeps the pipe open must not keep us
-	e.initTimer = time.AfterFunc(initTimeout, func() { e.failInit(initTimeout) })
 	if e.server, err = serve(e.runtimeAPI()); err != nil {
-		e.initTimer.Stop()
 		return nil, fmt.Errorf("serving the Runtime API: %w", err)
 	}
 	variables := lambdaVariables(filepath.Dir(path))
@@ -73,11 +72,11 @@ func startEnvironment(config FunctionConfig, initTimeout time.Duration) (*enviro
 		e.cmd.Env = append(e.cmd.Env, name+"="+value)
 	}
 	if err := e.cmd.Start(); err != nil {
-		e.initTimer.Stop()
 		e.server.close()
 		return nil, fmt.Errorf("starting the function: %w", err)
 	}
 	go e.reap()
+	go e.watchInit(initTimeout)
 	return e, nil
 }
 
@@ -107,7 +106,6 @@ func lambdaVariables(taskRoot string) map[string]string {
 
 func (e *environment) reap() {
 	e.exit = e.cmd.Wait()
-	e.initTimer.Stop()
 	e.output.flush()
 	e.server.close()
 	close(e.done)
@@ -123,6 +121,9 @@ func (e *environment) running() bool {
 }
 
 func (e *environment) kill() {
+	e.mu.Lock()
+	e.killed = true
+	e.mu.Unlock()
 	_ = e.cmd.Process.Kill() // fails only if the process has already ended
 	<-e.done
 }
@@ -154,6 +155,8 @@ func (e *environment) ended(inv *invocation) Response {
 		return response
 	default:
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.initError != nil {
 		return failure(inv.id, e.initError.Type, e.initError.Message, e.output.tail)
 	}
@@ -164,11 +167,29 @@ func (e *environment) ended(inv *invocation) Response {
 	return failure(inv.id, "Runtime.ExitError", "RequestId: "+inv.id+" Error: "+reason, e.output.tail)
 }
 
-func (e *environment) failInit(after time.Duration) {
+// replaceable reports whether an invocation that waited for an environment that has ended goes to another. It does not
+// where the process ended by itself before it served any: the next would most likely end in the same way.
+func (e *environment) replaceable() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.served || e.killed
+}
+
+// watchInit kills a process that does not poll within limit.
+func (e *environment) watchInit(limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-e.polled:
+		return
+	case <-e.done:
+		return
+	case <-timer.C:
+	}
 	e.mu.Lock()
 	e.initError = &errorDocument{
 		Type:    "Sandbox.Timedout",
-		Message: fmt.Sprintf("Error: Init timed out: no poll of the Runtime API within %.2f seconds", after.Seconds()),
+		Message: fmt.Sprintf("Error: Init timed out: no poll of the Runtime API within %.2f seconds", limit.Seconds()),
 	}
 	e.mu.Unlock()
 	_ = e.cmd.Process.Kill()
@@ -188,7 +209,7 @@ func (e *environment) runtimeAPI() http.Handler {
 }
 
 func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
-	e.initTimer.Stop()
+	e.firstPoll.Do(func() { close(e.polled) })
 	var inv *invocation
 	select {
 	case inv = <-e.next:

@@ -126,9 +126,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte, timeout time.Dura
 		case env.next <- inv:
 			return env.wait(ctx, inv)
 		case <-env.done:
-			// A process that ended after it had served others is replaced. One that never served fails this invocation:
-			// another would most likely end in the same way.
-			if !env.served {
+			if !env.replaceable() {
 				return env.ended(inv), nil
 			}
 		case <-ctx.Done():

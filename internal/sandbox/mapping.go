@@ -66,60 +66,53 @@ func SQSEvent(q *Queue, messages []Message) ([]byte, error) {
 }
 
 // Settle does with a batch what the event source mapping does after the function's answer when ReportBatchItemFailures
-// is on: it deletes what succeeded and returns the ids of what did not, which become visible again after delay. An
-// error, a broken answer, a wrong key, an empty or an unknown id fail the whole batch; no list or an empty one deletes
-// it (Lambda developer guide, "Handling errors for an SQS event source").
+// is on: it deletes what succeeded and returns the ids of what did not, which become visible again after delay, in the
+// batch's order. An error, a broken answer, an item with a wrong key, an empty or an unknown id fail the whole batch; no
+// list or an empty one deletes it (Lambda developer guide, "Handling errors for an SQS event source").
 func Settle(q *Queue, messages []Message, response Response, delay time.Duration) (failed []string) {
-	unsettled := map[string]bool{}
+	reported := reportedFailures(messages, response)
 	for _, m := range messages {
-		unsettled[m.ID] = true
-	}
-	for _, id := range reported(response, unsettled) {
-		failed = append(failed, id)
-		delete(unsettled, id)
-		q.ChangeVisibility(id, delay)
-	}
-	for id := range unsettled {
-		q.Delete(id)
+		if reported[m.ID] {
+			failed = append(failed, m.ID)
+			q.ChangeVisibility(m.ID, delay)
+		} else {
+			q.Delete(m.ID)
+		}
 	}
 	return failed
 }
 
-// reported returns the ids that an answer fails.
-func reported(response Response, batch map[string]bool) []string {
-	everything := func() (all []string) {
-		for id := range batch {
-			all = append(all, id)
-		}
-		return all
+// reportedFailures returns the ids of the messages that an answer fails.
+func reportedFailures(messages []Message, response Response) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range messages {
+		all[m.ID] = true
 	}
 	if response.Error != nil {
-		return everything()
+		return all
 	}
-	payload := bytes.TrimSpace(response.Payload)
-	if len(payload) == 0 {
+	if len(bytes.TrimSpace(response.Payload)) == 0 {
 		return nil
 	}
-	var answer *struct {
-		Failures []map[string]string `json:"batchItemFailures"`
+	var answer map[string]json.RawMessage // a struct would take the key in any letter case
+	if json.Unmarshal(response.Payload, &answer) != nil {
+		return all
 	}
-	if json.Unmarshal(payload, &answer) != nil {
-		return everything()
-	}
-	if answer == nil {
+	list, ok := answer["batchItemFailures"]
+	if !ok {
 		return nil
 	}
-	seen := map[string]bool{}
-	var ids []string
-	for _, failure := range answer.Failures {
-		id := failure["itemIdentifier"]
-		if !batch[id] {
-			return everything()
-		}
-		if !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
-		}
+	var items []map[string]string
+	if json.Unmarshal(list, &items) != nil {
+		return all
 	}
-	return ids
+	failures := map[string]bool{}
+	for _, item := range items {
+		id := item["itemIdentifier"]
+		if !all[id] {
+			return all
+		}
+		failures[id] = true
+	}
+	return failures
 }

@@ -101,11 +101,15 @@ func (q *Queue) Receive(limit int) []Message {
 	return received
 }
 
-// bury takes a message as a redrive does: with its id, and the time of its first enqueuing in a standard queue.
+// bury takes a message as a redrive does: with its id, and in a standard queue with the time it was first sent (SQS
+// developer guide, "Setting-up dead-letter queue retention").
 func (q *Queue) bury(m *stored) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m.visible = q.config.Now()
+	if q.fifo() {
+		m.Sent = m.visible
+	}
 	q.messages = append(q.messages, m)
 }
 
@@ -140,16 +144,6 @@ func (q *Queue) Messages() []Message {
 		all[i] = m.Message
 	}
 	return all
-}
-
-// NextVisible returns when the next message becomes visible, and false for an empty queue.
-func (q *Queue) NextVisible() (time.Time, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.messages) == 0 {
-		return time.Time{}, false
-	}
-	return slices.MinFunc(q.messages, func(a, b *stored) int { return a.visible.Compare(b.visible) }).visible, true
 }
 
 func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }

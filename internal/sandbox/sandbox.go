@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -47,6 +48,7 @@ type server struct {
 	http    http.Server
 	addr    string
 	stopped chan struct{}
+	conns   sync.WaitGroup
 }
 
 func serve(handler http.Handler) (*server, error) {
@@ -59,6 +61,15 @@ func serve(handler http.Handler) (*server, error) {
 		addr:    listener.Addr().String(),
 		stopped: make(chan struct{}),
 	}
+	// A connection ends after its handler has returned. New ones are announced before Serve returns.
+	s.http.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.conns.Add(1)
+		case http.StateClosed:
+			s.conns.Done()
+		}
+	}
 	go func() {
 		defer close(s.stopped)
 		_ = s.http.Serve(listener) // always http.ErrServerClosed or the consequence of a broken machine
@@ -66,8 +77,9 @@ func serve(handler http.Handler) (*server, error) {
 	return s, nil
 }
 
-// close cuts every connection; requests under way see their context end.
+// close cuts every connection; requests under way see their context end. It returns when every handler has returned.
 func (s *server) close() {
 	_ = s.http.Close()
 	<-s.stopped
+	s.conns.Wait()
 }

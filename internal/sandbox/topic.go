@@ -45,9 +45,8 @@ type Published struct {
 // Topic is an SNS topic behind SNS's own protocol, on 127.0.0.1. It holds publishers to SNS's limits. Safe for
 // concurrent use.
 type Topic struct {
-	name   string
-	server *server
-	// observe is called with each message, in the order of publishing.
+	name    string
+	server  *server
 	observe func(Published)
 
 	mu        sync.Mutex
@@ -58,7 +57,7 @@ type Topic struct {
 }
 
 // NewTopic starts a topic. A name that ends in .fifo makes a FIFO topic. observe, which may be nil, is called with each
-// message.
+// message, in the order of publishing; it must not call the topic.
 func NewTopic(name string, observe func(Published)) (*Topic, error) {
 	t := &Topic{name: name, observe: observe, dedup: map[string]time.Time{}}
 	var err error
@@ -73,6 +72,8 @@ func (t *Topic) Close() { t.server.close() }
 
 // ARN is the topic's ARN.
 func (t *Topic) ARN() string { return arn("sns", t.name) }
+
+func (t *Topic) fifo() bool { return strings.HasSuffix(t.name, ".fifo") }
 
 // URL is for AWS_ENDPOINT_URL_SNS.
 func (t *Topic) URL() string { return "http://" + t.server.addr }
@@ -106,6 +107,11 @@ func (t *Topic) serve(w http.ResponseWriter, r *http.Request) {
 		fault, t.faults = t.faults[0], t.faults[1:]
 	}
 	t.mu.Unlock()
+	// First of all, because net/http sees a caller go only once the body is read.
+	if err := r.ParseForm(); err != nil {
+		refuse(w, http.StatusBadRequest, "InvalidParameter", err.Error())
+		return
+	}
 	select {
 	case <-time.After(fault.Delay):
 	case <-r.Context().Done():
@@ -113,10 +119,6 @@ func (t *Topic) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if fault.Reset {
 		panic(http.ErrAbortHandler) // net/http's way to cut the connection
-	}
-	if err := r.ParseForm(); err != nil {
-		refuse(w, http.StatusBadRequest, "InvalidParameter", err.Error())
-		return
 	}
 	switch action := r.Form.Get("Action"); {
 	case fault.Status != 0:
@@ -135,9 +137,11 @@ type entry struct {
 	id        string
 	published Published
 	size      int
-	invalid   string // what is wrong with it
+	// What is wrong with it.
+	code, problem string
 }
 
+// publishBatch refuses the whole call where one entry is not valid, as SNS does.
 func (t *Topic) publishBatch(w http.ResponseWriter, form url.Values, fault TopicFault) {
 	var entries []entry
 	ids := map[string]bool{}
@@ -148,60 +152,66 @@ func (t *Topic) publishBatch(w http.ResponseWriter, form url.Values, fault Topic
 		ids[e.id] = true
 		total += e.size
 	}
+	invalid := slices.IndexFunc(entries, func(e entry) bool { return e.code != "" })
 	switch {
 	case len(entries) == 0:
 		refuse(w, http.StatusBadRequest, "EmptyBatchRequest", "The batch request doesn't contain any entries.")
-		return
 	case len(entries) > maxTopicEntries:
 		refuse(w, http.StatusBadRequest, "TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible.")
-		return
 	case len(ids) < len(entries):
 		refuse(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
-		return
 	case total > maxTopicBytes:
-		refuse(w, http.StatusBadRequest, "BatchRequestTooLong", "The length of all the batch messages put together is more than the limit.")
-		return
+		refuse(w, http.StatusBadRequest, "BatchRequestTooLong", "The length of all the messages put together is more than the limit.")
+	case invalid >= 0:
+		refuse(w, http.StatusBadRequest, entries[invalid].code, entries[invalid].problem)
+	default:
+		respond(w, http.StatusOK, t.publish(entries, fault.Entries))
 	}
+}
 
-	type success struct {
-		ID        string `xml:"Id"`
-		MessageID string `xml:"MessageId"`
-	}
-	type failure struct {
-		ID          string `xml:"Id"`
-		Code        string
-		Message     string
-		SenderFault bool
-	}
-	var answer struct {
-		XMLName    xml.Name  `xml:"PublishBatchResponse"`
-		Successful []success `xml:"PublishBatchResult>Successful>member"`
-		Failed     []failure `xml:"PublishBatchResult>Failed>member"`
-		RequestID  string    `xml:"ResponseMetadata>RequestId"`
-	}
-	answer.RequestID = newUUID()
+// publishBatchResponse is PublishBatch's answer.
+type publishBatchResponse struct {
+	XMLName    xml.Name                `xml:"PublishBatchResponse"`
+	Successful []publishBatchResult    `xml:"PublishBatchResult>Successful>member"`
+	Failed     []batchResultErrorEntry `xml:"PublishBatchResult>Failed>member"`
+	RequestID  string                  `xml:"ResponseMetadata>RequestId"`
+}
+
+type publishBatchResult struct {
+	ID        string `xml:"Id"`
+	MessageID string `xml:"MessageId"`
+}
+
+type batchResultErrorEntry struct {
+	ID          string `xml:"Id"`
+	Code        string
+	Message     string
+	SenderFault bool
+}
+
+// publish puts the entries on the topic, but for those that are scripted to fail.
+func (t *Topic) publish(entries []entry, faults map[int]bool) publishBatchResponse {
+	answer := publishBatchResponse{RequestID: newUUID()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, e := range entries {
-		senderFault, scripted := fault.Entries[i]
+		senderFault, scripted := faults[i]
 		switch {
 		case scripted && senderFault:
-			answer.Failed = append(answer.Failed, failure{e.id, "InvalidParameter", "scripted", true})
+			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.id, "InvalidParameter", "scripted", true})
 		case scripted:
-			answer.Failed = append(answer.Failed, failure{e.id, "InternalError", "scripted", false})
-		case e.invalid != "":
-			answer.Failed = append(answer.Failed, failure{e.id, "InvalidParameter", e.invalid, true})
+			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.id, "InternalError", "scripted", false})
 		default:
-			answer.Successful = append(answer.Successful, success{e.id, t.take(e.published)})
+			answer.Successful = append(answer.Successful, publishBatchResult{e.id, t.take(e.published)})
 		}
 	}
-	respond(w, http.StatusOK, answer)
+	return answer
 }
 
 // take puts a message on the topic, unless a FIFO topic has it already. The caller holds mu.
 func (t *Topic) take(p Published) (id string) {
 	p.ID, p.Time = newUUID(), time.Now()
-	if p.DeduplicationID != "" {
+	if t.fifo() {
 		if at, ok := t.dedup[p.DeduplicationID]; ok && p.Time.Sub(at) < dedupWindow {
 			return p.ID
 		}
@@ -226,7 +236,7 @@ func (t *Topic) entry(form url.Values, prefix string) entry {
 	}
 	e.size = len(e.published.Message)
 	if e.size == 0 {
-		e.invalid = "Empty message"
+		e.code, e.problem = "InvalidParameter", "Invalid parameter: Empty message"
 	}
 	for i := 1; ; i++ {
 		at := prefix + "MessageAttributes.entry." + strconv.Itoa(i) + "."
@@ -237,12 +247,15 @@ func (t *Topic) entry(form url.Values, prefix string) entry {
 		e.size += len(name) + len(kind) + len(value)
 		e.published.Attributes[name] = value
 		if kind != "String" || value == "" {
-			e.invalid = "The message attribute '" + name + "' must contain a non-empty value of type String."
+			e.code = "ParameterValueInvalid"
+			e.problem = "The message attribute '" + name + "' must contain non-empty message attribute value for message attribute type 'String'."
 		}
 	}
-	fifo := strings.HasSuffix(t.name, ".fifo")
-	if fifo && (e.published.Group == "" || e.published.DeduplicationID == "") {
-		e.invalid = "The MessageGroupId and MessageDeduplicationId parameters are required for FIFO topics"
+	switch {
+	case t.fifo() && e.published.Group == "":
+		e.code, e.problem = "InvalidParameter", "Invalid parameter: The MessageGroupId parameter is required for FIFO topics"
+	case t.fifo() && e.published.DeduplicationID == "":
+		e.code, e.problem = "InvalidParameter", "Invalid parameter: The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
 	}
 	return e
 }

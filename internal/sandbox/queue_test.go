@@ -1,0 +1,217 @@
+package sandbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// clock is a clock that the test moves.
+type clock struct{ now time.Time }
+
+func newClock() *clock { return &clock{time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time { return c.now }
+
+func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
+
+const visibility = 30 * time.Second
+
+// receive receives all it can and compares the bodies.
+func receive(t *testing.T, q *Queue, want ...string) []Message {
+	t.Helper()
+	messages := q.Receive(10)
+	if diff := cmp.Diff(want, bodies(messages)); diff != "" {
+		t.Fatalf("received (-want +got):\n%s", diff)
+	}
+	return messages
+}
+
+func bodies(messages []Message) (all []string) {
+	for _, m := range messages {
+		all = append(all, m.Body)
+	}
+	return all
+}
+
+func TestVisibility(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	sent := c.now
+	id := q.Send("a", map[string]string{"correlation_id": "nightly"}, "")
+	c.advance(time.Second)
+	firstReceived := c.now
+
+	first := receive(t, q, "a")[0]
+	want := Message{
+		ID: id, Receipt: first.Receipt, Body: "a", Attributes: map[string]string{"correlation_id": "nightly"},
+		Sequence: 1, Sent: sent, FirstReceive: firstReceived, ReceiveCount: 1,
+	}
+	if diff := cmp.Diff(want, first); diff != "" {
+		t.Errorf("message (-want +got):\n%s", diff)
+	}
+	if first.ID == "" || first.Receipt == "" {
+		t.Errorf("id %q, receipt %q", first.ID, first.Receipt)
+	}
+
+	c.advance(visibility - 1)
+	receive(t, q)
+	c.advance(1)
+	second := receive(t, q, "a")[0]
+	if second.Receipt == first.Receipt {
+		t.Error("the receipt is the first receive's")
+	}
+	want.Receipt, want.ReceiveCount = second.Receipt, 2
+	if diff := cmp.Diff(want, second); diff != "" {
+		t.Errorf("message, received again (-want +got):\n%s", diff)
+	}
+}
+
+func TestReceiveLimit(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: newClock().Now})
+	for _, body := range []string{"a", "b", "c"} {
+		q.Send(body, nil, "")
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, bodies(q.Receive(2))); diff != "" {
+		t.Errorf("received (-want +got):\n%s", diff)
+	}
+	receive(t, q, "c")
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q.Send("a", nil, "")
+	q.Send("b", nil, "")
+	messages := receive(t, q, "a", "b")
+	q.Delete(messages[0].ID)
+	q.Delete(messages[0].ID) // gone already
+	if diff := cmp.Diff([]string{"b"}, bodies(q.Messages())); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	c.advance(visibility)
+	receive(t, q, "b")
+}
+
+func TestChangeVisibility(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q.Send("a", nil, "")
+	q.Send("b", nil, "")
+	messages := receive(t, q, "a", "b")
+	q.ChangeVisibility(messages[0].ID, 0)
+	q.ChangeVisibility(messages[1].ID, time.Hour)
+	q.ChangeVisibility("gone", 0)
+	receive(t, q, "a")
+	c.advance(visibility)
+	receive(t, q, "a")
+	c.advance(time.Hour - visibility)
+	receive(t, q, "a", "b")
+}
+
+func TestRedrive(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, queue, deadLetters string
+		sentAnew                 bool
+	}{
+		{"standard", "requests", "dead-letters", false},
+		{"FIFO", "requests.fifo", "dead-letters.fifo", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			dead := NewQueue(QueueConfig{Name: tt.deadLetters, Now: c.Now})
+			q := NewQueue(QueueConfig{Name: tt.queue, VisibilityTimeout: visibility, DeadLetters: dead, MaxReceiveCount: 2, Now: c.Now})
+			sent := c.now
+			id := q.Send("poison", map[string]string{"a": "b"}, "g")
+			q.Send("next", nil, "g")
+			for range 2 {
+				receive(t, q, "poison", "next")
+				c.advance(visibility)
+				if len(dead.Messages()) != 0 {
+					t.Fatalf("dead before the third receive: %v", dead.Messages())
+				}
+			}
+			q.Send("new", nil, "g")
+			receive(t, q, "new")
+			if len(q.Messages()) != 1 {
+				t.Errorf("left: %v", bodies(q.Messages()))
+			}
+			messages := receive(t, dead, "poison", "next")
+			if tt.sentAnew {
+				sent = c.now
+			}
+			if m := messages[0]; m.ID != id || m.Attributes["a"] != "b" || m.Group != "g" || !m.Sent.Equal(sent) {
+				t.Errorf("dead letter %+v, want id %s, sent %v", m, id, sent)
+			}
+		})
+	}
+}
+
+func TestNoRedrive(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests", Now: newClock().Now}) // visible again at once
+	q.Send("a", nil, "")
+	for range 100 {
+		receive(t, q, "a")
+	}
+}
+
+func TestFIFO(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := NewQueue(QueueConfig{Name: "requests.fifo", VisibilityTimeout: visibility, Now: c.Now})
+	q.Send("a1", nil, "a")
+	q.Send("b1", nil, "b")
+	q.Send("a2", nil, "a")
+	messages := receive(t, q, "a1", "b1", "a2") // one receive takes several of a group
+	q.Send("a3", nil, "a")
+	q.Send("b2", nil, "b")
+	q.Send("c1", nil, "c")
+	receive(t, q, "c1") // groups in flight wait
+
+	q.Delete(messages[1].ID)
+	receive(t, q, "b2")
+
+	// What comes back is received before what came after it, and only once all before it are out of flight.
+	q.ChangeVisibility(messages[2].ID, 0)
+	receive(t, q)
+	q.ChangeVisibility(messages[0].ID, 0)
+	receive(t, q, "a1", "a2", "a3")
+	q.Delete(messages[0].ID)
+	receive(t, q)
+	c.advance(visibility)
+	receive(t, q, "a2", "a3", "b2", "c1")
+}
+
+// TestFIFOLimit: a group whose messages do not all fit goes on in order.
+func TestFIFOLimit(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests.fifo", VisibilityTimeout: visibility, Now: newClock().Now})
+	for _, body := range []string{"a1", "a2", "a3"} {
+		q.Send(body, nil, "a")
+	}
+	messages := q.Receive(2)
+	receive(t, q)
+	for _, m := range messages {
+		q.Delete(m.ID)
+	}
+	receive(t, q, "a3")
+}
+
+// TestStandardGroups: in a standard queue a group blocks nothing.
+func TestStandardGroups(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: newClock().Now})
+	q.Send("a1", nil, "a")
+	receive(t, q, "a1")
+	q.Send("a2", nil, "a")
+	receive(t, q, "a2")
+}
