@@ -107,6 +107,7 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 	}
 	publishing := policy
 	publishing.MinTry = 0
+	log := slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.Handler = &replicator.Handler{
 		Decoder: &events.Decoder{Redact: hidden, HTTPTimeout: 27 * time.Second},
 		Allow: &allow.List{
@@ -119,9 +120,9 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 		},
 		Endpoints:        endpoints,
 		Retry:            policy,
-		Topic:            &result.Topic{ARN: r.topic.ARN, SNS: r.topic, Retry: publishing.Do, Redact: hidden},
+		Topic:            &result.Topic{ARN: r.topic.ARN, SNS: r.topic, Retry: publishing.Do, Log: log, Redact: hidden},
 		Metrics:          metrics.NewEmitter(&r.emf, "cbr-replicator"),
-		Log:              slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:              log,
 		Redact:           hidden,
 		BatchConcurrency: 10,
 		MaxReceiveCount:  maxReceives,

@@ -66,6 +66,7 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 			ARN:    s.ResultTopicARN,
 			SNS:    s.sns(client),
 			Retry:  publishing.Do,
+			Log:    log,
 			Redact: hidden,
 		},
 		Metrics: metrics.NewEmitter(stdout, cmp.Or(s.FunctionName, "cbr-replicator")),

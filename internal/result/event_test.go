@@ -46,7 +46,7 @@ func newTopic(fake *snstest.Topic) *result.Topic {
 		Initial: 100 * time.Millisecond, Max: time.Second, MaxAttempts: 4, MaxElapsed: 10 * time.Second,
 		Rand: func() float64 { return 0.5 },
 	}
-	return &result.Topic{ARN: fake.ARN, SNS: fake, Retry: policy.Do, Redact: &redact.Redactor{}}
+	return &result.Topic{ARN: fake.ARN, SNS: fake, Retry: policy.Do, Log: slog.New(slog.DiscardHandler), Redact: &redact.Redactor{}}
 }
 
 // send publishes one event by itself and returns what the topic took.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -26,8 +27,10 @@ type SNS interface {
 type Topic struct {
 	ARN string
 	SNS SNS // without retries of its own
-	// Retry calls op again while it fails with what may pass; see retry.Policy.
-	Retry  func(ctx context.Context, op func(context.Context) error, notify func(error, time.Duration)) error
+	// Retry calls op again while it fails with what may pass, and says so to
+	// notify before each wait; see retry.Policy.
+	Retry  func(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error
+	Log    *slog.Logger
 	Redact *redact.Redactor
 }
 
@@ -79,7 +82,9 @@ func (t *Topic) send(ctx context.Context, letters []*letter) {
 		var err error
 		open, err = t.try(ctx, open)
 		return err
-	}, nil)
+	}, func(err error, wait time.Duration) {
+		t.Log.InfoContext(ctx, "trying again", "kind", kind.PublishFailed, "error", kind.As(err).Message, "results", len(open), "wait_ms", wait.Milliseconds())
+	})
 	if e := kind.As(err); e != nil && e.Kind != kind.PublishFailed {
 		err = t.failed(e.Message, e)
 	}
