@@ -2,11 +2,15 @@ package sandbox
 
 import (
 	"context"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -39,5 +43,33 @@ func TestBuildFails(t *testing.T) {
 	path, err := Build(t.Context(), t.TempDir(), pkg)
 	if err == nil || !strings.Contains(err.Error(), "building "+pkg) {
 		t.Errorf("Build = %q, %v", path, err)
+	}
+}
+
+// TestServerClose: close ends the requests under way and waits for their handlers.
+func TestServerClose(t *testing.T) {
+	t.Parallel()
+	began, ended := make(chan struct{}), false
+	s, err := serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		time.Sleep(5 * time.Millisecond) // time for close to be too early
+		ended = true
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: sandbox\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	s.close()
+	if !ended {
+		t.Error("close returned before the handler")
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -158,10 +157,13 @@ func (s scene) throughQueue(ctx context.Context, screen *screen, function *sandb
 	if err := json.Unmarshal(payload, &sample); err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
 	}
-	// Nobody at a prompt wants to wait for a visibility timeout.
-	deadLetters := sandbox.NewQueue(sandbox.QueueConfig{Name: s.sample + "-dead-letters", Now: time.Now})
+	suffix := ""
+	if s.sample == "sqs-fifo" {
+		suffix = ".fifo"
+	}
+	deadLetters := sandbox.NewQueue(sandbox.QueueConfig{Name: "dead-letters" + suffix, Now: time.Now})
 	queue := sandbox.NewQueue(sandbox.QueueConfig{
-		Name:              cmp.Or(map[string]string{"sqs-fifo": "requests.fifo"}[s.sample], "requests"),
+		Name:              "requests" + suffix,
 		VisibilityTimeout: 6 * timeout,
 		DeadLetters:       deadLetters,
 		MaxReceiveCount:   3,
@@ -190,6 +192,7 @@ func (s scene) throughQueue(ctx context.Context, screen *screen, function *sandb
 		if response.Error != nil && len(response.Error.Output) > 0 {
 			return 0, response.Error
 		}
+		// Nobody at a prompt wants to wait for a visibility timeout.
 		sandbox.Settle(queue, messages, response, 0)
 	}
 }
