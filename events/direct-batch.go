@@ -2,15 +2,15 @@ package events
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 )
 
-// directBatch is a direct call with an array of requests.
+// directBatch is a direct call with an array of requests. An array of messages
+// comes from EventBridge Pipes, to which its answer would be an acknowledgement.
 var directBatch = trigger{
 	samples: []string{"direct-batch"},
-	is:      func(s shape) bool { return s.array },
+	is:      func(s shape) bool { return s.array && s.source != "aws:sqs" },
 	decode:  decodeDirectBatch,
 }
 
@@ -30,9 +30,6 @@ func decodeDirectBatch(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 		b.Deliveries[i] = d.deliver(request, directDelivery(inv, i), "")
 	}
 	b.reply = func(outcomes []Outcome) ([]byte, error) {
-		if len(outcomes) != len(requests) {
-			return nil, errors.New("some requests have no outcome")
-		}
 		replies := make([]any, len(outcomes))
 		for i, o := range outcomes {
 			replies[i] = o.reply()
@@ -63,7 +60,7 @@ func (o Outcome) reply() any {
 		return o.Data
 	}
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil {
+	if json.Unmarshal(data, &fields) != nil || fields == nil {
 		return o.Data
 	}
 	fields["result_published"] = json.RawMessage("false")

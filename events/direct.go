@@ -7,10 +7,11 @@ import (
 )
 
 // direct is a call with the request itself as the payload: `aws lambda invoke`,
-// a Step Functions task. It takes what no other trigger does.
+// a Step Functions task. Records of a source that no trigger knows are none:
+// nobody is to take them for a request that is wrong, and acknowledged.
 var direct = trigger{
 	samples: []string{"direct"},
-	is:      func(shape) bool { return true },
+	is:      func(s shape) bool { return !s.array && !s.keys["Records"] },
 	decode:  decodeDirect,
 }
 

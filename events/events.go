@@ -7,6 +7,7 @@
 package events
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -20,7 +21,8 @@ import (
 type Decoder struct {
 	// Defaults are filled in where a request names nothing.
 	Defaults Defaults
-	Redact   *redact.Redactor
+	// Redact cleans all text from outside that is passed on. It is required.
+	Redact *redact.Redactor
 	// HTTPTimeout is how long after a request's arrival API Gateway must have
 	// its answer.
 	HTTPTimeout time.Duration
@@ -46,7 +48,12 @@ type Batch struct {
 
 // Reply returns the answer in the trigger's dialect, or the error that is the
 // answer: then Lambda's. outcomes are those of Deliveries, in their order.
-func (b *Batch) Reply(outcomes []Outcome) ([]byte, error) { return b.reply(outcomes) }
+func (b *Batch) Reply(outcomes []Outcome) ([]byte, error) {
+	if len(outcomes) != len(b.Deliveries) {
+		return nil, fmt.Errorf("%d outcomes of %d deliveries", len(outcomes), len(b.Deliveries))
+	}
+	return b.reply(outcomes)
+}
 
 // Delivery is one request as a trigger delivered it.
 type Delivery struct {
@@ -62,7 +69,8 @@ type Delivery struct {
 	Receives int
 	// Final: the trigger never delivers again by itself; the caller is told.
 	Final bool
-	// Request is valid if Err is nil.
+	// Request is valid if Err is nil; else it holds the correlation id alone,
+	// if that is good.
 	Request Request
 	// Err is what is wrong with the request: an InvalidEvent.
 	Err *kind.Error
@@ -95,7 +103,7 @@ type trigger struct {
 }
 
 // triggers are in the order in which they are told apart; the last takes what
-// no other does.
+// is no event of AWS.
 var triggers = []trigger{
 	directBatch,
 	sqs,
@@ -128,15 +136,14 @@ func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Deliver
 }
 
 // correlate picks the name a caller knows the delivery by: the body's own,
-// else the envelope's, else the delivery's.
+// else the envelope's, else the delivery's. One of an envelope that is not of
+// the form is ignored: it may be there for others.
 func (d *Decoder) correlate(del Delivery, envelope string) Delivery {
-	del.CausationID = d.Redact.Text(del.CausationID)
-	del.CorrelationID = del.CausationID
-	for _, id := range []string{envelope, del.Request.CorrelationID} {
-		if correlationID.MatchString(id) {
-			del.CorrelationID = d.Redact.Text(id)
-		}
+	if !isCorrelationID(envelope) {
+		envelope = ""
 	}
+	del.CausationID = d.Redact.Text(del.CausationID)
+	del.CorrelationID = cmp.Or(del.Request.CorrelationID, d.Redact.Text(envelope), del.CausationID)
 	return del
 }
 

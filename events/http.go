@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"math"
@@ -85,7 +86,7 @@ func replicateProject(path string) (project string, ok bool) {
 		return "", false
 	}
 	parts = parts[len(parts)-4:]
-	return parts[1], parts[0] == "v3" && parts[2] == "checkpoints" && parts[3] == "replicate"
+	return parts[1], parts[0] == "v3" && parts[1] != "" && parts[2] == "checkpoints" && parts[3] == "replicate"
 }
 
 // httpDelivery reads the body. project is the path's, empty without one.
@@ -106,7 +107,8 @@ func (d *Decoder) httpDelivery(req httpRequest, project string) Delivery {
 		}
 		del.Request, del.Err = d.parse(body, defaults)
 		if del.Err == nil && project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
-			del.Request, del.Err = Request{}, &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
+			del.Request = Request{CorrelationID: del.Request.CorrelationID}
+			del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
 		}
 	}
 	return d.correlate(del, headerValue(req.header, "X-Correlation-Id"))
@@ -149,7 +151,8 @@ func answer(o Outcome) httpResponse {
 		}
 		r.body = httpFault{code, o.Err.Message}
 	}
-	if wait := max(o.Err.RetryAfter, policy.RetryAfter); wait > 0 && policy.RetryAfter > 0 {
+	if policy.RetryAfter > 0 {
+		wait := cmp.Or(o.Err.RetryAfter, policy.RetryAfter)
 		r.header["Retry-After"] = strconv.Itoa(int(math.Ceil(wait.Seconds())))
 	}
 	return r

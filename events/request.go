@@ -1,15 +1,14 @@
 package events
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
@@ -44,233 +43,174 @@ type Defaults struct {
 	DestinationRegion    string
 }
 
-var correlationID = regexp.MustCompile(`^[\x21-\x7e]{1,128}$`)
-
-func isURN(s string) bool {
-	return s != "" && len(s) <= 512 && !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
+func isCorrelationID(s string) bool {
+	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(c rune) bool { return c < '!' || c > '~' })
 }
 
+func isURN(s string) bool {
+	return s != "" && utf8.RuneCountInString(s) <= 512 &&
+		!strings.ContainsFunc(s, func(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) })
+}
+
+// isTime is stricter than time.Parse, since what is accepted must encode again:
+// not every zone does, and the zero time stands for none.
 func isTime(s string) bool {
-	_, err := time.Parse(time.RFC3339, s)
-	return err == nil
+	t, err := time.Parse(time.RFC3339, s)
+	_, unfit := t.MarshalText()
+	return err == nil && unfit == nil && !t.IsZero()
 }
 
 // parse reads a request strictly: names match exactly, none twice, none
 // unknown, nothing after the object. The error is an InvalidEvent that lists
 // all that is wrong, each with its path and what was expected, never with a
-// value.
+// value; the request then holds the correlation id alone, if that is good.
 func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
+	const (
+		project = "32 hex digits"
+		region  = "a region such as cn-north-4"
+		vault   = "a UUID"
+	)
 	var (
 		r           Request
+		to          = &r.Replicate
 		requestedAt string
 		urn         string
-		in          = newReader(body)
+		p           problems
 	)
-	in.object("", map[string]field{
-		"project_id":     text(&r.ProjectID),
-		"region":         text(&r.Region),
-		"correlation_id": text(&r.CorrelationID),
-		"requested_at":   text(&requestedAt),
-		"replicate": fields{
-			"vault_id":               text(&r.Replicate.VaultID),
-			"destination_vault_id":   text(&r.Replicate.DestinationVaultID),
-			"destination_project_id": text(&r.Replicate.DestinationProjectID),
-			"destination_region":     text(&r.Replicate.DestinationRegion),
-			"auto_trigger":           boolean(&r.Replicate.AutoTrigger),
-			"enable_acceleration":    boolean(&r.Replicate.EnableAcceleration),
-			"cross_account_urn":      text(&urn),
-		}.read,
+	p.body(body, []field{
+		{"project_id", &r.ProjectID, cbr.IsProjectID, project, defaults.ProjectID, "HW_PROJECT_ID"},
+		{"region", &r.Region, cbr.IsRegion, region, defaults.Region, "HW_REGION_NAME"},
+		{"correlation_id", &r.CorrelationID, isCorrelationID, "1 to 128 printable ASCII characters without spaces", "", ""},
+		{"requested_at", &requestedAt, isTime, "a time such as 2026-11-23T02:00:00Z", "", ""},
+		{name: "replicate", to: []field{
+			{"vault_id", &to.VaultID, cbr.IsVaultID, vault, defaults.VaultID, "HW_CBR_VAULT_ID"},
+			{"destination_vault_id", &to.DestinationVaultID, cbr.IsVaultID, vault, defaults.DestinationVaultID, "HW_CBR_DESTINATION_VAULT_ID"},
+			{"destination_project_id", &to.DestinationProjectID, cbr.IsProjectID, project, defaults.DestinationProjectID, "HW_CBR_DESTINATION_PROJECT_ID"},
+			{"destination_region", &to.DestinationRegion, cbr.IsRegion, region, defaults.DestinationRegion, "HW_CBR_DESTINATION_REGION"},
+			{name: "auto_trigger", to: &to.AutoTrigger},
+			{name: "enable_acceleration", to: &to.EnableAcceleration},
+			{"cross_account_urn", &urn, isURN, "1 to 512 printable characters", "", ""},
+		}},
 	})
-	in.end()
-
-	for _, f := range []struct {
-		path  string
-		value *string
-		or    string // the default
-		form  func(string) bool
-		want  string
-		env   string // where the default comes from; empty: the field is optional
-	}{
-		{"project_id", &r.ProjectID, defaults.ProjectID, cbr.IsProjectID, "32 hex digits", "HW_PROJECT_ID"},
-		{"region", &r.Region, defaults.Region, cbr.IsRegion, "a region such as cn-north-4", "HW_REGION_NAME"},
-		{"correlation_id", &r.CorrelationID, "", correlationID.MatchString, "1 to 128 printable ASCII characters without spaces", ""},
-		{"requested_at", &requestedAt, "", isTime, "a time such as 2026-11-23T02:00:00Z", ""},
-		{"replicate.vault_id", &r.Replicate.VaultID, defaults.VaultID, cbr.IsVaultID, "a UUID", "HW_CBR_VAULT_ID"},
-		{"replicate.destination_vault_id", &r.Replicate.DestinationVaultID, defaults.DestinationVaultID, cbr.IsVaultID, "a UUID", "HW_CBR_DESTINATION_VAULT_ID"},
-		{"replicate.destination_project_id", &r.Replicate.DestinationProjectID, defaults.DestinationProjectID, cbr.IsProjectID, "32 hex digits", "HW_CBR_DESTINATION_PROJECT_ID"},
-		{"replicate.destination_region", &r.Replicate.DestinationRegion, defaults.DestinationRegion, cbr.IsRegion, "a region such as cn-north-4", "HW_CBR_DESTINATION_REGION"},
-		{"replicate.cross_account_urn", &urn, "", isURN, "1 to 512 printable characters", ""},
-	} {
-		given := in.seen[f.path]
-		if !given {
-			*f.value = f.or
-		}
-		switch {
-		case in.stopped || in.wrong[f.path]:
-			// What was not read, or is said to be wrong already, is not missing.
-		case !given && f.or == "":
-			if f.env != "" {
-				in.expected(f.path, f.want+"; it is missing, and "+f.env+" is not set")
-			}
-		case !f.form(*f.value):
-			in.expected(f.path, f.want)
-		}
-	}
-	if len(in.problems) > 0 {
-		return Request{}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(in.problems, "; "))}
+	// Free text, and the result repeats it.
+	r.CorrelationID, urn = d.Redact.Text(r.CorrelationID), d.Redact.Text(urn)
+	if len(p.list) > 0 {
+		return Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.list, "; "))}
 	}
 
 	// Ids are compared and grouped by; hex digits have two cases.
-	for _, id := range []*string{
-		&r.ProjectID, &r.Replicate.VaultID, &r.Replicate.DestinationVaultID, &r.Replicate.DestinationProjectID,
-	} {
+	for _, id := range []*string{&r.ProjectID, &to.VaultID, &to.DestinationVaultID, &to.DestinationProjectID} {
 		*id = strings.ToLower(*id)
 	}
-	if in.seen["requested_at"] {
-		r.RequestedAt, _ = time.Parse(time.RFC3339, requestedAt)
+	if requestedAt != "" {
+		r.RequestedAt, _ = time.Parse(time.RFC3339, requestedAt) // as isTime did
 	}
-	if in.seen["replicate.cross_account_urn"] {
-		r.Replicate.CrossAccountURN = &urn
+	if urn != "" {
+		to.CrossAccountURN = &urn
 	}
 	return r, nil
 }
 
-// reader walks a JSON text token by token, since encoding/json's Unmarshal
-// matches names in any case, takes the last of two, and stops at the first
-// wrong type.
-type reader struct {
-	dec      *json.Decoder
-	problems []string
-	seen     map[string]bool // paths that were given
-	wrong    map[string]bool // paths that have a problem
-	stopped  bool            // the text is broken; nothing can be read any more
+// field is one field of an object: where its value goes and what it must be.
+type field struct {
+	name string
+	to   any               // *string, **bool, or []field for an object
+	form func(string) bool // of a string
+	want string            // the form in words
+	or   string            // the default of a string
+	env  string            // where the default comes from; empty: the field is optional
 }
 
-// field reads the value at path that begins with token.
-type field func(in *reader, path string, token json.Token)
-
-type fields map[string]field
-
-func newReader(body []byte) *reader {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	return &reader{dec: dec, seen: map[string]bool{}, wrong: map[string]bool{}}
+// problems are all that is wrong with a request.
+type problems struct {
+	list   []string
+	within string // the path of the object that is being read, with its dot
 }
 
-func (in *reader) expected(path, want string) {
-	in.wrong[path] = true
-	if path == "" {
-		path = "$"
-	}
-	in.problems = append(in.problems, path+": expected "+want)
+func (p *problems) expected(name, want string) {
+	p.list = append(p.list, p.within+name+": expected "+want)
 }
 
-func (in *reader) next() (json.Token, bool) {
-	if in.stopped {
-		return nil, false
-	}
-	token, err := in.dec.Token()
-	if err != nil {
-		in.stopped = true
-		what := "JSON; it breaks off or is malformed after byte %d"
-		if errors.Is(err, io.EOF) && in.dec.InputOffset() == 0 {
-			what = "a JSON object; it is empty after byte %d"
-		}
-		in.expected("", fmt.Sprintf(what, in.dec.InputOffset()))
-		return nil, false
-	}
-	return token, true
-}
-
-// object reads a whole value that must be an object.
-func (in *reader) object(path string, of fields) {
-	if token, ok := in.next(); ok {
-		of.read(in, path, token)
-	}
-}
-
-// read is the field of an object with these fields.
-func (of fields) read(in *reader, path string, token json.Token) {
-	if token != json.Delim('{') {
-		in.expected(path, "an object")
-		in.skip(token)
+// body reads a whole text, an object with these fields.
+func (p *problems) body(text []byte, fields []field) {
+	if json.Valid(text) {
+		p.object("$", "", text, fields)
 		return
 	}
-	for {
-		token, ok := in.next()
-		if !ok || token == json.Delim('}') {
-			return
-		}
-		name, _ := token.(string)
-		at := name
-		if path != "" {
-			at = path + "." + name
-		}
-		value, ok := in.next()
-		if !ok {
-			return
-		}
-		known := of[name]
+	want := "a JSON object and nothing else"
+	if e, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(json.RawMessage))); ok {
+		want += fmt.Sprintf("; it breaks off or is malformed after byte %d", e.Offset)
+	}
+	p.expected("$", want)
+}
+
+// object reads the object of that name, whose fields have prefix before their
+// names. encoding/json's Unmarshal would match names in any case, take the last
+// of two, and stop at the first wrong type.
+func (p *problems) object(name, prefix string, value []byte, fields []field) {
+	if !isObject(value) {
+		p.expected(name, "an object")
+		return
+	}
+	defer func(outer string) { p.within = outer }(p.within)
+	p.within = prefix
+	given := make([]bool, len(fields))
+	for name, value := range members(value) {
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 		switch {
-		case known == nil:
-			in.expected(at, "no such field")
-			in.skip(value)
-		case in.seen[at]:
-			in.expected(at, "to be given once")
-			in.skip(value)
+		case i < 0:
+			p.expected(name, "no such field")
+		case given[i]:
+			p.expected(name, "to be given once")
 		default:
-			in.seen[at] = true
-			known(in, at, value)
+			given[i] = true
+			p.value(fields[i], value)
+		}
+	}
+	for i, f := range fields {
+		if !given[i] {
+			p.absent(f)
 		}
 	}
 }
 
-// skip reads to the end of the value that begins with token.
-func (in *reader) skip(token json.Token) {
-	depth := 0
-	for ok := true; ok; token, ok = in.next() {
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
+// value reads the value of a field.
+func (p *problems) value(f field, value []byte) {
+	switch to := f.to.(type) {
+	case []field:
+		p.object(f.name, f.name+".", value, to)
+	case **bool:
+		if json.Unmarshal(value, to) != nil || *to == nil {
+			p.expected(f.name, "true or false")
 		}
-		if depth == 0 {
-			return
+	case *string:
+		if s, ok := unquote(value); !ok {
+			p.expected(f.name, "a string, "+f.want)
+		} else {
+			p.set(f, to, s)
 		}
 	}
 }
 
-// end says that nothing may follow.
-func (in *reader) end() {
-	if in.stopped {
+// absent does what is due where a field is not given.
+func (p *problems) absent(f field) {
+	switch to := f.to.(type) {
+	case []field:
+		p.object(f.name, f.name+".", []byte("{}"), to)
+	case *string:
+		switch {
+		case f.or != "":
+			p.set(f, to, f.or)
+		case f.env != "":
+			p.expected(f.name, f.want+" (it is missing, and "+f.env+" is not set)")
+		}
+	}
+}
+
+func (p *problems) set(f field, to *string, s string) {
+	if !f.form(s) {
+		p.expected(f.name, f.want)
 		return
 	}
-	if _, err := in.dec.Token(); !errors.Is(err, io.EOF) {
-		in.expected("", fmt.Sprintf("nothing after byte %d", in.dec.InputOffset()))
-	}
-}
-
-func text(to *string) field {
-	return func(in *reader, path string, token json.Token) {
-		s, ok := token.(string)
-		if !ok {
-			in.expected(path, "a string")
-			in.skip(token)
-			return
-		}
-		*to = s
-	}
-}
-
-func boolean(to **bool) field {
-	return func(in *reader, path string, token json.Token) {
-		b, ok := token.(bool)
-		if !ok {
-			in.expected(path, "true or false")
-			in.skip(token)
-			return
-		}
-		*to = &b
-	}
+	*to = s
 }

@@ -1,9 +1,6 @@
 package events
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "fmt"
 
 // shape is what of a payload's form tells its trigger.
 type shape struct {
@@ -14,65 +11,41 @@ type shape struct {
 
 func (s shape) String() string {
 	if s.array {
-		return "an array"
+		return fmt.Sprintf("an array from %q", s.source)
 	}
-	if s.keys["Records"] {
-		return fmt.Sprintf("Records of %q", s.source)
-	}
-	return "an object"
+	return fmt.Sprintf("Records from %q", s.source)
 }
 
 // shapeOf reads as little of a payload as tells its form: of a batch no more
-// than its first record. What is no JSON has no shape; the trigger that takes
-// what no other does says what is wrong with it.
+// than its first record. What is no JSON may have any shape; the trigger that
+// it seems to be of says what is wrong with it.
 func shapeOf(payload []byte) shape {
 	s := shape{keys: map[string]bool{}}
-	in := newReader(payload)
-	switch token, _ := in.next(); token {
-	case json.Delim('['):
-		s.array = true
-		s.source = in.firstSource()
-	case json.Delim('{'):
-		for {
-			token, ok := in.next()
-			name, isName := token.(string)
-			if !ok || !isName {
-				return s
-			}
-			s.keys[name] = true
-			value, ok := in.next()
-			if !ok {
-				return s
-			}
-			if name == "Records" && value == json.Delim('[') {
-				s.source = in.firstSource()
-				return s // comes before all others in the order of triggers
-			}
-			in.skip(value)
+	c := cursor{payload}
+	if c.take('[') {
+		s.array, s.source = true, sourceOf(c.value())
+	}
+	for more := c.take('{'); more; more = c.take(',') {
+		name, _ := unquote(c.value())
+		c.take(':')
+		s.keys[name] = true
+		if name == "Records" && c.take('[') {
+			s.source = sourceOf(c.value())
+			break // it comes before all others in the order of triggers
 		}
+		c.value()
 	}
 	return s
 }
 
-// firstSource returns the eventSource of the array element that comes next.
-func (in *reader) firstSource() string {
-	if token, _ := in.next(); token != json.Delim('{') {
-		return ""
-	}
-	for {
-		token, ok := in.next()
-		name, isName := token.(string)
-		if !ok || !isName {
-			return ""
-		}
-		value, ok := in.next()
-		if !ok {
-			return ""
-		}
+// sourceOf returns the eventSource of a record.
+func sourceOf(record []byte) string {
+	for name, value := range members(record) {
 		// SNS alone writes it with a capital.
-		if source, isText := value.(string); isText && (name == "eventSource" || name == "EventSource") {
+		if name == "eventSource" || name == "EventSource" {
+			source, _ := unquote(value)
 			return source
 		}
-		in.skip(value)
 	}
+	return ""
 }

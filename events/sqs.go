@@ -45,6 +45,9 @@ func decodeSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 
 // queueBatch is a batch of SQS records, however they came.
 func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
+	if len(records) == 0 {
+		return nil, errors.New("no records")
+	}
 	b := &Batch{Deliveries: make([]Delivery, len(records))}
 	for i, r := range records {
 		switch {
@@ -63,14 +66,13 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 		b.Deliveries[i] = d.deliver([]byte(r.Body), del, r.MessageAttributes.CorrelationID.Value)
 	}
 	b.reply = func(outcomes []Outcome) ([]byte, error) {
-		if len(outcomes) != len(records) {
-			return nil, errors.New("some deliveries have no outcome")
-		}
 		// Never null: Lambda takes that for success.
 		failures := []batchItemFailure{}
+		reported := map[string]bool{} // a standard queue may deliver a message twice at once
 		for i, o := range outcomes {
-			if o.Redeliver() {
-				failures = append(failures, batchItemFailure{records[i].MessageID})
+			if id := records[i].MessageID; o.Redeliver() && !reported[id] {
+				reported[id] = true
+				failures = append(failures, batchItemFailure{id})
 			}
 		}
 		return marshal(struct {

@@ -1,0 +1,466 @@
+package events
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
+)
+
+var fullDefaults = Defaults{
+	ProjectID: project, Region: region, VaultID: vaultA,
+	DestinationVaultID: destinationVault, DestinationProjectID: destinationProject, DestinationRegion: destinationRegion,
+}
+
+// What is expected of each field, in words.
+const (
+	wantProject     = "32 hex digits"
+	wantRegion      = "a region such as cn-north-4"
+	wantVault       = "a UUID"
+	wantCorrelation = "1 to 128 printable ASCII characters without spaces"
+	wantTime        = "a time such as 2026-11-23T02:00:00Z"
+	wantURN         = "1 to 512 printable characters"
+	wantBool        = "true or false"
+)
+
+func missing(want, variable string) string {
+	return want + " (it is missing, and " + variable + " is not set)"
+}
+
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	yes, no, urn := true, false, "urn:example:agency"
+	body := func(change func(*Request)) string { return string(encode(t, with(requestFor(vaultA), change))) }
+	nothing := func(*Request) {}
+	for name, tt := range map[string]struct {
+		body     string
+		defaults Defaults
+		want     Request
+	}{
+		"whole": {
+			body: `{
+				"project_id": "` + project + `", "region": "region1", "correlation_id": "<a&b>", "requested_at": "2026-11-23T03:00:00.5+01:00",
+				"replicate": {
+					"vault_id": "` + vaultA + `", "destination_vault_id": "` + destinationVault + `", "destination_project_id": "` + destinationProject + `",
+					"destination_region": "region2", "auto_trigger": true, "enable_acceleration": false, "cross_account_urn": "` + urn + `"
+				}
+			}` + "\r\n\t ",
+			want: with(requestFor(vaultA), func(r *Request) {
+				r.CorrelationID, r.RequestedAt = "<a&b>", nightly.Add(500*time.Millisecond)
+				r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration, r.Replicate.CrossAccountURN = &yes, &no, &urn
+			}),
+		},
+		"required alone":     {body: body(nothing), want: requestFor(vaultA)},
+		"defaults for all":   {body: `{}`, defaults: fullDefaults, want: requestFor(vaultA)},
+		"defaults for some":  {body: `{"region":"region3","replicate":{"vault_id":"` + vaultB + `"}}`, defaults: fullDefaults, want: with(requestFor(vaultB), func(r *Request) { r.Region = "region3" })},
+		"an empty replicate": {body: `{"replicate":{}}`, defaults: fullDefaults, want: requestFor(vaultA)},
+		"CBR's own body": {
+			body:     string(encode(t, map[string]any{"replicate": requestFor(vaultB).Replicate})),
+			defaults: Defaults{ProjectID: project, Region: region, VaultID: vaultA},
+			want:     requestFor(vaultB),
+		},
+		"hex digits in both cases": {
+			body: body(func(r *Request) {
+				for _, id := range []*string{&r.ProjectID, &r.Replicate.VaultID, &r.Replicate.DestinationVaultID, &r.Replicate.DestinationProjectID} {
+					*id = strings.ToUpper(*id)
+				}
+			}),
+			want: requestFor(vaultA),
+		},
+		"defaults in upper case": {body: `{}`, defaults: with2(fullDefaults, func(d *Defaults) { d.VaultID = strings.ToUpper(vaultA) }), want: requestFor(vaultA)},
+		"escapes":                {body: strings.Replace(body(nothing), `"project_id":"f`, `"\u0070roject_id":"\u0066`, 1), want: requestFor(vaultA)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := newDecoder().parse([]byte(tt.body), tt.defaults)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("request (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func with2(d Defaults, change func(*Defaults)) Defaults {
+	change(&d)
+	return d
+}
+
+// TestRequestIsWrong: all that is wrong is listed at once, each with its path
+// and what was expected, and the rest is not complained of.
+func TestRequestIsWrong(t *testing.T) {
+	t.Parallel()
+	none := []string{
+		"project_id: expected " + missing(wantProject, "HW_PROJECT_ID"),
+		"region: expected " + missing(wantRegion, "HW_REGION_NAME"),
+		"replicate.vault_id: expected " + missing(wantVault, "HW_CBR_VAULT_ID"),
+		"replicate.destination_vault_id: expected " + missing(wantVault, "HW_CBR_DESTINATION_VAULT_ID"),
+		"replicate.destination_project_id: expected " + missing(wantProject, "HW_CBR_DESTINATION_PROJECT_ID"),
+		"replicate.destination_region: expected " + missing(wantRegion, "HW_CBR_DESTINATION_REGION"),
+	}
+	brokenAfter := func(n int) []string {
+		return []string{fmt.Sprintf("$: expected a JSON object and nothing else; it breaks off or is malformed after byte %d", n)}
+	}
+	for name, tt := range map[string]struct {
+		body     string
+		defaults Defaults
+		want     []string
+	}{
+		"empty":              {"", fullDefaults, brokenAfter(0)},
+		"white space":        {" \n", fullDefaults, brokenAfter(2)},
+		"broken off":         {`{"replicate":{"vault_id":"x`, fullDefaults, brokenAfter(27)},
+		"trailing comma":     {`{"replicate":{},}`, fullDefaults, brokenAfter(17)},
+		"no comma":           {`{"replicate":{} "region":"x"}`, fullDefaults, brokenAfter(17)},
+		"trailing data":      {`{} {}`, fullDefaults, brokenAfter(4)},
+		"byte order mark":    {"\ufeff{}", fullDefaults, brokenAfter(1)},
+		"vertical tab":       {"\v{}", fullDefaults, brokenAfter(1)},
+		"single quotes":      {`{'region':'x'}`, fullDefaults, brokenAfter(2)},
+		"null":               {`null`, Defaults{}, []string{"$: expected an object"}},
+		"a list":             {`[{}]`, Defaults{}, []string{"$: expected an object"}},
+		"a string":           {`"{}"`, Defaults{}, []string{"$: expected an object"}},
+		"a number":           {`1`, Defaults{}, []string{"$: expected an object"}},
+		"nothing in it":      {`{}`, Defaults{}, none},
+		"nothing further in": {`{"replicate":{}}`, Defaults{}, slices.Concat(none[2:], none[:2])},
+		"replicate is null":  {`{"replicate":null}`, Defaults{}, append([]string{"replicate: expected an object"}, none[:2]...)},
+		"replicate is text":  {`{"replicate":"{}"}`, fullDefaults, []string{"replicate: expected an object"}},
+		"replicate is a list, with more in it": {
+			`{"replicate":[{"vault_id":1}],"x":{"y":[1,{"z":2}]}}`, fullDefaults,
+			[]string{"replicate: expected an object", "x: expected no such field"},
+		},
+		"names in other cases": {
+			`{"Project_id":"x","REGION":"x","replicate":{"Vault_ID":"x"},"Replicate":{}}`, fullDefaults,
+			[]string{"Project_id: expected no such field", "REGION: expected no such field", "replicate.Vault_ID: expected no such field", "Replicate: expected no such field"},
+		},
+		"fields out of place": {
+			`{"vault_id":"x","replicate.vault_id":"` + vaultB + `","replicate":{"project_id":"x","replicate":{}},"":1}`, fullDefaults,
+			[]string{
+				"vault_id: expected no such field", "replicate.vault_id: expected no such field", "replicate.project_id: expected no such field",
+				"replicate.replicate: expected no such field", ": expected no such field",
+			},
+		},
+		"doubles": {
+			`{"region":"region1","region":"region1","replicate":{"vault_id":"` + vaultA + `","vault_id":1},"replicate":{"x":1},"x":1,"x":1}`, fullDefaults,
+			[]string{
+				"region: expected to be given once", "replicate.vault_id: expected to be given once", "replicate: expected to be given once",
+				"x: expected no such field", "x: expected no such field",
+			},
+		},
+		"a double behind an escape": {`{"region":"region1","\u0072egion":"region1"}`, fullDefaults, []string{"region: expected to be given once"}},
+		"a double of a wrong one": {
+			`{"correlation_id":1,"correlation_id":"x"}`, fullDefaults,
+			[]string{"correlation_id: expected a string, " + wantCorrelation, "correlation_id: expected to be given once"},
+		},
+		"wrong types": {
+			`{"project_id":1,"region":null,"correlation_id":{"a":1},"requested_at":1795399200,"replicate":{"vault_id":[1],"destination_vault_id":true,` +
+				`"destination_project_id":null,"destination_region":{},"auto_trigger":"true","enable_acceleration":0,"cross_account_urn":null}}`, fullDefaults,
+			[]string{
+				"project_id: expected a string, " + wantProject,
+				"region: expected a string, " + wantRegion,
+				"correlation_id: expected a string, " + wantCorrelation,
+				"requested_at: expected a string, " + wantTime,
+				"replicate.vault_id: expected a string, " + wantVault,
+				"replicate.destination_vault_id: expected a string, " + wantVault,
+				"replicate.destination_project_id: expected a string, " + wantProject,
+				"replicate.destination_region: expected a string, " + wantRegion,
+				"replicate.auto_trigger: expected " + wantBool,
+				"replicate.enable_acceleration: expected " + wantBool,
+				"replicate.cross_account_urn: expected a string, " + wantURN,
+			},
+		},
+		"null booleans": {
+			`{"replicate":{"auto_trigger":null,"enable_acceleration":[]}}`, fullDefaults,
+			[]string{"replicate.auto_trigger: expected " + wantBool, "replicate.enable_acceleration: expected " + wantBool},
+		},
+		// What is given and empty is not absent: no default stands in for it.
+		"empty texts": {
+			`{"project_id":"","region":"","correlation_id":"","requested_at":"","replicate":{"vault_id":"","cross_account_urn":""}}`, fullDefaults,
+			[]string{
+				"project_id: expected " + wantProject, "region: expected " + wantRegion, "correlation_id: expected " + wantCorrelation,
+				"requested_at: expected " + wantTime, "replicate.vault_id: expected " + wantVault, "replicate.cross_account_urn: expected " + wantURN,
+			},
+		},
+		"wrong, missing and unknown": {
+			`{"region":"Region1","replicate":{"vault_id":"` + project + `","dry_run":true}}`,
+			Defaults{ProjectID: project, DestinationVaultID: destinationVault},
+			[]string{
+				"region: expected " + wantRegion, "replicate.vault_id: expected " + wantVault, "replicate.dry_run: expected no such field",
+				none[4], none[5],
+			},
+		},
+		"a bad default": {`{}`, with2(fullDefaults, func(d *Defaults) { d.Region = "no region" }), []string{"region: expected " + wantRegion}},
+		"control characters in a name": {
+			"{\"a\u007fb\":1,\"c\\u0000\\r\\nd\":1,\"e\\u202ef\":1}", fullDefaults,
+			[]string{"ab: expected no such field", "c  d: expected no such field", "ef: expected no such field"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := newDecoder().parse([]byte(tt.body), tt.defaults)
+			if err == nil {
+				t.Fatalf("accepted as %+v", r)
+			}
+			if err.Kind != kind.InvalidEvent {
+				t.Errorf("kind %s", err.Kind)
+			}
+			if diff := cmp.Diff(strings.Join(tt.want, "; "), err.Message); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestForms: ids become parts of a path and of a host name.
+func TestForms(t *testing.T) {
+	t.Parallel()
+	hosts := []string{
+		"", " ", "../region1", "region1/..", "region1%2f..", "region1.evil.example", "evil.example#", "evil.example?", "evil.example:443", "user@evil.example",
+		"//evil.example", `\evil`, "-region1", "Region1", "région1", "region1\n", "region1\x00", " region1", "region 1", strings.Repeat("r", 64), "{region}",
+	}
+	projects := []string{
+		project[:31], project + "0", project[:31] + "g", project[:30] + "/.", "../" + project[3:], "%2e%2e%2f" + project[9:], project + "\n", " " + project[1:], vaultA,
+	}
+	vaults := []string{
+		strings.ReplaceAll(vaultA, "-", ""), "{" + vaultA + "}", vaultA[:35] + "g", vaultA + "0", vaultA + "\n", "urn:uuid:" + vaultA, vaultA[:8] + "_" + vaultA[9:],
+	}
+	for path, values := range map[string]struct {
+		good, bad []string
+		want      string
+	}{
+		"project_id":                       {[]string{project, strings.ToUpper(project)}, projects, wantProject},
+		"region":                           {[]string{"r", "0", "cn-north-4", "eu-west-101", strings.Repeat("r", 63)}, hosts, wantRegion},
+		"replicate.vault_id":               {[]string{vaultA, strings.ToUpper(vaultB)}, vaults, wantVault},
+		"replicate.destination_vault_id":   {[]string{vaultA}, vaults, wantVault},
+		"replicate.destination_project_id": {[]string{destinationProject}, projects, wantProject},
+		"replicate.destination_region":     {[]string{"region2"}, hosts, wantRegion},
+		"correlation_id":                   {[]string{"!", "~", strings.Repeat("x", 128)}, []string{"", "a b", "é", "\t", "\u007f", strings.Repeat("x", 129)}, wantCorrelation},
+		"replicate.cross_account_urn":      {[]string{"u", "urn with spaces", strings.Repeat("é", 512)}, []string{"", "a\n", "\u0000", "\u200b", "\ufffd", strings.Repeat("u", 513)}, wantURN},
+		"requested_at": {
+			[]string{"2026-11-23T02:00:00Z", "2026-11-23T02:00:00.123456789+23:59"},
+			[]string{
+				"", "2026-11-23", "2026-11-23T02:00:00", "2026-11-23 02:00:00Z", "2026-11-23T02:00:00+24:00",
+				"2026-02-30T02:00:00Z", "0001-01-01T00:00:00Z", "1795399200",
+			},
+			wantTime,
+		},
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			for _, value := range slices.Concat(values.good, values.bad) {
+				text := string(encode(t, value))
+				body := fmt.Sprintf(`{%q:%s}`, path, text)
+				if inner, ok := strings.CutPrefix(path, "replicate."); ok {
+					body = fmt.Sprintf(`{"replicate":{%q:%s}}`, inner, text)
+				}
+				r, err := newDecoder().parse([]byte(body), fullDefaults)
+				if slices.Contains(values.good, value) {
+					if err != nil {
+						t.Errorf("%q: %v", value, err)
+					} else {
+						checkRequest(t, newDecoder(), r)
+					}
+					continue
+				}
+				if want := path + ": expected " + values.want; err == nil || err.Message != want {
+					t.Errorf("%q: error %v, want %s", value, err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestAbsentStaysAbsent: sister clouds do not know every field.
+func TestAbsentStaysAbsent(t *testing.T) {
+	t.Parallel()
+	want := `{"project_id":"` + project + `","region":"region1","replicate":{"vault_id":"` + vaultA + `","destination_vault_id":"` + destinationVault +
+		`","destination_project_id":"` + destinationProject + `","destination_region":"region2"}}`
+	r, err := newDecoder().parse([]byte(`{}`), fullDefaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(encode(t, r))); diff != "" {
+		t.Errorf("encoded again (-want +got):\n%s", diff)
+	}
+}
+
+// TestManyProblems: the message is bounded, however much is wrong.
+func TestManyProblems(t *testing.T) {
+	t.Parallel()
+	body := "{" + strings.Repeat(`"x":1,`, 100_000) + strings.Repeat(`"y":[`, 9_000) + strings.Repeat(`]`, 9_000) + "}"
+	body = strings.ReplaceAll(body, `["y":`, `[`)
+	_, err := newDecoder().parse([]byte(body), fullDefaults)
+	if err == nil || len(err.Message) > redact.MaxText || !strings.HasPrefix(err.Message, "x: expected no such field; x: ") {
+		t.Errorf("error %.100v", err)
+	}
+}
+
+// checkRequest holds an accepted request against its forms and against itself,
+// encoded and parsed again.
+func checkRequest(t testing.TB, d *Decoder, r Request) {
+	t.Helper()
+	to := r.Replicate
+	lower := r.ProjectID + to.VaultID + to.DestinationVaultID + to.DestinationProjectID
+	if !cbr.IsProjectID(r.ProjectID) || !cbr.IsRegion(r.Region) || !cbr.IsVaultID(to.VaultID) || !cbr.IsVaultID(to.DestinationVaultID) ||
+		!cbr.IsProjectID(to.DestinationProjectID) || !cbr.IsRegion(to.DestinationRegion) || lower != strings.ToLower(lower) {
+		t.Errorf("accepted %+v", r)
+	}
+	if r.CorrelationID != "" && !regexp.MustCompile(`^[\x21-\x7e]{1,128}$`).MatchString(r.CorrelationID) {
+		t.Errorf("accepted correlation_id %q", r.CorrelationID)
+	}
+	again, err := d.parse(encode(t, r), Defaults{})
+	if err != nil {
+		t.Fatalf("%+v, parsed again: %v", r, err)
+	}
+	if diff := cmp.Diff(r, again); diff != "" {
+		t.Errorf("parsed again (-once +twice):\n%s", diff)
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	hex := func(n int) *rapid.Generator[string] { return rapid.StringMatching(fmt.Sprintf(`[0-9a-f]{%d}`, n)) }
+	uuid := rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	regions := rapid.StringMatching(`[a-z0-9][a-z0-9-]{0,62}`)
+	printable := rapid.StringOfN(rapid.Rune().Filter(func(c rune) bool { return isURN(string(c)) }), 1, 512, -1)
+	rapid.Check(t, func(t *rapid.T) {
+		want := Request{
+			ProjectID:     hex(32).Draw(t, "project"),
+			Region:        regions.Draw(t, "region"),
+			CorrelationID: rapid.StringMatching(`[!-~]{0,128}`).Draw(t, "correlation"),
+			Replicate: cbr.Replicate{
+				VaultID:              uuid.Draw(t, "vault"),
+				DestinationVaultID:   uuid.Draw(t, "destination vault"),
+				DestinationProjectID: hex(32).Draw(t, "destination project"),
+				DestinationRegion:    regions.Draw(t, "destination region"),
+				AutoTrigger:          rapid.Ptr(rapid.Bool(), true).Draw(t, "auto"),
+				EnableAcceleration:   rapid.Ptr(rapid.Bool(), true).Draw(t, "acceleration"),
+				CrossAccountURN:      rapid.Ptr(printable, true).Draw(t, "urn"),
+			},
+		}
+		if rapid.Bool().Draw(t, "has a time") {
+			zone := time.FixedZone("", 60*rapid.IntRange(-23*60, 23*60).Draw(t, "zone"))
+			want.RequestedAt = time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "s"), rapid.Int64Range(0, 1e9-1).Draw(t, "ns")).In(zone)
+		}
+		body, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, problem := newDecoder().parse(body, Defaults{})
+		if problem != nil {
+			t.Fatalf("%s: %v", body, problem)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// expectations are all that a message may say apart from names.
+var expectations = func() map[string]bool {
+	all := map[string]bool{
+		"an object": true, "no such field": true, "to be given once": true, wantBool: true,
+		missing(wantProject, "HW_PROJECT_ID"): true, missing(wantProject, "HW_CBR_DESTINATION_PROJECT_ID"): true,
+		missing(wantRegion, "HW_REGION_NAME"): true, missing(wantRegion, "HW_CBR_DESTINATION_REGION"): true,
+		missing(wantVault, "HW_CBR_VAULT_ID"): true, missing(wantVault, "HW_CBR_DESTINATION_VAULT_ID"): true,
+	}
+	for _, want := range []string{wantProject, wantRegion, wantVault, wantCorrelation, wantTime, wantURN} {
+		all[want], all["a string, "+want] = true, true
+	}
+	return all
+}()
+
+var malformed = regexp.MustCompile(`^\$: expected a JSON object and nothing else; it breaks off or is malformed after byte \d+$`)
+
+// FuzzRequest: what is accepted is good, and what is said of the rest is made
+// of field names and of our own words alone, never of a value.
+func FuzzRequest(f *testing.F) {
+	f.Add(sample(f, "direct"), true)
+	f.Add(encode(f, map[string]any{"replicate": requestFor(vaultA).Replicate}), true)
+	f.Add([]byte(`{"region":"secret value","replicate":{"vault_id":["secret value"]},"x\u007f":{"secret":"value"}}`), false)
+	f.Fuzz(func(t *testing.T, body []byte, defaults bool) {
+		d := newDecoder()
+		var or Defaults
+		if defaults {
+			or = fullDefaults
+		}
+		r, err := d.parse(body, or)
+		if err == nil {
+			if !json.Valid(body) {
+				t.Fatalf("accepted, but is no JSON")
+			}
+			checkRequest(t, d, r)
+			return
+		}
+		if !isPrintable(err.Message) {
+			t.Errorf("message %q", err.Message)
+		}
+		if !json.Valid(body) {
+			if !malformed.MatchString(err.Message) {
+				t.Errorf("message %q", err.Message)
+			}
+			return
+		}
+		paths := map[string]bool{"$": true}
+		for _, name := range []string{"project_id", "region", "vault_id", "destination_vault_id", "destination_project_id", "destination_region"} {
+			paths[name] = true // said to be missing
+		}
+		for _, name := range namesIn(t, body) {
+			if strings.ContainsAny(name, ":;") {
+				return // such a message cannot be taken apart
+			}
+			paths[d.Redact.Text(name)] = true
+		}
+		if len(err.Message) >= redact.MaxText {
+			return // cut
+		}
+		for problem := range strings.SplitSeq(err.Message, "; ") {
+			path, want, _ := strings.Cut(problem, ": expected ")
+			if !paths[path] && !paths[strings.TrimPrefix(path, "replicate.")] {
+				t.Errorf("path %q", path)
+			}
+			if !expectations[want] {
+				t.Errorf("expectation %q", want)
+			}
+		}
+	})
+}
+
+// namesIn returns the field names in a JSON text, at every depth.
+func namesIn(t testing.TB, text []byte) []string {
+	t.Helper()
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var value any
+	if err := dec.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			for name, e := range v {
+				names = append(names, name)
+				walk(e)
+			}
+		}
+	}
+	walk(value)
+	return names
+}
