@@ -198,6 +198,7 @@ func TestHTTPRoutes(t *testing.T) {
 		{"PUT", "/", "$default", 405, "GET, HEAD, POST", fault + `GET, HEAD, POST"}`},
 		{"post", "/", "$default", 405, "GET, HEAD, POST", fault + `GET, HEAD, POST"}`},
 		{"POST", "/product", "prod", 404, "", notFound},
+		{"POST", "/prod" + strings.TrimPrefix(replicatePath, "/"), "prod", 404, "", notFound},
 		{"POST", "/other", "$default", 404, "", notFound},
 		{"GET", "/favicon.ico", "$default", 404, "", notFound},
 		{"POST", "/v3//checkpoints/replicate", "$default", 404, "", notFound},

@@ -11,6 +11,7 @@ import (
 func FuzzMembers(f *testing.F) {
 	f.Add([]byte(` { "a" : "}\"\\" , "b":[1,{"c":[]}],"a":null,"\u00e9":-1e9 } `))
 	f.Add([]byte(`{"a":"b`))
+	f.Add([]byte("{\"\xff\":\"\xff\"}"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got := map[string]json.RawMessage{}
 		for name, value := range members(text) {
@@ -26,7 +27,7 @@ func FuzzMembers(f *testing.F) {
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("members of %s (-encoding/json +members):\n%s", text, diff)
+			t.Errorf("members of %q (-encoding/json +members):\n%s", text, diff)
 		}
 	})
 }
