@@ -90,12 +90,13 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 	slot := inv.outbox.Begin()
 	defer slot.End()
 	var attempts int
+	var published kind.Status
 	defer func() {
 		if p := recover(); p != nil {
 			o = events.Outcome{Err: inv.panicked(ctx, p)}
 			o.Data = result.Data{Status: kind.Failed, Error: &result.Error{Kind: o.Err.Kind, Message: o.Err.Message}}
 		}
-		inv.finish(ctx, d, o, attempts, began)
+		inv.finish(ctx, d, o, published, attempts, began)
 		if !d.Final {
 			// A source that hands back by id needs no more, and a batch may be large.
 			o.Answer, o.Data = cbr.Answer{}, nil
@@ -115,7 +116,9 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 	if err := slot.Publish(event, route); err != nil {
 		o.PublishErr = kind.As(err)
 		inv.Log.ErrorContext(ctx, "result not published", "error", o.PublishErr.Message, "event", event)
+		return o
 	}
+	published = event.Data.Status
 	return o
 }
 
@@ -234,35 +237,37 @@ func (inv *invocation) result(d *events.Delivery, o events.Outcome, attempts int
 }
 
 // finish says what became of a delivery: to its group, in the metrics and in
-// the one log line it has.
-func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.Outcome, attempts int, began time.Time) {
+// the one log line it has. published is the status on the topic, if any.
+func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.Outcome, published kind.Status, attempts int, began time.Time) {
+	k, e := o.Err.Of(), cmp.Or(o.PublishErr, o.Err, &kind.Error{})
+	if o.PublishErr != nil {
+		k = kind.PublishFailed
+	}
+	status, level := string(o.Err.Of().Policy().Status), slog.LevelInfo
 	handedBack := o.Redeliver() && !d.Final
-	if handedBack && d.Group != "" {
-		inv.handedBack.Store(d.Group, true)
-	}
-	k, status, level := o.Err.Of(), string(o.Err.Of().Policy().Status), slog.LevelInfo
-	published := kind.Status(status)
-	switch {
-	case o.PublishErr != nil:
-		k, published = kind.PublishFailed, kind.Unpublished
-	case handedBack && !inv.isLast(d):
-		published = kind.Unpublished
-	}
 	switch {
 	case handedBack:
 		status, level = "redelivered", slog.LevelWarn
+		if d.Group != "" {
+			inv.handedBack.Store(d.Group, true)
+		}
 	case published != kind.Accepted && published != kind.Unchanged:
 		level = slog.LevelError
 	}
-	r, e := &d.Request, cmp.Or(o.PublishErr, o.Err, &kind.Error{})
-	inv.metrics.Count(metrics.Delivery{
+	r := &d.Request
+	counted := metrics.Delivery{
 		DestinationRegion: r.Replicate.DestinationRegion,
 		Kind:              k,
 		Published:         published,
 		Redelivered:       handedBack,
 		PublishFailed:     o.PublishErr != nil,
 		Attempts:          attempts,
-	})
+	}
+	if k == kind.NotAllowed {
+		// A sender must not make metrics by inventing regions.
+		counted.DestinationRegion = ""
+	}
+	inv.metrics.Count(counted)
 	inv.Log.Log(ctx, level, "delivery", "status", status, "kind", k, "code", e.Code, "error", e.Message,
 		"attempts", attempts, "deliveries", d.Receives, "duration_ms", time.Since(began).Milliseconds(),
 		"vault_id", r.Replicate.VaultID, "source_region", r.Region, "destination_region", r.Replicate.DestinationRegion,

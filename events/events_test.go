@@ -126,6 +126,7 @@ func TestEverySampleHasItsTrigger(t *testing.T) {
 		names[i] = name + ".json"
 	}
 	slices.Sort(names)
+	files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, ".schema.json") })
 	if diff := cmp.Diff(names, files); diff != "" {
 		t.Errorf("the triggers' samples and the files (-triggers +files):\n%s", diff)
 	}

@@ -66,12 +66,19 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 		b.Deliveries[i] = d.deliver([]byte(r.Body), del, r.MessageAttributes.CorrelationID.Value)
 	}
 	b.reply = func(outcomes []Outcome) ([]byte, error) {
+		// A standard queue may deliver a message twice at once: it is reported
+		// once, and not at all if one of the two has come to its end.
+		settled := map[string]bool{}
+		for i, o := range outcomes {
+			if !o.Redeliver() {
+				settled[records[i].MessageID] = true
+			}
+		}
 		// Never null: Lambda takes that for success.
 		failures := []batchItemFailure{}
-		reported := map[string]bool{} // a standard queue may deliver a message twice at once
-		for i, o := range outcomes {
-			if id := records[i].MessageID; o.Redeliver() && !reported[id] {
-				reported[id] = true
+		for i := range outcomes {
+			if id := records[i].MessageID; !settled[id] {
+				settled[id] = true
 				failures = append(failures, batchItemFailure{id})
 			}
 		}

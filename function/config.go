@@ -56,7 +56,7 @@ type config struct {
 	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
 	SecretAccessKey string `envconfig:"AWS_SECRET_ACCESS_KEY"`
 	SessionToken    string `envconfig:"AWS_SESSION_TOKEN"`
-	// Go's own. Only their credentials matter here: they are masked.
+	// Go's own, read here for what net/http would ignore or must not show.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
 	HTTPProxy  string `envconfig:"HTTP_PROXY"`
 }
@@ -175,7 +175,8 @@ func (s *settings) checkToken(p *problems) {
 		p.add("HW_AUTH_TOKEN", "required: the token for X-Auth-Token")
 	case strings.ContainsFunc(s.AuthToken, func(c rune) bool { return c <= ' ' || c > '~' }):
 		p.add("HW_AUTH_TOKEN", "expected printable ASCII without spaces, as it goes into a header")
-	case s.ProjectID == "":
+	}
+	if s.ProjectID == "" {
 		p.add("HW_PROJECT_ID", "required with HW_AUTH_TOKEN: a token is good for one project")
 	}
 }
@@ -206,6 +207,27 @@ func (s *settings) checkEndpoints(p *problems) {
 			p.add(v.name, "expected a URL")
 		}
 	}
+	for _, v := range []struct{ name, value string }{
+		{"HTTPS_PROXY", s.HTTPSProxy},
+		{"HTTP_PROXY", s.HTTPProxy},
+	} {
+		// net/http would go without a proxy that it cannot read.
+		if u := proxyURL(v.value); v.value != "" && (u == nil || u.Host == "") {
+			p.add(v.name, "expected a URL, or host:port")
+		}
+	}
+}
+
+// proxyURL reads a proxy, whose scheme may be left out; nil if it is none.
+func proxyURL(s string) *url.URL {
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil
+	}
+	return u
 }
 
 func (s *settings) checkAllowed(p *problems) {

@@ -108,6 +108,7 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 		"MAX_RECEIVE_COUNT":             "1e3",
 		"AWS_ENDPOINT_URL_SNS":          "badurl",
 		"AWS_ENDPOINT_URL":              "badurl",
+		"HTTPS_PROXY":                   "http://bad proxy:bad",
 	})
 	_, err := load()
 	if err == nil {
@@ -118,13 +119,13 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 		"HW_CBR_DESTINATION_PROJECT_ID", "HW_CBR_DESTINATION_REGION", "HW_CBR_ENDPOINT", "ALLOWED_PROJECT_IDS",
 		"ALLOWED_DESTINATIONS", "ALLOW_ACCELERATION", "RESULT_TOPIC_ARN", "CBR_TIMEOUT", "HTTP_TIMEOUT",
 		"RETRY_INITIAL_INTERVAL", "RETRY_MAX_INTERVAL", "RETRY_MAX_ATTEMPTS", "RETRY_MAX_ELAPSED", "DEADLINE_RESERVE",
-		"BATCH_CONCURRENCY", "MAX_RECEIVE_COUNT", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL",
+		"BATCH_CONCURRENCY", "MAX_RECEIVE_COUNT", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL", "HTTPS_PROXY",
 	} {
 		if n := strings.Count("\n"+err.Error(), "\n"+name+": "); n != 1 {
 			t.Errorf("%s is named %d times in:\n%v", name, n, err)
 		}
 	}
-	for _, value := range []string{secret, "badproject", "badvault", "badregion", "badbool", "badduration", "badcount", "evil"} {
+	for _, value := range []string{secret, "badproject", "badvault", "badregion", "badbool", "badduration", "badcount", "evil", "bad proxy"} {
 		if strings.Contains(err.Error(), value) {
 			t.Errorf("the value %q is in:\n%v", value, err)
 		}
@@ -138,7 +139,7 @@ func TestLoadRequires(t *testing.T) {
 		set   map[string]string
 		want  []string
 	}{
-		"nothing is set":                      {unset: all, want: []string{"HW_AUTH_TOKEN", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
+		"nothing is set":                      {unset: all, want: []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
 		"a token without its project":         {unset: []string{"HW_PROJECT_ID"}, set: map[string]string{"ALLOWED_PROJECT_IDS": "*"}, want: []string{"HW_PROJECT_ID"}},
 		"an endpoint for no region":           {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, want: []string{"HW_CBR_ENDPOINT"}},
 		"an endpoint with all regions":        {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.{region}.example.com"}},

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,8 +29,12 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 		return nil, err
 	}
 	hidden := &redact.Redactor{}
-	for _, secret := range append(proxySecrets(s.HTTPSProxy, s.HTTPProxy), s.SecretAccessKey, s.SessionToken) {
-		hidden.Hide(secret)
+	hidden.Hide(s.SecretAccessKey)
+	hidden.Hide(s.SessionToken)
+	for _, proxy := range []string{s.HTTPSProxy, s.HTTPProxy} {
+		if password, ok := proxyURL(proxy).User.Password(); ok {
+			hidden.Hide(password)
+		}
 	}
 	client := cbr.NewHTTPClient(s.BatchConcurrency.value)
 	policy := retry.Policy{
@@ -39,7 +42,7 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 		Max:         s.RetryMax.value,
 		MaxAttempts: s.RetryAttempts.value,
 		MaxElapsed:  s.RetryElapsed.value,
-		MinTry:      time.Second,
+		MinTry:      2 * time.Second, // a try gets half of what is left
 		Rand:        rand.Float64,
 	}
 	publishing := policy
@@ -96,21 +99,4 @@ func (s *settings) sns(client sns.HTTPClient) *sns.Client {
 		options.BaseEndpoint = aws.String(endpoint)
 	}
 	return sns.New(options)
-}
-
-// proxySecrets returns what must not be shown of proxies' URLs.
-func proxySecrets(urls ...string) []string {
-	var secrets []string
-	for _, s := range urls {
-		u, err := url.Parse(s)
-		if err != nil {
-			// net/http quotes a URL that it cannot read.
-			secrets = append(secrets, s)
-			continue
-		}
-		if password, ok := u.User.Password(); ok {
-			secrets = append(secrets, password)
-		}
-	}
-	return secrets
 }

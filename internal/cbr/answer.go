@@ -60,7 +60,7 @@ func kindOf(status int, code string) kind.Kind {
 	if k, ok := known[normal(code)]; ok {
 		return k
 	}
-	verdict := strings.HasPrefix(normal(code), "BackupService.")
+	verdict := strings.HasPrefix(code, "BackupService.")
 	switch {
 	case status == http.StatusTooManyRequests:
 		return kind.Throttled
@@ -80,6 +80,7 @@ func kindOf(status int, code string) kind.Kind {
 
 // normal returns the spelling of a code that the table uses.
 func normal(code string) string {
+	code = strings.TrimSpace(code)
 	if rest, ok := strings.CutPrefix(code, "APIGW."); ok {
 		return "APIG." + rest
 	}
@@ -99,10 +100,7 @@ func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID 
 	case readErr != nil:
 		// Its text is not shown: a credential that is cut in two is not masked.
 		e.Message = "the answer was cut: " + readErr.Error()
-	case answer.Status < 200 || answer.Status > 299:
-	case len(body) > maxBody:
-		e.Message = fmt.Sprintf("the answer is longer than %d bytes", maxBody)
-	default:
+	case answer.Status >= 200 && answer.Status <= 299:
 		var backups int
 		answer.Replication, backups, e.Message = taken(body, vaultID)
 		answer.Replication = c.Redact.JSON(answer.Replication)
@@ -140,6 +138,8 @@ func taken(body []byte, vaultID string) (replication json.RawMessage, backups in
 	switch {
 	case json.Unmarshal(body, &got) != nil || json.Unmarshal(got.Replication, &r) != nil:
 		return nil, 0, "the answer has no object replication"
+	case r.VaultID == "":
+		return nil, 0, "the answer names no vault"
 	case !strings.EqualFold(r.VaultID, vaultID):
 		return nil, 0, "the answer speaks of another vault"
 	case json.Unmarshal(r.Backups, &list) != nil:
@@ -177,7 +177,7 @@ func parseFault(body []byte) fault {
 		if !ok {
 			continue
 		}
-		if g := faultIn(inner); g.code != "" && g.message != "" {
+		if g := faultIn(inner); g.code != "" || g.message != "" {
 			g.requestID = cmp.Or(g.requestID, f.requestID)
 			return g
 		}

@@ -122,6 +122,12 @@ func TestKinds(t *testing.T) {
 			row{gateway.status, "APIGW." + gateway.code, gateway.want})
 	}
 
+	rows = append(rows,
+		// A number that has lost its prefix is CBR's only if it is known to be.
+		row{400, "6130", kind.InProgress},
+		row{401, "1101", kind.Unauthorized},
+		row{400, " BackupService.6130 ", kind.InProgress})
+
 	server := newServer(t)
 	client := newClient(t, server.URL)
 	for i, tt := range rows {

@@ -119,11 +119,14 @@ func (c *Client) Replicate(ctx context.Context, src Source, r Replicate) (Answer
 		return Answer{Sent: true}, c.noAnswer(err, mayBeTaken.Load())
 	}
 	defer resp.Body.Close()
-	limit := int64(maxBody + 1)
+	limit := maxBody
 	if resp.StatusCode > 299 {
 		limit = maxFault
 	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if err == nil && len(raw) > limit {
+		err = fmt.Errorf("it is longer than %d bytes", limit)
+	}
 	answer, err := c.judge(resp, raw, err, r.VaultID)
 	if e := kind.As(err); e != nil && e.Kind == kind.Unauthorized {
 		e.Renewed = c.Auth.Refused(req, src.ProjectID)

@@ -164,12 +164,12 @@ func TestReplicateUncertain(t *testing.T) {
 		{"no replication", ok(`{}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
 		{"a list for a replication", ok(`{"replication":[]}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
 		{"more after the object", ok(`{"replication":{"vault_id":"VAULT","backups":[{}]}} {}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
-		{"no vault", ok(`{"replication":{"backups":[{}]}}`), 0, kind.Unknown, 200, "the answer speaks of another vault", true},
+		{"no vault", ok(`{"replication":{"backups":[{}]}}`), 0, kind.Unknown, 200, "the answer names no vault", true},
 		{"another vault", ok(`{"replication":{"vault_id":"` + cbrtest.DestinationVault + `","backups":[{}]}}`), 0, kind.Unknown, 200, "the answer speaks of another vault", true},
 		{"no list of backups", ok(`{"replication":{"vault_id":"VAULT"}}`), 0, kind.Unknown, 200, "the answer has no list of backups", true},
 		{"no backups", ok(`{"replication":{"vault_id":"VAULT","backups":[]}}`), 0, kind.NothingToReplicate, 200, "CBR found no backup to replicate", true},
 		{"null for no backups", ok(`{"replication":{"vault_id":"VAULT","backups":null}}`), 0, kind.NothingToReplicate, 200, "CBR found no backup to replicate", true},
-		{"over 8 MiB", ok(huge + strings.Repeat(" ", 8<<20)), 0, kind.Unknown, 200, "the answer is longer than 8388608 bytes", true},
+		{"over 8 MiB", ok(huge + strings.Repeat(" ", 8<<20)), 0, kind.Unknown, 200, "the answer was cut: it is longer than 8388608 bytes", true},
 		{"an error as 200", ok(`{"error_code":"BackupService.6130","error_msg":"The vault is being replicated."}`), 0, kind.InProgress, 200, "The vault is being replicated.", true},
 		{"an error of no known code as 200", ok(`{"error_code":"BackupService.7777","error_msg":"?"}`), 0, kind.Unknown, 200, "?", true},
 	} {
@@ -299,8 +299,8 @@ func TestReplicateReadsNoEndlessError(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	_, err := newClient(t, server.URL).Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
-	if e := kind.As(err); e.Of() != kind.Unknown || !strings.HasPrefix(e.Message, "and so on and so on") {
-		t.Errorf("error = %v, want an Unknown", err)
+	if e := kind.As(err); e.Of() != kind.Unknown || strings.Contains(e.Message, "and so on") {
+		t.Errorf("error = %v, want an Unknown without the text, whose end may be half a credential", err)
 	}
 }
 

@@ -72,7 +72,8 @@ func (e *Emitter) Begin() *Invocation {
 
 // Delivery is what is counted of one delivery.
 type Delivery struct {
-	// DestinationRegion is empty where the request did not validate.
+	// DestinationRegion is empty where the request did not validate or was not
+	// allowed: each value is a metric that is paid for.
 	DestinationRegion string
 	Kind              kind.Kind
 	// Published is the status of the result on the topic, empty without one.
@@ -93,8 +94,12 @@ func (i *Invocation) Count(d Delivery) {
 	}
 	c["Deliveries"]++
 	c["Retries"] += max(d.Attempts-1, 0)
-	c[ofStatus[d.Published]]++
-	c[ofKind[d.Kind]]++
+	if name, ok := ofStatus[d.Published]; ok {
+		c[name]++
+	}
+	if name, ok := ofKind[d.Kind]; ok {
+		c[name]++
+	}
 	if d.Redelivered {
 		c["Redelivered"]++
 	}
