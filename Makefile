@@ -16,7 +16,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the main job on this machine: queue, function, CBR, topic (EVENT=my.json sends your own)
-	@go run ./internal/sandbox/run $(if $(EVENT),-event $(EVENT))
+	@go run ./internal/sandbox/run $(if $(EVENT),-event "$(EVENT)")
 
 live: ## the same function against the real CBR of your HW_* variables (EVENT=my.json is required)
 	@go run ./internal/sandbox/run -live -event "$(EVENT)"

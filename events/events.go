@@ -47,7 +47,8 @@ type Batch struct {
 }
 
 // Reply returns the answer in the trigger's dialect, or the error that is the
-// answer: then Lambda's. outcomes are those of Deliveries, in their order.
+// answer: then Lambda's. outcomes are those of Deliveries, in their order; that
+// one is missing is such an error, since it must not pass for success.
 func (b *Batch) Reply(outcomes []Outcome) ([]byte, error) {
 	if len(outcomes) != len(b.Deliveries) {
 		return nil, fmt.Errorf("%d outcomes of %d deliveries", len(outcomes), len(b.Deliveries))

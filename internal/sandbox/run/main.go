@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -19,6 +20,7 @@ import (
 
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/sandbox"
+	"cbr-replicator/internal/sandbox/account"
 )
 
 func main() {
@@ -88,15 +90,16 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 
 // sendOwn sends the user's payload to a CBR that has all the vaults it names.
 func sendOwn(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic, payload []byte) error {
-	service := cbrtest.New()
-	service.AddExample()
-	if project := furnish(service, payload); project != "" {
+	service := account.New()
+	project, region := service.Furnish(payload)
+	if project != "" {
 		env["HW_PROJECT_ID"] = project
 		service.AddToken(cbrtest.Token, project)
 	}
-	// The user's own regions are all served here.
-	env["HW_REGION_NAME"] = regionOf(payload, cbrtest.SourceRegion)
-	if err := address.open(service); err != nil {
+	// A token is for one project, and this endpoint for one region: those that
+	// the payload names.
+	env["HW_REGION_NAME"] = cmp.Or(region, cbrtest.SourceRegion)
+	if err := address.open(service.CBR); err != nil {
 		return err
 	}
 	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
@@ -105,7 +108,7 @@ func sendOwn(ctx context.Context, screen *screen, binary string, env map[string]
 		return err
 	}
 	screen.results(topic.Messages())
-	return judge(topic.Messages())
+	return screen.verdict()
 }
 
 // sendLive sends the user's payload with the user's own environment.
@@ -128,11 +131,11 @@ func sendLive(ctx context.Context, screen *screen, binary string, topic *sandbox
 		return err
 	}
 	if own {
-		screen.line("The result was sent to " + env["RESULT_TOPIC_ARN"] + ".")
-		return nil
+		screen.line("Results go to " + env["RESULT_TOPIC_ARN"] + ".")
+	} else {
+		screen.results(topic.Messages())
 	}
-	screen.results(topic.Messages())
-	return judge(topic.Messages())
+	return screen.verdict()
 }
 
 // passedOn reports whether a variable of the user's is the function's: all it
@@ -163,18 +166,8 @@ func send(ctx context.Context, screen *screen, function *sandbox.Function, paylo
 		return response.Error // the process ended: its output says why
 	}
 	screen.document("The function's answer", response.Payload)
-	return nil
-}
-
-// judge is the verdict on a payload of the user's own.
-func judge(messages []sandbox.Published) error {
-	if len(messages) == 0 {
-		return errors.New("no result was published: see the answer above")
-	}
-	for _, m := range messages {
-		if status := m.Attributes["status"]; status != "accepted" && status != "unchanged" {
-			return fmt.Errorf("a request ended as %s (%s)", status, m.Attributes["kind"])
-		}
+	if response.Error != nil && response.Error.Type != "" {
+		screen.ill(response.Error.Message)
 	}
 	return nil
 }

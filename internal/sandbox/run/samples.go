@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/sandbox"
+	"cbr-replicator/internal/sandbox/account"
 )
 
 // scene is one sample sent through, with what CBR does and how each delivery
@@ -124,17 +124,16 @@ func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Funct
 	if err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
 	}
-	service := cbrtest.New()
-	service.AddExample()
-	furnish(service, payload)
+	service := account.New()
+	service.Furnish(payload)
 	for vault, faults := range s.faults {
 		service.Script(vault, faults...)
 	}
 	screen.onRetry = func() {}
 	if s.closed {
-		address.place(service)
-		screen.onRetry = func() { _ = address.open(service) }
-	} else if err := address.open(service); err != nil {
+		address.place(service.CBR)
+		screen.onRetry = func() { _ = address.open(service.CBR) }
+	} else if err := address.open(service.CBR); err != nil {
 		return 0, err
 	}
 	if strings.HasPrefix(s.sample, "sqs") {
@@ -147,14 +146,8 @@ func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Funct
 // throughQueue puts the sample's messages into a queue and delivers them until
 // the queue is empty, as Lambda's event source mapping does.
 func (s scene) throughQueue(ctx context.Context, screen *screen, function *sandbox.Function, payload []byte) (dead int, err error) {
-	var sample struct {
-		Records []struct {
-			Body              string
-			Attributes        map[string]string
-			MessageAttributes map[string]struct{ StringValue string }
-		}
-	}
-	if err := json.Unmarshal(payload, &sample); err != nil {
+	sample, err := sandbox.ReadSQSEvent(payload)
+	if err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
 	}
 	suffix := ""
@@ -169,12 +162,8 @@ func (s scene) throughQueue(ctx context.Context, screen *screen, function *sandb
 		MaxReceiveCount:   3,
 		Now:               time.Now,
 	})
-	for _, r := range sample.Records {
-		attributes := map[string]string{}
-		for name, a := range r.MessageAttributes {
-			attributes[name] = a.StringValue
-		}
-		queue.Send(r.Body, attributes, r.Attributes["MessageGroupId"])
+	for _, m := range sample {
+		queue.Send(m.Body, m.Attributes, m.Group)
 	}
 	for {
 		messages := queue.Receive(10)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -20,6 +21,7 @@ type screen struct {
 	out     io.Writer
 	ended   chan struct{} // one for each invocation whose metrics were seen
 	onRetry func()        // called when a try has failed
+	ills    []string      // what did not end well
 }
 
 func newScreen(out io.Writer) *screen {
@@ -46,6 +48,24 @@ func (s *screen) row(vault, what, text string) {
 	s.line(line)
 }
 
+// ill keeps what did not end well.
+func (s *screen) ill(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ills = append(s.ills, what)
+}
+
+// verdict is nil if every delivery was accepted, or had nothing to be done, and
+// its result is on the topic.
+func (s *screen) verdict() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ills) == 0 {
+		return nil
+	}
+	return errors.New("not all went well: " + strings.Join(s.ills, "; "))
+}
+
 // Write takes a line of the function's log.
 func (s *screen) Write(line []byte) (int, error) {
 	var l struct {
@@ -65,6 +85,9 @@ func (s *screen) Write(line []byte) (int, error) {
 	}
 	reason, _, _ := strings.Cut(l.Error, ":")
 	why := strings.TrimSpace(l.Kind + " " + cmp.Or(l.Code, reason))
+	if ended := l.Message == "delivery"; ended && (l.Kind == "PublishFailed" || l.Status != "accepted" && l.Status != "unchanged") {
+		s.ill(fmt.Sprintf("vault %.8s %s %s", l.VaultID, l.Status, why))
+	}
 	tries := fmt.Sprintf("%d tries", l.Attempts)
 	if l.Attempts == 1 {
 		tries = "1 try"
@@ -104,6 +127,9 @@ func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload
 
 // results shows what stands on the topic, and its first event whole.
 func (s *screen) results(messages []sandbox.Published) {
+	if len(messages) == 0 {
+		return // a health check, or a delivery that went back
+	}
 	s.heading("Results on the topic")
 	s.line(fmt.Sprintf("  %-9s  %-8s  %-18s %-5s %s", "status", "vault", "kind", "tries", "event id"))
 	for _, m := range messages {
@@ -115,9 +141,7 @@ func (s *screen) results(messages []sandbox.Published) {
 		s.line(fmt.Sprintf("  %-9s  %-8.8s  %-18s %-5d %s", m.Attributes["status"], m.Attributes["vault_id"],
 			m.Attributes["kind"], event.Data.Attempts, event.ID))
 	}
-	if len(messages) > 0 {
-		s.document("The first of them", []byte(messages[0].Message))
-	}
+	s.document("The first of them", []byte(messages[0].Message))
 }
 
 // document shows a JSON document, indented.

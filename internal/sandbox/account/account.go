@@ -1,0 +1,116 @@
+// Package account makes a CBR that any payload can be tried on: it has the
+// account of the CBR API reference's example and, besides, whatever projects
+// and vaults the payloads that are sent to it name.
+package account
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+)
+
+// uuidLength is what a vault's id must have to be one. Another is left to the
+// function to refuse.
+const uuidLength = 36
+
+// Account is a CBR that is furnished as payloads come in. It is safe for
+// concurrent use.
+type Account struct {
+	*cbrtest.CBR
+
+	mu     sync.Mutex
+	vaults map[string]int // how many backups each source vault got here
+}
+
+// New returns the account of the example.
+func New(options ...cbrtest.Option) *Account {
+	a := &Account{CBR: cbrtest.New(options...), vaults: map[string]int{cbrtest.SourceVault: 0}}
+	a.AddExample()
+	return a
+}
+
+// Furnish adds the projects and vaults that a payload names, wherever in it: in
+// objects that have a field "replicate", also in strings that hold JSON, in
+// base64 or not. A source vault gets two backups when it is first named. It
+// returns a source project and region that the payload names, empty where it
+// names none.
+func (a *Account) Furnish(payload []byte) (project, region string) {
+	walk(payload, func(request map[string]any) {
+		replicate, _ := request["replicate"].(map[string]any)
+		text := func(in map[string]any, name, otherwise string) string {
+			if s, ok := in[name].(string); ok && s != "" {
+				return s
+			}
+			return otherwise
+		}
+		project = text(request, "project_id", project)
+		region = text(request, "region", region)
+		source := text(request, "project_id", cbrtest.SourceProject)
+		destination := text(replicate, "destination_project_id", cbrtest.DestinationProject)
+		a.AddProject(source, text(request, "region", cbrtest.SourceRegion))
+		a.AddProject(destination, text(replicate, "destination_region", cbrtest.DestinationRegion))
+		a.AddVault(cbrtest.Vault{ID: text(replicate, "destination_vault_id", cbrtest.DestinationVault), ProjectID: destination, ProtectType: "replication"})
+		if vault := text(replicate, "vault_id", cbrtest.SourceVault); vault != cbrtest.SourceVault && len(vault) == uuidLength {
+			a.addSource(vault, source)
+		}
+	})
+	return project, region
+}
+
+func (a *Account) addSource(vault, project string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.AddVault(cbrtest.Vault{ID: vault, ProjectID: project})
+	for a.vaults[vault] < 2 {
+		a.backUp(vault)
+	}
+}
+
+// BackUp adds one backup to each source vault, as a night of backups does, so
+// that there is something to replicate again.
+func (a *Account) BackUp() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for vault := range a.vaults {
+		a.backUp(vault)
+	}
+}
+
+// backUp adds a backup, with an id of the vault's form. The caller holds mu.
+func (a *Account) backUp(vault string) {
+	a.AddBackup(cbrtest.Backup{ID: fmt.Sprintf("%s%04d", vault[:len(vault)-4], a.vaults[vault]), VaultID: vault})
+	a.vaults[vault]++
+}
+
+// walk calls see with every object in payload that has a field "replicate".
+func walk(payload []byte, see func(request map[string]any)) {
+	var value any
+	if json.Unmarshal(payload, &value) != nil {
+		return
+	}
+	var visit func(any)
+	visit = func(value any) {
+		switch v := value.(type) {
+		case map[string]any:
+			if _, ok := v["replicate"]; ok {
+				see(v)
+			}
+			for _, inner := range v {
+				visit(inner)
+			}
+		case []any:
+			for _, inner := range v {
+				visit(inner)
+			}
+		case string:
+			walk([]byte(v), see)
+			if text, err := base64.StdEncoding.DecodeString(v); err == nil && len(text) > 0 {
+				walk(text, see)
+			}
+		}
+	}
+	visit(value)
+}
