@@ -74,13 +74,15 @@ func (q *Queue) Receive(limit int) []Message {
 	now := q.config.Now()
 	var received []Message
 	var dead []*stored
-	busy := map[string]bool{}
+	busy := map[string]bool{} // groups of which a message is out
+	for _, m := range q.messages {
+		if q.fifo() && m.visible.After(now) {
+			busy[m.Group] = true
+		}
+	}
 	for _, m := range q.messages {
 		switch {
-		case q.fifo() && busy[m.Group]:
-			continue
-		case m.visible.After(now):
-			busy[m.Group] = true
+		case busy[m.Group] || m.visible.After(now):
 			continue
 		case q.config.DeadLetters != nil && m.ReceiveCount >= q.config.MaxReceiveCount:
 			dead = append(dead, m)

@@ -215,3 +215,24 @@ func TestStandardGroups(t *testing.T) {
 	q.Send("a2", nil, "a")
 	receive(t, q, "a2")
 }
+
+// TestGroupWaitsForAllOfIts: a group is blocked while any of its messages is
+// out, a later one too.
+func TestGroupWaitsForAllOfIts(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	q := NewQueue(QueueConfig{Name: "q.fifo", VisibilityTimeout: time.Minute, Now: func() time.Time { return now }})
+	first := q.Send("1", nil, "g")
+	second := q.Send("2", nil, "g")
+	if got := q.Receive(10); len(got) != 2 {
+		t.Fatalf("received %d, want 2", len(got))
+	}
+	q.ChangeVisibility(first, 0)
+	if got := q.Receive(10); len(got) != 0 {
+		t.Errorf("received %v while %s is out", got, second)
+	}
+	q.Delete(second)
+	if got := q.Receive(10); len(got) != 1 {
+		t.Errorf("received %v, want the first", got)
+	}
+}
