@@ -86,6 +86,10 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 // handle brings one delivery to its end. Whatever goes wrong with it, a panic
 // included, is its own.
 func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events.Outcome) {
+	if d.Skip {
+		inv.Log.WarnContext(ctx, "own result came in again", "causation_id", d.CausationID, "correlation_id", d.CorrelationID)
+		return o
+	}
 	began := time.Now()
 	slot := inv.outbox.Begin()
 	defer slot.End()

@@ -6,11 +6,10 @@ import (
 	"strconv"
 )
 
-// directBatch is a direct call with an array of requests. An array of messages
-// comes from EventBridge Pipes, to which its answer would be an acknowledgement.
+// directBatch is a direct call with an array of requests.
 var directBatch = trigger{
 	samples: []string{"direct-batch"},
-	is:      func(s shape) bool { return s.array && s.source != "aws:sqs" },
+	is:      func(s shape) bool { return s.array },
 	decode:  decodeDirectBatch,
 }
 

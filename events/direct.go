@@ -1,10 +1,6 @@
 package events
 
-import (
-	"github.com/aws/aws-lambda-go/lambda/messages"
-
-	"cbr-replicator/internal/kind"
-)
+import "cbr-replicator/internal/kind"
 
 // direct is a call with the request itself as the payload: `aws lambda invoke`,
 // a Step Functions task. Records of a source that no trigger knows are none:
@@ -23,12 +19,7 @@ func decodeDirect(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 			if o.Err == nil || o.Err.Kind.Policy().Status == kind.Unchanged {
 				return marshal(o.reply())
 			}
-			// Step Functions matches the errorType; of a Go error it would be
-			// the type's name.
-			return nil, messages.InvokeResponse_Error{
-				Type:    "CBR." + string(o.Err.Kind),
-				Message: d.Redact.Text(o.Err.Error()),
-			}
+			return nil, d.invokeError(o.Err.Kind, o.Err.Error())
 		},
 	}, nil
 }

@@ -7,7 +7,9 @@
 package events
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/result"
 )
 
 // Decoder turns payloads into deliveries. It is safe for concurrent use.
@@ -75,6 +78,10 @@ type Delivery struct {
 	Request Request
 	// Err is what is wrong with the request: an InvalidEvent.
 	Err *kind.Error
+	// Skip: a result event of ours has come in again. It is to be acknowledged
+	// and logged, its outcome is the zero one, and it is never published: that
+	// would go round for ever. Err is set as well.
+	Skip bool
 }
 
 // Outcome is how a delivery ended.
@@ -106,9 +113,18 @@ type trigger struct {
 // triggers are in the order in which they are told apart; the last takes what
 // is no event of AWS.
 var triggers = []trigger{
+	pipesSQS,
 	directBatch,
 	sqs,
+	sns,
+	kafka,
+	rabbitMQ,
+	activeMQ,
 	apigwHTTP,
+	apigwREST,
+	alb,
+	eventBridge,
+	cloudEvent,
 	direct,
 }
 
@@ -127,13 +143,34 @@ func (d *Decoder) Decode(payload []byte, inv Invocation) (*Batch, error) {
 		}
 		return b, nil
 	}
-	return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("no trigger has a payload of this form (%s)", s))}
+	return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("no trigger has a payload of this form (Records from %q)", s.source))}
 }
 
-// deliver completes a delivery whose request is in body.
+// deliver completes a delivery whose request is in body, in envelopes maybe.
 func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Delivery {
 	del.Request, del.Err = d.parse(body, d.Defaults)
-	return d.correlate(del, correlation)
+	if del.Err == nil {
+		return d.correlate(del, correlation) // no envelope has the form of a request
+	}
+	in, err := unwrap(body, correlation)
+	if err == nil {
+		del.Request, err = d.parse(in.body, d.Defaults)
+	}
+	del.Err = err
+	// A rejection would be published, too, and a result that comes in wrapped in
+	// a way that nobody here unwraps must not go round either.
+	del.Skip = in.own || err != nil && bytes.Contains(in.body, []byte(result.TypePrefix))
+	return d.correlate(del, in.correlation)
+}
+
+// deliverBase64 completes a delivery whose request is in text, in base64.
+func (d *Decoder) deliverBase64(text []byte, del Delivery, correlation string) Delivery {
+	body, err := base64.StdEncoding.AppendDecode(nil, text)
+	if err != nil {
+		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected base64"}
+		return d.correlate(del, correlation)
+	}
+	return d.deliver(body, del, correlation)
 }
 
 // correlate picks the name a caller knows the delivery by: the body's own,

@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -134,7 +135,12 @@ func TestEverySampleHasItsTrigger(t *testing.T) {
 
 func TestSamples(t *testing.T) {
 	t.Parallel()
-	const queue = "arn:aws:sqs:eu-central-1:123456789012:cbr-replication-requests"
+	const (
+		queue   = "arn:aws:sqs:eu-central-1:123456789012:cbr-replication-requests"
+		cluster = "arn:aws:kafka:eu-central-1:123456789012:cluster/backups/751d2973-a626-431c-9d4e-d7975eb44dd7-2"
+		broker  = "arn:aws:mq:eu-central-1:123456789012:broker:backups:b-9bcfa592-423a-4942-879d-eb284b418fc8"
+		message = "ID:b-9bcfa592-423a-4942-879d-eb284b418fc8-1.mq.eu-central-1.amazonaws.com-37557-1234520418293-4:1:1:1:"
+	)
 	no := false
 	correlated := func(r *Request) { r.CorrelationID = nightlyID }
 	for name, want := range map[string]*Batch{
@@ -173,6 +179,77 @@ func TestSamples(t *testing.T) {
 			Source: "abcdefghijklmnopqrstuvwxyz012345", CausationID: "e1506fd5-9e7b-434f-bd42-4f8fa224b599", CorrelationID: nightlyID, Final: true,
 			Request: with(requestFor(vaultA), correlated),
 		}}},
+		"pipes-sqs": {Deliveries: []Delivery{
+			{
+				Source: queue, CausationID: "059f36b4-87a3-44ab-83d2-661975830a7d", CorrelationID: nightlyID, Receives: 1,
+				Request: with(requestFor(vaultA), correlated),
+			},
+			{
+				Source: queue, CausationID: "2e1424d4-f796-459a-8184-9c92662be6da", CorrelationID: "2e1424d4-f796-459a-8184-9c92662be6da", Receives: 1,
+				Request: requestFor(vaultB),
+			},
+		}},
+		"sns": {Deliveries: []Delivery{{
+			Source: "arn:aws:sns:eu-central-1:123456789012:replication-requests", CausationID: "95df01b4-ee98-5cb9-9903-4c221d41eb5e", CorrelationID: nightlyID,
+			Request: requestFor(vaultA),
+		}}},
+		"eventbridge": {Deliveries: []Delivery{{
+			Source: "123456789012/eu-central-1/example.backup-plans", CausationID: "17793124-05d4-b198-2fde-7ededc63b103", CorrelationID: nightlyID,
+			Request: with(requestFor(vaultA), correlated),
+		}}},
+		"kafka": {Deliveries: []Delivery{
+			{
+				Source: cluster, CausationID: "replication-requests/0/15", CorrelationID: nightlyID, Group: "replication-requests/0",
+				Request: requestFor(vaultA),
+			},
+			{
+				Source: cluster, CausationID: "replication-requests/0/16", CorrelationID: "replication-requests/0/16", Group: "replication-requests/0",
+				Request: requestFor(vaultB),
+			},
+			{
+				Source: cluster, CausationID: "replication-requests/1/7", CorrelationID: "replication-requests/1/7", Group: "replication-requests/1",
+				Request: requestFor(vaultC),
+			},
+		}},
+		"rabbitmq": {Deliveries: []Delivery{
+			{
+				Source: broker + "/replication-requests::/", CausationID: "5f3c0f8a-6d0b-4d7e-9b54-2f4b5f3e6a10", CorrelationID: nightlyID,
+				Request: requestFor(vaultA),
+			},
+			{
+				Source: broker + "/replication-requests::/", CausationID: invocation.RequestID + "/1", CorrelationID: invocation.RequestID + "/1",
+				Request: requestFor(vaultB),
+			},
+		}},
+		"activemq": {Deliveries: []Delivery{
+			{
+				Source: broker, CausationID: message + "1", CorrelationID: nightlyID,
+				Request: requestFor(vaultA),
+			},
+			{
+				Source: broker, CausationID: message + "2", CorrelationID: message + "2",
+				Request: requestFor(vaultB),
+			},
+		}},
+		"apigw-rest": {
+			Deadline: nightly.Add(27 * time.Second),
+			Deliveries: []Delivery{{
+				Source: "q1w2e3r4t5", CausationID: "deef4878-7910-41e6-8f14-25afc3e9ae33", CorrelationID: nightlyID, Final: true,
+				Request: requestFor(vaultA),
+			}},
+		},
+		"alb": {
+			Deadline: invocation.Began.Add(27 * time.Second),
+			Deliveries: []Delivery{{
+				Source:      "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/cbr-replicator/49e9d65c45c6791a",
+				CausationID: "Root=1-6b03b820-00ca239424b68028d4c56d68", CorrelationID: nightlyID, Final: true,
+				Request: requestFor(vaultA),
+			}},
+		},
+		"cloudevent": {Deliveries: []Delivery{{
+			Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID, Final: true,
+			Request: requestFor(vaultA),
+		}}},
 		"direct": {Deliveries: []Delivery{{
 			Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID, Final: true,
 			Request: with(requestFor(vaultA), func(r *Request) {
@@ -194,9 +271,7 @@ func TestSamples(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDecoder()
-			if name == "apigw-http" {
-				d.Defaults.Region = region // CBR's own body does not name one
-			}
+			d.Defaults.Region = region // CBR's own body does not name one
 			got := mustDecode(t, d, sample(t, name))
 			if diff := cmp.Diff(want.Deliveries, got.Deliveries); diff != "" {
 				t.Errorf("deliveries (-want +got):\n%s", diff)
@@ -223,19 +298,40 @@ func TestNewFieldsOfAWS(t *testing.T) {
 			for _, e := range v {
 				grow(e)
 			}
-			// Maps from names to texts stay such.
-			if _, isHeader := v["host"]; !isHeader {
+			// Maps from names to texts, or to lists, stay such.
+			first := ""
+			for _, e := range v {
+				first = fmt.Sprintf("%T", e)
+			}
+			isMap := first == "string" || first == "[]interface {}"
+			for _, e := range v {
+				isMap = isMap && fmt.Sprintf("%T", e) == first
+			}
+			if !isMap {
 				v["aNewField"] = map[string]any{"Records": []any{1, nil, "x"}}
 			}
 		}
 	}
-	for _, name := range []string{"sqs", "sqs-fifo", "apigw-http", "function-url"} {
-		d := newDecoder()
-		d.Defaults.Region = region
-		want := mustDecode(t, d, sample(t, name)).Deliveries
-		got := mustDecode(t, d, sampleWith(t, name, func(e map[string]any) { grow(e) })).Deliveries
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-before +after):\n%s", name, diff)
+	for _, tr := range triggers {
+		for _, name := range tr.samples {
+			if strings.HasPrefix(name, "direct") || name == "cloudevent" {
+				continue // no event of AWS
+			}
+			d := newDecoder()
+			d.Defaults.Region = region
+			var payload any
+			if err := json.Unmarshal(sample(t, name), &payload); err != nil {
+				t.Fatal(err)
+			}
+			if event, ok := payload.(map[string]any); ok && name == "eventbridge" {
+				event["detail"] = string(encode(t, event["detail"])) // ours, not AWS's
+			}
+			grow(payload)
+			want := mustDecode(t, d, sample(t, name)).Deliveries
+			got := mustDecode(t, d, encode(t, payload)).Deliveries
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-before +after):\n%s", name, diff)
+			}
 		}
 	}
 }
@@ -250,12 +346,30 @@ func TestNotUnderstood(t *testing.T) {
 	for name, tt := range map[string]struct{ payload, want string }{
 		"S3":                       {`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`, `no trigger has a payload of this form (Records from "aws:s3")`},
 		"Kinesis":                  {`{"Records":[{"eventSource":"aws:kinesis","kinesis":{}}]}`, `no trigger has a payload of this form (Records from "aws:kinesis")`},
-		"SNS":                      {`{"Records":[{"EventSource":"aws:sns","Sns":{}}]}`, `no trigger has a payload of this form (Records from "aws:sns")`},
+		"DynamoDB":                 {`{"Records":[{"eventSource":"aws:dynamodb","dynamodb":{}}]}`, `no trigger has a payload of this form (Records from "aws:dynamodb")`},
+		"SES":                      {`{"Records":[{"eventSource":"aws:ses","ses":{}}]}`, `no trigger has a payload of this form (Records from "aws:ses")`},
+		"SNS without an id":        {`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":"{}"}}]}`, `a payload of the form of sns: record 0 has no MessageId`},
+		"SNS and others":           {`{"Records":[{"EventSource":"aws:sns","Sns":{"MessageId":"m"}},{"eventSource":"aws:s3"}]}`, `a payload of the form of sns: record 1 is not of aws:sns but of "aws:s3"`},
+		"SNS, broken":              {`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":{}}}]}`, `a payload of the form of sns: json: cannot unmarshal object into `},
+		"EventBridge without id":   {`{"detail-type":"x","detail":{}}`, `a payload of the form of eventbridge: no id`},
+		"EventBridge, broken":      {`{"detail-type":"x","id":"i","detail":{}`, `a payload of the form of eventbridge: unexpected end of JSON input`},
+		"Kafka, none":              {`{"eventSource":"aws:kafka","records":{"t-0":[]}}`, `a payload of the form of kafka: no records`},
+		"Kafka, a list":            {`{"eventSource":"aws:kafka","records":[]}`, `a payload of the form of kafka: no records`},
+		"Kafka without a topic":    {`{"eventSource":"aws:kafka","records":{"t-0":[{"value":"e30="}]}}`, `a payload of the form of kafka: record 0 of "t-0" has no topic`},
+		"Kafka, broken":            {`{"eventSource":"aws:kafka","records":{"t-0":{}}}`, `a payload of the form of kafka: records of "t-0": json: cannot unmarshal object into `},
+		"RabbitMQ, none":           {`{"rmqMessagesByQueue":{}}`, `a payload of the form of rabbitmq: no messages`},
+		"RabbitMQ, broken":         {`{"rmqMessagesByQueue":{"q::/":5}}`, `a payload of the form of rabbitmq: messages of "q::/": json: cannot unmarshal number into `},
+		"ActiveMQ, none":           {`{"messages":[],"eventSource":"aws:mq"}`, `a payload of the form of activemq: no messages`},
+		"ActiveMQ without an id":   {`{"messages":[{"data":"e30="}],"eventSource":"aws:mq"}`, `a payload of the form of activemq: message 0 has no messageID`},
+		"REST, broken":             {`{"requestContext":{},"httpMethod":"POST","body":{}}`, `a payload of the form of apigw-rest: json: cannot unmarshal object into `},
+		"ALB, broken":              {`{"requestContext":{"elb":{}},"httpMethod":5}`, `a payload of the form of alb: json: cannot unmarshal number into `},
 		"no source":                {`{"Records":[{}]}`, `no trigger has a payload of this form (Records from "")`},
 		"no records":               {`{"Records":[]}`, `no trigger has a payload of this form (Records from "")`},
 		"Records is no list":       {`{"Records":{"eventSource":"aws:sqs"}}`, `no trigger has a payload of this form (Records from "")`},
+		"Records is no list, from": {`{"eventSource":"aws:sqs","Records":{}}`, `no trigger has a payload of this form (Records from "")`},
 		"Records after others":     {`{"project_id":"x","Records":[{"eventSource":"aws:s3"}]}`, `no trigger has a payload of this form (Records from "aws:s3")`},
-		"Pipes":                    {`[` + record("") + `]`, `no trigger has a payload of this form (an array from "aws:sqs")`},
+		"Pipes, broken":            {`[` + record("") + `,`, `a payload of the form of direct-batch: unexpected end of JSON input`},
+		"Pipes without an id":      {`[{"eventSource":"aws:sqs","body":"{}"}]`, `a payload of the form of pipes-sqs: record 0 has no messageId`},
 		"control character":        {"{\"Records\":[{\"eventSource\":\"aws:\u007f\\u0000\\r\\nX\"}]}", `no trigger has a payload of this form (Records from "aws:\x7f\x00\r\nX")`},
 		"mixed sources":            {`{"Records":[` + record("") + `,{"eventSource":"aws:s3"}]}`, `a payload of the form of sqs: record 1 is not of aws:sqs but of "aws:s3"`},
 		"no messageId":             {`{"Records":[` + record("") + `,{"eventSource":"aws:sqs","body":"{}"}]}`, `a payload of the form of sqs: record 1 has no messageId`},
@@ -288,9 +402,24 @@ func TestNotUnderstood(t *testing.T) {
 func TestToldApart(t *testing.T) {
 	t.Parallel()
 	for payload, want := range map[string]string{
-		`[{"eventSource":"aws:s3"}]`: "direct-batch",
-		`[null]`:                     "direct-batch",
-		` [ [] ] `:                   "direct-batch",
+		`[{"eventSource":"aws:s3"}]`:  "direct-batch",
+		`[null]`:                      "direct-batch",
+		`[{"eventSource":"aws:sqs"}]`: "pipes-sqs",
+		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:sqs"}]`:                               "pipes-sqs",
+		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"}]`:                                "direct-batch",
+		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"},{"eventSource":"aws:sqs"}]`:      "direct-batch",
+		`[{},{"eventSource":"aws:sqs"}]`:                                                      "direct-batch",
+		`{"Records":[{"EventSource":"aws:sns"}],"detail-type":""}`:                            "sns",
+		`{"eventSource":"aws:sqs","Records":[{"EventSource":"aws:sns"}]}`:                     "sns",
+		`{"requestContext":{},"httpMethod":"GET"}`:                                            "apigw-rest",
+		`{"requestContext":{"elb":{}},"httpMethod":"GET"}`:                                    "alb",
+		`{"httpMethod":"GET","requestContext":{"elb":{}}}`:                                    "alb",
+		`{"requestContext":{"a":{"elb":{}}},"httpMethod":"GET"}`:                              "apigw-rest",
+		`{"requestContext":{},"routeKey":"","httpMethod":"","detail-type":""}`:                "apigw-http",
+		`{"requestContext":{},"httpMethod":"","detail-type":""}`:                              "apigw-rest",
+		`{"detail-type":"","specversion":"1.0"}`:                                              "eventbridge",
+		`{"detail":{},"detailType":""}`:                                                       "direct",
+		` [ [] ] `:                                                                            "direct-batch",
 		`{"Records":[{"eventSource":"aws:sqs"}],"requestContext":{},"routeKey":0}`:            "sqs",
 		`{"requestContext":{},"routeKey":0,"Records":[{"eventSource":"aws:sqs"}]}`:            "sqs",
 		"\n{ \"Records\" : [ { \"a\" : [ { } , \"}\" ] , \"eventSource\" : \"aws:sqs\" } ] }": "sqs",
@@ -356,6 +485,14 @@ func TestCorrelation(t *testing.T) {
 			})
 			if got := mustDecode(t, newDecoder(), queue).Deliveries[0].CorrelationID; got != tt.want {
 				t.Errorf("SQS: %q, want %q", got, tt.want)
+			}
+			topic := sampleWith(t, "sns", func(e map[string]any) {
+				message := e["Records"].([]any)[0].(map[string]any)["Sns"].(map[string]any)
+				message["Message"], message["MessageId"] = tt.body, causation
+				message["MessageAttributes"] = map[string]any{"correlation_id": map[string]any{"Type": "String", "Value": tt.envelope}}
+			})
+			if got := mustDecode(t, newDecoder(), topic).Deliveries[0].CorrelationID; got != tt.want {
+				t.Errorf("SNS: %q, want %q", got, tt.want)
 			}
 			http := sampleWith(t, "function-url", func(e map[string]any) {
 				e["body"], e["isBase64Encoded"] = tt.body, false
@@ -432,6 +569,10 @@ func FuzzDecode(f *testing.F) {
 			f.Add(sample(f, name), uint64(1))
 		}
 	}
+	for _, wrap := range wrappers {
+		f.Add(inQueue(f, wrap(f, string(encode(f, requestFor(vaultA)))), ""), uint64(1))
+		f.Add([]byte(wrap(f, ownEvent(f, kind.Accepted))), uint64(1))
+	}
 	f.Fuzz(func(t *testing.T, payload []byte, seed uint64) {
 		d := newDecoder()
 		b, err := d.Decode(payload, invocation)
@@ -465,7 +606,16 @@ func FuzzDecode(f *testing.F) {
 		if _, err := b.Reply(append(outcomes, Outcome{})); err == nil {
 			t.Error("replied to one outcome too many")
 		}
-		if s := shapeOf(payload); !sqs.is(s) {
+		s := shapeOf(payload)
+		first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(s) })
+		switch triggers[first].samples[0] {
+		case "sns", "kafka", "rabbitmq", "activemq", "eventbridge":
+			// One that brings all or nothing: null takes all as done.
+			if goesBack := slices.ContainsFunc(outcomes, Outcome.Redeliver); goesBack != (err != nil) || !goesBack && string(reply) != "null" {
+				t.Errorf("reply %s, %v", reply, err)
+			}
+		}
+		if !sqs.is(s) {
 			return
 		}
 		var event awsevents.SQSEvent
@@ -480,6 +630,11 @@ func FuzzDecode(f *testing.F) {
 		for i, r := range event.Records {
 			if i < len(outcomes) && outcomes[i].Redeliver() {
 				want[r.MessageId] = true
+			}
+		}
+		for i, r := range event.Records {
+			if i < len(outcomes) && !outcomes[i].Redeliver() {
+				delete(want, r.MessageId) // delivered twice, and one of the two came to its end
 			}
 		}
 		for _, failure := range answer.Failures {

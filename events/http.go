@@ -2,8 +2,8 @@ package events
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -16,12 +16,33 @@ import (
 // httpRequest is a request over HTTP, whatever trigger brought it.
 type httpRequest struct {
 	method   string
-	path     string // without the stage
-	header   map[string]string
+	path     string // "/" where it is the stage alone
+	header   httpHeader
 	body     string
 	isBase64 bool
 	delivery Delivery
 	deadline time.Time
+}
+
+// httpHeader are an event's headers; one or both of its fields are there.
+type httpHeader struct {
+	Single map[string]string   `json:"headers"`
+	Multi  map[string][]string `json:"multiValueHeaders"`
+}
+
+// get looks a header up as HTTP does, in any case.
+func (h httpHeader) get(name string) string {
+	for k, v := range h.Single {
+		if strings.EqualFold(k, name) {
+			return v
+		}
+	}
+	for k, v := range h.Multi {
+		if strings.EqualFold(k, name) && len(v) > 0 {
+			return v[0]
+		}
+	}
+	return ""
 }
 
 // httpResponse is the answer, before it is put into the trigger's dialect.
@@ -29,6 +50,12 @@ type httpResponse struct {
 	status int
 	header map[string]string
 	body   any // to be encoded as JSON
+}
+
+func (r httpResponse) allHeaders() map[string]string {
+	all := map[string]string{"Content-Type": "application/json"}
+	maps.Copy(all, r.header)
+	return all
 }
 
 // httpFault is CBR's form of an error (CBR API reference, "Status Codes").
@@ -51,7 +78,12 @@ func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, e
 		return &Batch{
 			Deliveries: []Delivery{del},
 			Deadline:   req.deadline,
-			reply:      func(outcomes []Outcome) ([]byte, error) { return write(answer(outcomes[0])) },
+			reply: func(outcomes []Outcome) ([]byte, error) {
+				if del.Skip {
+					return write(httpResponse{status: http.StatusOK, body: map[string]string{"status": "ignored"}})
+				}
+				return write(answer(outcomes[0]))
+			},
 		}, nil
 	case isRoot && (req.method == http.MethodGet || req.method == http.MethodHead):
 		return immediate(write, httpResponse{status: http.StatusOK, body: map[string]string{"status": "ok"}}), nil
@@ -79,6 +111,45 @@ func immediate(write func(httpResponse) ([]byte, error), r httpResponse) *Batch 
 	return &Batch{reply: func([]Outcome) ([]byte, error) { return write(r) }}
 }
 
+// withoutStage makes a path that is the stage's name alone the root. Elsewhere
+// the stage does no harm, since CBR's path is matched as a suffix; to cut it
+// off might, where a path goes without it.
+func withoutStage(path, stage string) string {
+	if strings.Trim(path, "/") == stage {
+		return "/"
+	}
+	return path
+}
+
+// longestInvocation is Lambda's limit. A request that arrived longer ago is a
+// sample that is sent again, or a clock that is wrong.
+const longestInvocation = 15 * time.Minute
+
+// httpDeadline is when API Gateway, where the request arrived at that time of
+// the Unix epoch in milliseconds, must have its answer.
+func (d *Decoder) httpDeadline(epoch int64, inv Invocation) time.Time {
+	arrived := time.UnixMilli(epoch)
+	if age := inv.Began.Sub(arrived); age < 0 || age > longestInvocation {
+		arrived = inv.Began
+	}
+	return arrived.Add(d.HTTPTimeout)
+}
+
+// writeAPIGateway is the answer to API Gateway, the same in both payload
+// formats, and to a function URL.
+func writeAPIGateway(r httpResponse) ([]byte, error) {
+	body, err := marshal(r.body)
+	if err != nil {
+		return nil, err
+	}
+	return marshal(struct {
+		StatusCode int               `json:"statusCode"`
+		Headers    map[string]string `json:"headers"`
+		Body       string            `json:"body"`
+		IsBase64   bool              `json:"isBase64Encoded"`
+	}{r.status, r.allHeaders(), string(body), false})
+}
+
 // replicateProject returns the project in the path of CopyCheckpoint.
 func replicateProject(path string) (project string, ok bool) {
 	parts := strings.Split(strings.TrimSuffix(path, "/"), "/")
@@ -91,37 +162,20 @@ func replicateProject(path string) (project string, ok bool) {
 
 // httpDelivery reads the body. project is the path's, empty without one.
 func (d *Decoder) httpDelivery(req httpRequest, project string) Delivery {
+	here := *d
+	here.Defaults.ProjectID = cmp.Or(project, d.Defaults.ProjectID)
+	deliver := here.deliver
+	if req.isBase64 {
+		deliver = here.deliverBase64
+	}
 	del := req.delivery
 	del.Final = true
-	body := []byte(req.body)
-	var err error
-	if req.isBase64 {
-		body, err = base64.StdEncoding.DecodeString(req.body)
+	del = deliver([]byte(req.body), del, req.header.get("X-Correlation-Id"))
+	if del.Err == nil && project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
+		del.Request = Request{CorrelationID: del.Request.CorrelationID}
+		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
 	}
-	if err != nil {
-		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected a body in base64, as isBase64Encoded says"}
-	} else {
-		defaults := d.Defaults
-		if project != "" {
-			defaults.ProjectID = project
-		}
-		del.Request, del.Err = d.parse(body, defaults)
-		if del.Err == nil && project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
-			del.Request = Request{CorrelationID: del.Request.CorrelationID}
-			del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
-		}
-	}
-	return d.correlate(del, headerValue(req.header, "X-Correlation-Id"))
-}
-
-// headerValue looks a header up as HTTP does, in any case.
-func headerValue(header map[string]string, name string) string {
-	for k, v := range header {
-		if strings.EqualFold(k, name) {
-			return v
-		}
-	}
-	return ""
+	return del
 }
 
 // answer turns an outcome into what CBR would have said.

@@ -217,6 +217,15 @@ func TestSamples(t *testing.T) {
 		"function-url": {[]string{cbrtest.SourceVault}, ""},
 		"direct":       {[]string{cbrtest.SourceVault}, ""},
 		"direct-batch": {[]string{cbrtest.SourceVault, vaultB}, ""},
+		"pipes-sqs":    {[]string{cbrtest.SourceVault, vaultB}, `{"batchItemFailures":[]}`},
+		"sns":          {[]string{cbrtest.SourceVault}, "null"},
+		"eventbridge":  {[]string{cbrtest.SourceVault}, "null"},
+		"kafka":        {[]string{cbrtest.SourceVault, vaultB, vaultC}, "null"},
+		"rabbitmq":     {[]string{cbrtest.SourceVault, vaultB}, "null"},
+		"activemq":     {[]string{cbrtest.SourceVault, vaultB}, "null"},
+		"cloudevent":   {[]string{cbrtest.SourceVault}, ""},
+		"apigw-rest":   {[]string{cbrtest.SourceVault}, ""},
+		"alb":          {[]string{cbrtest.SourceVault}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -259,17 +268,24 @@ func TestSamples(t *testing.T) {
 				t.Errorf("answer %s, want %s", response.Payload, want.answer)
 			}
 			switch name {
-			case "apigw-http", "function-url":
+			case "apigw-http", "function-url", "apigw-rest", "alb":
 				answer := decode[struct {
-					StatusCode int
-					Headers    map[string]string
-					Body       string
+					StatusCode        int
+					Headers           map[string]string
+					MultiValueHeaders map[string][]string
+					Body              string
 				}](t, string(response.Payload))
+				if answer.Headers == nil {
+					answer.Headers = map[string]string{}
+				}
+				for name, values := range answer.MultiValueHeaders {
+					answer.Headers[name] = values[0]
+				}
 				if answer.StatusCode != 200 || len(answer.Headers["X-Request-Id"]) != 32 || answer.Headers["X-Result-Published"] != "true" ||
 					!strings.HasPrefix(answer.Body, `{"replication":{`) {
 					t.Errorf("answer %+v", answer)
 				}
-			case "direct":
+			case "direct", "cloudevent":
 				if data := decode[map[string]any](t, string(response.Payload)); data["status"] != "accepted" {
 					t.Errorf("answer %s", response.Payload)
 				}
@@ -440,6 +456,41 @@ func TestQueue(t *testing.T) {
 func request(vault string) string {
 	return fmt.Sprintf(`{"replicate":{"vault_id":%q,"destination_vault_id":%q,"destination_project_id":%q,"destination_region":%q}}`,
 		vault, cbrtest.DestinationVault, cbrtest.DestinationProject, cbrtest.DestinationRegion)
+}
+
+// TestNoLoop: a result topic that is subscribed to the function's own queue,
+// with and without raw delivery, gets no result of a result.
+func TestNoLoop(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", nil)
+	r.invoke([]byte(`{"nonsense":true}`), time.Minute)
+	r.invoke(sample(t, "direct"), time.Minute)
+	results := r.topic.Messages()
+	if len(results) != 2 {
+		t.Fatalf("%d results", len(results))
+	}
+	queue := sandbox.NewQueue(sandbox.QueueConfig{Name: "requests", VisibilityTimeout: time.Hour, Now: time.Now})
+	for _, m := range results {
+		notification, err := json.Marshal(map[string]string{"Type": "Notification", "MessageId": m.ID, "TopicArn": r.topic.ARN(), "Message": m.Message})
+		if err != nil {
+			t.Fatal(err)
+		}
+		queue.Send(m.Message, nil, "")
+		queue.Send(string(notification), nil, "")
+	}
+	payload, err := sandbox.SQSEvent(queue, queue.Receive(10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response := r.invoke(payload, time.Minute); string(response.Payload) != `{"batchItemFailures":[]}` {
+		t.Errorf("answer %s", response.Payload)
+	}
+	if got := len(r.topic.Messages()); got != 2 {
+		t.Errorf("%d results after the results came in again, want 2", got)
+	}
+	if got := len(r.lines("own result came in again")); got != 4 {
+		t.Errorf("%d lines in the log, want 4", got)
+	}
 }
 
 // TestTopicFails: what CBR took but nobody was told of goes back to the queue,

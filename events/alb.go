@@ -1,0 +1,79 @@
+package events
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// alb is an Application Load Balancer's target group (Elastic Load Balancing
+// user guide, "Use Lambda functions as targets of an Application Load Balancer").
+var alb = trigger{
+	samples: []string{"alb"},
+	is:      func(s shape) bool { return s.keys["requestContext"] && s.elb },
+	decode:  decodeALB,
+}
+
+func decodeALB(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+	var event struct {
+		httpHeader
+		Method         string `json:"httpMethod"`
+		Path           string `json:"path"`
+		Body           string `json:"body"`
+		IsBase64       bool   `json:"isBase64Encoded"`
+		RequestContext struct {
+			ELB struct {
+				TargetGroupARN string `json:"targetGroupArn"`
+			} `json:"elb"`
+		} `json:"requestContext"`
+	}
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return nil, err
+	}
+	req := httpRequest{
+		method:   event.Method,
+		path:     event.Path,
+		header:   event.httpHeader,
+		body:     event.Body,
+		isBase64: event.IsBase64,
+		delivery: Delivery{
+			Source: event.RequestContext.ELB.TargetGroupARN,
+			// The load balancer adds a part of its own to a client's trace id.
+			CausationID: cmp.Or(event.get("X-Amzn-Trace-Id"), inv.RequestID),
+		},
+		// It does not say when a request arrived, and hangs up after its idle
+		// time-out, of 60 s by default.
+		deadline: inv.Began.Add(d.HTTPTimeout),
+	}
+	return d.httpBatch(req, func(r httpResponse) ([]byte, error) {
+		body, err := marshal(r.body)
+		if err != nil {
+			return nil, err
+		}
+		reply := albResponse{
+			StatusCode:        r.status,
+			StatusDescription: fmt.Sprintf("%d %s", r.status, http.StatusText(r.status)),
+			Body:              string(body),
+		}
+		// A target group takes one form of headers and ignores the other.
+		if event.Multi == nil {
+			reply.Headers = r.allHeaders()
+			return marshal(reply)
+		}
+		reply.MultiValueHeaders = map[string][]string{}
+		for k, v := range r.allHeaders() {
+			reply.MultiValueHeaders[k] = []string{v}
+		}
+		return marshal(reply)
+	})
+}
+
+type albResponse struct {
+	StatusCode        int                 `json:"statusCode"`
+	StatusDescription string              `json:"statusDescription"`
+	Headers           map[string]string   `json:"headers,omitempty"`
+	MultiValueHeaders map[string][]string `json:"multiValueHeaders,omitempty"`
+	Body              string              `json:"body"`
+	IsBase64          bool                `json:"isBase64Encoded"`
+}

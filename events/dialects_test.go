@@ -1,0 +1,255 @@
+package events
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
+)
+
+// dialects are all forms in which HTTP comes in: sample and, of a load
+// balancer, whether its target group has multi-value headers.
+var dialects = map[string]struct {
+	sample string
+	multi  bool
+}{
+	"HTTP API":             {sample: "apigw-http"},
+	"function URL":         {sample: "function-url"},
+	"REST API":             {sample: "apigw-rest"},
+	"ALB":                  {sample: "alb"},
+	"ALB with multi-value": {sample: "alb", multi: true},
+}
+
+// dialectEvent is a request in a dialect.
+func dialectEvent(t testing.TB, dialect, method, path string, body any, isBase64 bool) []byte {
+	t.Helper()
+	d := dialects[dialect]
+	return sampleWith(t, d.sample, func(e map[string]any) {
+		e["body"], e["isBase64Encoded"] = body, isBase64
+		rc := e["requestContext"].(map[string]any)
+		if call, ok := rc["http"].(map[string]any); ok {
+			e["rawPath"], call["path"], call["method"] = path, path, method
+		} else {
+			e["path"], e["httpMethod"] = path, method
+		}
+		if d.multi {
+			multi := map[string]any{}
+			for k, v := range e["headers"].(map[string]any) {
+				multi[k] = []any{v}
+			}
+			e["multiValueHeaders"] = multi
+			delete(e, "headers")
+		}
+	})
+}
+
+// dialectReply reads an answer in a dialect strictly: a field that another
+// dialect has is a fault.
+func dialectReply(t testing.TB, dialect string, reply []byte) httpReply {
+	t.Helper()
+	d := dialects[dialect]
+	var got struct {
+		StatusCode        int                 `json:"statusCode"`
+		StatusDescription string              `json:"statusDescription"`
+		Headers           map[string]string   `json:"headers"`
+		MultiValueHeaders map[string][]string `json:"multiValueHeaders"`
+		Body              string              `json:"body"`
+		IsBase64          *bool               `json:"isBase64Encoded"`
+	}
+	dec := json.NewDecoder(strings.NewReader(string(reply)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&got); err != nil {
+		t.Fatalf("%s: %v", reply, err)
+	}
+	description := ""
+	if d.sample == "alb" {
+		description = fmt.Sprintf("%d %s", got.StatusCode, http.StatusText(got.StatusCode))
+	}
+	if got.StatusDescription != description {
+		t.Errorf("statusDescription %q, want %q", got.StatusDescription, description)
+	}
+	if got.IsBase64 == nil || *got.IsBase64 {
+		t.Errorf("isBase64Encoded is wrong in %s", reply)
+	}
+	if (got.MultiValueHeaders != nil) != d.multi || (got.Headers != nil) == d.multi {
+		t.Errorf("headers of the wrong form in %s", reply)
+	}
+	if d.multi {
+		got.Headers = map[string]string{}
+		for k, v := range got.MultiValueHeaders {
+			got.Headers[k] = strings.Join(v, "|")
+		}
+	}
+	return httpReply{StatusCode: got.StatusCode, Headers: got.Headers, Body: got.Body}
+}
+
+func TestHTTPDialects(t *testing.T) {
+	t.Parallel()
+	const malformed = "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
+	good := string(encode(t, map[string]any{"replicate": requestFor(vaultA).Replicate}))
+	long := func(n int) string { return `{"x":"` + strings.Repeat("x", n) + `"}` }
+	encoded := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	for name, tt := range map[string]struct {
+		method, path string
+		body         any
+		isBase64     bool
+		wrong        string // with the request
+		status       int    // of what asks for no replication
+	}{
+		"good":            {"POST", replicatePath, good, false, "", 0},
+		"good in base64":  {"POST", replicatePath, encoded(good), true, "", 0},
+		"a request":       {"POST", "/", `{}`, false, "", 0},
+		"below a stage":   {"POST", "/prod" + replicatePath, good, false, "", 0},
+		"bad JSON":        {"POST", replicatePath, `{"replicate":`, false, malformed + "13", 0},
+		"bad base64":      {"POST", replicatePath, "{}", true, "$: expected base64", 0},
+		"empty":           {"POST", "/", "", false, malformed + "0", 0},
+		"null":            {"POST", "/", nil, false, malformed + "0", 0},
+		"empty in base64": {"POST", "/", "", true, malformed + "0", 0},
+		"1 MB":            {"POST", "/", long(1 << 20), false, "x: expected no such field", 0},
+		"6 MB":            {"POST", "/", long(6 << 20), false, "x: expected no such field", 0},
+		"health check":    {"GET", "/", "", false, "", 200},
+		"HEAD":            {"HEAD", "/", nil, false, "", 200},
+		"wrong method":    {"GET", replicatePath, nil, false, "", 405},
+		"method of root":  {"DELETE", "/", nil, false, "", 405},
+		"wrong path":      {"POST", "/v3/" + project + "/checkpoints", good, false, "", 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for dialect := range dialects {
+				b := mustDecode(t, httpDecoder(), dialectEvent(t, dialect, tt.method, tt.path, tt.body, tt.isBase64))
+				var outcomes []Outcome
+				want := tt.status
+				if want == 0 {
+					if len(b.Deliveries) != 1 {
+						t.Fatalf("%s: %d deliveries", dialect, len(b.Deliveries))
+					}
+					del := b.Deliveries[0]
+					if (del.Err == nil) != (tt.wrong == "") || del.Err != nil && del.Err.Message != tt.wrong {
+						t.Errorf("%s: error %v, want %s", dialect, del.Err, tt.wrong)
+					}
+					outcomes, want = []Outcome{{Err: del.Err}}, 200
+					if tt.wrong != "" {
+						want = 400
+					}
+				}
+				if len(b.Deliveries) != len(outcomes) {
+					t.Fatalf("%s: deliveries %+v", dialect, b.Deliveries)
+				}
+				reply, err := b.Reply(outcomes)
+				if err != nil {
+					t.Fatalf("%s: a Lambda error, which is no HTTP answer: %v", dialect, err)
+				}
+				got := dialectReply(t, dialect, reply)
+				if got.StatusCode != want || got.Headers["Content-Type"] != "application/json" || !json.Valid([]byte(got.Body)) {
+					t.Errorf("%s: answer %+v, want %d", dialect, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestHTTPGolden is each dialect's answer to the letter.
+func TestHTTPGolden(t *testing.T) {
+	t.Parallel()
+	const (
+		taken  = `"body":"{\"replication\":{\"backups\":[]}}","isBase64Encoded":false}`
+		fault  = `"body":"{\"error_code\":\"APIGW.0308\",\"error_msg\":\"slower\"}","isBase64Encoded":false}`
+		gwOK   = `{"statusCode":200,"headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + taken
+		gwBusy = `{"statusCode":429,"headers":{"Content-Type":"application/json","Retry-After":"30","X-Result-Published":"true"},` + fault
+	)
+	for dialect, want := range map[string]struct{ accepted, throttled string }{
+		"HTTP API":     {gwOK, gwBusy},
+		"function URL": {gwOK, gwBusy},
+		"REST API":     {gwOK, gwBusy},
+		"ALB": {
+			`{"statusCode":200,"statusDescription":"200 OK","headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + taken,
+			`{"statusCode":429,"statusDescription":"429 Too Many Requests","headers":{"Content-Type":"application/json","Retry-After":"30","X-Result-Published":"true"},` + fault,
+		},
+		"ALB with multi-value": {
+			`{"statusCode":200,"statusDescription":"200 OK","multiValueHeaders":{"Content-Type":["application/json"],"X-Request-Id":["r"],"X-Result-Published":["true"]},` + taken,
+			`{"statusCode":429,"statusDescription":"429 Too Many Requests","multiValueHeaders":{"Content-Type":["application/json"],"Retry-After":["30"],"X-Result-Published":["true"]},` + fault,
+		},
+	} {
+		b := mustDecode(t, httpDecoder(), dialectEvent(t, dialect, "POST", replicatePath, "{}", false))
+		for _, tt := range []struct {
+			outcome Outcome
+			want    string
+		}{
+			{Outcome{Answer: cbr.Answer{Status: 200, RequestID: "r", Replication: json.RawMessage(`{"backups":[]}`)}}, want.accepted},
+			{Outcome{Err: &kind.Error{Kind: kind.Throttled, Code: "APIGW.0308", Message: "slower"}}, want.throttled},
+		} {
+			got, err := b.Reply([]Outcome{tt.outcome})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", dialect, diff)
+			}
+		}
+	}
+}
+
+// TestHTTPRoot: the root is below a stage or a base path, too.
+func TestHTTPRoot(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		sample string
+		change func(map[string]any)
+		root   bool
+	}{
+		"REST API":                     {"apigw-rest", func(e map[string]any) { e["path"] = "/" }, true},
+		"REST API below a base path":   {"apigw-rest", func(e map[string]any) { e["path"], e["resource"] = "/base/path", "/" }, true},
+		"another resource of it":       {"apigw-rest", func(e map[string]any) { e["path"], e["resource"] = "/base/path", "/path" }, false},
+		"an HTTP API's format 1.0":     {"apigw-rest", func(e map[string]any) { e["path"], e["resource"] = "/prod/", "$default" }, true},
+		"a path like a longer stage":   {"apigw-rest", func(e map[string]any) { e["path"], e["resource"] = "/product", "/{proxy+}" }, false},
+		"a load balancer has no stage": {"alb", func(e map[string]any) { e["path"] = "/prod" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			payload := sampleWith(t, tt.sample, func(e map[string]any) {
+				e["body"] = "{}"
+				tt.change(e)
+			})
+			if got := len(mustDecode(t, httpDecoder(), payload).Deliveries) == 1; got != tt.root {
+				t.Errorf("is the root: %t, want %t", got, tt.root)
+			}
+		})
+	}
+	// A stage of the name that CBR's path begins with.
+	payload := sampleWith(t, "apigw-rest", func(e map[string]any) { e["requestContext"].(map[string]any)["stage"] = "v3" })
+	if got := mustDecode(t, httpDecoder(), payload); len(got.Deliveries) != 1 {
+		t.Error("stage v3: no such path")
+	}
+}
+
+func TestRESTDeadline(t *testing.T) {
+	t.Parallel()
+	for arrived, want := range map[time.Time]time.Time{
+		invocation.Began.Add(-3 * time.Second): invocation.Began.Add(24 * time.Second),
+		time.UnixMilli(0):                      invocation.Began.Add(27 * time.Second),
+	} {
+		payload := sampleWith(t, "apigw-rest", func(e map[string]any) {
+			e["requestContext"].(map[string]any)["requestTimeEpoch"] = arrived.UnixMilli()
+		})
+		if got := mustDecode(t, httpDecoder(), payload).Deadline; !got.Equal(want) {
+			t.Errorf("arrived at %v: deadline %v, want %v", arrived, got, want)
+		}
+	}
+}
+
+// TestALBWithoutTrace: no two deliveries share a name.
+func TestALBWithoutTrace(t *testing.T) {
+	t.Parallel()
+	payload := sampleWith(t, "alb", func(e map[string]any) { delete(e["headers"].(map[string]any), "x-amzn-trace-id") })
+	if got := mustDecode(t, httpDecoder(), payload).Deliveries[0].CausationID; got != invocation.RequestID {
+		t.Errorf("causation id %s", got)
+	}
+}

@@ -1,0 +1,278 @@
+package events
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/result"
+)
+
+// wrappers put a body, a JSON value, into each envelope as its sender does.
+var wrappers = map[string]func(t testing.TB, body string) string{
+	"SNS": func(t testing.TB, body string) string {
+		return string(encode(t, map[string]any{
+			"Type": "Notification", "MessageId": "95df01b4-ee98-5cb9-9903-4c221d41eb5e", "TopicArn": "arn:aws:sns:eu-central-1:123456789012:t",
+			"Message": body, "Timestamp": "2026-11-23T02:00:00.012Z", "SignatureVersion": "1", "Signature": "RVhBTVBMRQ==", "aNewField": []any{nil},
+		}))
+	},
+	"EventBridge": func(t testing.TB, body string) string {
+		return string(encode(t, map[string]any{
+			"version": "0", "id": "17793124-05d4-b198-2fde-7ededc63b103", "detail-type": "x", "source": "s", "account": "123456789012",
+			"region": "eu-central-1", "time": "2026-11-23T02:00:00Z", "resources": []string{}, "detail": json.RawMessage(body), "aNewField": 1,
+		}))
+	},
+	"EventBridge, text": func(t testing.TB, body string) string {
+		return string(encode(t, map[string]any{"id": "i", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": body}))
+	},
+	"CloudEvent": func(t testing.TB, body string) string {
+		return string(encode(t, map[string]any{
+			"specversion": "1.0", "id": "1", "source": "/s", "type": "com.example.x", "data": json.RawMessage(body), "anextension": true,
+		}))
+	},
+	"CloudEvent, text": func(t testing.TB, body string) string {
+		return string(encode(t, map[string]any{"specversion": "1.0", "id": "1", "source": "/s", "type": "x", "datacontenttype": "text/plain", "data": body}))
+	},
+	"CloudEvent, base64": func(t testing.TB, body string) string {
+		return string(encode(t, map[string]any{"specversion": "1.0", "id": "1", "source": "/s", "type": "x", "data_base64": []byte(body)}))
+	},
+	"Lambda destination": func(t testing.TB, body string) string {
+		return string(encode(t, map[string]any{
+			"version": "1.0", "timestamp": "2026-11-23T02:03:00.131Z",
+			"requestContext": map[string]any{
+				"requestId": "e4b46cbf-b738-xmpl-8880-a18cdf61200e", "functionArn": "arn:aws:lambda:eu-central-1:123456789012:function:f:$LATEST",
+				"condition": "RetriesExhausted", "approximateInvokeCount": 3,
+			},
+			"requestPayload":  json.RawMessage(body),
+			"responseContext": map[string]any{"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+			"responsePayload": map[string]any{"errorMessage": "timed out"},
+		}))
+	},
+}
+
+// inQueue is a body in a message of the SQS sample.
+func inQueue(t testing.TB, body, correlation string) []byte {
+	t.Helper()
+	return sampleWith(t, "sqs", func(e map[string]any) {
+		record := e["Records"].([]any)[0].(map[string]any)
+		record["body"] = body
+		record["messageAttributes"] = map[string]any{"correlation_id": map[string]any{"stringValue": correlation, "dataType": "String"}}
+	})
+}
+
+// everyWay returns a body as each trigger may bring it.
+func everyWay(t testing.TB, body string) map[string][]byte {
+	t.Helper()
+	text := []byte(body)
+	encoded := base64.StdEncoding.EncodeToString(text)
+	ways := map[string][]byte{
+		"sqs":       inQueue(t, body, ""),
+		"pipes-sqs": encode(t, []any{map[string]any{"eventSource": "aws:sqs", "eventSourceARN": "arn", "messageId": "m", "body": body}}),
+		"sns": sampleWith(t, "sns", func(e map[string]any) {
+			e["Records"].([]any)[0].(map[string]any)["Sns"].(map[string]any)["Message"] = body
+		}),
+		"kafka": kafkaEvent(t, func(r map[string]any) { r["value"] = encoded }),
+		"rabbitmq": sampleWith(t, "rabbitmq", func(e map[string]any) {
+			e["rmqMessagesByQueue"].(map[string]any)["replication-requests::/"].([]any)[0].(map[string]any)["data"] = encoded
+		}),
+		"activemq":     sampleWith(t, "activemq", func(e map[string]any) { e["messages"].([]any)[0].(map[string]any)["data"] = encoded }),
+		"eventbridge":  sampleWith(t, "eventbridge", func(e map[string]any) { e["detail"] = json.RawMessage(text) }),
+		"direct":       text,
+		"direct-batch": encode(t, []any{json.RawMessage(text)}),
+	}
+	for dialect := range dialects {
+		ways[dialect] = dialectEvent(t, dialect, "POST", "/", encoded, true)
+	}
+	return ways
+}
+
+func TestEnvelopes(t *testing.T) {
+	t.Parallel()
+	request := string(encode(t, requestFor(vaultB)))
+	for outer, wrapOuter := range wrappers {
+		for inner, wrapInner := range wrappers {
+			body := wrapOuter(t, wrapInner(t, request))
+			for way, payload := range everyWay(t, body) {
+				got := mustDecode(t, newDecoder(), payload).Deliveries[0]
+				if diff := cmp.Diff(requestFor(vaultB), got.Request); diff != "" || got.Err != nil || got.Skip {
+					t.Errorf("%s in %s in %s: %v (-want +got):\n%s", inner, outer, way, got.Err, diff)
+				}
+			}
+		}
+	}
+}
+
+// TestEnvelopeName: the delivery is the outermost's.
+func TestEnvelopeName(t *testing.T) {
+	t.Parallel()
+	request := string(encode(t, requestFor(vaultB)))
+	for name, wrap := range wrappers {
+		got := mustDecode(t, newDecoder(), inQueue(t, wrap(t, request), "")).Deliveries[0]
+		if want := "059f36b4-87a3-44ab-83d2-661975830a7d"; got.CausationID != want || got.CorrelationID != want {
+			t.Errorf("%s: causation %s, correlation %s", name, got.CausationID, got.CorrelationID)
+		}
+	}
+}
+
+func TestEnvelopeDepth(t *testing.T) {
+	t.Parallel()
+	request := string(encode(t, requestFor(vaultB)))
+	for name, wrap := range wrappers {
+		body := request
+		for n := range 8 {
+			got := mustDecode(t, newDecoder(), inQueue(t, body, "")).Deliveries[0]
+			if n <= 4 && got.Err != nil {
+				t.Errorf("%s, %d deep: %v", name, n, got.Err)
+			}
+			if n > 4 && (got.Err == nil || got.Err.Message != "$: expected a request in at most 4 envelopes") {
+				t.Errorf("%s, %d deep: %v", name, n, got.Err)
+			}
+			body = wrap(t, body)
+		}
+	}
+}
+
+// TestEnvelopeCorrelation: the innermost of the good ones counts, the body's
+// own before all.
+func TestEnvelopeCorrelation(t *testing.T) {
+	t.Parallel()
+	notification := func(id, body string) string {
+		return string(encode(t, map[string]any{
+			"Type": "Notification", "Message": body,
+			"MessageAttributes": map[string]any{"correlation_id": map[string]any{"Type": "String", "Value": id}, "n": map[string]any{"Type": "Number", "Value": "1"}},
+		}))
+	}
+	event := func(id, body string) string {
+		return string(encode(t, map[string]any{"specversion": "1.0", "correlationid": id, "data": json.RawMessage(body)}))
+	}
+	request := func(id string) string {
+		return string(encode(t, with(requestFor(vaultA), func(r *Request) { r.CorrelationID = id })))
+	}
+	for name, tt := range map[string]struct{ body, want string }{
+		"queue":            {event("", request("")), "queue"},
+		"CloudEvent":       {event("event", request("")), "event"},
+		"SNS":              {notification("sns", request("")), "sns"},
+		"body":             {notification("sns", event("event", request("own"))), "own"},
+		"innermost":        {notification("sns", event("event", request(""))), "event"},
+		"innermost is SNS": {event("event", notification("sns", request(""))), "sns"},
+		"inner is bad":     {notification("sns", event("a b", request(""))), "sns"},
+		"inner has none":   {notification("sns", wrappers["EventBridge"](t, request(""))), "sns"},
+		"rejected":         {notification("sns", event("event", `{}`)), "event"},
+		"broken":           {notification("sns", `{"specversion":`), "sns"},
+	} {
+		got := mustDecode(t, newDecoder(), inQueue(t, tt.body, "queue")).Deliveries[0]
+		if got.CorrelationID != tt.want {
+			t.Errorf("%s: %s, want %s", name, got.CorrelationID, tt.want)
+		}
+	}
+}
+
+// TestNoEnvelope: what looks like one and is none says so.
+func TestNoEnvelope(t *testing.T) {
+	t.Parallel()
+	const form, malformed = "$: expected the form of ", "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
+	for body, want := range map[string]string{
+		`{"Type":"SubscriptionConfirmation","Message":"{}","Token":"t"}`:             form + "an SNS notification",
+		`{"Type":"Notification","Message":{}}`:                                       form + "an SNS notification",
+		`{"Type":"Notification","Message":"{}"`:                                      form + "an SNS notification",
+		`{"Type":"Notification","Message":"hello"}`:                                  malformed + "1",
+		`{"Type":"Notification"}`:                                                    "Type: expected no such field",
+		`{"type":"Notification","message":"{}"}`:                                     "type: expected no such field; message: expected no such field",
+		`{"requestContext":{},"requestPayload":{}}`:                                  form + "a Lambda destination record",
+		`{"requestContext":{"condition":"Success"},"requestPayload":{"Records":[]}}`: "Records: expected no such field",
+		`{"requestContext":{"condition":"Success"},"requestPayload":[{}]}`:           "$: expected an object",
+		`{"specversion":"1.0","id":"1","type":"x"}`:                                  malformed + "0",
+		`{"specversion":"1.0","id":"1","type":"x","data":null}`:                      "$: expected an object",
+		`{"specversion":"1.0","data":[{}]}`:                                          "$: expected an object",
+		`{"specversion":"1.0","data":{"a":1},"data_base64":"e30="}`:                  "a: expected no such field",
+		`{"specversion":"1.0","data_base64":"{}"}`:                                   form + "a CloudEvent",
+		`{"specversion":"1.0","type":5,"data":{}}`:                                   form + "a CloudEvent",
+		`{"detail-type":"x"}`:                                                        malformed + "0",
+		`{"detail-type":"x","account":5,"detail":{}}`:                                form + "an EventBridge event",
+		`{"detail":{}}`: "detail: expected no such field",
+	} {
+		got := mustDecode(t, httpDecoder(), inQueue(t, body, "")).Deliveries[0]
+		if got.Err == nil || got.Err.Kind != kind.InvalidEvent || got.Err.Message != want || got.Skip {
+			t.Errorf("%s: error %v, want %s", body, got.Err, want)
+		}
+	}
+}
+
+// ownEvent is a result of ours, whatever its status.
+func ownEvent(t testing.TB, status kind.Status) string {
+	t.Helper()
+	return string(encode(t, result.New("id", "/source", nightlyID, "m", time.Unix(0, 0), result.Route{VaultID: vaultA}, result.Data{
+		Status: status, Request: requestFor(vaultA), Error: &result.Error{Kind: kind.InvalidEvent, Message: "because"},
+	})))
+}
+
+// TestNoLoop: a result that comes in again is not published, by whatever
+// trigger, in whatever it is wrapped.
+func TestNoLoop(t *testing.T) {
+	t.Parallel()
+	for _, status := range []kind.Status{kind.Accepted, kind.Failed, "completed"} {
+		for way, payload := range everyWay(t, ownEvent(t, status)) {
+			checkSkipped(t, way+" "+string(status), payload)
+		}
+	}
+	for name, wrap := range wrappers {
+		body := ownEvent(t, kind.Failed)
+		for n := range 7 {
+			if name == "CloudEvent, base64" && n > 4 {
+				break // what is in base64 and is not unwrapped is not seen
+			}
+			checkSkipped(t, strings.Repeat(name+", ", n), inQueue(t, body, ""))
+			body = wrap(t, body)
+		}
+	}
+	for _, body := range []string{
+		`{"unheard of":` + ownEvent(t, kind.Failed) + `}`,
+		`[` + ownEvent(t, kind.Failed) + `]`,
+		wrappers["Lambda destination"](t, string(sampleWith(t, "sns", func(e map[string]any) {
+			e["Records"].([]any)[0].(map[string]any)["Sns"].(map[string]any)["Message"] = ownEvent(t, kind.Failed)
+		}))),
+		`{"specversion":"1.0","type":"cbr.checkpoint.replication.x","data":{}}`,
+		`{"specversion":"1.0","type":"cbr.checkpoint.replication.x"}`,
+	} {
+		checkSkipped(t, body, inQueue(t, body, ""))
+	}
+}
+
+func checkSkipped(t *testing.T, name string, payload []byte) {
+	t.Helper()
+	b := mustDecode(t, httpDecoder(), payload)
+	del := b.Deliveries[0]
+	if !del.Skip || del.Err.Of() != kind.InvalidEvent {
+		t.Errorf("%s: skip %t, error %v", name, del.Skip, del.Err)
+		return
+	}
+	reply, err := b.Reply(make([]Outcome, len(b.Deliveries)))
+	if err != nil {
+		t.Errorf("%s: not acknowledged: %v", name, err)
+	}
+	if b.Deliveries[0].Final && bytes.Contains(reply, []byte("statusCode")) && !bytes.Contains(reply, []byte(`"body":"{\"status\":\"ignored\"}"`)) {
+		t.Errorf("%s: reply %s", name, reply)
+	}
+}
+
+// TestNotOurs: a request that is good is never taken for a result, whatever it
+// is called; nor is another's CloudEvent.
+func TestNotOurs(t *testing.T) {
+	t.Parallel()
+	named := string(encode(t, with(requestFor(vaultA), func(r *Request) { r.CorrelationID = result.TypePrefix + "accepted.v1" })))
+	for _, body := range []string{
+		named,
+		wrappers["CloudEvent"](t, named),
+		`{"specversion":"1.0","type":"x.cbr.checkpoint.replication.accepted.v1","data":` + named + `}`,
+	} {
+		if got := mustDecode(t, newDecoder(), inQueue(t, body, "")).Deliveries[0]; got.Skip || got.Err != nil {
+			t.Errorf("%s: skip %t, error %v", body, got.Skip, got.Err)
+		}
+	}
+}

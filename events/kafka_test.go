@@ -1,0 +1,99 @@
+package events
+
+import (
+	"encoding/base64"
+	"slices"
+	"testing"
+
+	"cbr-replicator/internal/kind"
+)
+
+func kafkaEvent(t testing.TB, change func(record map[string]any)) []byte {
+	t.Helper()
+	return sampleWith(t, "kafka", func(e map[string]any) {
+		change(e["records"].(map[string]any)["replication-requests-0"].([]any)[0].(map[string]any))
+	})
+}
+
+// TestKafkaOrder: groups are partitions, and each is in the order of its
+// offsets, however long.
+func TestKafkaOrder(t *testing.T) {
+	t.Parallel()
+	var want []string
+	payload := `{"eventSource":"SelfManagedKafka","bootstrapServers":"b-1:9092,b-2:9092","records":{`
+	for _, partition := range []string{"0", "1"} {
+		if partition == "1" {
+			payload += ","
+		}
+		payload += `"t-1-` + partition + `":[`
+		for i, offset := range []string{"9", "10", "11", "100"} {
+			if i > 0 {
+				payload += ","
+			}
+			payload += `{"topic":"t-1","partition":` + partition + `,"offset":` + offset + `,"value":"e30="}`
+			want = append(want, "t-1/"+partition+" t-1/"+partition+"/"+offset)
+		}
+		payload += "]"
+	}
+	var got []string
+	for _, del := range mustDecode(t, httpDecoder(), []byte(payload+"}}")).Deliveries {
+		got = append(got, del.Group+" "+del.CausationID)
+		if del.Source != "b-1:9092,b-2:9092" || del.Err != nil || del.Final || del.Receives != 0 {
+			t.Errorf("delivery %+v", del)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("order %v\nwant  %v", got, want)
+	}
+}
+
+// TestKafkaPoison: what can never work is acknowledged, or its partition would
+// stand still for ever.
+func TestKafkaPoison(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]any{
+		"no request":  base64.StdEncoding.EncodeToString([]byte(`{"a":1}`)),
+		"no JSON":     base64.StdEncoding.EncodeToString([]byte("\x00\x00\x01")),
+		"no base64":   "{}",
+		"empty":       "",
+		"a tombstone": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := mustDecode(t, newDecoder(), kafkaEvent(t, func(r map[string]any) { r["value"] = value }))
+			if d := b.Deliveries; d[0].Err.Of() != kind.InvalidEvent || d[1].Err != nil || d[2].Err != nil {
+				t.Fatalf("deliveries %+v", d)
+			}
+			if got, err := b.Reply([]Outcome{{Err: b.Deliveries[0].Err}, {}, {}}); err != nil || string(got) != "null" {
+				t.Errorf("reply %s, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestKafkaHeaders(t *testing.T) {
+	t.Parallel()
+	const causation = "replication-requests/0/15"
+	header := func(value any) map[string]any { return map[string]any{"correlation_id": value} }
+	for name, tt := range map[string]struct {
+		headers any
+		want    string
+	}{
+		"none":            {nil, causation},
+		"bytes":           {[]any{header([]int{97, 98})}, "ab"},
+		"the last counts": {[]any{header([]int{97}), map[string]any{"x": []int{1}}, header([]int{98})}, "b"},
+		"not ASCII":       {[]any{header([]int{97, -61, -87})}, causation},
+		"unsigned":        {[]any{header([]int{97, 195, 169})}, causation},
+		"text":            {[]any{header("ab")}, causation},
+		"others' values":  {[]any{map[string]any{"x": map[string]any{}}, header([]int{97})}, "a"},
+		"null":            {[]any{nil, header(nil)}, causation},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			payload := kafkaEvent(t, func(r map[string]any) { r["headers"] = tt.headers })
+			if got := mustDecode(t, newDecoder(), payload).Deliveries[0].CorrelationID; got != tt.want {
+				t.Errorf("correlation id %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

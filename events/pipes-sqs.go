@@ -1,0 +1,21 @@
+package events
+
+import "encoding/json"
+
+// pipesSQS is a queue through EventBridge Pipes, which hands a function the
+// records bare and takes the same answer as Lambda's event source mapping
+// (Amazon EventBridge user guide, "Partial batch failures"). To a pipe the
+// answer to a direct batch would be an acknowledgement.
+var pipesSQS = trigger{
+	samples: []string{"pipes-sqs"},
+	is:      func(s shape) bool { return s.array && s.source == "aws:sqs" },
+	decode:  decodePipesSQS,
+}
+
+func decodePipesSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
+	var records []sqsRecord
+	if err := json.Unmarshal(payload, &records); err != nil {
+		return nil, err
+	}
+	return d.queueBatch(records)
+}

@@ -1,0 +1,54 @@
+package events
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// rabbitMQ is a queue of Amazon MQ for RabbitMQ (AWS Lambda developer guide,
+// "Using Lambda with Amazon MQ"). A message has an id only if its publisher
+// gave it one. Without it, the same message delivered again has another name,
+// and its result another event id.
+var rabbitMQ = trigger{
+	samples: []string{"rabbitmq"},
+	is:      func(s shape) bool { return s.keys["rmqMessagesByQueue"] },
+	decode:  decodeRabbitMQ,
+}
+
+func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+	type message struct {
+		Properties struct {
+			MessageID     string `json:"messageId"`
+			CorrelationID string `json:"correlationId"`
+		} `json:"basicProperties"`
+		Data string `json:"data"`
+	}
+	var event struct {
+		ARN    string          `json:"eventSourceArn"`
+		Queues json.RawMessage `json:"rmqMessagesByQueue"`
+	}
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return nil, err
+	}
+	var deliveries []Delivery
+	for queue, list := range members(event.Queues) {
+		var messages []message
+		if err := json.Unmarshal(list, &messages); err != nil {
+			return nil, fmt.Errorf("messages of %q: %w", queue, err)
+		}
+		for _, m := range messages {
+			// Publishers' ids are unique in a queue at best.
+			del := Delivery{Source: event.ARN + "/" + queue, CausationID: m.Properties.MessageID}
+			if del.CausationID == "" {
+				del.CausationID = inv.RequestID + "/" + strconv.Itoa(len(deliveries))
+			}
+			deliveries = append(deliveries, d.deliverBase64([]byte(m.Data), del, m.Properties.CorrelationID))
+		}
+	}
+	if len(deliveries) == 0 {
+		return nil, errors.New("no messages")
+	}
+	return d.wholeBatch(deliveries), nil
+}
