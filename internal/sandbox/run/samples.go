@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"cbr-replicator/internal/cbr/cbrtest"
@@ -71,6 +70,15 @@ func scenes() []scene {
 			faults: map[string][]cbrtest.Fault{cbrtest.SourceVault: {cbrtest.Verdict(400, "BackupService.6129", "The destination vault has no capacity left.")}},
 			want:   []string{"rejected", "accepted"},
 		},
+		{title: "EventBridge Pipes", sample: "pipes-sqs", want: []string{"accepted", "accepted"}},
+		{title: "SNS", sample: "sns", want: []string{"accepted"}},
+		{title: "EventBridge", sample: "eventbridge", want: []string{"accepted"}},
+		{title: "A CloudEvent", sample: "cloudevent", want: []string{"accepted"}},
+		{title: "Kafka", sample: "kafka", want: []string{"accepted", "accepted", "accepted"}},
+		{title: "RabbitMQ", sample: "rabbitmq", want: []string{"accepted", "accepted"}},
+		{title: "ActiveMQ", sample: "activemq", want: []string{"accepted", "accepted"}},
+		{title: "REST API", sample: "apigw-rest", want: []string{"accepted"}},
+		{title: "Application Load Balancer", sample: "alb", want: []string{"accepted"}},
 		{
 			title:  "SQS. One vault stays busy: 3 deliveries, then dead letters",
 			sample: "sqs",
@@ -136,7 +144,7 @@ func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Funct
 	} else if err := address.open(service.CBR); err != nil {
 		return 0, err
 	}
-	if strings.HasPrefix(s.sample, "sqs") {
+	if s.sample == "sqs" || s.sample == "sqs-fifo" {
 		return s.throughQueue(ctx, screen, function, payload)
 	}
 	_, err = screen.invoke(ctx, function, payload)

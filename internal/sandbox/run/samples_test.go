@@ -1,0 +1,26 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestEverySampleIsShown: a trigger that is added is to be seen at work.
+func TestEverySampleIsShown(t *testing.T) {
+	t.Parallel()
+	shown := map[string]bool{}
+	for _, s := range scenes() {
+		shown[s.sample] = true
+	}
+	files, err := filepath.Glob("../../../events/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		if !strings.HasSuffix(name, ".schema") && !shown[name] {
+			t.Errorf("events/%s.json has no scene", name)
+		}
+	}
+}
