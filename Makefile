@@ -10,7 +10,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT = mvdan.cc/gofumpt@v0.12.0
 FUZZTIME ?= 30s
 
-.PHONY: help run live test fuzz lint fmt build deploy build-Function clean
+.PHONY: help run serve live test browser sdk fuzz lint fmt build deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,11 +18,25 @@ help: ## list the targets
 run: ## the main job on this machine: queue, function, CBR, topic (EVENT=my.json sends your own)
 	@go run ./internal/sandbox/run $(if $(EVENT),-event "$(EVENT)")
 
+# Built first, since `go run` ends with an error on Ctrl-C.
+serve: ## the sandbox stays open, with a page on http://127.0.0.1:8080 (PORT=0 for any port)
+	@go build -o bin/serve ./internal/sandbox/serve
+	@exec bin/serve $(if $(PORT),-port $(PORT))
+
 live: ## the same function against the real CBR of your HW_* variables (EVENT=my.json is required)
 	@go run ./internal/sandbox/run -live -event "$(EVENT)"
 
 test: ## all tests
 	go test $(RACE) -shuffle=on ./...
+
+sdk: ## Huawei's official SDK against the function's HTTP face
+	cd internal/sandbox/serve/sdk && go test -count=1 ./...
+
+browser: ## the page of `make serve` in a real Chromium, and docs/sandbox.png; installs Debian's chromium as root
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
+		{ echo "chromium is missing: install it (Debian: apt-get install chromium)"; exit 1; }
+	cd internal/sandbox/serve/browser && go test -count=1 -tags browser .
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@for pkg in $$(go list ./...); do \

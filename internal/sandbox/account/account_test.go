@@ -1,0 +1,81 @@
+package account_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox/account"
+)
+
+const (
+	vault   = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01" // of the samples, not of the example
+	request = `{"project_id":"` + cbrtest.SourceProject + `","region":"region9","replicate":{"vault_id":"` + vault +
+		`","destination_vault_id":"11111111-2222-4333-8444-555555555555","destination_project_id":"` + cbrtest.DestinationProject + `","destination_region":"region8"}}`
+)
+
+// copies calls CopyCheckpoint and returns how many copies it started, and what it said.
+func copies(t *testing.T, a *account.Account, vault string) (int, string) {
+	t.Helper()
+	body := strings.Replace(`{"replicate":{"vault_id":"VAULT","destination_vault_id":"`+cbrtest.DestinationVault+`","destination_project_id":"`+
+		cbrtest.DestinationProject+`","destination_region":"`+cbrtest.DestinationRegion+`"}}`, "VAULT", vault, 1)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v3/"+cbrtest.SourceProject+"/checkpoints/replicate", strings.NewReader(body))
+	req.Header.Set("X-Auth-Token", cbrtest.Token)
+	answer := httptest.NewRecorder()
+	a.ServeHTTP(answer, req)
+	return strings.Count(answer.Body.String(), `"backup_id"`), answer.Body.String()
+}
+
+func TestFurnish(t *testing.T) {
+	t.Parallel()
+	sample, err := os.ReadFile(filepath.Join("..", "..", "..", "events", "sqs.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := account.New(cbrtest.WithCopyTime(0))
+	if n, said := copies(t, a, vault); n != 0 {
+		t.Errorf("a vault that nobody named has %d backups: %s", n, said)
+	}
+	for range 3 { // a payload may be sent again: the vault is the same
+		if project, region := a.Furnish(sample); project != cbrtest.SourceProject || region != cbrtest.SourceRegion {
+			t.Errorf("Furnish = %q, %q", project, region)
+		}
+	}
+	if n, said := copies(t, a, vault); n != 2 {
+		t.Errorf("a vault that was named has %d backups, want 2: %s", n, said)
+	}
+	a.Furnish(sample)
+	if n, said := copies(t, a, vault); n != 0 || !strings.Contains(said, "BackupService.1009") {
+		t.Errorf("after its copy it has %d backups to copy: %s", n, said)
+	}
+	a.BackUp()
+	for _, v := range []string{vault, cbrtest.SourceVault} {
+		want := map[string]int{vault: 1, cbrtest.SourceVault: 4}[v]
+		if n, said := copies(t, a, v); n != want {
+			t.Errorf("after a night vault %.8s has %d backups to copy, want %d: %s", v, n, want, said)
+		}
+	}
+}
+
+// TestFurnishAnything: payloads are anything at all.
+func TestFurnishAnything(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{
+		"", "no JSON", "null", `{"replicate":null}`, `{"replicate":{"vault_id":"x"}}`, `{"replicate":{"vault_id":7},"project_id":[]}`,
+		`{"replicate":{"vault_id":"ééééééééééééééééééabcd"}}`, `"\"\\\"x\\\"\""`, `{"replicate":{"replicate":{}}}`,
+	} {
+		a := account.New()
+		if project, region := a.Furnish([]byte(payload)); project != "" || region != "" {
+			t.Errorf("Furnish(%s) = %q, %q", payload, project, region)
+		}
+		a.BackUp()
+	}
+	project, region := account.New().Furnish([]byte(request))
+	if project != cbrtest.SourceProject || region != "region9" {
+		t.Errorf("Furnish = %q, %q", project, region)
+	}
+}

@@ -1,0 +1,304 @@
+//go:build browser
+
+// Package browser_test drives the sandbox's page in a real Chromium: `make browser`.
+package browser_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// root is the project's.
+const root = "../../../.."
+
+// serve runs the command and returns the page's address.
+func serve(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "serve")
+	build := exec.Command("go", "build", "-o", binary, "./internal/sandbox/serve")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the sandbox: %v\n%s", err, out)
+	}
+	command := exec.Command(binary, "-port", "0")
+	command.Dir, command.Stderr = root, os.Stderr
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := command.Process.Signal(os.Interrupt); err != nil {
+			t.Errorf("interrupting the sandbox: %v", err)
+		}
+		if err := command.Wait(); err != nil {
+			t.Errorf("the sandbox ended with %v after an interrupt", err)
+		}
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if _, address, ok := strings.Cut(lines.Text(), "http://"); ok {
+			return "http://" + address
+		}
+	}
+	t.Fatalf("the sandbox named no address: %v", lines.Err())
+	return ""
+}
+
+// browse opens a browser that fails the test where the page reports an error.
+func browse(t *testing.T) context.Context {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("chromium is not installed; make browser says how to get it")
+	}
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900),
+		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...) // the test's own context ends before its clean-up
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(func(event any) {
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			t.Errorf("an exception on the page: %s", e.ExceptionDetails.Text)
+		case *log.EventEntryAdded:
+			if e.Entry.Level == log.EntryLevelError {
+				t.Errorf("an error on the page: %s %s", e.Entry.Text, e.Entry.URL)
+			}
+		}
+	}))
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Errorf("ending the browser: %v", err)
+		}
+		cancel()
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("starting the browser: %v", err)
+	}
+	if _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); err != nil {
+		t.Fatalf("listening to the page's log: %v", err)
+	}
+	return ctx
+}
+
+// tab is a page in a browser.
+type tab struct {
+	*testing.T
+	ctx context.Context
+}
+
+func (p tab) do(what string, actions ...chromedp.Action[chromedp.Void]) {
+	p.Helper()
+	run(p, what, chromedp.Steps(actions...))
+}
+
+// run runs an action, for at most half a minute.
+func run[T any](p tab, what string, action chromedp.Action[T]) T {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	defer cancel()
+	value, err := chromedp.Run(ctx, action)
+	if err != nil {
+		p.Fatalf("%s: %v", what, err)
+	}
+	return value
+}
+
+// until waits for a JavaScript expression to be true.
+func (p tab) until(what, expression string) {
+	p.Helper()
+	p.do("waiting until "+what, chromedp.Poll[chromedp.Void](expression))
+}
+
+// eval evaluates a JavaScript expression.
+func eval[T any](p tab, expression string) T {
+	p.Helper()
+	return run(p, "evaluating "+expression, chromedp.Evaluate[T](expression))
+}
+
+// choose sets a select as a user does.
+func (p tab) choose(id, value string) {
+	p.Helper()
+	eval[chromedp.Void](p, fmt.Sprintf(
+		`(() => { const s = document.getElementById(%q); s.value = %q; s.dispatchEvent(new Event('change')); })()`, id, value))
+}
+
+// click clicks what can be seen.
+func (p tab) click(selector string) {
+	p.Helper()
+	p.do("clicking "+selector, chromedp.Click(selector, chromedp.NodeVisible))
+}
+
+// tabTo presses the Tab key until the element has the focus.
+func (p tab) tabTo(selector string) {
+	p.Helper()
+	for range 60 {
+		p.do("pressing Tab", chromedp.KeyEvent(kb.Tab))
+		if eval[bool](p, fmt.Sprintf(`document.activeElement.matches(%q)`, selector)) {
+			if outline := eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`); outline == "none" {
+				p.Errorf("the focus on %s cannot be seen", selector)
+			}
+			return
+		}
+	}
+	p.Fatalf("Tab does not reach %s", selector)
+}
+
+// contrasts lists what has too little contrast for text (WCAG 2.2, success criterion 1.4.3).
+const contrasts = `(() => {
+	const rgb = (c) => c.match(/[\d.]+/g).map(Number);
+	const luminance = (c) => {
+		const [r, g, b] = rgb(c).map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+	};
+	const ground = (e) => {
+		for (; e; e = e.parentElement) {
+			const c = getComputedStyle(e).backgroundColor;
+			if (rgb(c)[3] !== 0) return c;
+		}
+		return 'rgb(255, 255, 255)';
+	};
+	const low = new Set();
+	for (const e of document.querySelectorAll('body *')) {
+		if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility()) continue;
+		const [a, b] = [luminance(getComputedStyle(e).color), luminance(ground(e))];
+		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+		if (ratio < 4.5) low.add(e.tagName + '.' + e.className + ' ' + (e.dataset.status ?? '') + ' ' + ratio.toFixed(2));
+	}
+	return [...low];
+})()`
+
+const top = `document.querySelector('#log > .card')`
+
+func TestPage(t *testing.T) {
+	address := serve(t)
+	p := tab{t, browse(t)}
+	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
+	p.until("it is connected", `document.getElementById('connection').textContent === 'connected'`)
+	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
+
+	// A sample, its outcome and its result.
+	p.click("#to-queue")
+	p.until("both deliveries are accepted", top+`?.dataset.running === 'false' && `+top+`.querySelectorAll('[data-step="outcome"] [data-status="accepted"]').length === 2`)
+	p.until("a screen reader is told", `document.getElementById('announced').textContent.startsWith('accepted, vault ')`)
+	p.click(`.card [data-step="result"] summary`)
+	p.until("it shows its document", `document.querySelector('[data-step="result"] pre')?.textContent.includes('"type": "cbr.checkpoint.replication.accepted.v1"')`)
+
+	// The same again: the vaults are busy at first, and in the end there is nothing left.
+	p.click("#to-queue")
+	p.until("the vaults are busy", `document.querySelectorAll('[data-step="outcome"] [data-status="redelivered"]').length >= 2`)
+	p.until("the messages wait", `document.querySelectorAll('#queue > li').length === 2`)
+	p.until("nothing is left to copy", `document.querySelectorAll('[data-step="outcome"] [data-status="unchanged"]').length === 2`)
+
+	// The keyboard alone.
+	p.click("#start-over")
+	p.until("the log is empty", `document.querySelectorAll('#log > li').length === 0`)
+	eval[chromedp.Void](p, `document.activeElement.blur()`)
+	p.tabTo("#sample")
+	p.do("choosing the direct call", chromedp.KeyEvent("direct"))
+	p.until("it is there", `document.getElementById('sample').value.startsWith('direct')`)
+	p.choose("sample", "direct")
+	p.until("its payload is there", `document.getElementById('payload').value.startsWith('{\n  "project_id"')`)
+	p.tabTo("#to-function")
+	p.do("pressing Enter", chromedp.KeyEvent(kb.Enter))
+	p.until("it is accepted", top+`?.querySelector('[data-step="result"] [data-status="accepted"]') != null`)
+	p.tabTo(`#log summary`)
+	p.do("pressing Enter", chromedp.KeyEvent(kb.Enter))
+	p.until("the payload is open", `document.activeElement.parentElement.open`)
+
+	// One that stays busy goes to the dead letters.
+	p.choose("cbr-fault", "busy")
+	p.choose("cbr-times", "-1")
+	p.click(`form[data-of="cbr"] button:not([type])`)
+	p.until("the fault is on", `document.getElementById('cbr-state').dataset.on === 'true'`)
+	p.click("#to-queue")
+	p.until("it is dead-lettered", `document.querySelectorAll('#dead > li').length === 1`)
+	p.click(`form[data-of="cbr"] .off`)
+	p.until("the fault is off", `document.getElementById('cbr-state').dataset.on === 'false'`)
+	p.click("#backups")
+
+	// A fault, its retries, and the picture.
+	p.choose("sample", "sqs")
+	p.until("the sample is there", `document.getElementById('payload').value.includes('aws:sqs')`)
+	p.choose("cbr-fault", "throttled")
+	p.choose("cbr-times", "2")
+	p.click(`form[data-of="cbr"] button:not([type])`)
+	p.until("the fault is on", `document.getElementById('cbr-state').dataset.on === 'true'`)
+	p.click("#to-queue")
+	p.until("there is a retry", top+`?.querySelectorAll('[data-step="retry"]').length === 2`)
+	p.until("both are accepted", top+`.querySelectorAll('[data-step="outcome"] [data-status="accepted"]').length === 2`)
+	p.until("it has ended", top+`.dataset.running === 'false'`)
+	scheme(p, "light")
+	shoot(p, filepath.Join(root, "docs", "sandbox.png")) // the README's
+	light := eval[string](p, `getComputedStyle(document.body).backgroundColor`)
+	checkContrast(p, "light")
+	scheme(p, "dark")
+	if dark := eval[string](p, `getComputedStyle(document.body).backgroundColor`); dark == light {
+		t.Errorf("light and dark have the ground %s both", dark)
+	}
+	checkContrast(p, "dark")
+
+	// The dead letter, once more.
+	p.click("#redrive")
+	p.until("there is no dead letter", `document.querySelectorAll('#dead > li').length === 0`)
+
+	// A small screen, and a page that is loaded again.
+	p.do("a small screen", chromedp.EmulateViewport(360, 740), chromedp.Reload())
+	p.until("what happened is there again", `document.querySelectorAll('#log > .card').length >= 5`)
+	if width := eval[int](p, `document.documentElement.scrollWidth`); width > 360 {
+		t.Errorf("at 360 px the page is %d px wide", width)
+	}
+}
+
+func scheme(p tab, name string) {
+	p.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+	})
+	if err != nil {
+		p.Fatalf("asking for %s: %v", name, err)
+	}
+}
+
+func checkContrast(p tab, scheme string) {
+	p.Helper()
+	for _, e := range eval[[]string](p, contrasts) {
+		p.Errorf("%s: too little contrast: %s", scheme, e)
+	}
+}
+
+// shoot writes a picture of what can be seen.
+func shoot(p tab, path string) {
+	p.Helper()
+	eval[chromedp.Void](p, `scrollTo(0, 0)`)
+	picture := run(p, "taking a picture", chromedp.CaptureScreenshot())
+	if len(picture) > 300_000 {
+		p.Errorf("%s has %d bytes, at most 300,000 are wanted", path, len(picture))
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		p.Fatal(err)
+	}
+	if err := os.WriteFile(path, picture, 0o644); err != nil {
+		p.Fatal(err)
+	}
+}

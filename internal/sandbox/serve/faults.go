@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox"
+)
+
+// fault is one way to misbehave.
+type fault[F any] struct {
+	Name  string // in requests of the page
+	Label string // on the page
+	how   F
+	note  string // what the answer's status alone does not say
+}
+
+// The ways in which CBR misbehaves.
+func cbrFaults() []fault[cbrtest.Fault] {
+	return []fault[cbrtest.Fault]{
+		{"unavailable", "Unavailable: 503 APIG.0613", cbrtest.Unavailable(), ""},
+		{"throttled", "Throttled: 429, Retry-After 2 s", cbrtest.Throttled(2 * time.Second), "Retry-After: 2"},
+		{"busy", "Vault busy: 400 BackupService.6130", cbrtest.Verdict(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."), ""},
+		{"full", "Destination full: 400 BackupService.6129", cbrtest.Verdict(http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached."), ""},
+		{"reset-before", "Reset before the request is taken", cbrtest.ResetBefore(), "the request was lost"},
+		{"reset-after", "Reset after the request was taken", cbrtest.ResetAfter(), "the answer was lost"},
+		{"slow", "Slow: answer after 5 s, later than CBR_TIMEOUT", cbrtest.Late(5 * time.Second), "5 s late"},
+		{"cut", "Answer cut in half", cbrtest.CutShort(), "cut in half"},
+	}
+}
+
+// The ways in which the topic misbehaves.
+func topicFaults() []fault[sandbox.TopicFault] {
+	return []fault[sandbox.TopicFault]{
+		{"internal", "500 InternalError", sandbox.TopicFault{Status: http.StatusInternalServerError, Code: "InternalError"}, ""},
+		{"denied", "403 AuthorizationError", sandbox.TopicFault{Status: http.StatusForbidden, Code: "AuthorizationError"}, ""},
+		{"reset", "Connection reset", sandbox.TopicFault{Reset: true}, ""},
+	}
+}
+
+// untilSwitchedOff is a number of times without an end.
+const untilSwitchedOff = -1
+
+// faultSwitch says which fault, if any, the next requests meet. It is safe for concurrent use.
+type faultSwitch[F any] struct {
+	Faults []fault[F] // never changed
+
+	mu   sync.Mutex
+	on   fault[F]
+	left int
+}
+
+// setting is the position of a switch, for the page.
+type setting struct {
+	Name string `json:"name"` // empty: off
+	Left int    `json:"left"` // how many requests will meet it, or untilSwitchedOff
+}
+
+// set switches a fault on for a number of requests, or with the name "" off.
+func (s *faultSwitch[F]) set(name string, times int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name == "" {
+		s.on, s.left = fault[F]{}, 0
+		return nil
+	}
+	i := slices.IndexFunc(s.Faults, func(f fault[F]) bool { return f.Name == name })
+	if i < 0 || times == 0 || times < untilSwitchedOff {
+		return fmt.Errorf("no such fault, or not a number of times: %.40q, %d", name, times)
+	}
+	s.on, s.left = s.Faults[i], times
+	return nil
+}
+
+// take returns the fault that the next request meets.
+func (s *faultSwitch[F]) take() (f fault[F], ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, ok = s.on, s.on.Name != ""
+	if s.left > 0 {
+		if s.left--; s.left == 0 {
+			s.on = fault[F]{}
+		}
+	}
+	return f, ok
+}
+
+func (s *faultSwitch[F]) setting() setting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return setting{s.on.Name, s.left}
+}

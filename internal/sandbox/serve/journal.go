@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// maxEntries is how much of what happened is kept for a page that is opened or loaded again.
+	maxEntries = 400
+	// maxDetail bounds the document that an entry shows, in bytes: a payload may have 6 MB.
+	maxDetail = 64 << 10
+	// maxBehind is how many messages a page may be behind before its connection is given up. It then connects anew and gets
+	// the history.
+	maxBehind = 4 * maxEntries
+)
+
+// The steps an entry can be.
+const (
+	stepInvoked  = "invoked"  // a payload goes to the function; begins an invocation
+	stepCBR      = "cbr"      // a request reached CBR
+	stepRetry    = "retry"    // the function tries again in place
+	stepOutcome  = "outcome"  // the function's log line about a delivery
+	stepLog      = "log"      // another log line
+	stepResult   = "result"   // a message on the topic
+	stepTopic    = "topic"    // the topic misbehaves
+	stepAnswered = "answered" // the function's answer; ends an invocation
+	stepQueue    = "queue"    // a message's way besides its delivery
+	stepDead     = "dead"     // a message is dead-lettered
+	stepSwitch   = "switch"   // someone at the page changed the surroundings
+)
+
+// entry is one thing that happened.
+type entry struct {
+	ID         int       `json:"id"`
+	Time       time.Time `json:"time"`
+	Invocation int64     `json:"invocation,omitempty"` // the invocation it belongs to; 0 for none
+	Step       string    `json:"step"`
+	Status     string    `json:"status,omitempty"` // of a result or a delivery: accepted, …, redelivered; "error" for a refusal
+	Vault      string    `json:"vault,omitempty"`
+	Text       string    `json:"text"`
+	Detail     string    `json:"detail,omitempty"` // a JSON document
+}
+
+// event is one server-sent event.
+type event struct {
+	name string
+	data []byte // JSON on one line
+}
+
+// journal keeps what happened and tells those who listen. It is safe for concurrent use.
+type journal struct {
+	mu        sync.Mutex
+	last      int
+	entries   []event
+	state     event
+	listeners map[chan event]bool
+}
+
+func newJournal() *journal {
+	return &journal{listeners: map[chan event]bool{}, state: event{"state", []byte("{}")}}
+}
+
+// add keeps e, with the next id and the time.
+func (j *journal) add(e entry) {
+	e.Text = strings.TrimSpace(e.Text)
+	e.Detail = cut(e.Detail)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.last++
+	e.ID, e.Time = j.last, time.Now()
+	told := event{"entry", encode(e)}
+	if len(j.entries) == maxEntries {
+		j.entries = append(j.entries[:0], j.entries[1:]...)
+	}
+	j.entries = append(j.entries, told)
+	j.tell(told)
+}
+
+// show replaces what is true at the moment.
+func (j *journal) show(state any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state = event{"state", encode(state)}
+	j.tell(j.state)
+}
+
+// clear forgets what happened.
+func (j *journal) clear() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = nil
+	j.tell(event{"reset", []byte("{}")})
+}
+
+// tell hands a message to those who listen. One that is too far behind is let go. The caller holds mu.
+func (j *journal) tell(e event) {
+	for listener := range j.listeners {
+		select {
+		case listener <- e:
+		default:
+			delete(j.listeners, listener)
+			close(listener)
+		}
+	}
+}
+
+// listen returns what happened so far and a channel with what happens from then on, which is closed if its reader is too
+// slow. leave ends it.
+func (j *journal) listen() (history []event, next <-chan event, leave func()) {
+	listener := make(chan event, maxBehind)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	history = append(history, event{"reset", []byte("{}")})
+	history = append(history, j.entries...)
+	history = append(history, j.state)
+	j.listeners[listener] = true
+	return history, listener, func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		delete(j.listeners, listener)
+	}
+}
+
+// cut is text that is no longer than what an entry shows.
+func cut(text string) string {
+	if len(text) <= maxDetail {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxDetail], "") + " … (cut)"
+}
+
+// encode cannot fail: what is shown is strings, numbers and times.
+func encode(v any) []byte {
+	data, _ := json.Marshal(v)
+	return data
+}

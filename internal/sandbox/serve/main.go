@@ -1,0 +1,73 @@
+// Command serve keeps the sandbox open: the function's real binary under a
+// Lambda Runtime API, with two queues, a result topic and a CBR that can be made
+// to fail, and a page that shows what happens. All of it is on loopback, and the
+// function is used only as AWS uses it: payloads and answers, environment
+// variables, log lines and the protocol of SNS.
+//
+// On the same port are the function's own addresses: CBR's
+// POST /v3/{project_id}/checkpoints/replicate behind an HTTP API, and
+// POST /2015-03-31/functions/function/invocations as AWS's Runtime Interface
+// Emulator has it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"time"
+
+	"cbr-replicator/internal/sandbox"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	port := flag.Uint("port", 8080, "the `port` on 127.0.0.1; 0 for any that is free")
+	flag.Parse()
+	if err := run(ctx, os.Stdout, *port); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, out io.Writer, port uint) error {
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.FormatUint(uint64(port), 10)))
+	if err != nil {
+		return fmt.Errorf("opening the port (choose another with PORT=): %w", err)
+	}
+	defer listener.Close()
+	dir, err := os.MkdirTemp("", "cbr-replicator-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary, err := sandbox.Build(ctx, dir, "cbr-replicator/function")
+	if err != nil {
+		return err
+	}
+	rig, err := newRig(binary, watchable)
+	if err != nil {
+		return err
+	}
+	defer rig.close()
+	handler, err := rig.handler(os.DirFS("events"))
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	fmt.Fprintf(out, "cbr-replicator on this machine: http://%s\nCtrl-C ends it.\n", listener.Addr())
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}

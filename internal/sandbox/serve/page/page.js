@@ -1,0 +1,239 @@
+// The page shows what the server's events tell and asks the server for what its
+// buttons say. What comes from the server is text: it is never read as HTML.
+'use strict';
+
+const longest = 150; // rows of the log that are kept
+
+const lanes = {
+  cbr: 'CBR', retry: 'Function', outcome: 'Function', log: 'Function', result: 'Topic', topic: 'Topic',
+  answered: 'Answer', queue: 'Queue', dead: 'Queue', switch: 'Sandbox', invoked: 'Payload',
+};
+// A sign beside each status, so that none is told by its colour alone.
+const signs = { accepted: '✓', unchanged: '=', rejected: '✕', failed: '!', redelivered: '↩', error: '!' };
+
+const $ = (id) => document.getElementById(id);
+
+// element makes an element of a class, with text or other elements in it.
+function element(name, className, ...content) {
+  const e = document.createElement(name);
+  if (className) e.className = className;
+  e.append(...content.filter((c) => c !== null && c !== ''));
+  return e;
+}
+
+function chip(status) {
+  const sign = element('span', '', signs[status] ?? '·');
+  sign.setAttribute('aria-hidden', 'true');
+  const c = element('span', 'chip', sign, ' ' + status);
+  c.dataset.status = status;
+  return c;
+}
+
+function vaultName(id) {
+  if (!id) return null;
+  const v = element('code', 'vault', id.slice(0, 8));
+  v.title = 'vault ' + id;
+  return v;
+}
+
+// pretty gives a JSON document lines; anything else stays as it is.
+function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+// expandable is a row that opens to its document, made when it is first asked for.
+function expandable(row, detail, name) {
+  const d = element('details', '', element('summary', '', ...row));
+  d.addEventListener('toggle', () => {
+    if (!d.open || d.querySelector('pre')) return;
+    const document_ = element('pre', '', pretty(detail));
+    document_.tabIndex = 0; // it scrolls, so the keyboard must get there
+    document_.setAttribute('role', 'region');
+    document_.setAttribute('aria-label', name);
+    d.append(document_);
+  });
+  return d;
+}
+
+// The log: one card for each invocation, one line for whatever else happens, the latest first.
+const cards = new Map(); // by number of the invocation
+let live = false; // what comes is news, not history
+
+function showEntry(e) {
+  if (e.invocation) {
+    showStep(e);
+  } else {
+    const row = [clock(e.time), element('span', 'lane', lanes[e.step] ?? e.step), vaultName(e.vault),
+      e.status ? chip(e.status) : null, element('span', 'text', e.text)];
+    const li = element('li', 'line', e.detail ? expandable(row, e.detail, 'Message') : element('div', 'plain', ...row));
+    li.dataset.step = e.step;
+    $('log').prepend(li);
+  }
+  while ($('log').children.length > longest) {
+    cards.delete(Number($('log').lastElementChild.dataset.invocation));
+    $('log').lastElementChild.remove();
+  }
+  if (live) announce(e);
+}
+
+function clock(time) {
+  const t = element('time', '', new Date(time).toLocaleTimeString([], { hourCycle: 'h23' }));
+  t.dateTime = time;
+  return t;
+}
+
+function card(e) {
+  let c = cards.get(e.invocation);
+  if (c) return c;
+  c = { began: new Date(e.time), chips: element('span', 'chips'), steps: element('ol', 'steps') };
+  const title = element('h3', '', e.step === 'invoked' ? e.text : 'Invocation ' + e.invocation);
+  const row = [clock(e.time), title, c.chips];
+  c.item = element('li', 'card', e.step === 'invoked' ? expandable(row, e.detail, 'Payload') : element('div', 'plain', ...row), c.steps);
+  c.item.dataset.invocation = e.invocation;
+  c.item.dataset.running = 'true';
+  cards.set(e.invocation, c);
+  $('log').prepend(c.item);
+  return c;
+}
+
+function showStep(e) {
+  const c = card(e);
+  if (e.step === 'invoked') return;
+  const since = Math.max(0, new Date(e.time) - c.began) / 1000;
+  const row = [element('span', 'since', '+' + since.toFixed(2) + ' s'), element('span', 'lane', lanes[e.step] ?? e.step),
+    vaultName(e.vault), e.status ? chip(e.status) : null, element('span', 'text', e.text)];
+  const li = element('li', '', e.detail ? expandable(row, e.detail, lanes[e.step] ?? e.step) : element('div', 'plain', ...row));
+  li.dataset.step = e.step;
+  c.steps.append(li);
+  if (e.step === 'outcome' || (e.step === 'answered' && e.status && !c.chips.children.length)) c.chips.append(chip(e.status));
+  if (e.step === 'answered') c.item.dataset.running = 'false';
+}
+
+// announce tells a screen reader of ends, not of each step on the way.
+function announce(e) {
+  const of = e.vault ? ', vault ' + e.vault.slice(0, 8) : '';
+  if (e.step === 'outcome') $('announced').textContent = e.status + of + (e.text ? ': ' + e.text : '');
+  if (e.step === 'dead') $('announced').textContent = e.text + of;
+}
+
+// The queue and its dead letters. A message's element stays while the message does, with its focus and what is open.
+function showMessages(list, count, messages) {
+  const shown = new Map([...list.children].map((li) => [li.dataset.id, li]));
+  for (const m of messages) {
+    let li = shown.get(m.id);
+    shown.delete(m.id);
+    if (!li) {
+      const row = [element('code', 'message', m.id.slice(0, 8)), vaultName(m.vault), m.group ? element('span', 'group', 'group ' + m.group) : null,
+        element('span', 'text')];
+      li = element('li', '', expandable(row, m.body, 'Body of message ' + m.id.slice(0, 8)));
+      li.dataset.id = m.id;
+      list.append(li);
+    }
+    li.querySelector('.text').textContent = m.state;
+  }
+  for (const li of shown.values()) li.remove();
+  count.textContent = messages.length;
+}
+
+function showSwitch(of, setting) {
+  const state = $(of + '-state');
+  const option = [...$(of + '-fault').options].find((o) => o.value === setting.name);
+  const times = setting.left < 0 ? 'until switched off' : 'next ' + setting.left;
+  state.textContent = option ? option.textContent + ', ' + times : 'works';
+  state.dataset.on = String(Boolean(option));
+}
+
+function listen() {
+  const events = new EventSource('events');
+  const connection = (text, on) => {
+    $('connection').textContent = text;
+    $('connection').dataset.on = on;
+  };
+  events.addEventListener('open', () => connection('connected', true));
+  events.addEventListener('error', () => connection('not connected: is make serve running?', false));
+  events.addEventListener('reset', () => {
+    live = false;
+    cards.clear();
+    $('log').replaceChildren();
+  });
+  events.addEventListener('entry', (m) => showEntry(JSON.parse(m.data)));
+  events.addEventListener('state', (m) => {
+    live = true;
+    const state = JSON.parse(m.data);
+    showMessages($('queue'), $('queue-count'), state.queue);
+    showMessages($('dead'), $('dead-count'), state.dead);
+    showSwitch('cbr', state.faults.cbr);
+    showSwitch('topic', state.faults.topic);
+  });
+}
+
+// ask posts to the server and says what came of it, if it is a refusal.
+async function ask(path, body, done) {
+  const says = $('sent');
+  says.textContent = done ?? '';
+  try {
+    const answer = await fetch(path, { method: 'POST', body });
+    if (answer.ok) return;
+    const document_ = await answer.json().catch(() => ({}));
+    says.textContent = 'Refused: ' + (document_.message ?? document_.Message ?? answer.status);
+  } catch {
+    says.textContent = 'The sandbox cannot be reached.';
+  }
+}
+
+async function loadSample() {
+  const name = $('sample').value;
+  const answer = await fetch('samples/' + encodeURIComponent(name)).catch(() => null);
+  if (!answer?.ok) {
+    $('sent').textContent = 'The sample cannot be read.';
+    return;
+  }
+  const text = await answer.text();
+  if ($('sample').value !== name) return; // another was chosen meanwhile
+  $('payload').value = text;
+  $('payload').scrollTop = 0;
+  suggest();
+}
+
+// suggest makes the usual way of the payload the prominent one.
+function suggest() {
+  const queue = /"eventSource"\s*:\s*"aws:sqs"/.test($('payload').value);
+  $('to-queue').classList.toggle('primary', queue);
+  $('to-function').classList.toggle('primary', !queue);
+}
+
+function wire() {
+  const toQueue = () => ask('queue', $('payload').value, 'Put into the queue.');
+  const toFunction = () => ask('2015-03-31/functions/function/invocations', $('payload').value, 'Sent to the function.');
+  $('sample').addEventListener('change', loadSample);
+  $('payload').addEventListener('input', suggest);
+  $('payload').addEventListener('keydown', (e) => {
+    if (e.key !== 'Enter' || !(e.ctrlKey || e.metaKey)) return;
+    e.preventDefault();
+    if ($('to-queue').classList.contains('primary')) toQueue();
+    else toFunction();
+  });
+  $('to-queue').addEventListener('click', toQueue);
+  $('to-function').addEventListener('click', toFunction);
+  $('redrive').addEventListener('click', () => ask('redrive'));
+  $('backups').addEventListener('click', () => ask('backups'));
+  $('start-over').addEventListener('click', () => ask('start-over'));
+  for (const form of document.forms) {
+    const turn = (name) => ask('faults', JSON.stringify({ of: form.dataset.of, name, times: Number(form.elements.times.value) }));
+    form.addEventListener('submit', (e) => {
+      e.preventDefault();
+      turn(form.elements.name.value);
+    });
+    form.querySelector('.off').addEventListener('click', () => turn(''));
+  }
+}
+
+wire();
+listen();
+// A page that is loaded again keeps what was edited.
+if ($('payload').value === '') loadSample();
+else suggest();

@@ -1,0 +1,360 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox"
+	"cbr-replicator/internal/sandbox/account"
+)
+
+const (
+	// timeout is the template's, for one invocation.
+	timeout = 120 * time.Second
+	// maxReceives is the queue's maxReceiveCount.
+	maxReceives = 3
+	// pollInterval is how often the queues are looked at.
+	pollInterval = 200 * time.Millisecond
+	batchSize    = 10
+)
+
+// pace is how fast things go.
+type pace struct {
+	copyTime time.Duration // of CBR's copies
+	again    time.Duration // for which a message that was handed back stays invisible
+}
+
+// watchable is a pace that one can follow. A message that is sent twice meets a busy vault at first and, within its
+// deliveries, one that has nothing left to copy.
+var watchable = pace{copyTime: 6 * time.Second, again: 4 * time.Second}
+
+// rig is the function in its sandbox: Lambda, two queues, a topic and a CBR that misbehaves when told to. All of it is
+// safe for concurrent use.
+type rig struct {
+	pace        pace
+	journal     *journal
+	function    *sandbox.Function
+	topic       *sandbox.Topic
+	queues      []*queue
+	account     atomic.Pointer[account.Account]
+	cbrFaults   faultSwitch[cbrtest.Fault]
+	topicFaults faultSwitch[sandbox.TopicFault]
+
+	// An invocation goes on when whoever asked for it is gone, as Lambda's does, and ends with the rig.
+	life context.Context
+	end  context.CancelFunc
+	work sync.WaitGroup
+	// turn is held by the one invocation that runs, so that what happens meanwhile is known to be its.
+	turn    chan struct{}
+	current atomic.Int64 // its number, or 0
+	numbers atomic.Int64
+	logged  chan struct{} // its log is complete
+
+	showing sync.Mutex // what is shown last is what is true last
+
+	servers []*httptest.Server
+	toTopic http.Transport
+}
+
+// newRig starts everything around the function's binary, and the delivery of what comes into the queues.
+func newRig(binary string, pace pace) (*rig, error) {
+	r := &rig{
+		pace:        pace,
+		journal:     newJournal(),
+		cbrFaults:   faultSwitch[cbrtest.Fault]{Faults: cbrFaults()},
+		topicFaults: faultSwitch[sandbox.TopicFault]{Faults: topicFaults()},
+		turn:        make(chan struct{}, 1),
+		logged:      make(chan struct{}, 1),
+	}
+	var err error
+	if r.topic, err = sandbox.NewTopic("cbr-replication-results", r.seeResult); err != nil {
+		return nil, err
+	}
+	topicURL, err := url.Parse(r.topic.URL())
+	if err != nil {
+		r.topic.Close()
+		return nil, fmt.Errorf("the topic's address: %w", err)
+	}
+	r.life, r.end = context.WithCancel(context.Background())
+	r.newAccount()
+	cbr := httptest.NewServer(http.HandlerFunc(r.serveCBR))
+	sns := httptest.NewServer(r.topicFront(topicURL))
+	r.servers = []*httptest.Server{cbr, sns}
+	r.queues = []*queue{newQueue("", pace.again), newQueue(".fifo", pace.again)}
+	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Logs: r, Env: map[string]string{
+		"HW_AUTH_TOKEN":          cbrtest.Token,
+		"HW_PROJECT_ID":          cbrtest.SourceProject,
+		"HW_REGION_NAME":         cbrtest.SourceRegion,
+		"HW_CBR_ENDPOINT":        cbr.URL,
+		"ALLOWED_DESTINATIONS":   "*/*",
+		"RESULT_TOPIC_ARN":       r.topic.ARN(),
+		"AWS_ENDPOINT_URL_SNS":   sns.URL,
+		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
+		"CBR_TIMEOUT":            "3s",
+		"RETRY_INITIAL_INTERVAL": "500ms",
+		"RETRY_MAX_ELAPSED":      "5s",
+		"MAX_RECEIVE_COUNT":      fmt.Sprint(maxReceives),
+	}})
+	r.showState()
+	r.work.Go(r.poll)
+	return r, nil
+}
+
+// close ends everything and returns when it has ended.
+func (r *rig) close() {
+	r.end()
+	r.function.Close()
+	r.work.Wait()
+	for _, s := range r.servers {
+		s.Close()
+	}
+	r.toTopic.CloseIdleConnections()
+	r.topic.Close()
+}
+
+// alone runs do while no invocation runs but do's own.
+func (r *rig) alone(do func()) error {
+	select {
+	case r.turn <- struct{}{}:
+	case <-r.life.Done():
+		return sandbox.ErrClosed
+	}
+	defer func() { <-r.turn }()
+	do()
+	return nil
+}
+
+// invoke sends a payload to the function and keeps what happens. An error is the sandbox's own.
+func (r *rig) invoke(title string, payload []byte) (response sandbox.Response, err error) {
+	if e := r.alone(func() { response, err = r.invokeAlone(title, payload) }); e != nil {
+		return response, e
+	}
+	return response, err
+}
+
+// invokeAlone is invoke for a caller whose turn it is.
+func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error) {
+	r.account.Load().Furnish(payload)
+	r.current.Store(r.numbers.Add(1))
+	defer r.current.Store(0)
+	select {
+	case <-r.logged: // of one that was killed after it had logged
+	default:
+	}
+	r.add(entry{Step: stepInvoked, Text: title, Detail: string(payload)})
+	response, err := r.function.Invoke(r.life, payload, timeout)
+	if err != nil {
+		r.add(entry{Step: stepAnswered, Status: "error", Text: err.Error()})
+		return response, err
+	}
+	answered := entry{Step: stepAnswered, Text: oneLine(response.Payload), Detail: string(response.Payload)}
+	if response.Error != nil {
+		answered.Status, answered.Text = "error", response.Error.Error()
+	}
+	if response.Error == nil || !ended(response.Error) {
+		// What it printed comes another way than its answer.
+		select {
+		case <-r.logged:
+		case <-r.life.Done():
+		}
+	}
+	r.add(answered)
+	return response, nil
+}
+
+// ended reports whether the process ended, so that its log may have no end.
+func ended(e *sandbox.FunctionError) bool {
+	return len(e.Output) > 0 || strings.HasPrefix(e.Type, "Runtime.") || strings.HasPrefix(e.Type, "Sandbox.")
+}
+
+// add keeps an entry of the invocation that runs.
+func (r *rig) add(e entry) {
+	e.Invocation = r.current.Load()
+	r.journal.add(e)
+}
+
+// Write takes a line of the function's log: the structured lines of the contract.
+func (r *rig) Write(line []byte) (int, error) {
+	var l struct {
+		AWS      json.RawMessage `json:"_aws"`
+		Duration *int            // one of an invocation's metrics lines has it
+		Message  string          `json:"message"`
+		Status   string          `json:"status"`
+		Kind     string          `json:"kind"`
+		Code     string          `json:"code"`
+		Error    string          `json:"error"`
+		Attempts int             `json:"attempts"`
+		WaitMS   int             `json:"wait_ms"`
+		Vault    string          `json:"vault_id"`
+	}
+	if json.Unmarshal(line, &l) != nil {
+		return len(line), nil // Go's own log, which repeats an error that is answered
+	}
+	e := entry{Vault: l.Vault, Detail: string(line)}
+	why := strings.TrimSpace(l.Kind + " " + cmp.Or(l.Code, l.Error))
+	switch {
+	case l.AWS != nil:
+		if l.Duration != nil {
+			select {
+			case r.logged <- struct{}{}:
+			default:
+			}
+		}
+		return len(line), nil
+	case l.Message == "trying again":
+		e.Step, e.Text = stepRetry, fmt.Sprintf("Try %d: %s. Again in %.1f s", l.Attempts, why, float64(l.WaitMS)/1000)
+	case l.Message == "delivery":
+		e.Step, e.Status, e.Text = stepOutcome, l.Status, why
+		if l.Attempts > 0 {
+			e.Text = strings.TrimPrefix(why+", after "+tries(l.Attempts), ", ")
+		}
+	default:
+		e.Step, e.Text = stepLog, strings.TrimSuffix(l.Message+": "+cmp.Or(l.Error, why), ": ")
+	}
+	r.add(e)
+	return len(line), nil
+}
+
+func tries(n int) string {
+	if n == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", n)
+}
+
+// seeResult is called with each message on the topic.
+func (r *rig) seeResult(p sandbox.Published) {
+	var event struct{ ID string }
+	_ = json.Unmarshal([]byte(p.Message), &event) // what cannot be read shows without its id
+	r.add(entry{
+		Step:   stepResult,
+		Status: p.Attributes["status"],
+		Vault:  p.Attributes["vault_id"],
+		Text:   strings.TrimSpace(p.Attributes["kind"] + " event " + event.ID),
+		Detail: p.Message,
+	})
+}
+
+// faultNote carries what a fault does to an answer from serveCBR to seeCall.
+const faultNote = "X-Sandbox-Fault"
+
+// serveCBR is CBR, which misbehaves if it is told to.
+func (r *rig) serveCBR(w http.ResponseWriter, req *http.Request) {
+	service := r.account.Load()
+	req.Header.Del(faultNote)
+	if req.Method == http.MethodPost {
+		if f, ok := r.cbrFaults.take(); ok {
+			// Each request brings its fault with it, so it does not matter which request takes whose.
+			service.Script(cbrtest.AnyVault, f.how)
+			req.Header.Set(faultNote, f.note)
+			r.showState()
+		}
+	}
+	service.ServeHTTP(w, req)
+}
+
+// seeCall is called with each request to CBR, before its answer.
+func (r *rig) seeCall(c cbrtest.Call) {
+	e := entry{Step: stepCBR, Vault: c.Vault, Status: "error", Text: "connection reset"}
+	if c.Status != 0 {
+		e.Text = strings.TrimSpace(fmt.Sprintf("%d %s %s", c.Status, http.StatusText(c.Status), c.Code))
+	}
+	if note := c.Header.Get(faultNote); note != "" {
+		e.Text += ", " + note
+	} else if c.Taken {
+		e.Status = ""
+	}
+	if c.Taken {
+		e.Text += ", copies started"
+	}
+	// Not the header: the token is in it.
+	e.Detail = string(encode(map[string]any{
+		"request": map[string]any{"method": c.Method, "path": c.Path, "body": c.Body},
+		"answer":  map[string]any{"status": c.Status, "error_code": c.Code, "x_request_id": c.RequestID},
+		"taken":   c.Taken,
+	}))
+	r.add(e)
+}
+
+// topicFront is the topic's address, where a call may meet a fault.
+func (r *rig) topicFront(topic *url.URL) http.Handler {
+	proxy := &httputil.ReverseProxy{
+		Transport: &r.toTopic,
+		Rewrite:   func(p *httputil.ProxyRequest) { p.SetURL(topic) },
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			panic(http.ErrAbortHandler) // the topic cut the connection, so this one is cut
+		},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if f, ok := r.topicFaults.take(); ok {
+			r.topic.Script(f.how)
+			r.add(entry{Step: stepTopic, Status: "error", Text: f.Label})
+			r.showState()
+		}
+		proxy.ServeHTTP(w, req)
+	})
+}
+
+// newAccount gives CBR a fresh account, in which nothing was copied yet.
+func (r *rig) newAccount() {
+	r.account.Store(account.New(cbrtest.WithCopyTime(r.pace.copyTime), cbrtest.WithObserver(r.seeCall)))
+}
+
+// startOver forgets everything: what happened, messages, copies, faults.
+func (r *rig) startOver() error {
+	return r.alone(func() {
+		for _, q := range r.queues {
+			q.clear()
+		}
+		_ = r.cbrFaults.set("", 0) // off can always be set
+		_ = r.topicFaults.set("", 0)
+		r.newAccount()
+		r.journal.clear()
+		r.showState()
+	})
+}
+
+// showState tells the pages what is in the queues and which faults are on.
+func (r *rig) showState() {
+	r.showing.Lock()
+	defer r.showing.Unlock()
+	state := struct {
+		Queue  []queued           `json:"queue"`
+		Dead   []queued           `json:"dead"`
+		Faults map[string]setting `json:"faults"`
+	}{
+		Queue:  []queued{},
+		Dead:   []queued{},
+		Faults: map[string]setting{"cbr": r.cbrFaults.setting(), "topic": r.topicFaults.setting()},
+	}
+	for _, q := range r.queues {
+		state.Queue = append(state.Queue, q.waiting()...)
+		state.Dead = append(state.Dead, q.dead()...)
+	}
+	r.journal.show(state)
+}
+
+// oneLine is a JSON document on one line.
+func oneLine(document []byte) string {
+	var line bytes.Buffer
+	if json.Compact(&line, document) != nil {
+		return string(document)
+	}
+	const longest = 160
+	if line.Len() <= longest {
+		return line.String()
+	}
+	return strings.ToValidUTF8(line.String()[:longest], "") + "…"
+}
