@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/sandbox"
@@ -44,8 +45,39 @@ const (
 	vaultC = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 )
 
-// rig is a function in its sandbox. When the test ends, nothing the function
-// gave away in any way may hold a credential.
+// resultSchema is what every result event is held against.
+var resultSchema = sync.OnceValue(func() *jsonschema.Schema {
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	for _, name := range []string{"request", "result"} {
+		file, err := os.Open("../events/" + name + ".schema.json")
+		if err != nil {
+			panic(err)
+		}
+		defer file.Close()
+		schema, err := jsonschema.UnmarshalJSON(file)
+		if err != nil {
+			panic(err)
+		}
+		if err := c.AddResource("urn:cbr-replicator:"+name+":v1", schema); err != nil {
+			panic(err)
+		}
+	}
+	return c.MustCompile("urn:cbr-replicator:result:v1")
+})
+
+func mustJSON(t *testing.T, text string) any {
+	t.Helper()
+	v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		t.Errorf("%s: %v", text, err)
+	}
+	return v
+}
+
+// rig is a function in its sandbox. When the test ends, every result must be of
+// the schema, and nothing the function gave away in any way may hold a
+// credential.
 type rig struct {
 	t        *testing.T
 	function *sandbox.Function
@@ -112,6 +144,9 @@ func (r *rig) close() {
 	out := strings.Join(append(r.log, r.given...), "\n")
 	for _, m := range r.topic.Messages() {
 		out += fmt.Sprintf("\n%+v", m)
+		if err := resultSchema().Validate(mustJSON(r.t, m.Message)); err != nil {
+			r.t.Errorf("a result that the schema refuses: %s\n%v", m.Message, err)
+		}
 	}
 	for _, secret := range []string{cbrtest.Token, "wJalrXUtnFEMI/K7MDENG", "example-session-token"} {
 		if i := strings.Index(out, secret); i >= 0 {
