@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/result"
 )
 
 // envelope is a form of message that carries another's body: what an SNS topic
@@ -128,7 +127,7 @@ func openCloudEvent(message []byte) (letter, error) {
 	l := letter{
 		body:        event.DataBase64,
 		correlation: event.CorrelationID,
-		own:         strings.HasPrefix(event.Type, result.TypePrefix),
+		own:         strings.HasPrefix(event.Type, kind.EventTypePrefix),
 	}
 	if event.Data != nil {
 		l.body = content(event.Data)

@@ -265,7 +265,7 @@ func checkSkipped(t *testing.T, name string, payload []byte) {
 // is called; nor is another's CloudEvent.
 func TestNotOurs(t *testing.T) {
 	t.Parallel()
-	named := string(encode(t, with(requestFor(vaultA), func(r *Request) { r.CorrelationID = result.TypePrefix + "accepted.v1" })))
+	named := string(encode(t, with(requestFor(vaultA), func(r *Request) { r.CorrelationID = kind.EventTypePrefix + "accepted.v1" })))
 	for _, body := range []string{
 		named,
 		wrappers["CloudEvent"](t, named),

@@ -17,7 +17,6 @@ import (
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
-	"cbr-replicator/internal/result"
 )
 
 // Decoder turns payloads into deliveries. It is safe for concurrent use.
@@ -159,7 +158,7 @@ func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Deliver
 	del.Err = err
 	// A rejection would be published, too, and a result that comes in wrapped in
 	// a way that nobody here unwraps must not go round either.
-	del.Skip = in.own || err != nil && bytes.Contains(in.body, []byte(result.TypePrefix))
+	del.Skip = in.own || err != nil && bytes.Contains(in.body, []byte(kind.EventTypePrefix))
 	return d.correlate(del, in.correlation)
 }
 

@@ -49,6 +49,10 @@ const (
 	Unpublished Status = ""
 )
 
+// EventTypePrefix begins the type of every result event; the status follows.
+// "completed" and "partial" are reserved for the end of a copy.
+const EventTypePrefix = "cbr.checkpoint.replication."
+
 // Retry says when a call that ended so may be made again within the invocation.
 type Retry int
 

@@ -15,10 +15,6 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// TypePrefix begins the type of every event of ours. Statuses "completed" and
-// "partial" are reserved for the end of a copy.
-const TypePrefix = "cbr.checkpoint.replication."
-
 // ContentType is that of a structured CloudEvent (CloudEvents JSON format, 3).
 const ContentType = "application/cloudevents+json"
 
@@ -96,7 +92,7 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 		SpecVersion:     "1.0",
 		ID:              id,
 		Source:          source,
-		Type:            TypePrefix + string(data.Status) + ".v1",
+		Type:            kind.EventTypePrefix + string(data.Status) + ".v1",
 		Time:            at.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano),
 		DataContentType: "application/json",
 		CorrelationID:   correlation,
