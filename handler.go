@@ -88,6 +88,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events.Outcome) {
 	if d.Skip {
 		inv.Log.WarnContext(ctx, "own result came in again", "causation_id", d.CausationID, "correlation_id", d.CorrelationID)
+		inv.metrics.Count(metrics.Delivery{})
 		return o
 	}
 	began := time.Now()
