@@ -493,6 +493,24 @@ func request(vault string) string {
 		vault, cbrtest.DestinationVault, cbrtest.DestinationProject, cbrtest.DestinationRegion)
 }
 
+// TestInventedRegion: each value of a dimension is a metric that is paid for,
+// so a sender must not make one with a destination that is not allowed.
+func TestInventedRegion(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", nil)
+	payload := strings.ReplaceAll(request(cbrtest.SourceVault), cbrtest.DestinationRegion, "invented-1")
+	if response := r.invoke([]byte(payload), time.Minute); response.Error == nil || response.Error.Type != "CBR.NotAllowed" {
+		t.Fatalf("answer %s", response.Payload)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, line := range r.log {
+		if strings.Contains(line, `"_aws"`) && strings.Contains(line, "invented-1") {
+			t.Errorf("metrics %s", line)
+		}
+	}
+}
+
 // TestNoLoop: a result topic that is subscribed to the function's own queue,
 // with and without raw delivery, gets no result of a result.
 func TestNoLoop(t *testing.T) {
