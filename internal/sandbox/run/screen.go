@@ -68,19 +68,8 @@ func (s *screen) verdict() error {
 
 // Write takes a line of the function's log.
 func (s *screen) Write(line []byte) (int, error) {
-	var l struct {
-		AWS        json.RawMessage `json:"_aws"`
-		Message    string          `json:"message"`
-		Status     string          `json:"status"`
-		Kind       string          `json:"kind"`
-		Code       string          `json:"code"`
-		Error      string          `json:"error"`
-		Attempts   int             `json:"attempts"`
-		WaitMS     int             `json:"wait_ms"`
-		DurationMS int             `json:"duration_ms"`
-		VaultID    string          `json:"vault_id"`
-	}
-	if json.Unmarshal(line, &l) != nil {
+	l, ok := sandbox.ParseLogLine(line)
+	if !ok {
 		return len(line), nil // Go's own log, which repeats an error that is answered
 	}
 	reason, _, _ := strings.Cut(l.Error, ":")
@@ -93,8 +82,10 @@ func (s *screen) Write(line []byte) (int, error) {
 		tries = "1 try"
 	}
 	switch {
-	case l.AWS != nil:
-		s.ended <- struct{}{}
+	case l.Metrics != nil:
+		if l.Duration != nil {
+			s.ended <- struct{}{}
+		}
 	case l.Message == "trying again":
 		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), fmt.Sprintf("%-38s again in %.1f s", why, float64(l.WaitMS)/1000))
 		s.onRetry()

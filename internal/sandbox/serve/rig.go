@@ -187,25 +187,14 @@ func (r *rig) add(e entry) {
 
 // Write takes a line of the function's log: the structured lines of the contract.
 func (r *rig) Write(line []byte) (int, error) {
-	var l struct {
-		AWS      json.RawMessage `json:"_aws"`
-		Duration *int            // one of an invocation's metrics lines has it
-		Message  string          `json:"message"`
-		Status   string          `json:"status"`
-		Kind     string          `json:"kind"`
-		Code     string          `json:"code"`
-		Error    string          `json:"error"`
-		Attempts int             `json:"attempts"`
-		WaitMS   int             `json:"wait_ms"`
-		Vault    string          `json:"vault_id"`
-	}
-	if json.Unmarshal(line, &l) != nil {
+	l, ok := sandbox.ParseLogLine(line)
+	if !ok {
 		return len(line), nil // Go's own log, which repeats an error that is answered
 	}
-	e := entry{Vault: l.Vault, Detail: string(line)}
+	e := entry{Vault: l.VaultID, Detail: string(line)}
 	why := strings.TrimSpace(l.Kind + " " + cmp.Or(l.Code, l.Error))
 	switch {
-	case l.AWS != nil:
+	case l.Metrics != nil:
 		if l.Duration != nil {
 			select {
 			case r.logged <- struct{}{}:

@@ -1,0 +1,28 @@
+package sandbox
+
+import "encoding/json"
+
+// LogLine is a line that the function prints, as far as an onlooker needs it: its log in Lambda's JSON format, and its
+// metrics.
+type LogLine struct {
+	Message    string `json:"message"`
+	Status     string `json:"status"`
+	Kind       string `json:"kind"`
+	Code       string `json:"code"`
+	Error      string `json:"error"`
+	Attempts   int    `json:"attempts"`
+	WaitMS     int    `json:"wait_ms"`
+	DurationMS int    `json:"duration_ms"`
+	VaultID    string `json:"vault_id"`
+
+	// Metrics is set in a line of metrics, which has nothing of the above.
+	Metrics json.RawMessage `json:"_aws"`
+	// Duration is in one line of an invocation's metrics, which are the last that it prints.
+	Duration *int
+}
+
+// ParseLogLine reads a line; ok is false for one that is no JSON, such as those of Go's own log.
+func ParseLogLine(line []byte) (l LogLine, ok bool) {
+	err := json.Unmarshal(line, &l)
+	return l, err == nil
+}
