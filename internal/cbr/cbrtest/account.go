@@ -31,6 +31,8 @@ type Vault struct {
 	Status      string // available (the default), lock, frozen, deleting or error
 	Size        int    // capacity in GB; 0 means 1,000
 	Used        int    // in MB, without the copies made here
+
+	EnterpriseProjectID string // "0" (the default project's) if empty
 }
 
 // A Backup is one backup in a source vault. Its fields are those of ShowBackup's answer in the CBR API reference.
@@ -65,6 +67,7 @@ func (c *CBR) AddVault(v Vault) {
 	v.ObjectType = cmp.Or(v.ObjectType, "server")
 	v.Status = cmp.Or(v.Status, "available")
 	v.Size = cmp.Or(v.Size, 1000)
+	v.EnterpriseProjectID = cmp.Or(v.EnterpriseProjectID, "0")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.vaults[v.ID] = v
@@ -80,7 +83,9 @@ func (c *CBR) AddBackup(b Backup) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.backups[b.VaultID] = append(c.backups[b.VaultID], &backup{Backup: b})
+	added := &backup{Backup: b}
+	c.backups[b.VaultID] = append(c.backups[b.VaultID], added)
+	c.byID[b.ID] = added
 }
 
 // AddExample adds the account of CopyCheckpoint's example in the CBR API reference: [SourceVault] with the three backups of the
@@ -133,12 +138,4 @@ func hexID(parts ...string) string {
 func uuid(parts ...string) string {
 	h := hexID(parts...)
 	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-a" + h[17:20] + "-" + h[20:]
-}
-
-// stamp writes a time as CBR does: UTC, microseconds, no zone; null for none.
-func stamp(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000000")
 }

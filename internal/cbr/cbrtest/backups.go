@@ -2,6 +2,7 @@ package cbrtest
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,9 +18,9 @@ const maxLimit = 1000
 func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
 	for name := range query {
 		switch name {
-		case "vault_id", "status", "image_type", "show_replication", "limit", "offset":
+		case "vault_id", "status", "image_type", "show_replication", "limit", "offset", "enterprise_project_id":
 		default:
-			return nil, &refusal{http.StatusNotImplemented, "cbrtest.NotModelled", "The query parameter " + name + " is not modelled."}
+			return nil, notModelled("The query parameter " + name)
 		}
 	}
 	limit, okLimit := number(query, "limit", maxLimit)
@@ -30,11 +31,16 @@ func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
 	}
 
 	var found []*backup
-	for id, backups := range c.backups {
-		if _, ok := c.vault(project, id); !ok || query.Has("vault_id") && query.Get("vault_id") != id {
+	vaults := maps.Keys(c.backups)
+	if query.Has("vault_id") {
+		vaults = slices.Values(query["vault_id"][:1])
+	}
+	for id := range vaults {
+		v, ok := c.vault(project, id)
+		if !ok || !belongs(v, query.Get("enterprise_project_id")) {
 			continue
 		}
-		for _, b := range backups {
+		for _, b := range c.backups[id] {
 			if !query.Has("status") || slices.Contains(query["status"], b.Status) {
 				found = append(found, b)
 			}
@@ -57,6 +63,12 @@ func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
 	return object{"backups": page, "count": len(found), "offset": offset, "limit": limit}, nil
 }
 
+// belongs reports whether a vault is in the enterprise project, or in any that the caller may see: here these are all. That
+// they are looked through too if none is named is inferred.
+func belongs(v Vault, enterpriseProject string) bool {
+	return enterpriseProject == "" || enterpriseProject == "all_granted_eps" || enterpriseProject == v.EnterpriseProjectID
+}
+
 // number reads a whole number from the query.
 func number(query url.Values, name string, otherwise int) (n int, ok bool) {
 	if !query.Has(name) {
@@ -68,14 +80,9 @@ func number(query url.Values, name string, otherwise int) (n int, ok bool) {
 
 // showBackup finds one backup. That it always has its replication records is inferred: the operation has no show_replication.
 func (c *CBR) showBackup(project, id string) (object, *refusal) {
-	for vault, backups := range c.backups {
-		if _, ok := c.vault(project, vault); !ok {
-			continue
-		}
-		for _, b := range backups {
-			if b.ID == id {
-				return object{"backup": c.wireBackup(b, true, c.now())}, nil
-			}
+	if b, ok := c.byID[id]; ok {
+		if _, ok := c.vault(project, b.VaultID); ok {
+			return object{"backup": c.wireBackup(b, true, c.now())}, nil
 		}
 	}
 	return nil, &refusal{http.StatusNotFound, "BackupService.6200", "The backup does not exist."}
@@ -94,16 +101,16 @@ func (c *CBR) wireBackup(b *backup, withRecords bool, now time.Time) object {
 		"checkpoint_id":         uuid("checkpoint", b.ID),
 		"vault_id":              b.VaultID,
 		"project_id":            v.ProjectID,
-		"enterprise_project_id": "0",
+		"enterprise_project_id": v.EnterpriseProjectID,
 		"provider_id":           kind.provider,
 		"resource_id":           uuid("resource", b.VaultID),
 		"resource_name":         "resource-of-" + v.Name,
 		"resource_type":         kind.resource,
 		"resource_size":         b.Size,
 		"resource_az":           c.regions[v.ProjectID] + "a",
-		"created_at":            stamp(b.CreatedAt),
-		"protected_at":          stamp(b.CreatedAt),
-		"updated_at":            stamp(b.CreatedAt),
+		"created_at":            c.shape.stamp(b.CreatedAt),
+		"protected_at":          c.shape.stamp(b.CreatedAt),
+		"updated_at":            c.shape.stamp(b.CreatedAt),
 		"expired_at":            nil,
 		"parent_id":             nil,
 		"children":              []object{},
@@ -123,11 +130,13 @@ func (c *CBR) wireBackup(b *backup, withRecords bool, now time.Time) object {
 		},
 	}
 	if withRecords {
-		records := []object{}
+		var records []object
 		for _, r := range b.records {
-			records = append(records, r.wire(now))
+			if !now.Before(r.seen) {
+				records = append(records, r.wire(now, c.shape))
+			}
 		}
-		wire["replication_records"] = records
+		c.shape.add(wire, records)
 	}
 	return wire
 }

@@ -3,6 +3,8 @@ package cbrtest
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,6 +54,30 @@ func TestListBackups(t *testing.T) {
 				t.Errorf("count, limit, offset: %s, want %s", paging, want)
 			}
 		})
+	}
+}
+
+func TestEnterpriseProject(t *testing.T) {
+	t.Parallel()
+	const other = "11111111-2222-4333-8444-555555555555"
+	s, _ := newExample(t)
+	s.AddVault(Vault{ID: other, ProjectID: SourceProject, EnterpriseProjectID: other})
+	s.AddBackup(Backup{ID: other, VaultID: other})
+	for query, want := range map[string]int{
+		"":                                          4,
+		"enterprise_project_id=all_granted_eps":     4,
+		"enterprise_project_id=0":                   3,
+		"enterprise_project_id=" + other:            1,
+		"enterprise_project_id=unknown":             0,
+		"enterprise_project_id=0&vault_id=" + other: 0,
+	} {
+		if got := s.backups(t, query).body["count"]; got != float64(want) {
+			t.Errorf("%q: %v backups, want %d", query, got, want)
+		}
+	}
+	vault := s.send(t, http.MethodGet, "/v3/"+SourceProject+"/vaults/"+other, Token, "").body["vault"].(map[string]any)
+	if vault["enterprise_project_id"] != other {
+		t.Errorf("the vault is in %v", vault["enterprise_project_id"])
 	}
 }
 
@@ -121,5 +147,26 @@ func TestShowVault(t *testing.T) {
 	}
 	if got := s.send(t, http.MethodGet, "/v3/"+SourceProject+"/vaults/"+DestinationVault, Token, ""); got.status != 404 || got.code() != "BackupService.6105" {
 		t.Errorf("another project's vault: %d %s, want 404 BackupService.6105", got.status, got.raw)
+	}
+}
+
+// A vault of 15,000 backups, all replicated, page by page.
+func BenchmarkListBackups(b *testing.B) {
+	const backups = 15_000
+	c := New()
+	c.AddExample()
+	vault := c.AddVaults(SourceProject, 1, backups)[0]
+	for i := range backups {
+		c.AddRecord(uuid("backup", vault, strconv.Itoa(i)), Record{})
+	}
+	for b.Loop() {
+		for offset := 0; offset < backups; offset += maxLimit {
+			req := httptest.NewRequest(http.MethodGet, backupsPath+"?show_replication=true&vault_id="+vault+"&offset="+strconv.Itoa(offset), nil)
+			req.Header.Set("X-Auth-Token", Token)
+			w := httptest.NewRecorder()
+			if c.ServeHTTP(w, req); w.Code != http.StatusOK {
+				b.Fatal(w.Code, w.Body)
+			}
+		}
 	}
 }

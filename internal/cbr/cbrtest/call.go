@@ -10,16 +10,16 @@ import (
 
 // A Call is one request that reached the server, and what it got.
 type Call struct {
-	Operation string      // its id in the CBR API reference; "" for a path that is no API's
+	Operation string      // its id in the API references; "" for a path that is no API's
 	Time      time.Time   // when it arrived
 	Method    string      // as sent
 	Path      string      // path and query, as sent
 	Header    http.Header // as sent, with the token; shared between copies of the Call, so not to be changed
-	Body      string      // as sent
+	Body      string      // as sent; a login's is left out, since the password is in it
 	Vault     string      // a CopyCheckpoint's source vault, as far as the body could be read
 	Taken     bool        // a CopyCheckpoint that queued copies
 	Status    int         // of the answer that was decided; 0 for a reset in its place
-	Code      string      // the error code of the answer; "" on success, on a reset and in a [Raw] body
+	Code      string      // the error code of the answer; "" on success, on a reset, in a [Raw] body and in IAM's answers
 	RequestID string      // X-Request-Id of the answer
 }
 
@@ -40,32 +40,58 @@ func (c Call) String() string {
 
 // Calls returns the CopyCheckpoint requests so far, in the order in which they had their effects. [WithObserver] sees all
 // operations. A request is in the list before its answer is sent, and before its delay.
-func (c *CBR) Calls() []Call {
+func (c *CBR) Calls() []Call { return c.callsTo(AnyVault) }
+
+// LookUpCalls returns the look-ups so far ([ListBackups], [ShowBackup], [ShowVault]), as [CBR.Calls] does the CopyCheckpoints.
+func (c *CBR) LookUpCalls() []Call { return c.callsTo(LookUps) }
+
+func (c *CBR) callsTo(target string) []Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.calls)
+	var calls []Call
+	for _, call := range c.calls {
+		if slices.Contains(call.targets(), target) {
+			calls = append(calls, call)
+		}
+	}
+	return calls
 }
 
-// PeakInFlight returns how many CopyCheckpoint requests of a source vault, or of all with [AnyVault], were under way at once
-// at most. A request is under way from when its body was read to just before its answer is sent.
-func (c *CBR) PeakInFlight(vaultID string) int {
+// PeakInFlight returns how many CopyCheckpoint requests of a source vault, or of all with [AnyVault], or how many [LookUps] were
+// under way at once at most. A request is under way from when its body was read to just before its answer is sent.
+func (c *CBR) PeakInFlight(target string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.peak[vaultID]
+	return c.peak[target]
+}
+
+// targets returns by which names [CBR.Script] and [CBR.PeakInFlight] know the call, the narrowest first.
+func (c Call) targets() []string {
+	switch c.Operation {
+	case CopyCheckpoint:
+		return []string{c.Vault, AnyVault}
+	case ListBackups, ShowBackup, ShowVault:
+		return []string{LookUps}
+	case CreateToken:
+		return []string{Tokens}
+	default:
+		return nil
+	}
 }
 
 // enter counts a request in. The returned function counts it out, once however often it is called.
-func (c *CBR) enter(vault string) (leave func()) {
+func (c *CBR) enter(targets []string) (leave func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, key := range []string{vault, AnyVault} {
-		c.inFlight[key]++
-		c.peak[key] = max(c.peak[key], c.inFlight[key])
+	for _, target := range targets {
+		c.inFlight[target]++
+		c.peak[target] = max(c.peak[target], c.inFlight[target])
 	}
 	return sync.OnceFunc(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.inFlight[vault]--
-		c.inFlight[AnyVault]--
+		for _, target := range targets {
+			c.inFlight[target]--
+		}
 	})
 }

@@ -53,6 +53,30 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+func TestLookUpCalls(t *testing.T) {
+	t.Parallel()
+	s, _ := newExample(t)
+	s.Script(LookUps, Fault{}, Unavailable())
+	mustCopy(t, s, 3)
+	s.backups(t, "limit=1")
+	s.send(t, http.MethodGet, backupsPath+"/"+oldest, Token, "")
+	s.send(t, http.MethodGet, "/v3/unknown", Token, "")
+	var got []string
+	for _, call := range s.LookUpCalls() {
+		got = append(got, call.String())
+	}
+	want := []string{
+		"GET " + backupsPath + "?limit=1 : 200 OK",
+		"GET " + backupsPath + "/" + oldest + " : 503 Service Unavailable APIG.0613",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if peak := s.PeakInFlight(LookUps); peak != 1 {
+		t.Errorf("peak %d, want 1", peak)
+	}
+}
+
 // However many ask at once, a vault is copied once.
 func TestOneVaultManyAtOnce(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,8 @@ const (
 	AnyVault = "*"
 	// LookUps stands for ListBackups, ShowBackup and ShowVault. An HTTP client may repeat a GET that was reset by itself.
 	LookUps = "GET"
+	// Tokens stands for the logins at IAM.
+	Tokens = "tokens"
 )
 
 // A Fault is what goes wrong with one request. Its fields combine; the zero Fault is no fault, so a script can let a request
@@ -87,8 +89,8 @@ func Late(d time.Duration) Fault { return Fault{Delay: d} }
 // CutShort sends the first half of CBR's own answer.
 func CutShort() Fault { return Fault{Cut: true} }
 
-// Script appends faults to the queue of a source vault, of [AnyVault] or of [LookUps]. Each request takes the first that is
-// left: a CopyCheckpoint of its own vault's queue, else of AnyVault's. With none left CBR behaves. Faults come before
+// Script appends faults to the queue of a source vault, of [AnyVault], of [LookUps] or of [Tokens]. Each request takes the first
+// that is left: a CopyCheckpoint of its own vault's queue, else of AnyVault's. With none left CBR behaves. Faults come before
 // everything else, the check of the token included.
 func (c *CBR) Script(target string, faults ...Fault) {
 	c.mu.Lock()
@@ -98,14 +100,7 @@ func (c *CBR) Script(target string, faults ...Fault) {
 
 // nextFault takes the fault that is due for the call.
 func (c *CBR) nextFault(call Call) Fault {
-	var targets []string
-	switch call.Operation {
-	case CopyCheckpoint:
-		targets = []string{call.Vault, AnyVault}
-	case ListBackups, ShowBackup, ShowVault:
-		targets = []string{LookUps}
-	}
-	for _, target := range targets {
+	for _, target := range call.targets() {
 		if queue := c.script[target]; len(queue) > 0 {
 			c.script[target] = queue[1:]
 			return queue[0]

@@ -19,17 +19,22 @@ const (
 type request struct {
 	operation string // "" for a path that is no API's
 	project   string
-	id        string // the last segment of the path, of operations on one thing
+	id        string        // the last segment of the path, of operations on one thing
+	from      *http.Request // whose body was read
 	query     url.Values
-	header    http.Header
 	body      []byte
 }
 
-// A refusal is an answer of CBR or of the gateway that is not success.
+// A refusal is an answer of CBR, of the gateway or of IAM that is not success.
 type refusal struct {
 	status  int
-	code    string
+	code    string // "" in IAM's answers, which repeat the status in its place
 	message string
+}
+
+// notModelled is the answer to what the service knows and this package does not.
+func notModelled(what string) *refusal {
+	return &refusal{http.StatusNotImplemented, "cbrtest.NotModelled", what + " is not modelled."}
 }
 
 // An answer is what goes back on the wire; the zero answer is none.
@@ -42,19 +47,28 @@ type answer struct {
 
 // handle is the way through the gateway to an operation. That the gateway looks at the size first and at the token last is
 // inferred.
-func (c *CBR) handle(req request) (object, *refusal) {
-	if headerTooLarge(req.header) {
-		return nil, &refusal{494, "APIGW.0201", "Request header too large"}
+func (c *CBR) handle(req request) (answer, *refusal) {
+	if headerTooLarge(req.from.Header) {
+		return answer{}, &refusal{494, "APIGW.0201", "Request header too large"}
 	}
 	if len(req.body) > maxBody {
-		return nil, &refusal{http.StatusRequestEntityTooLarge, "APIGW.0201", "Request entity too large"}
+		return answer{}, &refusal{http.StatusRequestEntityTooLarge, "APIGW.0201", "Request entity too large"}
 	}
-	if req.operation == "" {
-		return nil, &refusal{http.StatusNotFound, "APIGW.0101", "The API does not exist or has not been published in the environment"}
+	switch req.operation {
+	case "":
+		return answer{}, &refusal{http.StatusNotFound, "APIGW.0101", "The API does not exist or has not been published in the environment"}
+	case CreateToken:
+		return c.createToken(req)
 	}
-	if refused := c.authorize(req.header.Get("X-Auth-Token"), req.project); refused != nil {
-		return nil, refused
+	if refused := c.authorize(req); refused != nil {
+		return answer{}, refused
 	}
+	result, refused := c.operate(req)
+	return answer{status: http.StatusOK, body: encode(result)}, refused
+}
+
+// operate is CBR behind the gateway.
+func (c *CBR) operate(req request) (object, *refusal) {
 	switch req.operation {
 	case CopyCheckpoint:
 		return c.copyCheckpoint(req.project, req.body)
@@ -76,6 +90,8 @@ func route(method, path string) request {
 	req := request{project: segments[2], id: segments[len(segments)-1]}
 	switch {
 	case req.id == "":
+	case method == http.MethodPost && path == "/v3/auth/tokens":
+		req.operation = CreateToken
 	case method == http.MethodPost && strings.Join(segments[3:], "/") == "checkpoints/replicate":
 		req.operation = CopyCheckpoint
 	case method != http.MethodGet || len(segments) > 5:
@@ -105,8 +121,13 @@ func headerTooLarge(header http.Header) bool {
 }
 
 // answer puts the refusal in the form of whose code it is: {"error_code","error_msg"} is CBR's, and the gateway's has a
-// request_id besides. Both prefixes of the gateway's codes, APIG and APIGW, are documented.
+// request_id besides. Both prefixes of the gateway's codes, APIG and APIGW, are documented. IAM's form is Keystone's.
 func (r refusal) answer(requestID string) answer {
+	if r.code == "" {
+		return answer{status: r.status, body: encode(object{"error": object{
+			"code": r.status, "message": r.message, "title": http.StatusText(r.status),
+		}})}
+	}
 	body := object{"error_code": r.code, "error_msg": r.message}
 	if strings.HasPrefix(r.code, "APIG") {
 		body["request_id"] = requestID
@@ -120,8 +141,9 @@ func encode(v object) []byte {
 	return body
 }
 
-// write sends ans. Cut, it sends half of the body and then leaves net/http no choice but to close the connection.
-func (c *CBR) write(w http.ResponseWriter, requestID string, ans answer, cut bool) {
+// write sends ans, with what the fault adds to it or cuts off. After half of the body net/http has no choice but to close the
+// connection.
+func (c *CBR) write(w http.ResponseWriter, requestID string, ans answer, fault Fault) {
 	h := w.Header()
 	h.Set("Date", c.now().UTC().Format(http.TimeFormat))
 	h.Set("Server", "api-gateway")
@@ -130,12 +152,14 @@ func (c *CBR) write(w http.ResponseWriter, requestID string, ans answer, cut boo
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Length", strconv.Itoa(len(ans.body)))
 	}
-	for name, values := range ans.header {
-		h[http.CanonicalHeaderKey(name)] = values
+	for _, header := range []http.Header{ans.header, fault.Header} {
+		for name, values := range header {
+			h[http.CanonicalHeaderKey(name)] = values
+		}
 	}
 	w.WriteHeader(ans.status)
 	body := ans.body
-	if cut {
+	if fault.Cut {
 		body = body[:len(body)/2]
 	}
 	_, _ = w.Write(body) // the client may be gone, which is its own affair

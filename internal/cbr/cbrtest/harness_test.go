@@ -19,7 +19,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const replicatePath = "/v3/" + SourceProject + "/checkpoints/replicate"
+const (
+	replicatePath = "/v3/" + SourceProject + "/checkpoints/replicate"
+	backupsPath   = "/v3/" + SourceProject + "/backups"
+	tokensPath    = "/v3/auth/tokens"
+)
 
 // clock is a time that passes only when told to.
 type clock struct {
@@ -114,12 +118,17 @@ func (s example) send(t *testing.T, method, path, token, body string) reply {
 	if r.raw, err = io.ReadAll(resp.Body); err != nil {
 		t.Fatalf("%s %s: reading the answer: %v", method, path, err)
 	}
-	if err := json.Unmarshal(r.raw, &r.body); err != nil {
-		t.Fatalf("%s %s: answer %q: %v", method, path, r.raw, err)
-	}
+	decode(t, r.raw, &r.body)
 	conforms(t, schemaOf(method, path, r), r.raw)
 	checkHeader(t, r)
 	return r
+}
+
+func decode(t *testing.T, raw []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(raw, v); err != nil {
+		t.Fatalf("answer %q: %v", raw, err)
+	}
 }
 
 // try makes a request that may get no answer.
@@ -184,6 +193,10 @@ func schemaOf(method, path string, r reply) string {
 	switch segments := strings.Split(path, "/"); {
 	case strings.HasPrefix(code, "APIG"):
 		return "gateway-error"
+	case r.status == http.StatusCreated:
+		return CreateToken
+	case path == tokensPath && code == "":
+		return "iam-error"
 	case r.status != http.StatusOK:
 		return "cbr-error"
 	case method == http.MethodPost:
@@ -221,7 +234,7 @@ func validate(t *testing.T, schema string, raw []byte) error {
 // schemas compiles testdata once, by name.
 var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	compiler, compiled := jsonschema.NewCompiler(), map[string]*jsonschema.Schema{}
-	for _, name := range []string{CopyCheckpoint, ListBackups, ShowBackup, ShowVault, "cbr-error", "gateway-error"} {
+	for _, name := range []string{CopyCheckpoint, ListBackups, ShowBackup, ShowVault, CreateToken, "cbr-error", "gateway-error", "iam-error"} {
 		schema, err := compiler.Compile(filepath.Join("testdata", name+".schema.json"))
 		if err != nil {
 			return nil, err

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
-	"time"
 )
 
 // regionForm is destination_region's pattern in the CBR API reference.
@@ -107,7 +105,7 @@ func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
 			continue
 		}
 		eligible++
-		if !b.has(func(r *record) bool { return r.covers(p.destinationRegion, now) }) {
+		if !b.has(func(r *record) bool { return r.param.destinationRegion == p.destinationRegion && r.holds(now) }) {
 			uncopied = append(uncopied, b)
 			need += b.Size << 10
 		}
@@ -130,17 +128,8 @@ func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
 
 	queued := make([]object, len(uncopied))
 	for i, b := range uncopied {
-		r := &record{
-			id:      uuid("record", b.ID, p.destinationRegion, strconv.Itoa(len(b.records))),
-			backup:  b.Backup,
-			param:   p,
-			project: project,
-			region:  c.regions[project],
-			queued:  now,
-			takes:   c.copyTime,
-		}
-		b.records = append(b.records, r)
-		c.replicas[p.destinationVault] = append(c.replicas[p.destinationVault], r)
+		r := &record{param: p, project: project, region: c.regions[project], queued: now, takes: c.copyTime, seen: now.Add(c.late)}
+		c.addRecord(b, r)
 		queued[i] = object{"backup_id": b.ID, "replication_record_id": r.id}
 	}
 	return object{"replication": object{
@@ -185,94 +174,4 @@ func (c *CBR) checkVaults(project string, p copyParam) *refusal {
 		return &refusal{http.StatusBadRequest, "BackupService.6119", "The destination vault does not support replication."}
 	}
 	return nil
-}
-
-// A record is a replication record: one copy of one backup. It never changes; its status is a function of the clock.
-type record struct {
-	id      string
-	backup  Backup
-	param   copyParam
-	project string // the source's
-	region  string // the source's
-	queued  time.Time
-	takes   time.Duration
-}
-
-// has reports whether one of the backup's records is so.
-func (b *backup) has(so func(*record) bool) bool { return slices.ContainsFunc(b.records, so) }
-
-// begins returns when the copy leaves the queue, a quarter of its time after it entered.
-func (r *record) begins() time.Time { return r.queued.Add(r.takes / 4) }
-
-// ends returns when the copy is done.
-func (r *record) ends() time.Time { return r.queued.Add(r.takes) }
-
-// running reports whether the copy waits or is made.
-func (r *record) running(now time.Time) bool { return now.Before(r.ends()) }
-
-// covers reports whether the copy makes another to the region needless.
-func (r *record) covers(region string, now time.Time) bool {
-	return r.param.destinationRegion == region && r.status(now) != "fail"
-}
-
-// status is one of the statuses of the CBR API reference. A copy is never skipped here.
-func (r *record) status(now time.Time) string {
-	switch {
-	case now.Before(r.begins()):
-		return "waiting_replicate"
-	case r.running(now):
-		return "replicating"
-	case r.backup.CopyError != "":
-		return "fail"
-	default:
-		return "success"
-	}
-}
-
-// progress is in percent.
-func (r *record) progress(now time.Time) int {
-	if !r.running(now) {
-		return 100
-	}
-	return int(max(0, 100*now.Sub(r.begins())/(r.takes-r.takes/4)))
-}
-
-// wire is ReplicationRecordGet of the CBR API reference. created_at is described there as the start of the copy, so a record
-// that waits has none; nor is there a destination backup before there is a copy. Both are inferred.
-func (r *record) wire(now time.Time) object {
-	status := r.status(now)
-	extra := object{
-		"progress":             r.progress(now),
-		"auto_trigger":         r.param.autoTrigger,
-		"destination_vault_id": r.param.destinationVault,
-		"fail_code":            "",
-		"fail_reason":          "",
-	}
-	wire := object{
-		"id":                        r.id,
-		"status":                    status,
-		"vault_id":                  r.param.vault,
-		"source_backup_id":          r.backup.ID,
-		"source_checkpoint_id":      uuid("checkpoint", r.backup.ID),
-		"source_project_id":         r.project,
-		"source_region":             r.region,
-		"destination_backup_id":     nil,
-		"destination_checkpoint_id": nil,
-		"destination_project_id":    r.param.destinationProject,
-		"destination_region":        r.param.destinationRegion,
-		"destination_vault_id":      r.param.destinationVault,
-		"created_at":                nil,
-		"extra_info":                extra,
-	}
-	if status != "waiting_replicate" {
-		wire["created_at"] = stamp(r.begins())
-	}
-	switch status {
-	case "fail":
-		extra["fail_code"], extra["fail_reason"] = r.backup.CopyError, "The copy failed."
-	case "success":
-		wire["destination_backup_id"] = uuid("replica", r.id)
-		wire["destination_checkpoint_id"] = uuid("checkpoint", r.id)
-	}
-	return wire
 }

@@ -3,7 +3,8 @@
 //
 // It answers CopyCheckpoint (POST /v3/{project_id}/checkpoints/replicate), ListBackups, ShowBackup and ShowVault as the CBR
 // API reference and the OTC error code table describe them, behind a gateway that checks the path, the header and the token
-// as the API Gateway error code table describes. A script of faults ([CBR.Script]) makes it misbehave.
+// as the API Gateway error code table describes. Requests may be signed in place of a token ([CBR.AddKey]), and at the same
+// address is the IAM that issues tokens to users ([CBR.AddUser]). A script of faults ([CBR.Script]) makes all of it misbehave.
 //
 // It is a second reading of those documents. It shares no code with the client that it tests, so that a mistake in one is not
 // repeated in the other. What the documents leave open is marked "inferred" where it is decided; nothing here was compared
@@ -24,8 +25,10 @@ import (
 	"time"
 )
 
-// The operations' ids in the CBR API reference, as [Call.Operation] names them.
+// The operations' ids in the CBR and the IAM API references, as [Call.Operation] names them.
 const (
+	CreateToken = "KeystoneCreateUserTokenByPassword"
+
 	CopyCheckpoint = "CopyCheckpoint"
 	ListBackups    = "ListBackups"
 	ShowBackup     = "ShowBackup"
@@ -45,13 +48,25 @@ type CBR struct {
 	now      func() time.Time
 	copyTime time.Duration
 	latency  time.Duration
+	late     time.Duration
+	shape    Shape
 	observe  func(Call)
+
+	tokenSize  int
+	tokenLife  time.Duration
+	loginLimit int
 
 	mu       sync.Mutex
 	tokens   map[string]token
+	issued   []string // tokens
+	users    map[string]*user
+	logins   []Login
+	keys     map[string]*key
+	badSigns map[string]int    // by access key
 	regions  map[string]string // of projects, by id
 	vaults   map[string]Vault
 	backups  map[string][]*backup // of a source vault, in the order they were added
+	byID     map[string]*backup
 	replicas map[string][]*record // copies into a destination vault
 	script   map[string][]Fault
 	calls    []Call
@@ -92,10 +107,19 @@ func New(options ...Option) *CBR {
 		now:      time.Now,
 		copyTime: DefaultCopyTime,
 		observe:  func(Call) {},
+
+		tokenSize:  DefaultTokenSize,
+		tokenLife:  DefaultTokenLife,
+		loginLimit: DefaultLoginLimit,
+
 		tokens:   map[string]token{},
+		users:    map[string]*user{},
+		keys:     map[string]*key{},
+		badSigns: map[string]int{},
 		regions:  map[string]string{},
 		vaults:   map[string]Vault{},
 		backups:  map[string][]*backup{},
+		byID:     map[string]*backup{},
 		replicas: map[string][]*record{},
 		script:   map[string][]Fault{},
 		inFlight: map[string]int{},
@@ -139,7 +163,7 @@ func (s *Server) Close() {
 // ServeHTTP answers one request.
 //
 // Every answer carries X-Request-Id (32 hex digits), Date and Server, as recorded answers of the service do. A query parameter
-// of ListBackups that is not modelled gets 501, so that no test passes because a filter was ignored.
+// of ListBackups or a field of a login that is not modelled gets 501, so that no test passes because one was ignored.
 func (c *CBR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := Call{
 		Time:   c.now(),
@@ -155,13 +179,17 @@ func (c *CBR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call.Body = string(body)
 
 	req := route(r.Method, r.URL.Path)
-	req.query, req.header, req.body = r.URL.Query(), r.Header, body
+	req.from, req.query, req.body = r, r.URL.Query(), body
 	call.Operation = req.operation
-	wait, leave := time.Duration(0), func() {}
-	if call.Operation == CopyCheckpoint {
+	wait := time.Duration(0)
+	switch call.Operation {
+	case CopyCheckpoint:
 		call.Vault = sourceVault(body)
-		wait, leave = c.latency, c.enter(call.Vault)
+		wait = c.latency
+	case CreateToken:
+		call.Body = ""
 	}
+	leave := c.enter(call.targets())
 	defer leave()
 
 	fault, ans := c.decide(&call, req)
@@ -177,7 +205,7 @@ func (c *CBR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reset(w)
 		return
 	}
-	c.write(w, call.RequestID, ans, fault.Cut)
+	c.write(w, call.RequestID, ans, fault)
 }
 
 // decide lets req have its effect, unless its fault prevents that, and completes call and keeps it. One lock is held
@@ -195,19 +223,16 @@ func (c *CBR) decide(call *Call, req request) (Fault, answer) {
 		if refused != nil {
 			ans = refused.answer(call.RequestID)
 		} else {
-			ans = answer{status: http.StatusOK, body: encode(result)}
+			ans = result
 			call.Taken = req.operation == CopyCheckpoint
 		}
 	}
 	if fault.Status != 0 {
 		ans = fault.answer(call.RequestID)
 	}
-	ans.header = fault.Header
 	if !fault.Reset {
 		call.Status, call.Code = ans.status, ans.code
 	}
-	if call.Operation == CopyCheckpoint {
-		c.calls = append(c.calls, *call)
-	}
+	c.calls = append(c.calls, *call)
 	return fault, ans
 }

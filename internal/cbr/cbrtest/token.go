@@ -1,10 +1,38 @@
 package cbrtest
 
-import "net/http"
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+const (
+	// DefaultTokenSize is the length of a token unless [WithTokenSize] says otherwise: that of one in IAM's own examples
+	// (MIIE5g…).
+	DefaultTokenSize = 1680
+	// DefaultTokenLife is how long a token lives unless [WithTokenLife] says otherwise, as the IAM API reference has it.
+	DefaultTokenLife = 24 * time.Hour
+)
+
+// WithTokenSize sets how many characters long the tokens are that IAM issues. IAM's own examples have from 1,176 to 12,008; the
+// gateway takes up to 32 KiB.
+func WithTokenSize(characters int) Option {
+	return func(c *CBR) { c.tokenSize = characters }
+}
+
+// WithTokenLife sets how long the tokens live that IAM issues.
+func WithTokenLife(d time.Duration) Option {
+	return func(c *CBR) { c.tokenLife = d }
+}
 
 // A token authorizes requests for the one project that it is scoped to.
 type token struct {
 	project string
+	user    string    // whom IAM issued it to; "" of one that was added
+	expires time.Time // the zero time means never
 	revoked bool
 }
 
@@ -15,8 +43,8 @@ func (c *CBR) AddToken(text, projectID string) {
 	c.tokens[text] = token{project: projectID}
 }
 
-// RevokeToken makes a token that was added one that has expired, or whose user lost it: it gets APIGW.0307 from now on. A token
-// that was never added stays unknown.
+// RevokeToken makes a token that was added or issued one that has expired, or whose user lost it: it gets APIGW.0307 from now
+// on. An unknown token stays unknown.
 func (c *CBR) RevokeToken(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -26,19 +54,64 @@ func (c *CBR) RevokeToken(text string) {
 	}
 }
 
-// authorize is the gateway's check. Codes, statuses and texts are those of the API Gateway error code table. Which code a token
-// of another project gets is inferred: 0302 is the one for a user without permission.
-func (c *CBR) authorize(text, project string) *refusal {
+// IssuedTokens returns the tokens that IAM issued so far, in that order, those whose answer was lost included.
+func (c *CBR) IssuedTokens() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.issued)
+}
+
+// issue makes a token. Its text looks like the base64 of a CMS message, which a real one is.
+func (c *CBR) issue(user, project string, expires time.Time) string {
+	text := []byte("MII")
+	for i := 0; len(text) < c.tokenSize; i++ {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%q", []any{"token", user, project, len(c.issued), i}))
+		text = base64.RawStdEncoding.AppendEncode(text, sum[:])
+	}
+	issued := string(text[:c.tokenSize])
+	c.tokens[issued] = token{project: project, user: user, expires: expires}
+	c.issued = append(c.issued, issued)
+	return issued
+}
+
+// revokeTokens revokes all tokens of a user.
+func (c *CBR) revokeTokens(user string) {
+	for text, t := range c.tokens {
+		if t.user == user {
+			t.revoked = true
+			c.tokens[text] = t
+		}
+	}
+}
+
+// unauthentic is the gateway's answer to a credential that it cannot make anything of (error code table, 0301).
+func unauthentic(why string) *refusal {
+	return &refusal{http.StatusUnauthorized, "APIGW.0301", "Incorrect IAM authentication information: " + why}
+}
+
+// forbidden is the gateway's answer to a good credential of somebody who may not (error code table, 0302). That one for another
+// project gets it is inferred.
+func forbidden() *refusal {
+	return &refusal{http.StatusForbidden, "APIGW.0302", "The IAM user is not authorized to access the API"}
+}
+
+// authorize is the gateway's check. Codes, statuses and texts are those of the API Gateway error code table. That a token
+// counts where there is a signature too is inferred: the official SDK sends both if it is given a token.
+func (c *CBR) authorize(req request) *refusal {
+	text, signed := req.from.Header.Get("X-Auth-Token"), req.from.Header.Get("Authorization")
+	if text == "" && signed != "" {
+		return c.checkSignature(req, signed)
+	}
 	t, known := c.tokens[text]
 	switch {
 	case text == "":
-		return &refusal{http.StatusUnauthorized, "APIGW.0301", "Incorrect IAM authentication information: x-auth-token not found"}
+		return unauthentic("x-auth-token not found")
 	case !known:
-		return &refusal{http.StatusUnauthorized, "APIGW.0301", "Incorrect IAM authentication information: decrypt token fail"}
-	case t.revoked:
+		return unauthentic("decrypt token fail")
+	case t.revoked, !t.expires.IsZero() && !c.now().Before(t.expires):
 		return &refusal{http.StatusUnauthorized, "APIGW.0307", "The token must be updated"}
-	case t.project != project:
-		return &refusal{http.StatusForbidden, "APIGW.0302", "The IAM user is not authorized to access the API"}
+	case t.project != req.project:
+		return forbidden()
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func kindOf(v Vault) kind {
 func (c *CBR) used(v Vault, now time.Time) int {
 	used := v.Used
 	for _, r := range c.replicas[v.ID] {
-		if r.status(now) != "fail" {
+		if r.holds(now) {
 			used += r.backup.Size << 10
 		}
 	}
@@ -48,7 +48,7 @@ func (c *CBR) showVault(project, id string) (object, *refusal) {
 		"name":                    v.Name,
 		"description":             nil,
 		"project_id":              v.ProjectID,
-		"enterprise_project_id":   "0",
+		"enterprise_project_id":   v.EnterpriseProjectID,
 		"provider_id":             kind.provider,
 		"user_id":                 hexID("user", v.ProjectID),
 		"created_at":              "2020-07-24T09:12:49.491874",
