@@ -115,7 +115,7 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 			Destinations: []allow.Destination{{Region: cbrtest.DestinationRegion, ProjectID: cbrtest.DestinationProject}},
 		},
 		CBR: &cbr.Client{
-			HTTP: client, Endpoints: endpoints, Auth: token.NewStatic(cbrtest.Token, cbrtest.SourceProject, hidden),
+			HTTP: client, Endpoints: endpoints, Auth: token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
 			Redact: hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
 		},
 		Endpoints:        endpoints,

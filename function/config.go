@@ -8,19 +8,21 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/kelseyhightower/envconfig"
 
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/result"
+	"cbr-replicator/internal/token"
 )
 
 // config is the environment. A variable that is set but empty counts as not
 // set, as CloudFormation has no way to leave one out.
 type config struct {
-	// No type of its own: envconfig prints the value of what it cannot parse.
-	AuthToken string `envconfig:"HW_AUTH_TOKEN"`
+	token.Fields
+	AuthURL string `envconfig:"HW_AUTH_URL"`
 
 	ProjectID            string `envconfig:"HW_PROJECT_ID"`
 	Region               string `envconfig:"HW_REGION_NAME"`
@@ -51,7 +53,9 @@ type config struct {
 
 	// AWS's own.
 	FunctionName    string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
+	AWSRegion       string `envconfig:"AWS_REGION"`
 	EndpointSNS     string `envconfig:"AWS_ENDPOINT_URL_SNS"`
+	EndpointSecrets string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
 	EndpointAWS     string `envconfig:"AWS_ENDPOINT_URL"`
 	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
 	SecretAccessKey string `envconfig:"AWS_SECRET_ACCESS_KEY"`
@@ -82,6 +86,7 @@ type settings struct {
 	config
 	topicRegion string
 	endpoints   cbr.Endpoints
+	iam         cbr.Endpoints
 	allow       *allow.List
 }
 
@@ -97,7 +102,7 @@ func load() (*settings, error) {
 	s.trim()
 	s.checkParsed(&p)
 	s.checkForms(&p)
-	s.checkToken(&p)
+	s.checkCredential(&p)
 	s.checkTopic(&p)
 	s.checkEndpoints(&p)
 	s.checkAllowed(&p)
@@ -122,7 +127,7 @@ func (p problems) err() error {
 }
 
 func (s *settings) trim() {
-	for _, v := range []*string{&s.AuthToken, &s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN} {
+	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN} {
 		*v = strings.TrimSpace(*v)
 	}
 	s.ProjectID, s.DestinationProjectID = strings.ToLower(s.ProjectID), strings.ToLower(s.DestinationProjectID)
@@ -169,16 +174,27 @@ func (s *settings) checkForms(p *problems) {
 	}
 }
 
-func (s *settings) checkToken(p *problems) {
-	switch {
-	case s.AuthToken == "":
-		p.add("HW_AUTH_TOKEN", "required: the token for X-Auth-Token")
-	case strings.ContainsFunc(s.AuthToken, func(c rune) bool { return c <= ' ' || c > '~' }):
-		p.add("HW_AUTH_TOKEN", "expected printable ASCII without spaces, as it goes into a header")
+func (s *settings) checkCredential(p *problems) {
+	for _, problem := range s.Fields.Check() {
+		p.add(problem.Name, "%s", problem.Text)
 	}
-	if s.ProjectID == "" {
+	if s.Token != "" && s.ProjectID == "" {
 		p.add("HW_PROJECT_ID", "required with HW_AUTH_TOKEN: a token is good for one project")
 	}
+	if s.SecretID != "" && s.secretRegion() == "" {
+		p.add("HW_AUTH_TOKEN_SECRET", "expected an ARN, since AWS_REGION is not set")
+	}
+	var err error
+	s.iam, err = cbr.NewIAMEndpoints(s.AuthURL, s.Cloud)
+	p.check("HW_AUTH_URL", err)
+}
+
+// secretRegion is the region of an ARN, else the function's own.
+func (s *settings) secretRegion() string {
+	if a, err := arn.Parse(s.SecretID); err == nil {
+		return a.Region
+	}
+	return s.AWSRegion
 }
 
 func (s *settings) checkTopic(p *problems) {
@@ -201,6 +217,7 @@ func (s *settings) checkEndpoints(p *problems) {
 	p.check(name, err)
 	for _, v := range []struct{ name, value string }{
 		{"AWS_ENDPOINT_URL_SNS", s.EndpointSNS},
+		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", s.EndpointSecrets},
 		{"AWS_ENDPOINT_URL", s.EndpointAWS},
 	} {
 		if u, err := url.Parse(v.value); v.value != "" && (err != nil || u.Host == "") {

@@ -108,7 +108,11 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 		"MAX_RECEIVE_COUNT":             "1e3",
 		"AWS_ENDPOINT_URL_SNS":          "badurl",
 		"AWS_ENDPOINT_URL":              "badurl",
-		"HTTPS_PROXY":                   "http://bad proxy:bad",
+
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": "badurl",
+
+		"HW_AUTH_URL": "http://evil.example.com",
+		"HTTPS_PROXY": "http://bad proxy:bad",
 	})
 	_, err := load()
 	if err == nil {
@@ -119,7 +123,7 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 		"HW_CBR_DESTINATION_PROJECT_ID", "HW_CBR_DESTINATION_REGION", "HW_CBR_ENDPOINT", "ALLOWED_PROJECT_IDS",
 		"ALLOWED_DESTINATIONS", "ALLOW_ACCELERATION", "RESULT_TOPIC_ARN", "CBR_TIMEOUT", "HTTP_TIMEOUT",
 		"RETRY_INITIAL_INTERVAL", "RETRY_MAX_INTERVAL", "RETRY_MAX_ATTEMPTS", "RETRY_MAX_ELAPSED", "DEADLINE_RESERVE",
-		"BATCH_CONCURRENCY", "MAX_RECEIVE_COUNT", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL", "HTTPS_PROXY",
+		"BATCH_CONCURRENCY", "MAX_RECEIVE_COUNT", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "HW_AUTH_URL", "HTTPS_PROXY",
 	} {
 		if n := strings.Count("\n"+err.Error(), "\n"+name+": "); n != 1 {
 			t.Errorf("%s is named %d times in:\n%v", name, n, err)
@@ -139,8 +143,17 @@ func TestLoadRequires(t *testing.T) {
 		set   map[string]string
 		want  []string
 	}{
-		"nothing is set":                      {unset: all, want: []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
+		"nothing is set":                      {unset: all, want: []string{"HW_AUTH_TOKEN", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
 		"a token without its project":         {unset: []string{"HW_PROJECT_ID"}, set: map[string]string{"ALLOWED_PROJECT_IDS": "*"}, want: []string{"HW_PROJECT_ID"}},
+		"a secret":                            {unset: []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": "eu-central-1", "ALLOWED_PROJECT_IDS": "*"}},
+		"a secret nowhere":                    {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": ""}, want: []string{"HW_AUTH_TOKEN_SECRET"}},
+		"a secret by its ARN":                 {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:huawei-AbCdEf", "AWS_REGION": ""}},
+		"a user":                              {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d"}},
+		"half a user":                         {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_PASSWORD": "p"}, want: []string{"HW_USER_NAME", "HW_DOMAIN_NAME"}},
+		"a key":                               {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}},
+		"half a key":                          {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_SECURITY_TOKEN": "t", "HW_ACCESS_KEY": "a"}, want: []string{"HW_SECRET_KEY"}},
+		"two sources":                         {set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}, want: []string{"HW_AUTH_TOKEN, HW_ACCESS_KEY"}},
+		"IAM elsewhere":                       {set: map[string]string{"HW_AUTH_URL": "https://iam.eu-de.otc.t-systems.com/v3"}},
 		"an endpoint for no region":           {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, want: []string{"HW_CBR_ENDPOINT"}},
 		"an endpoint with all regions":        {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.{region}.example.com"}},
 		"a cloud that is no domain":           {set: map[string]string{"HW_CLOUD": "https://otc.t-systems.com"}, want: []string{"HW_CLOUD"}},
@@ -198,10 +211,12 @@ func TestREADMENamesEveryVariable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for field := range reflect.TypeFor[config]().Fields() {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[config]()) {
 		name := field.Tag.Get("envconfig")
 		switch name {
-		case "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HTTP_PROXY":
+		case "": // a struct that others are in
+			continue
+		case "AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HTTP_PROXY":
 			continue // Lambda's and Go's own, set by nobody
 		}
 		if !strings.Contains(string(readme), "`"+name+"`") {

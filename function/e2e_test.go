@@ -83,6 +83,7 @@ type rig struct {
 	function *sandbox.Function
 	cbr      *cbrtest.Server
 	topic    *sandbox.Topic
+	secrets  *sandbox.Secrets
 
 	mu    sync.Mutex
 	log   []string
@@ -91,34 +92,42 @@ type rig struct {
 }
 
 // newRig starts all of it. extra are variables besides those that are needed.
-func newRig(t *testing.T, topicName string, extra map[string]string) *rig {
+func newRig(t *testing.T, topicName string, extra map[string]string, options ...cbrtest.Option) *rig {
 	t.Helper()
 	path, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, cbr: cbrtest.NewServer(), seen: make(chan struct{}, 1000)}
+	r := &rig{t: t, cbr: cbrtest.NewServer(options...), seen: make(chan struct{}, 1000)}
 	t.Cleanup(r.cbr.Close)
 	r.cbr.AddExample()
 	for _, vault := range []string{vaultB, vaultC} {
 		r.cbr.AddVault(cbrtest.Vault{ID: vault, ProjectID: cbrtest.SourceProject})
 		r.cbr.AddBackup(cbrtest.Backup{ID: "b" + vault[1:], VaultID: vault})
 	}
+	r.addCredentials()
 	if r.topic, err = sandbox.NewTopic(topicName, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.topic.Close)
+	if r.secrets, err = sandbox.NewSecrets(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.secrets.Close)
 	env := map[string]string{
 		"HW_AUTH_TOKEN":          cbrtest.Token,
 		"HW_PROJECT_ID":          cbrtest.SourceProject,
 		"HW_REGION_NAME":         cbrtest.SourceRegion,
 		"HW_CBR_ENDPOINT":        r.cbr.URL,
+		"HW_AUTH_URL":            r.cbr.URL + "/v3",
 		"ALLOWED_DESTINATIONS":   cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject,
 		"RESULT_TOPIC_ARN":       r.topic.ARN(),
 		"AWS_ENDPOINT_URL_SNS":   r.topic.URL(),
 		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
 		"AWS_LAMBDA_LOG_LEVEL":   "DEBUG",
 		"RETRY_INITIAL_INTERVAL": "10ms",
+
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": r.secrets.URL(),
 	}
 	maps.Copy(env, extra)
 	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: path, Env: env, Logs: r})
@@ -148,7 +157,7 @@ func (r *rig) close() {
 			r.t.Errorf("a result that the schema refuses: %s\n%v", m.Message, err)
 		}
 	}
-	for _, secret := range []string{cbrtest.Token, "wJalrXUtnFEMI/K7MDENG", "example-session-token"} {
+	for _, secret := range append(r.cbr.IssuedTokens(), credentials...) {
 		if i := strings.Index(out, secret); i >= 0 {
 			r.t.Errorf("the credential %.8s… is in …%.200s", secret, out[max(0, i-100):])
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +14,7 @@ import (
 
 	replicator "cbr-replicator"
 	"cbr-replicator/events"
+	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/redact"
@@ -28,6 +30,7 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 	if err != nil {
 		return nil, err
 	}
+	userAgent := "cbr-replicator/" + version
 	hidden := &redact.Redactor{}
 	hidden.Hide(s.SecretAccessKey)
 	hidden.Hide(s.SessionToken)
@@ -48,6 +51,20 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 	publishing := policy
 	publishing.MinTry = 0
 
+	credential := token.Config{
+		Fields:    s.Fields,
+		ProjectID: s.ProjectID,
+		IAM:       s.iam,
+		HTTP:      client,
+		UserAgent: userAgent,
+		Redact:    hidden,
+		Log:       log,
+		Now:       time.Now,
+	}
+	if s.SecretID != "" {
+		credential.SecretsManager = s.secretsManager(client, userAgent)
+	}
+
 	return &replicator.Handler{
 		Decoder: &events.Decoder{
 			Defaults:    s.requestDefaults(),
@@ -58,9 +75,9 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 		CBR: &cbr.Client{
 			HTTP:      client,
 			Endpoints: s.endpoints,
-			Auth:      token.NewStatic(s.AuthToken, s.ProjectID, hidden),
+			Auth:      token.New(credential),
 			Redact:    hidden,
-			UserAgent: "cbr-replicator/" + version,
+			UserAgent: userAgent,
 			Timeout:   s.CBRTimeout.value,
 		},
 		Endpoints: s.endpoints,
@@ -88,9 +105,8 @@ func (s *settings) sns(client sns.HTTPClient) *sns.Client {
 	options := sns.Options{
 		Region:     s.topicRegion,
 		HTTPClient: client,
-		// Lambda gives the process new credentials by starting a new one.
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey, SessionToken: s.SessionToken}, nil
+			return s.credentials(), nil
 		}),
 		// Trying again is internal/retry's, for this call as for CBR's.
 		Retryer: aws.NopRetryer{},
@@ -99,4 +115,23 @@ func (s *settings) sns(client sns.HTTPClient) *sns.Client {
 		options.BaseEndpoint = aws.String(endpoint)
 	}
 	return sns.New(options)
+}
+
+func (s *settings) secretsManager(client *http.Client, userAgent string) *awsjson.Client {
+	return &awsjson.Client{
+		Service:     "secretsmanager",
+		Target:      "secretsmanager",
+		Version:     "1.1",
+		Region:      s.secretRegion(),
+		Endpoint:    cmp.Or(s.EndpointSecrets, s.EndpointAWS),
+		Credentials: s.credentials(),
+		HTTP:        client,
+		UserAgent:   userAgent,
+	}
+}
+
+// credentials are the environment's: Lambda gives the process new ones by
+// starting a new one.
+func (s *settings) credentials() aws.Credentials {
+	return aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey, SessionToken: s.SessionToken}
 }

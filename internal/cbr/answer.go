@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
 )
 
 // known are the codes whose meaning does not follow from the HTTP status: some
@@ -45,6 +46,7 @@ var known = map[string]kind.Kind{
 	"BackupService.9998": kind.Unauthorized,       // authentication failed; sent as 500
 	// The gateway's (API Gateway user guide, "Error Codes"). It writes its
 	// prefix as APIG or APIGW.
+	"APIG.0301": kind.Unauthorized,  // token or signature is wrong, or there is none
 	"APIG.0307": kind.Unauthorized,  // the token must be updated
 	"APIG.0308": kind.Throttled,     // over a rate limit
 	"APIG.0401": kind.Misconfigured, // 401 to 404 are about our address, not our credential
@@ -78,6 +80,26 @@ func kindOf(status int, code string) kind.Kind {
 	return kind.Unknown
 }
 
+// refusesCredential reports whether an answer says that the credential itself is
+// no good: unknown, expired or wrongly signed. A 403 does not, since another
+// credential of the same owner would meet it too.
+func refusesCredential(e *kind.Error) bool {
+	if e == nil || e.Kind != kind.Unauthorized {
+		return false
+	}
+	switch normal(e.Code) {
+	case "APIG.0301", "APIG.0307", "BackupService.9998":
+		return true
+	}
+	return e.HTTPStatus == http.StatusUnauthorized || mustBeUpdated(e)
+}
+
+// mustBeUpdated reports whether an answer says so of the token, with whatever
+// code: sister clouds have codes of their own.
+func mustBeUpdated(e *kind.Error) bool {
+	return e.HTTPStatus < 500 && strings.Contains(strings.ToLower(e.Message), "token must be updated")
+}
+
 // normal returns the spelling of a code that the table uses.
 func normal(code string) string {
 	code = strings.TrimSpace(code)
@@ -91,37 +113,62 @@ func normal(code string) string {
 	return code
 }
 
-// judge reads an answer. readErr is what went wrong while its body was read.
+// judge reads CopyCheckpoint's answer. readErr is what went wrong while its
+// body was read.
 func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID string) (Answer, error) {
-	answer := Answer{Sent: true, Status: resp.StatusCode, RequestID: c.Redact.Text(resp.Header.Get("X-Request-Id"))}
-	e := &kind.Error{HTTPStatus: answer.Status, RetryAfter: retryAfter(resp.Header), Cause: readErr}
+	answer := Answer{Status: resp.StatusCode, RequestID: c.Redact.Text(resp.Header.Get("X-Request-Id"))}
+	if readErr != nil || answer.Status < 200 || answer.Status > 299 {
+		e := c.fault(resp, body, readErr, "")
+		answer.RequestID = e.RequestID
+		return answer, e
+	}
+	replication, backups, missing := taken(body, vaultID)
+	answer.Replication = c.Redact.JSON(replication)
+	switch {
+	case answer.Replication != nil && backups > 0:
+		return answer, nil
+	case answer.Replication != nil:
+		return answer, &kind.Error{
+			Kind: kind.NothingToReplicate, Message: "CBR found no backup to replicate",
+			HTTPStatus: answer.Status, RequestID: answer.RequestID,
+		}
+	}
+	e := c.fault(resp, body, nil, missing)
+	answer.RequestID = e.RequestID
+	return answer, e
+}
 
+// Fault reads an error's answer of IAM, which takes the same forms as CBR's. Its
+// kind is what the same answer of CBR would be.
+func Fault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
+	return (&Client{Redact: r}).fault(resp, body, nil, "")
+}
+
+// fault reads an answer that is not the one that was asked for. missing is what
+// a 2xx lacks, readErr what went wrong while the body was read.
+func (c *Client) fault(resp *http.Response, body []byte, readErr error, missing string) *kind.Error {
+	f := parseFault(body)
+	e := &kind.Error{
+		Code:       c.Redact.Text(f.code),
+		HTTPStatus: resp.StatusCode,
+		RequestID:  c.Redact.Text(cmp.Or(resp.Header.Get("X-Request-Id"), f.requestID)),
+		RetryAfter: retryAfter(resp.Header),
+		Cause:      readErr,
+	}
 	switch {
 	case readErr != nil:
 		// Its text is not shown: a credential that is cut in two is not masked.
-		e.Message = "the answer was cut: " + readErr.Error()
-	case answer.Status >= 200 && answer.Status <= 299:
-		var backups int
-		answer.Replication, backups, e.Message = taken(body, vaultID)
-		answer.Replication = c.Redact.JSON(answer.Replication)
-		switch {
-		case answer.Replication != nil && backups > 0:
-			return answer, nil
-		case answer.Replication != nil:
-			e.Kind, e.Message = kind.NothingToReplicate, "CBR found no backup to replicate"
-		}
+		e.Code, e.Message = "", "the answer was cut: "+c.Redact.Text(readErr.Error())
+	case missing != "" && f.code == "":
+		e.Message = missing
+	default:
+		e.Message = cmp.Or(strings.TrimSpace(c.Redact.Text(f.message)), fmt.Sprintf("CBR answered %d %s without a message", e.HTTPStatus, http.StatusText(e.HTTPStatus)))
 	}
-	if e.Kind == kind.None {
-		f := parseFault(body)
-		answer.RequestID = cmp.Or(answer.RequestID, c.Redact.Text(f.requestID))
-		e.Code = c.Redact.Text(f.code)
-		if f.code != "" || e.Message == "" {
-			e.Message = cmp.Or(strings.TrimSpace(c.Redact.Text(f.message)), fmt.Sprintf("CBR answered %d %s without a message", answer.Status, http.StatusText(answer.Status)))
-		}
-		e.Kind = kindOf(answer.Status, e.Code)
+	e.Kind = kindOf(e.HTTPStatus, e.Code)
+	if mustBeUpdated(e) {
+		e.Kind = kind.Unauthorized
 	}
-	e.RequestID, e.Message = answer.RequestID, c.Redact.Text(e.Message)
-	return answer, e
+	return e
 }
 
 // taken reads the body of a 2xx: the object replication, how many backups it

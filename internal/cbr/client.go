@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,16 +25,42 @@ const (
 	maxFault = 64 << 10
 )
 
-// Authorizer puts the credential for a project on requests. Implementations
-// are safe for concurrent use.
+// minTimeout is the least time that a call is given: one that is cut off early
+// leaves an uncertain outcome where there was a certain one.
+const minTimeout = time.Second
+
+// Authorizer puts credentials on requests. Implementations are safe for
+// concurrent use.
 type Authorizer interface {
-	// Authorize puts the credential on req. Its error is a *kind.Error:
-	// NotAllowed where there can be no credential for the project, Unavailable
-	// where its source is out of reach.
-	Authorize(req *http.Request, projectID string) error
-	// Refused tells that CBR refused the credential on req. It reports whether
-	// a fresh one can be had, so that the call is worth one more try.
-	Refused(req *http.Request, projectID string) bool
+	// Authorize puts the credential for src on req, all of which but that is
+	// ready to be sent. It may wait, for a fresh credential or for an answer to
+	// another request, as long as req's context lives. Its error is a
+	// *kind.Error and says which credential it could not have. Without an error
+	// the caller calls settle as soon as it knows the answer.
+	Authorize(req *http.Request, src Source) (settle Settle, err error)
+}
+
+// Settle tells what an answer said of the credential on its request. Calls
+// after the first do nothing.
+type Settle func(Verdict) Remedy
+
+// Verdict is what an answer says of the credential. The zero Verdict stands for
+// no answer.
+type Verdict struct {
+	Answered bool
+	// Refused: the credential itself is no good, which is not to say that its
+	// owner may not do this.
+	Refused bool
+	// Date is the answer's own time, zero where it has none.
+	Date time.Time
+}
+
+// Remedy is what there is to do about a credential that was refused.
+type Remedy struct {
+	// Fresh: another can be had, so that the call is worth one more try.
+	Fresh bool
+	// Advice is for the person who has to mend it. It holds no secret.
+	Advice string
 }
 
 // Client makes calls to CBR, each once. It is safe for concurrent use.
@@ -46,6 +73,9 @@ type Client struct {
 	// Timeout bounds one try. Half of what is left of the context bounds it
 	// too, so that there is time for another or for publishing.
 	Timeout time.Duration
+	// EnterpriseProjectID, or all_granted_eps, is whose backups [Client.ListBackups]
+	// may see, where it is set: a user who is scoped to one may see none without.
+	EnterpriseProjectID string
 }
 
 // NewHTTPClient returns a client fit for calls that must not be doubled:
@@ -75,24 +105,54 @@ func NewHTTPClient(connections int) *http.Client {
 // replica yet (CBR API reference, CopyCheckpoint). The error is a *kind.Error.
 // CBR has no idempotency token: whether a call that failed may be made again
 // is a property of the error's kind.
-func (c *Client) Replicate(ctx context.Context, src Source, r Replicate) (Answer, error) {
-	base, err := c.Endpoints.For(src.Region)
-	if err != nil {
-		return Answer{}, err
-	}
-	if !IsProjectID(src.ProjectID) {
-		return Answer{}, &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected 32 hex digits"}
-	}
+func (c *Client) Replicate(ctx context.Context, src Source, r Replicate) (answer Answer, err error) {
 	body, err := json.Marshal(struct {
 		Replicate Replicate `json:"replicate"`
 	}{r})
 	if err != nil {
 		return Answer{}, fmt.Errorf("encode the replicate request: %w", err)
 	}
+	sent, err := c.call(ctx, src, http.MethodPost, "/checkpoints/replicate", body, func(resp *http.Response) (err error) {
+		limit := maxBody
+		if resp.StatusCode > 299 {
+			limit = maxFault
+		}
+		raw, err := readAll(resp.Body, limit)
+		answer, err = c.judge(resp, raw, err, r.VaultID)
+		return err
+	})
+	answer.Sent = sent
+	return answer, err
+}
+
+// call makes one request below a project's path and has read judge its answer.
+// sent says whether it was made, whatever became of it.
+func (c *Client) call(ctx context.Context, src Source, method, path string, body []byte, read func(*http.Response) error) (sent bool, err error) {
+	base, err := c.Endpoints.For(src.Region)
+	if err != nil {
+		return false, err
+	}
+	if !IsProjectID(src.ProjectID) {
+		return false, &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected 32 hex digits"}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+"/v3/"+src.ProjectID+path, bytes.NewReader(body))
+	if err != nil {
+		return false, fmt.Errorf("make the request to CBR: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json;charset=UTF-8")
+	req.Header.Set("User-Agent", c.UserAgent)
+	settle, err := c.Auth.Authorize(req, src)
+	if err != nil {
+		return false, err
+	}
+	defer settle(Verdict{})
 
 	timeout := c.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(deadline)/2)
+	}
+	if timeout < min(minTimeout, c.Timeout) {
+		return false, &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left after the credential was fetched"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -104,34 +164,31 @@ func (c *Client) Replicate(ctx context.Context, src Source, r Replicate) (Answer
 		GotConn: func(httptrace.GotConnInfo) { mayBeTaken.Store(true) },
 	})
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v3/"+src.ProjectID+"/checkpoints/replicate", bytes.NewReader(body))
+	resp, err := c.HTTP.Do(req.WithContext(ctx))
 	if err != nil {
-		return Answer{}, fmt.Errorf("make the replicate request: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/json;charset=UTF-8")
-	req.Header.Set("User-Agent", c.UserAgent)
-	if err := c.Auth.Authorize(req, src.ProjectID); err != nil {
-		return Answer{}, err
-	}
-
-	resp, err := c.HTTP.Do(req)
-	if err != nil {
-		return Answer{Sent: true}, c.noAnswer(err, mayBeTaken.Load())
+		return true, c.noAnswer(err, mayBeTaken.Load())
 	}
 	defer resp.Body.Close()
-	limit := maxBody
-	if resp.StatusCode > 299 {
-		limit = maxFault
+	err = read(resp)
+	e := kind.As(err)
+	said := Verdict{Answered: true, Refused: refusesCredential(e)}
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		said.Date = at
 	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if remedy := settle(said); said.Refused {
+		e.Renewed = remedy.Fresh
+		e.Message = strings.Trim(e.Message+"; "+remedy.Advice, "; ")
+	}
+	return true, err
+}
+
+// readAll reads a body that must not be longer than limit.
+func readAll(body io.Reader, limit int) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
 	if err == nil && len(raw) > limit {
 		err = fmt.Errorf("it is longer than %d bytes", limit)
 	}
-	answer, err := c.judge(resp, raw, err, r.VaultID)
-	if e := kind.As(err); e != nil && e.Kind == kind.Unauthorized {
-		e.Renewed = c.Auth.Refused(req, src.ProjectID)
-	}
-	return answer, err
+	return raw, err
 }
 
 // noAnswer judges a call that brought no answer at all.

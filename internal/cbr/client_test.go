@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -396,7 +397,6 @@ func TestReplicateTime(t *testing.T) {
 		{"no deadline", 30 * time.Second, 0, 30 * time.Second},
 		{"far", 30 * time.Second, 5 * time.Minute, 30 * time.Second},
 		{"near", 30 * time.Second, 20 * time.Second, 10 * time.Second},
-		{"past", 30 * time.Second, -time.Second, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -426,40 +426,67 @@ func TestReplicateTime(t *testing.T) {
 	}
 }
 
+// TestReplicateTooLate: what cannot be given a second is not begun.
+func TestReplicateTooLate(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	client := newClient(t, server.URL)
+	ctx, cancel := context.WithTimeout(t.Context(), 1900*time.Millisecond)
+	defer cancel()
+	answer, err := client.Replicate(ctx, source, replicate(cbrtest.SourceVault))
+	if e := kind.As(err); e.Of() != kind.OutOfTime || answer.Sent || len(server.Calls()) > 0 {
+		t.Errorf("error = %v, Sent = %t, calls %v, want an OutOfTime and no call", err, answer.Sent, server.Calls())
+	}
+}
+
 // keys is a credential source that remembers what it was told.
 type keys struct {
-	err     error
-	fresh   bool
-	refused []string
+	err   error
+	fresh bool
+	told  []string
 }
 
-func (k *keys) Authorize(req *http.Request, projectID string) error {
+func (k *keys) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
 	req.Header.Set("X-Auth-Token", "stale")
-	return k.err
-}
-
-func (k *keys) Refused(req *http.Request, projectID string) bool {
-	k.refused = append(k.refused, req.Header.Get("X-Auth-Token")+" for "+projectID)
-	return k.fresh
+	if k.err != nil {
+		return nil, k.err
+	}
+	var once sync.Once
+	return func(v cbr.Verdict) (remedy cbr.Remedy) {
+		once.Do(func() {
+			k.told = append(k.told, fmt.Sprintf("%s: answered %t, refused %t, dated %t", src.Region, v.Answered, v.Refused, !v.Date.IsZero()))
+			remedy = cbr.Remedy{Fresh: k.fresh, Advice: "mend it"}
+		})
+		return remedy
+	}, nil
 }
 
 func TestReplicateCredential(t *testing.T) {
 	t.Parallel()
 	none := &kind.Error{Kind: kind.NotAllowed, Message: "no credential"}
-	refusal := []string{"stale for " + cbrtest.SourceProject}
+	const (
+		refusal  = "region1: answered true, refused true, dated true"
+		approval = "region1: answered true, refused false, dated true"
+		silence  = "region1: answered false, refused false, dated false"
+	)
 	for _, tt := range []struct {
 		name    string
 		keys    keys
 		fault   cbrtest.Fault
 		want    kind.Kind
 		renewed bool
-		refused []string
+		told    string
 		calls   int
 	}{
-		{"none to be had", keys{err: none, fresh: true}, cbrtest.Fault{}, kind.NotAllowed, false, nil, 0},
+		{"none to be had", keys{err: none, fresh: true}, cbrtest.Fault{}, kind.NotAllowed, false, "", 0},
 		{"refused", keys{}, cbrtest.Fault{}, kind.Unauthorized, false, refusal, 1},
 		{"refused, another is there", keys{fresh: true}, cbrtest.Fault{}, kind.Unauthorized, true, refusal, 1},
-		{"not refused", keys{fresh: true}, cbrtest.Unavailable(), kind.Unavailable, false, nil, 1},
+		{"expired", keys{fresh: true}, cbrtest.Verdict(401, "APIG.0307", "The token must be updated"), kind.Unauthorized, true, refusal, 1},
+		{"expired, by its text alone", keys{fresh: true}, cbrtest.Verdict(400, "APIG.9999", "the Token must be updated"), kind.Unauthorized, true, refusal, 1},
+		{"expired, sent as 500", keys{fresh: true}, cbrtest.Verdict(500, "BackupService.9998", "authentication failed"), kind.Unauthorized, true, refusal, 1},
+		{"without permission", keys{fresh: true}, cbrtest.Verdict(403, "APIGW.0302", "not authorized"), kind.Unauthorized, false, approval, 1},
+		{"not refused", keys{fresh: true}, cbrtest.Unavailable(), kind.Unavailable, false, approval, 1},
+		{"no answer", keys{fresh: true}, cbrtest.ResetAfter(), kind.Unknown, false, silence, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -474,8 +501,11 @@ func TestReplicateCredential(t *testing.T) {
 			if tt.keys.err != nil && !errors.Is(err, tt.keys.err) {
 				t.Errorf("error = %v, want the source's own", err)
 			}
-			if diff := cmp.Diff(tt.refused, tt.keys.refused); diff != "" {
-				t.Errorf("told of refusals (-want +got):\n%s", diff)
+			if told := strings.Join(tt.keys.told, "\n"); told != tt.told {
+				t.Errorf("told: %s, want %s", told, tt.told)
+			}
+			if tt.told == refusal && !strings.HasSuffix(kind.As(err).Message, "; mend it") {
+				t.Errorf("error = %v, want the advice in it", err)
 			}
 			if calls := server.Calls(); len(calls) != tt.calls || answer.Sent != (tt.calls > 0) {
 				t.Errorf("calls = %v, Sent = %t, want %d", calls, answer.Sent, tt.calls)

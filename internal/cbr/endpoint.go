@@ -35,14 +35,8 @@ func NewEndpoints(endpoint, cloud, home string) (Endpoints, error) {
 		e.template = "https://cbr." + regionMark + "." + cloudMark
 		return e, nil
 	}
-	u, err := url.Parse(e.fill("region-1"))
-	switch {
-	case err != nil || u.Hostname() == "":
-		return Endpoints{}, errors.New("the endpoint is not a URL such as https://cbr." + regionMark + ".example.com")
-	case u.User != nil || strings.ContainsAny(e.template, "?#"):
-		return Endpoints{}, errors.New("the endpoint must be scheme, host and path alone")
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return Endpoints{}, errors.New("the endpoint must be https, or http on a loopback host")
+	if err := e.check(); err != nil {
+		return Endpoints{}, err
 	}
 	if !strings.Contains(e.template, regionMark) {
 		if home == "" {
@@ -51,6 +45,33 @@ func NewEndpoints(endpoint, cloud, home string) (Endpoints, error) {
 		e.only = home
 	}
 	return e, nil
+}
+
+// NewIAMEndpoints makes Endpoints of IAM. An empty authURL is
+// https://iam.{region}.{cloud}. One without {region} serves every region, as
+// IAM's global endpoint does; a /v3 at its end, as Terraform's provider takes
+// it, is left out.
+func NewIAMEndpoints(authURL, cloud string) (Endpoints, error) {
+	e := Endpoints{template: strings.TrimSuffix(strings.TrimRight(authURL, "/"), "/v3"), cloud: cloud}
+	if authURL == "" {
+		e.template = "https://iam." + regionMark + "." + cloudMark
+		return e, nil
+	}
+	return e, e.check()
+}
+
+// check holds a template to what an address of a credential's must be.
+func (e Endpoints) check() error {
+	u, err := url.Parse(e.fill("region-1"))
+	switch {
+	case err != nil || u.Hostname() == "":
+		return errors.New("the endpoint is not a URL such as https://cbr." + regionMark + ".example.com")
+	case u.User != nil || strings.ContainsAny(e.template, "?#"):
+		return errors.New("the endpoint must be scheme, host and path alone")
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		return errors.New("the endpoint must be https, or http on a loopback host")
+	}
+	return nil
 }
 
 // For returns the base URL of a region, without a slash at its end. The error

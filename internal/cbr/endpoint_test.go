@@ -40,6 +40,31 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+func TestIAMEndpoints(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ authURL, cloud, want string }{
+		{"", "", "https://iam.cn-north-4.myhuaweicloud.com"},
+		{"", "otc.t-systems.com", "https://iam.cn-north-4.otc.t-systems.com"},
+		{"https://iam.myhuaweicloud.com/v3", "", "https://iam.myhuaweicloud.com"},
+		{"https://iam.myhuaweicloud.com/v3/", "", "https://iam.myhuaweicloud.com"},
+		{"https://iam.{region}.example.com", "", "https://iam.cn-north-4.example.com"},
+		{"http://127.0.0.1:8080/v3", "", "http://127.0.0.1:8080"},
+	} {
+		e, err := cbr.NewIAMEndpoints(tt.authURL, tt.cloud)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := e.For("cn-north-4"); got != tt.want || err != nil {
+			t.Errorf("%q, %q: %q, %v, want %q", tt.authURL, tt.cloud, got, err, tt.want)
+		}
+	}
+	for _, authURL := range []string{"http://iam.example.com/v3", "iam.example.com", "https://user:pass@iam.example.com", "https://iam.example.com?a=b"} {
+		if _, err := cbr.NewIAMEndpoints(authURL, ""); err == nil || strings.Contains(err.Error(), "pass") {
+			t.Errorf("%s: error = %v", authURL, err)
+		}
+	}
+}
+
 func TestNewEndpointsRefuses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, endpoint, cloud, home string }{

@@ -25,7 +25,7 @@ func ExampleClient_Replicate() {
 	client := &cbr.Client{
 		HTTP:      cbr.NewHTTPClient(1),
 		Endpoints: endpoints,
-		Auth:      token.NewStatic(cbrtest.Token, cbrtest.SourceProject, hidden),
+		Auth:      token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
 		Redact:    hidden,
 		UserAgent: "cbr-replicator/example",
 		Timeout:   30 * time.Second,

@@ -37,7 +37,7 @@ func newClient(t testing.TB, address string) *cbr.Client {
 	return &cbr.Client{
 		HTTP:      client,
 		Endpoints: endpoints,
-		Auth:      token.NewStatic(cbrtest.Token, cbrtest.SourceProject, hidden),
+		Auth:      token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
 		Redact:    hidden,
 		UserAgent: "cbr-replicator/v0",
 		Timeout:   30 * time.Second,

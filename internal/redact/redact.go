@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ const MaxText = 2 << 10
 const Mask = "[redacted]"
 
 // Redactor cleans text and masks credentials. The zero value knows no
-// credential. It is safe for concurrent use.
+// credential but the signatures of requests, which it knows by their form. It is safe for concurrent use.
 type Redactor struct {
 	mu      sync.RWMutex
 	secrets []string // every spelling of every secret, longest first
@@ -69,11 +70,15 @@ func (r *Redactor) Text(s string) string {
 	return s[:cut] + ellipsis
 }
 
+// signature is that of a signed request (API Gateway developer guide): whoever
+// has it with the rest of the request may send that again for 15 minutes.
+var signature = regexp.MustCompile(`(?i)(Signature=)[0-9a-f]{64}`)
+
 // Contains reports whether s holds a credential, in any spelling that is masked.
 func (r *Redactor) Contains(s string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.ContainsFunc(r.secrets, func(secret string) bool { return strings.Contains(s, secret) })
+	return slices.ContainsFunc(r.secrets, func(secret string) bool { return strings.Contains(s, secret) }) || signature.MatchString(s)
 }
 
 func (r *Redactor) mask(s string) string {
@@ -82,7 +87,7 @@ func (r *Redactor) mask(s string) string {
 	for _, secret := range r.secrets {
 		s = strings.ReplaceAll(s, secret, Mask)
 	}
-	return s
+	return signature.ReplaceAllString(s, "${1}"+Mask)
 }
 
 func printable(s string) string {

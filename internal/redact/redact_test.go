@@ -43,6 +43,19 @@ func TestTextMasksEverySpelling(t *testing.T) {
 	}
 }
 
+func TestTextMasksSignatures(t *testing.T) {
+	t.Parallel()
+	var r redact.Redactor
+	const head = "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host;x-sdk-date, Signature="
+	value := strings.Repeat("4bf44388", 8)
+	if got := r.Text("verify aksk signature fail: " + head + value); got != "verify aksk signature fail: "+head+redact.Mask {
+		t.Errorf("Text = %q", got)
+	}
+	if got := string(r.JSON([]byte(`{"echo":"` + head + value + `"}`))); strings.Contains(got, value) {
+		t.Errorf("JSON = %s", got)
+	}
+}
+
 // TestTextIsSafe is the promise the rest relies on: whatever comes in, what
 // goes out may stand in an HTTP header and holds no credential.
 func TestTextIsSafe(t *testing.T) {

@@ -66,19 +66,26 @@ func SQSEvent(q *Queue, messages []Message) ([]byte, error) {
 }
 
 // Settle does with a batch what the event source mapping does after the function's answer when ReportBatchItemFailures
-// is on: it deletes what succeeded and returns the ids of what did not, which become visible again after delay, in the
-// batch's order. An error, a broken answer, an item with a wrong key, an empty or an unknown id fail the whole batch; no
-// list or an empty one deletes it (Lambda developer guide, "Handling errors for an SQS event source").
+// is on: it deletes what succeeded, leaves alone what did not, and returns the ids of the latter in the batch's order. An
+// error, a broken answer, an item with a wrong key, an empty or an unknown id fail the whole batch; no list or an empty one
+// deletes it (Lambda developer guide, "Handling errors for an SQS event source").
+//
+// What failed is visible again when its visibility timeout has run out, as in AWS, or after delay if that is sooner: nobody
+// wants to wait for a timeout of minutes. The delay gives way to a visibility that the function itself has chosen,
+// unless the queue is impatient. What was received again meanwhile is neither deleted nor delayed: its receipt is no longer
+// the newest.
 func Settle(q *Queue, messages []Message, response Response, delay time.Duration) (failed []string) {
 	reported := reportedFailures(messages, response)
+	done, back := map[string]bool{}, map[string]bool{}
 	for _, m := range messages {
 		if reported[m.ID] {
 			failed = append(failed, m.ID)
-			q.ChangeVisibility(m.ID, delay)
+			back[m.Receipt] = true
 		} else {
-			q.Delete(m.ID)
+			done[m.Receipt] = true
 		}
 	}
+	q.settle(done, back, delay)
 	return failed
 }
 

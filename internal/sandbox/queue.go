@@ -1,12 +1,18 @@
 package sandbox
 
 import (
+	"encoding/base64"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
+
+// maxVisibility is how long a message is invisible at most, counted from its receive (SQS developer guide, "Amazon SQS
+// visibility timeout").
+const maxVisibility = 12 * time.Hour
 
 // QueueConfig describes a queue. A name that ends in .fifo makes a FIFO queue.
 type QueueConfig struct {
@@ -16,6 +22,8 @@ type QueueConfig struct {
 	// DeadLetters takes messages that were received MaxReceiveCount times; nil for none.
 	DeadLetters     *Queue
 	MaxReceiveCount int
+	// Impatient is for a queue that somebody watches: [Settle] cuts short the waits that the function chooses, too.
+	Impatient bool
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -32,7 +40,7 @@ type Queue struct {
 // Message is a message as it was received.
 type Message struct {
 	ID           string
-	Receipt      string
+	Receipt      string // the receipt handle; each receive gives another, and only the newest counts
 	Body         string
 	Attributes   map[string]string // message attributes of type String
 	Group        string            // of a FIFO queue
@@ -44,7 +52,9 @@ type Message struct {
 
 type stored struct {
 	Message
-	visible time.Time
+	visible  time.Time
+	received time.Time // the last time
+	changed  bool      // its visibility was changed since
 }
 
 // NewQueue returns an empty queue.
@@ -73,7 +83,7 @@ func (q *Queue) Receive(limit int) []Message {
 	defer q.mu.Unlock()
 	now := q.config.Now()
 	var received []Message
-	var dead []*stored
+	dead := map[*stored]bool{}
 	busy := map[string]bool{} // groups of which a message is out
 	for _, m := range q.messages {
 		if q.fifo() && m.visible.After(now) {
@@ -85,7 +95,8 @@ func (q *Queue) Receive(limit int) []Message {
 		case busy[m.Group] || m.visible.After(now):
 			continue
 		case q.config.DeadLetters != nil && m.ReceiveCount >= q.config.MaxReceiveCount:
-			dead = append(dead, m)
+			dead[m] = true
+			q.config.DeadLetters.bury(m)
 			continue
 		case len(received) == limit:
 			continue
@@ -93,14 +104,22 @@ func (q *Queue) Receive(limit int) []Message {
 		if m.ReceiveCount++; m.ReceiveCount == 1 {
 			m.FirstReceive = now
 		}
-		m.Receipt, m.visible = randomHex(16), now.Add(q.config.VisibilityTimeout)
+		m.Receipt, m.received, m.changed = q.receipt(m), now, false
+		m.visible = now.Add(q.config.VisibilityTimeout)
 		received = append(received, m.Message)
 	}
-	for _, m := range dead {
-		q.remove(m.ID)
-		q.config.DeadLetters.bury(m)
+	if len(dead) > 0 {
+		q.messages = slices.DeleteFunc(q.messages, func(m *stored) bool { return dead[m] })
 	}
 	return received
+}
+
+// receiptOrigin is what a receipt of the queue says before its message and the count of receives, so that one that SQS
+// never gave can be told from one that is out of date.
+func (q *Queue) receiptOrigin() string { return q.config.Name + " " }
+
+func (q *Queue) receipt(m *stored) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s%s %d", q.receiptOrigin(), m.ID, m.ReceiveCount))
 }
 
 // bury takes a message as a redrive does: with its id, and in a standard queue with the time it was first sent (SQS
@@ -108,33 +127,86 @@ func (q *Queue) Receive(limit int) []Message {
 func (q *Queue) bury(m *stored) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	m.visible = q.config.Now()
+	m.Receipt, m.visible = "", q.config.Now()
 	if q.fifo() {
 		m.Sent = m.visible
 	}
 	q.messages = append(q.messages, m)
 }
 
-// Delete removes a message; one that is gone already is no error.
-func (q *Queue) Delete(id string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.remove(id)
+// Delete removes the message that was received with this receipt. A receipt that is not the newest, or whose message is
+// gone, deletes nothing and is no error (SQS API reference, DeleteMessage).
+func (q *Queue) Delete(receipt string) {
+	q.settle(map[string]bool{receipt: true}, nil, 0)
 }
 
-func (q *Queue) remove(id string) {
-	q.messages = slices.DeleteFunc(q.messages, func(m *stored) bool { return m.ID == id })
-}
-
-// ChangeVisibility makes a message visible again after d.
-func (q *Queue) ChangeVisibility(id string, d time.Duration) {
+// settle deletes the messages with the receipts in done. It cuts the time that those in back stay invisible to delay,
+// unless their visibility was changed since they were received and the queue is patient. Receipts that are not the newest
+// do nothing.
+func (q *Queue) settle(done, back map[string]bool, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, m := range q.messages {
-		if m.ID == id {
-			m.visible = q.config.Now().Add(d)
+	again := q.config.Now().Add(delay)
+	q.messages = slices.DeleteFunc(q.messages, func(m *stored) bool {
+		if back[m.Receipt] && (q.config.Impatient || !m.changed) && again.Before(m.visible) {
+			m.visible = again
 		}
+		return m.Receipt != "" && done[m.Receipt]
+	})
+}
+
+// Purge removes every message, visible or not.
+func (q *Queue) Purge() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.messages = nil
+}
+
+// VisibilityError says why SQS does not change a message's visibility.
+type VisibilityError struct {
+	// Code is ReceiptHandleIsInvalid for a receipt that the queue never gave, MessageNotInflight for a message that is
+	// visible, InvalidParameterValue for a receipt that is not the newest or whose message is gone, and for a time that is
+	// too long.
+	Code string
+	// Text is for people.
+	Text string
+}
+
+// Error gives code and text.
+func (e *VisibilityError) Error() string { return e.Code + ": " + e.Text }
+
+// ChangeVisibility makes the message that was received with this receipt visible again after d, which is at most 12 hours
+// and ends at most 12 hours after the receive (SQS API reference, ChangeMessageVisibility). Any error is a
+// [*VisibilityError], and the message is then as it was.
+func (q *Queue) ChangeVisibility(receipt string, d time.Duration) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.config.Now()
+	origin, err := base64.StdEncoding.DecodeString(receipt)
+	i := slices.IndexFunc(q.messages, func(m *stored) bool { return m.ReceiveCount > 0 && m.Receipt == receipt })
+	switch {
+	case err != nil || !strings.HasPrefix(string(origin), q.receiptOrigin()):
+		return &VisibilityError{"ReceiptHandleIsInvalid", "The input receipt handle is invalid."}
+	case d < 0 || d > maxVisibility:
+		return &VisibilityError{"InvalidParameterValue", fmt.Sprintf(
+			"Value %.0f for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200, if provided.", d.Seconds(),
+		)}
+	case i < 0:
+		return &VisibilityError{"InvalidParameterValue", fmt.Sprintf(
+			"Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", receipt,
+		)}
 	}
+	m := q.messages[i]
+	switch {
+	case !m.visible.After(now):
+		return &VisibilityError{"MessageNotInflight", "The specified message isn't in flight."}
+	case now.Add(d).After(m.received.Add(maxVisibility)):
+		return &VisibilityError{"InvalidParameterValue", fmt.Sprintf(
+			"Value %.0f for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].", d.Seconds(),
+		)}
+	}
+	m.visible, m.changed = now.Add(d), true
+	return nil
 }
 
 // Messages returns what is in the queue, visible or not.

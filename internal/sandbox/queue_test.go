@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -88,8 +89,9 @@ func TestDelete(t *testing.T) {
 	q.Send("a", nil, "")
 	q.Send("b", nil, "")
 	messages := receive(t, q, "a", "b")
-	q.Delete(messages[0].ID)
-	q.Delete(messages[0].ID) // gone already
+	q.Delete(messages[0].Receipt)
+	q.Delete(messages[0].Receipt) // gone already
+	q.Delete(messages[1].ID)      // no receipt
 	if diff := cmp.Diff([]string{"b"}, bodies(q.Messages())); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
@@ -104,14 +106,139 @@ func TestChangeVisibility(t *testing.T) {
 	q.Send("a", nil, "")
 	q.Send("b", nil, "")
 	messages := receive(t, q, "a", "b")
-	q.ChangeVisibility(messages[0].ID, 0)
-	q.ChangeVisibility(messages[1].ID, time.Hour)
-	q.ChangeVisibility("gone", 0)
-	receive(t, q, "a")
+	change(t, q, messages[0], 0, "")
+	change(t, q, messages[1], time.Hour, "")
+	again := receive(t, q, "a")
 	c.advance(visibility)
 	receive(t, q, "a")
 	c.advance(time.Hour - visibility)
 	receive(t, q, "a", "b")
+	change(t, q, messages[0], 0, "InvalidParameterValue")
+	change(t, q, again[0], 0, "InvalidParameterValue")
+}
+
+// change changes a visibility and compares the error's code.
+func change(t *testing.T, q *Queue, m Message, d time.Duration, want string) {
+	t.Helper()
+	var refused *VisibilityError
+	code := ""
+	if err := q.ChangeVisibility(m.Receipt, d); errors.As(err, &refused) {
+		code = refused.Code
+	}
+	if code != want {
+		t.Errorf("the visibility of %s to %v: code %q, want %q", m.Body, d, code, want)
+	}
+}
+
+// TestVisibilityRefused: what SQS does not do, and that the message then is as it was.
+func TestVisibilityRefused(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	other := NewQueue(QueueConfig{Name: "others", VisibilityTimeout: visibility, Now: c.Now})
+	q.Send("a", nil, "")
+	q.Send("gone", nil, "")
+	other.Send("of another queue", nil, "")
+	messages := receive(t, q, "a", "gone")
+	a := messages[0]
+	q.Delete(messages[1].Receipt)
+
+	change(t, q, Message{}, 0, "ReceiptHandleIsInvalid")
+	change(t, q, Message{Receipt: a.ID}, 0, "ReceiptHandleIsInvalid")
+	change(t, q, receive(t, other, "of another queue")[0], 0, "ReceiptHandleIsInvalid")
+	change(t, q, messages[1], 0, "InvalidParameterValue")
+	change(t, q, a, -time.Second, "InvalidParameterValue")
+	change(t, q, a, maxVisibility+time.Second, "InvalidParameterValue")
+	c.advance(time.Second)
+	change(t, q, a, maxVisibility, "InvalidParameterValue") // it was received a second ago
+	c.advance(visibility - time.Second)
+	change(t, q, a, time.Minute, "MessageNotInflight")
+	a = receive(t, q, "a")[0]
+	change(t, q, a, maxVisibility, "") // counted from the newest receive
+	c.advance(maxVisibility)
+	receive(t, q, "a")
+}
+
+// TestLateSettle: who is late, so that a message was received again, has no say in it.
+func TestLateSettle(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q.Send("a", nil, "")
+	late := receive(t, q, "a")
+	c.advance(visibility)
+	receive(t, q, "a")
+	Settle(q, late, Response{}, 0)
+	if got := len(q.Messages()); got != 1 {
+		t.Errorf("%d messages are left", got)
+	}
+	failed := Settle(q, late, Response{Error: &FunctionError{}}, 0)
+	if diff := cmp.Diff([]string{late[0].ID}, failed); diff != "" {
+		t.Errorf("failed (-want +got):\n%s", diff)
+	}
+	receive(t, q)
+
+	// Late, but not received again: SQS still deletes it.
+	c.advance(visibility)
+	late = receive(t, q, "a")
+	c.advance(visibility)
+	Settle(q, late, Response{}, 0)
+	receive(t, q)
+}
+
+// TestSettleLeavesAlone: when a message that failed is visible again.
+func TestSettleLeavesAlone(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name      string
+		impatient bool
+		chosen    time.Duration // by the function; negative: not at all
+		delay     time.Duration
+		want      time.Duration
+	}{
+		{"the visibility timeout", false, -1, time.Hour, visibility},
+		{"the delay", false, -1, time.Second, time.Second},
+		{"the function's choice", false, time.Hour, time.Second, time.Hour},
+		{"the function's choice of nothing", false, 0, time.Second, 0},
+		{"the delay of an impatient queue", true, time.Hour, time.Second, time.Second},
+		{"the function's choice where it is sooner", true, time.Second, time.Minute, time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Impatient: tt.impatient, Now: c.Now})
+			q.Send("a", nil, "")
+			for range 2 { // a choice is for one receive
+				messages := receive(t, q, "a")
+				if tt.chosen >= 0 {
+					change(t, q, messages[0], tt.chosen, "")
+				}
+				Settle(q, messages, Response{Error: &FunctionError{}}, tt.delay)
+				if tt.want > 0 {
+					c.advance(tt.want - 1)
+					receive(t, q)
+					c.advance(1)
+				}
+			}
+			messages := receive(t, q, "a")
+			Settle(q, messages, Response{Error: &FunctionError{}}, tt.delay)
+			c.advance(min(visibility, tt.delay))
+			receive(t, q, "a")
+		})
+	}
+}
+
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: newClock().Now})
+	q.Send("a", nil, "")
+	receive(t, q, "a")
+	q.Send("b", nil, "")
+	q.Purge()
+	if left := q.Messages(); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
 }
 
 func TestRedrive(t *testing.T) {
@@ -132,8 +259,9 @@ func TestRedrive(t *testing.T) {
 			sent := c.now
 			id := q.Send("poison", map[string]string{"a": "b"}, "g")
 			q.Send("next", nil, "g")
+			var received []Message
 			for range 2 {
-				receive(t, q, "poison", "next")
+				received = receive(t, q, "poison", "next")
 				c.advance(visibility)
 				if len(dead.Messages()) != 0 {
 					t.Fatalf("dead before the third receive: %v", dead.Messages())
@@ -144,6 +272,7 @@ func TestRedrive(t *testing.T) {
 			if len(q.Messages()) != 1 {
 				t.Errorf("left: %v", bodies(q.Messages()))
 			}
+			dead.Delete(received[0].Receipt) // of the other queue
 			messages := receive(t, dead, "poison", "next")
 			if tt.sentAnew {
 				sent = c.now
@@ -177,15 +306,15 @@ func TestFIFO(t *testing.T) {
 	q.Send("c1", nil, "c")
 	receive(t, q, "c1") // groups in flight wait
 
-	q.Delete(messages[1].ID)
+	q.Delete(messages[1].Receipt)
 	receive(t, q, "b2")
 
 	// What comes back is received before what came after it, and only once all before it are out of flight.
-	q.ChangeVisibility(messages[2].ID, 0)
+	change(t, q, messages[2], 0, "")
 	receive(t, q)
-	q.ChangeVisibility(messages[0].ID, 0)
-	receive(t, q, "a1", "a2", "a3")
-	q.Delete(messages[0].ID)
+	change(t, q, messages[0], 0, "")
+	messages = receive(t, q, "a1", "a2", "a3")
+	q.Delete(messages[0].Receipt)
 	receive(t, q)
 	c.advance(visibility)
 	receive(t, q, "a2", "a3", "b2", "c1")
@@ -201,7 +330,7 @@ func TestFIFOLimit(t *testing.T) {
 	messages := q.Receive(2)
 	receive(t, q)
 	for _, m := range messages {
-		q.Delete(m.ID)
+		q.Delete(m.Receipt)
 	}
 	receive(t, q, "a3")
 }
@@ -222,16 +351,14 @@ func TestGroupWaitsForAllOfIts(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	q := NewQueue(QueueConfig{Name: "q.fifo", VisibilityTimeout: time.Minute, Now: func() time.Time { return now }})
-	first := q.Send("1", nil, "g")
-	second := q.Send("2", nil, "g")
-	if got := q.Receive(10); len(got) != 2 {
-		t.Fatalf("received %d, want 2", len(got))
-	}
-	q.ChangeVisibility(first, 0)
+	q.Send("1", nil, "g")
+	q.Send("2", nil, "g")
+	messages := receive(t, q, "1", "2")
+	change(t, q, messages[0], 0, "")
 	if got := q.Receive(10); len(got) != 0 {
-		t.Errorf("received %v while %s is out", got, second)
+		t.Errorf("received %v while 2 is out", got)
 	}
-	q.Delete(second)
+	q.Delete(messages[1].Receipt)
 	if got := q.Receive(10); len(got) != 1 {
 		t.Errorf("received %v, want the first", got)
 	}

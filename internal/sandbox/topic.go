@@ -3,8 +3,10 @@ package sandbox
 import (
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +21,15 @@ const (
 	dedupWindow     = 5 * time.Minute
 )
 
+var (
+	// entryID is the id of an entry of a batch, to SNS and to SQS alike.
+	entryID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
+	// attributeName is a message attribute's name, without what a pattern cannot say: at most 256 characters, and no
+	// prefix that is reserved (SNS developer guide, "Amazon SNS message attributes").
+	attributeName     = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+	attributeReserved = regexp.MustCompile(`(?i)^(aws|amazon)\.`)
+)
+
 // TopicFault is how the topic fails one call, instead of or besides publishing.
 type TopicFault struct {
 	// Status and Code refuse the whole call.
@@ -28,6 +39,8 @@ type TopicFault struct {
 	Entries map[int]bool
 	// Reset cuts the connection before the call is taken.
 	Reset bool
+	// AnswerLost publishes, then cuts the connection: the caller cannot know that the call was taken.
+	AnswerLost bool
 	// Delay comes before everything else.
 	Delay time.Duration
 }
@@ -45,27 +58,37 @@ type Published struct {
 // Topic is an SNS topic behind SNS's own protocol, on 127.0.0.1. It holds publishers to SNS's limits. Safe for
 // concurrent use.
 type Topic struct {
+	script[TopicFault]
 	name    string
 	server  *server
 	observe func(Published)
+	forgets bool
 
 	mu        sync.Mutex
 	published []Published
 	dedup     map[string]time.Time
-	faults    []TopicFault
-	calls     int
 }
 
 // NewTopic starts a topic. A name that ends in .fifo makes a FIFO topic. observe, which may be nil, is called with each
 // message, in the order of publishing; it must not call the topic.
-func NewTopic(name string, observe func(Published)) (*Topic, error) {
+func NewTopic(name string, observe func(Published), options ...TopicOption) (*Topic, error) {
 	t := &Topic{name: name, observe: observe, dedup: map[string]time.Time{}}
+	for _, option := range options {
+		option(t)
+	}
 	var err error
 	if t.server, err = serve(http.HandlerFunc(t.serve)); err != nil {
 		return nil, fmt.Errorf("serving SNS: %w", err)
 	}
 	return t, nil
 }
+
+// TopicOption is an option of [NewTopic].
+type TopicOption func(*Topic)
+
+// WithoutMessages makes a topic that does not keep what it shows to its observer, so that it does not grow for as long as
+// it runs. [Topic.Messages] is then empty.
+func WithoutMessages() TopicOption { return func(t *Topic) { t.forgets = true } }
 
 // Close ends the topic's server.
 func (t *Topic) Close() { t.server.close() }
@@ -85,40 +108,18 @@ func (t *Topic) Messages() []Published {
 	return slices.Clone(t.published)
 }
 
-// Calls returns how many calls were made, refused ones included.
-func (t *Topic) Calls() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.calls
-}
-
-// Script makes the next calls fail, one fault a call.
-func (t *Topic) Script(faults ...TopicFault) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.faults = append(t.faults, faults...)
-}
-
 func (t *Topic) serve(w http.ResponseWriter, r *http.Request) {
-	t.mu.Lock()
-	t.calls++
-	var fault TopicFault
-	if len(t.faults) > 0 {
-		fault, t.faults = t.faults[0], t.faults[1:]
-	}
-	t.mu.Unlock()
+	fault := t.next()
 	// First of all, because net/http sees a caller go only once the body is read.
 	if err := r.ParseForm(); err != nil {
 		refuse(w, http.StatusBadRequest, "InvalidParameter", err.Error())
 		return
 	}
-	select {
-	case <-time.After(fault.Delay):
-	case <-r.Context().Done():
+	if !wait(r, fault.Delay) {
 		return
 	}
 	if fault.Reset {
-		panic(http.ErrAbortHandler) // net/http's way to cut the connection
+		cut()
 	}
 	switch action := r.Form.Get("Action"); {
 	case fault.Status != 0:
@@ -158,6 +159,8 @@ func (t *Topic) publishBatch(w http.ResponseWriter, form url.Values, fault Topic
 		refuse(w, http.StatusBadRequest, "EmptyBatchRequest", "The batch request doesn't contain any entries.")
 	case len(entries) > maxTopicEntries:
 		refuse(w, http.StatusBadRequest, "TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible.")
+	case slices.ContainsFunc(entries, func(e entry) bool { return !entryID.MatchString(e.id) }):
+		refuse(w, http.StatusBadRequest, "InvalidBatchEntryId", "The Id of a batch entry in a batch request doesn't abide by the specification.")
 	case len(ids) < len(entries):
 		refuse(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
 	case total > maxTopicBytes:
@@ -165,7 +168,11 @@ func (t *Topic) publishBatch(w http.ResponseWriter, form url.Values, fault Topic
 	case invalid >= 0:
 		refuse(w, http.StatusBadRequest, entries[invalid].code, entries[invalid].problem)
 	default:
-		respond(w, http.StatusOK, t.publish(entries, fault.Entries))
+		answer := t.publish(entries, fault.Entries)
+		if fault.AnswerLost {
+			cut()
+		}
+		respond(w, http.StatusOK, answer)
 	}
 }
 
@@ -182,8 +189,9 @@ type publishBatchResult struct {
 	MessageID string `xml:"MessageId"`
 }
 
+// batchResultErrorEntry is an entry that failed, to SNS and to SQS alike.
 type batchResultErrorEntry struct {
-	ID          string `xml:"Id"`
+	ID          string `xml:"Id" json:"Id"`
 	Code        string
 	Message     string
 	SenderFault bool
@@ -194,6 +202,7 @@ func (t *Topic) publish(entries []entry, faults map[int]bool) publishBatchRespon
 	answer := publishBatchResponse{RequestID: newUUID()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	maps.DeleteFunc(t.dedup, func(_ string, at time.Time) bool { return time.Since(at) >= dedupWindow })
 	for i, e := range entries {
 		senderFault, scripted := faults[i]
 		switch {
@@ -212,12 +221,14 @@ func (t *Topic) publish(entries []entry, faults map[int]bool) publishBatchRespon
 func (t *Topic) take(p Published) (id string) {
 	p.ID, p.Time = newUUID(), time.Now()
 	if t.fifo() {
-		if at, ok := t.dedup[p.DeduplicationID]; ok && p.Time.Sub(at) < dedupWindow {
+		if _, ok := t.dedup[p.DeduplicationID]; ok {
 			return p.ID
 		}
 		t.dedup[p.DeduplicationID] = p.Time
 	}
-	t.published = append(t.published, p)
+	if !t.forgets {
+		t.published = append(t.published, p)
+	}
 	if t.observe != nil {
 		t.observe(p)
 	}
@@ -245,7 +256,12 @@ func (t *Topic) entry(form url.Values, prefix string) entry {
 		}
 		name, kind, value := form.Get(at+"Name"), form.Get(at+"Value.DataType"), form.Get(at+"Value.StringValue")
 		e.size += len(name) + len(kind) + len(value)
+		_, twice := e.published.Attributes[name]
 		e.published.Attributes[name] = value
+		if twice || len(name) > 256 || !attributeName.MatchString(name) || attributeReserved.MatchString(name) {
+			e.code = "ParameterValueInvalid"
+			e.problem = "Invalid message attribute name: '" + name + "'"
+		}
 		if kind != "String" || value == "" {
 			e.code = "ParameterValueInvalid"
 			e.problem = "The message attribute '" + name + "' must contain non-empty message attribute value for message attribute type 'String'."

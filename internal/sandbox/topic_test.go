@@ -1,10 +1,8 @@
 package sandbox
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -32,16 +30,12 @@ func newTopic(t *testing.T, name string) *Topic {
 // newClient returns AWS's own client for the topic. It does not try again.
 func newClient(t *testing.T, topic *Topic) *sns.Client {
 	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
 	return sns.New(sns.Options{
 		Region:       Region,
 		BaseEndpoint: aws.String(topic.URL()),
-		HTTPClient:   &http.Client{Transport: transport},
+		HTTPClient:   newHTTPClient(t),
 		Retryer:      aws.NopRetryer{},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "example"}, nil
-		}),
+		Credentials:  aws.CredentialsProviderFunc(exampleCredentials),
 	})
 }
 
@@ -171,6 +165,16 @@ func TestRefusals(t *testing.T) {
 			"equal ids", standard, append(batch("a"), batch("b")...), "BatchEntryIdsNotDistinct",
 			as[*types.BatchEntryIdsNotDistinctException],
 		},
+		{
+			"an id of other characters", standard,
+			append(batch("a"), with(batch("", "b")[1], func(e *types.PublishBatchRequestEntry) { e.Id = aws.String("a b") })),
+			"InvalidBatchEntryId", as[*types.InvalidBatchEntryIdException],
+		},
+		{
+			"a long id", standard,
+			[]types.PublishBatchRequestEntry{with(batch("a")[0], func(e *types.PublishBatchRequestEntry) { e.Id = aws.String(strings.Repeat("a", 81)) })},
+			"InvalidBatchEntryId", as[*types.InvalidBatchEntryIdException],
+		},
 		{"a message above 256 KiB", standard, batch(kib(256) + "x"), "BatchRequestTooLong", as[*types.BatchRequestTooLongException]},
 		{
 			"messages above 256 KiB together", standard, batch(kib(128), kib(128), "x"), "BatchRequestTooLong",
@@ -220,6 +224,37 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%d calls", topic.Calls())
 			}
 		})
+	}
+}
+
+// TestAttributeNames: SNS developer guide, "Amazon SNS message attributes".
+func TestAttributeNames(t *testing.T) {
+	t.Parallel()
+	topic := newTopic(t, "results")
+	tests := []struct {
+		name string
+		ok   bool
+	}{
+		{"vault_id", true},
+		{"content-type", true},
+		{"Source.region.2", true},
+		{"awsome", true},
+		{strings.Repeat("a", 256), true},
+		{strings.Repeat("a", 257), false},
+		{"", false},
+		{"vault id", false},
+		{"größe", false},
+		{".a", false},
+		{"a.", false},
+		{"a..b", false},
+		{"AWS.a", false},
+		{"amazoN.a", false},
+	}
+	for _, tt := range tests {
+		_, err := publish(t, topic, with(batch("a")[0], attribute(tt.name, "String", "v")))
+		if tt.ok != (err == nil) || !tt.ok && !as[*types.InvalidParameterValueException](err) {
+			t.Errorf("%.20q: %v", tt.name, err)
+		}
 	}
 }
 
@@ -395,6 +430,41 @@ func TestScriptedReset(t *testing.T) {
 	}
 	if _, err := publish(t, topic, batch("a")...); err != nil {
 		t.Errorf("after the reset: %v", err)
+	}
+}
+
+// TestAnswerLost: the caller cannot tell it from a reset, but the message is out.
+func TestAnswerLost(t *testing.T) {
+	t.Parallel()
+	topic := newTopic(t, "results")
+	topic.Script(TopicFault{AnswerLost: true})
+	if _, err := publish(t, topic, batch("a", "b")...); !as[*smithyhttp.RequestSendError](err) || as[smithy.APIError](err) {
+		t.Errorf("err = %v", err)
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, messagesOn(topic)); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+	if _, err := publish(t, topic, batch("c")...); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+}
+
+func TestWithoutMessages(t *testing.T) {
+	t.Parallel()
+	var observed []string
+	topic, err := NewTopic("results", func(p Published) { observed = append(observed, p.Message) }, WithoutMessages())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(topic.Close)
+	if _, err := publish(t, topic, batch("a", "b")...); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, observed); diff != "" {
+		t.Errorf("observed (-want +got):\n%s", diff)
+	}
+	if kept := topic.Messages(); len(kept) != 0 {
+		t.Errorf("kept %v", kept)
 	}
 }
 

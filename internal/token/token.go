@@ -1,57 +1,118 @@
-// Package token holds the sources of what authorizes a request to CBR. Each
-// implements cbr.Authorizer: it puts its credential on a request and can be
-// told that the credential was refused.
+// Package token holds the sources of what authorizes a request to CBR: a token
+// that was handed over ([Static]), tokens from IAM for a user ([User]), an
+// access key that signs ([Key]), and a secret in AWS Secrets Manager that holds
+// one of these ([Secret]). Each is a cbr.Authorizer: it puts its credential on
+// a request and is told what the answer said of it.
+//
+// Huawei locks a user after as few as 3 failed logins in 15 minutes, and an
+// access key for 5 minutes after 5 wrong signatures in a row (IAM user guide;
+// API Gateway FAQ). So what was refused once is not tried again for 15 minutes
+// or until the secret has a new version, and what has not worked yet is tried
+// by one request at a time. Both are per process.
 package token
 
 import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
+	"time"
 
+	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 )
 
-// Static is a token that was handed over once and cannot be renewed. Huawei's
-// tokens are good for one project and live for at most 24 hours (IAM API
-// reference, "Obtaining a User Token"). It is safe for concurrent use and
-// shows itself nowhere: not under any fmt verb, in JSON or in a log.
-type Static struct {
-	token     string
-	projectID string
+// Config is what a source is made of. What a source does not use may be zero.
+type Config struct {
+	Fields
+
+	// ProjectID is the project that a token in Fields is good for.
+	ProjectID string
+	// IAM is where [User] logs in; see cbr.NewIAMEndpoints.
+	IAM cbr.Endpoints
+	// HTTP makes calls to IAM.
+	HTTP      *http.Client
+	UserAgent string
+	// SecretsManager is where [Secret] reads.
+	SecretsManager SecretsManager
+	// Redact masks every credential from the moment it is known.
+	Redact *redact.Redactor
+	Log    *slog.Logger
+	// Now is the clock. It must be safe for concurrent use.
+	Now func() time.Time
+
+	// where names the place that Fields came from, for errors.
+	where string
 }
 
-// NewStatic returns the source of a token that is good for projectID alone.
-// From then on r masks the token.
-func NewStatic(token, projectID string, r *redact.Redactor) *Static {
-	r.Hide(token)
-	return &Static{token: token, projectID: projectID}
+// New returns the source that c's Fields describe, which Check must have found
+// nothing wrong with. It is safe for concurrent use and shows itself nowhere:
+// not under any fmt verb, in JSON or in a log. Nothing is fetched before the
+// first request.
+func New(c Config) cbr.Authorizer {
+	c.hide(c.Redact)
+	switch {
+	case c.SecretID != "":
+		return newSecret(c)
+	case c.AccessKey != "":
+		return newKey(c)
+	case c.UserName != "":
+		return newUser(c)
+	}
+	return newStatic(c)
+}
+
+// Static is a token that was handed over once and cannot be renewed. Huawei's
+// tokens are good for one project and live for at most 24 hours (IAM API
+// reference, "Obtaining a User Token"). Nobody counts requests with a dead one,
+// so each delivery may try; where it is in a secret, only until it was refused
+// twice in a row, since the next version of the secret is what will help.
+type Static struct {
+	veil
+	config  Config
+	trust   trust
+	strikes atomic.Int32 // refusals since the last request that went through
+}
+
+func newStatic(c Config) *Static {
+	return &Static{config: c, trust: trust{now: c.Now}}
 }
 
 // Authorize sets X-Auth-Token. For another project than the token's it is a
 // NotAllowed, before anything is sent.
-func (s *Static) Authorize(req *http.Request, projectID string) error {
-	if projectID != s.projectID {
-		return &kind.Error{
+func (s *Static) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
+	c := s.config
+	switch {
+	case c.ProjectID == "":
+		return nil, &kind.Error{Kind: kind.Misconfigured, Message: c.origin("HW_AUTH_TOKEN") + ": HW_PROJECT_ID must say which project the token is good for"}
+	case src.ProjectID != c.ProjectID:
+		return nil, &kind.Error{
 			Kind:    kind.NotAllowed,
-			Message: fmt.Sprintf("project_id: HW_AUTH_TOKEN is good for HW_PROJECT_ID (%s) alone", s.projectID),
+			Message: fmt.Sprintf("project_id: the token of %s is good for HW_PROJECT_ID (%s) alone", c.origin("HW_AUTH_TOKEN"), c.ProjectID),
 		}
 	}
-	req.Header.Set("X-Auth-Token", s.token)
-	return nil
+	if _, err := s.trust.known(); err != nil {
+		return nil, err
+	}
+	req.Header.Set(tokenHeader, c.Token)
+	return s.settle, nil
 }
 
-// Refused reports false: there is no other token.
-func (s *Static) Refused(*http.Request, string) bool { return false }
+func (s *Static) settle(v cbr.Verdict) cbr.Remedy {
+	if v.Answered && !v.Refused {
+		s.strikes.Store(0)
+	}
+	if !v.Refused {
+		return cbr.Remedy{}
+	}
+	advice := "the token of " + s.config.origin("HW_AUTH_TOKEN") + " was refused: a token lives for at most 24 hours; put a new one there"
+	if s.config.where != "" && s.strikes.Add(1) > 1 {
+		advice = s.trust.refuse(kind.Unauthorized, advice)
+	}
+	return cbr.Remedy{Advice: advice}
+}
 
-// String returns what s is, not what it holds.
-func (s Static) String() string { return redact.Mask }
-
-// GoString is String, for %#v.
-func (s Static) GoString() string { return redact.Mask }
-
-// MarshalText is String, for JSON.
-func (s Static) MarshalText() ([]byte, error) { return []byte(redact.Mask), nil }
-
-// LogValue is String, for slog.
-func (s Static) LogValue() slog.Value { return slog.StringValue(redact.Mask) }
+// tokenHeader carries a token (API Gateway user guide). It is set as it is
+// written there; servers take any case.
+const tokenHeader = "X-Auth-Token"

@@ -2,62 +2,684 @@ package token_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"go.uber.org/goleak"
+
+	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/sandbox"
 	"cbr-replicator/internal/token"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 const (
-	secret  = "MIIDbQYJKoZIhvcNAQcCoIIDXjCC"
-	project = "f841e01fd2b14e7fa41b6ae7aa6b0594"
+	password     = "correct-horse-battery"
+	secretKey    = "SKEXAMPLE000000000000000000000000000000"
+	otherProject = "00000000000000000000000000000001"
 )
 
-func TestStatic(t *testing.T) {
-	t.Parallel()
-	var r redact.Redactor
-	s := token.NewStatic(secret, project, &r)
+var (
+	user    = token.Fields{UserName: "replicator", Password: password, DomainName: "example"}
+	key     = token.Fields{AccessKey: "AKEXAMPLE0000000000", SecretKey: secretKey}
+	tempKey = token.Fields{AccessKey: "AKTEMP", SecretKey: "SKTEMP-secret", SecurityToken: "STTEMP-token"}
+)
 
-	req := httptest.NewRequest("POST", "/", nil)
-	if err := s.Authorize(req, project); err != nil || req.Header.Get("X-Auth-Token") != secret {
-		t.Errorf("Authorize = %v, X-Auth-Token %q", err, req.Header.Get("X-Auth-Token"))
-	}
-	if s.Refused(req, project) {
-		t.Error("a static token cannot be renewed")
-	}
+// rig is a CBR with an IAM, a Secrets Manager, and one clock for all.
+type rig struct {
+	t       *testing.T
+	cbr     *cbrtest.Server
+	secrets *sandbox.Secrets
+	hidden  *redact.Redactor
+	log     lockedBuffer
 
-	other := httptest.NewRequest("POST", "/", nil)
-	err := s.Authorize(other, strings.Repeat("0", 32))
-	if e := kind.As(err); e == nil || e.Kind != kind.NotAllowed || !strings.Contains(e.Message, "HW_PROJECT_ID") {
-		t.Errorf("Authorize for another project = %v, want a NotAllowed that says why", err)
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newRig(t *testing.T, options ...cbrtest.Option) *rig {
+	t.Helper()
+	r := &rig{t: t, hidden: new(redact.Redactor), now: time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)}
+	r.cbr = cbrtest.NewServer(append([]cbrtest.Option{cbrtest.WithClock(r.clock), cbrtest.WithCopyTime(0)}, options...)...)
+	t.Cleanup(r.cbr.Close)
+	r.cbr.AddExample()
+	r.cbr.AddVault(cbrtest.Vault{ID: cbrtest.DestinationVault, ProjectID: cbrtest.DestinationProject, ProtectType: "replication", Size: 1 << 20})
+	r.cbr.AddProject(otherProject, cbrtest.SourceRegion)
+	r.cbr.AddUser(cbrtest.User{Domain: user.DomainName, Name: user.UserName, Password: password})
+	r.cbr.AddKey(cbrtest.Key{Access: key.AccessKey, Secret: secretKey})
+	r.cbr.AddKey(cbrtest.Key{Access: tempKey.AccessKey, Secret: tempKey.SecretKey, SecurityToken: tempKey.SecurityToken})
+	var err error
+	if r.secrets, err = sandbox.NewSecrets(); err != nil {
+		t.Fatal(err)
 	}
-	if len(other.Header) != 0 {
-		t.Errorf("headers %v on a request that must not be made", other.Header)
+	t.Cleanup(r.secrets.Close)
+	return r
+}
+
+func (r *rig) clock() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+func (r *rig) pass(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = r.now.Add(d)
+}
+
+// config is for a source with these fields.
+func (r *rig) config(f token.Fields) token.Config {
+	r.t.Helper()
+	if problems := f.Check(); len(problems) > 0 {
+		r.t.Fatalf("fields: %v", problems)
 	}
-	if !r.Contains(secret) {
-		t.Error("the redactor was not told of the token")
+	iam, err := cbr.NewIAMEndpoints(r.cbr.URL+"/v3", "")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	client := cbr.NewHTTPClient(10)
+	r.t.Cleanup(client.CloseIdleConnections)
+	return token.Config{
+		Fields: f, ProjectID: cbrtest.SourceProject, IAM: iam, HTTP: client, UserAgent: "cbr-replicator/test",
+		SecretsManager: &awsjson.Client{
+			Service: "secretsmanager", Target: "secretsmanager", Version: "1.1", Region: sandbox.Region, Endpoint: r.secrets.URL(),
+			Credentials: aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI"}, HTTP: client,
+		},
+		Redact: r.hidden,
+		Log:    slog.New(slog.NewTextHandler(&r.log, nil)),
+		Now:    r.clock,
 	}
 }
 
-func TestStaticShowsItselfNowhere(t *testing.T) {
+// client is CBR's, with that source.
+func (r *rig) client(f token.Fields) *cbr.Client {
+	r.t.Helper()
+	config := r.config(f)
+	endpoints, err := cbr.NewEndpoints(r.cbr.URL, "", cbrtest.SourceRegion)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return &cbr.Client{
+		HTTP: config.HTTP, Endpoints: endpoints, Auth: token.New(config), Redact: r.hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
+	}
+}
+
+// vaults makes n vaults with a backup each.
+func (r *rig) vaults(project string, n int) []string { return r.cbr.AddVaults(project, n, 1) }
+
+// deliver replicates a vault as a delivery does: once more with a fresh
+// credential where there is one.
+func deliver(ctx context.Context, c *cbr.Client, project, vault string) *kind.Error {
+	for again := false; ; again = true {
+		_, err := c.Replicate(ctx, cbr.Source{ProjectID: project, Region: cbrtest.SourceRegion}, cbr.Replicate{
+			VaultID: vault, DestinationVaultID: cbrtest.DestinationVault,
+			DestinationProjectID: cbrtest.DestinationProject, DestinationRegion: cbrtest.DestinationRegion,
+		})
+		e := kind.As(err)
+		if e == nil || !e.Renewed || again {
+			return e
+		}
+	}
+}
+
+// deliverAll delivers side by side, ten at a time, and returns what failed.
+func deliverAll(ctx context.Context, c *cbr.Client, project string, vaults []string) (failed []*kind.Error) {
+	var mu sync.Mutex
+	var wait sync.WaitGroup
+	next := make(chan string)
+	for range 10 {
+		wait.Go(func() {
+			for vault := range next {
+				if e := deliver(ctx, c, project, vault); e != nil {
+					mu.Lock()
+					failed = append(failed, e)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, vault := range vaults {
+		next <- vault
+	}
+	close(next)
+	wait.Wait()
+	return failed
+}
+
+// inSecret is f as the value of a secret.
+func inSecret(f token.Fields) string {
+	value := map[string]string{}
+	for name, v := range map[string]string{
+		"token": f.Token, "HW_USER_NAME": f.UserName, "HW_USER_PASSWORD": f.Password, "HW_DOMAIN_NAME": f.DomainName,
+		"HW_ACCESS_KEY": f.AccessKey, "HW_SECRET_KEY": f.SecretKey, "HW_SECURITY_TOKEN": f.SecurityToken,
+	} {
+		if v != "" {
+			value[name] = v
+		}
+	}
+	text, _ := json.Marshal(value) // strings always marshal
+	return string(text)
+}
+
+// TestSources: each source gets deliveries through, side by side, and fetches
+// no more than it needs.
+func TestSources(t *testing.T) {
 	t.Parallel()
-	s := token.NewStatic(secret, project, new(redact.Redactor))
-	var out bytes.Buffer
-	for _, v := range []any{s, *s, []token.Static{*s}, struct{ S *token.Static }{s}} {
-		fmt.Fprintf(&out, "%v %+v %#v %s", v, v, v, v)
+	static := token.Fields{Token: cbrtest.Token}
+	for _, tt := range []struct {
+		name          string
+		fields        token.Fields
+		secret        string
+		logins, reads int
+	}{
+		{"token", static, "", 0, 0},
+		{"user", user, "", 1, 0},
+		{"key", key, "", 0, 0},
+		{"temporary key", tempKey, "", 0, 0},
+		{"secret, a token", token.Fields{SecretID: "huawei"}, cbrtest.Token + "\n", 0, 1},
+		{"secret, a token in JSON", token.Fields{SecretID: "huawei"}, inSecret(static), 0, 1},
+		{"secret, a user", token.Fields{SecretID: "huawei"}, inSecret(user), 1, 1},
+		{"secret, a key", token.Fields{SecretID: "huawei"}, inSecret(key), 0, 1},
+		{"secret, a temporary key", token.Fields{SecretID: "huawei"}, inSecret(tempKey), 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			if tt.secret != "" {
+				r.secrets.Put("huawei", tt.secret)
+			}
+			if failed := deliverAll(t.Context(), r.client(tt.fields), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 30)); len(failed) > 0 {
+				t.Errorf("failed: %v", failed)
+			}
+			if logins, reads := len(r.cbr.Logins()), r.secrets.Calls(); logins != tt.logins || reads != tt.reads {
+				t.Errorf("%d logins, %d readings of the secret, want %d and %d", logins, reads, tt.logins, tt.reads)
+			}
+		})
 	}
-	if err := json.NewEncoder(&out).Encode(s); err != nil {
-		t.Fatal(err)
+}
+
+// TestLife: a token is used for 80 % of its life, then another is fetched, once
+// for all who wait for it.
+func TestLife(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, cbrtest.WithTokenLife(10*time.Hour), cbrtest.WithTokenSize(12_008))
+	c := r.client(user)
+	deliverHours := func(hours float64, logins int) {
+		t.Helper()
+		r.pass(time.Duration(hours * float64(time.Hour)))
+		if failed := deliverAll(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 10)); len(failed) > 0 {
+			t.Errorf("failed: %v", failed)
+		}
+		if n := len(r.cbr.Logins()); n != logins {
+			t.Errorf("%d logins, want %d", n, logins)
+		}
 	}
-	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "token", s)
-	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "token", s)
-	if strings.Contains(out.String(), secret) {
-		t.Errorf("the token is in %s", out.String())
+	deliverHours(0, 1)
+	deliverHours(7.9, 1)
+	deliverHours(0.2, 2)
+	for _, call := range r.cbr.Calls() {
+		if len(call.Header.Get("X-Auth-Token")) != 12_008 || call.Status != 200 {
+			t.Fatalf("a token of %d characters, %v", len(call.Header.Get("X-Auth-Token")), call)
+		}
 	}
+
+	// IAM is away: the token is good until its life ends, and IAM is asked once a
+	// minute only.
+	r.pass(8 * time.Hour)
+	r.cbr.Script(cbrtest.Tokens, cbrtest.Unavailable(), cbrtest.ResetBefore())
+	deliverHours(0, 2)
+	deliverHours(0.02, 2)
+	if !strings.Contains(r.log.String(), "token not renewed") {
+		t.Errorf("log: %s", r.log.String())
+	}
+	r.pass(2 * time.Hour)
+	r.cbr.Script(cbrtest.Tokens, cbrtest.Unavailable())
+	if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e.Of() != kind.Unavailable {
+		t.Errorf("error = %v, want Unavailable", e)
+	}
+	deliverHours(0, 3)
+}
+
+// TestRevokedInTheMiddle: a token dies in the middle of a batch. One renewal,
+// and all ten are accepted.
+func TestRevokedInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		fields token.Fields
+		secret string
+	}{{"user", user, ""}, {"a user in a secret", token.Fields{SecretID: "huawei"}, inSecret(user)}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			if tt.secret != "" {
+				r.secrets.Put("huawei", tt.secret)
+			}
+			c := r.client(tt.fields)
+			vaults := r.vaults(cbrtest.SourceProject, 11)
+			if e := deliver(t.Context(), c, cbrtest.SourceProject, vaults[0]); e != nil {
+				t.Fatal(e)
+			}
+			r.cbr.RevokeToken(r.cbr.IssuedTokens()[0])
+			if failed := deliverAll(t.Context(), c, cbrtest.SourceProject, vaults[1:]); len(failed) > 0 {
+				t.Errorf("failed: %v", failed)
+			}
+			if n := len(r.cbr.Logins()); n != 2 {
+				t.Errorf("%d logins, want one renewal", n-1)
+			}
+		})
+	}
+}
+
+// TestNoLockOut: what is refused is tried once in a quarter of an hour, however
+// many deliveries ask, and a new version of the secret heals it at once.
+func TestNoLockOut(t *testing.T) {
+	t.Parallel()
+	badUser, badKey, unknown := user, key, key
+	badUser.Password, badKey.SecretKey, unknown.AccessKey = "wrong-password", "wrong-secret-key", "AKNOBODY"
+	attempts := map[string]func(r *rig) int{
+		"login": func(r *rig) (n int) {
+			for _, l := range r.cbr.Logins() {
+				if !l.OK {
+					n++
+				}
+			}
+			return n
+		},
+		"call": func(r *rig) (n int) {
+			for _, c := range r.cbr.Calls() {
+				if c.Status == 401 {
+					n++
+				}
+			}
+			return n
+		},
+	}
+	for _, tt := range []struct {
+		name   string
+		fields token.Fields
+		first  int // deliveries that go through before
+		harm   func(r *rig)
+		count  string // what Huawei counts
+		most   int    // of 100 deliveries side by side
+		good   token.Fields
+		says   string
+	}{
+		{"a wrong password", badUser, 0, nil, "login", 1, user, "the login of the user of"},
+		{"a wrong secret key", badKey, 0, nil, "call", 1, key, "the signature with the access key of"},
+		{"an unknown key", unknown, 0, nil, "call", 1, key, "the signature with the access key of"},
+		{"a user revoked later", user, 1, func(r *rig) { r.cbr.RevokeUser(user.UserName) }, "login", 1, key, "the login of the user of"},
+		{"a password changed later", user, 1, func(r *rig) { r.cbr.ChangePassword(user.UserName, "new-password") }, "login", 1,
+			token.Fields{UserName: user.UserName, Password: "new-password", DomainName: user.DomainName}, "the login of the user of"},
+	} {
+		for _, inSecretToo := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, in a secret: %t", tt.name, inSecretToo), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t)
+				fields := tt.fields
+				if inSecretToo {
+					r.secrets.Put("huawei", inSecret(tt.fields))
+					fields = token.Fields{SecretID: "huawei"}
+				}
+				c := r.client(fields)
+				for _, vault := range r.vaults(cbrtest.SourceProject, tt.first) {
+					if e := deliver(t.Context(), c, cbrtest.SourceProject, vault); e != nil {
+						t.Fatal(e)
+					}
+				}
+				if tt.harm != nil {
+					tt.harm(r)
+				}
+				vaults := r.vaults(cbrtest.SourceProject, 100)
+				failed := deliverAll(t.Context(), c, cbrtest.SourceProject, vaults)
+				if n := attempts[tt.count](r); n > tt.most || n == 0 || len(failed) != len(vaults) {
+					t.Errorf("%d of 100 failed, with %d bad attempts, want all with at most %d", len(failed), n, tt.most)
+				}
+				for _, e := range failed {
+					if e.Kind != kind.Unauthorized || !strings.Contains(e.Message, tt.says) {
+						t.Fatalf("error = %v", e)
+					}
+				}
+				before := attempts[tt.count](r)
+				r.pass(14 * time.Minute)
+				deliverAll(t.Context(), c, cbrtest.SourceProject, vaults)
+				if n := attempts[tt.count](r); n != before {
+					t.Errorf("%d more bad attempts within 15 minutes", n-before)
+				}
+				if inSecretToo {
+					r.pass(time.Second)
+					r.secrets.Put("huawei", inSecret(tt.good))
+					r.pass(time.Second)
+					if failed := deliverAll(t.Context(), c, cbrtest.SourceProject, vaults); len(failed) > 0 {
+						t.Errorf("with a new version of the secret: %v", failed[0])
+					}
+					return
+				}
+				r.pass(2 * time.Minute)
+				deliverAll(t.Context(), c, cbrtest.SourceProject, vaults)
+				if n := attempts[tt.count](r) - before; n == 0 || n > tt.most {
+					t.Errorf("%d bad attempts after 15 minutes, want 1 to %d", n, tt.most)
+				}
+			})
+		}
+	}
+}
+
+// TestDeadToken: each delivery may try a token of the environment. One in a
+// secret is tried until it was refused twice, or has a successor.
+func TestDeadToken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	dead := token.Fields{Token: "MII-dead-token"}
+	c := r.client(dead)
+	vaults := r.vaults(cbrtest.SourceProject, 20)
+	for i, vault := range vaults {
+		e := deliver(t.Context(), c, cbrtest.SourceProject, vault)
+		if e.Of() != kind.Unauthorized || !strings.Contains(e.Message, "the token of HW_AUTH_TOKEN was refused") || len(r.cbr.Calls()) != i+1 {
+			t.Fatalf("error = %v after %d calls", e, len(r.cbr.Calls()))
+		}
+	}
+	r.secrets.Put("huawei", dead.Token)
+	c = r.client(token.Fields{SecretID: "huawei"})
+	before := len(r.cbr.Calls())
+	for _, vault := range vaults {
+		e := deliver(t.Context(), c, cbrtest.SourceProject, vault)
+		if e.Of() != kind.Unauthorized || !strings.Contains(e.Message, "the token of the secret huawei was refused") {
+			t.Fatalf("error = %v", e)
+		}
+	}
+	if n := len(r.cbr.Calls()) - before; n != 2 {
+		t.Errorf("%d calls with the dead token of a secret, want 2", n)
+	}
+	r.pass(time.Minute)
+	r.secrets.Put("huawei", cbrtest.Token)
+	r.pass(time.Minute)
+	if failed := deliverAll(t.Context(), c, cbrtest.SourceProject, vaults); len(failed) > 0 {
+		t.Errorf("with a new version of the secret: %v", failed[0])
+	}
+}
+
+// TestFreshTokenRefused: a user that gets tokens which CBR then refuses costs
+// two logins, not one a delivery.
+func TestFreshTokenRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.client(user)
+	for range 100 {
+		r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(401, "APIG.0301", "decrypt token fail"))
+	}
+	for _, vault := range r.vaults(cbrtest.SourceProject, 20) {
+		if e := deliver(t.Context(), c, cbrtest.SourceProject, vault); e.Of() != kind.Unauthorized {
+			t.Errorf("error = %v", e)
+		}
+	}
+	if n, calls := len(r.cbr.Logins()), len(r.cbr.Calls()); n != 2 || calls != 2 {
+		t.Errorf("%d logins and %d calls, want two each", n, calls)
+	}
+}
+
+// TestRefusedOnce: a refusal may be the gateway's mistake. A token is tried once
+// more, after it was fetched again; a signature is not, since it is counted.
+func TestRefusedOnce(t *testing.T) {
+	t.Parallel()
+	inSecretID := token.Fields{SecretID: "huawei"}
+	for _, tt := range []struct {
+		name   string
+		fields token.Fields
+		secret string
+		calls  int
+		want   kind.Kind
+	}{
+		{"token", token.Fields{Token: cbrtest.Token}, "", 1, kind.Unauthorized},
+		{"user", user, "", 2, kind.None},
+		{"key", key, "", 1, kind.Unauthorized},
+		{"a token in a secret", inSecretID, cbrtest.Token, 2, kind.None},
+		{"a user in a secret", inSecretID, inSecret(user), 2, kind.None},
+		{"a key in a secret", inSecretID, inSecret(key), 1, kind.Unauthorized},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			if tt.secret != "" {
+				r.secrets.Put("huawei", tt.secret)
+			}
+			r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(401, "APIGW.0307", "The token must be updated"))
+			e := deliver(t.Context(), r.client(tt.fields), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
+			if calls := len(r.cbr.Calls()); e.Of() != tt.want || calls != tt.calls {
+				t.Errorf("error = %v after %d calls, want %q after %d", e, calls, tt.want, tt.calls)
+			}
+		})
+	}
+}
+
+// TestNotAllowedIsNoRefusal: a 403 speaks of what the owner may do. The
+// credential stays in use.
+func TestNotAllowedIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	for _, f := range []token.Fields{user, key, {Token: cbrtest.Token}} {
+		r := newRig(t)
+		c := r.client(f)
+		vaults := r.vaults(cbrtest.SourceProject, 2)
+		r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(403, "APIGW.0302", "not authorized"))
+		if e := deliver(t.Context(), c, cbrtest.SourceProject, vaults[0]); e.Of() != kind.Unauthorized {
+			t.Errorf("error = %v", e)
+		}
+		if e := deliver(t.Context(), c, cbrtest.SourceProject, vaults[1]); e != nil || len(r.cbr.Logins()) > 1 {
+			t.Errorf("error = %v, %d logins", e, len(r.cbr.Logins()))
+		}
+	}
+}
+
+// TestTwoProjects: two projects, two tokens.
+func TestTwoProjects(t *testing.T) {
+	t.Parallel()
+	perProject := token.Fields{SecretID: "huawei/{project_id}/token"}
+	for _, f := range []token.Fields{user, key, perProject} {
+		r := newRig(t)
+		r.cbr.AddToken("MII-of-the-other", otherProject)
+		r.secrets.Put("huawei/"+cbrtest.SourceProject+"/token", cbrtest.Token)
+		r.secrets.Put("huawei/"+otherProject+"/token", "MII-of-the-other")
+		c := r.client(f)
+		for _, project := range []string{cbrtest.SourceProject, otherProject, cbrtest.SourceProject} {
+			if failed := deliverAll(t.Context(), c, project, r.vaults(project, 10)); len(failed) > 0 {
+				t.Errorf("%v: %v", f.SecretID, failed[0])
+			}
+		}
+		if n := len(r.cbr.Logins()); n != 0 && n != 2 {
+			t.Errorf("%d logins for two projects", n)
+		}
+		if f.SecretID != "" && r.secrets.Calls() != 2 {
+			t.Errorf("%d readings of two secrets", r.secrets.Calls())
+		}
+	}
+}
+
+// TestTokenOfOneProject: a token goes to no other project than its own.
+func TestTokenOfOneProject(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.secrets.Put("huawei", cbrtest.Token)
+	vault := r.vaults(otherProject, 1)[0]
+	for _, f := range []token.Fields{{Token: cbrtest.Token}, {SecretID: "huawei"}} {
+		e := deliver(t.Context(), r.client(f), otherProject, vault)
+		if e.Of() != kind.NotAllowed || !strings.Contains(e.Message, "HW_PROJECT_ID") {
+			t.Errorf("error = %v, want a NotAllowed that says why", e)
+		}
+		config := r.config(f)
+		config.ProjectID = ""
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, r.cbr.URL, nil)
+		_, err := token.New(config).Authorize(req, cbr.Source{ProjectID: otherProject})
+		if kind.As(err).Of() != kind.Misconfigured || !strings.Contains(err.Error(), "HW_PROJECT_ID") {
+			t.Errorf("without HW_PROJECT_ID: %v", err)
+		}
+	}
+	if calls := r.cbr.Calls(); len(calls) > 0 {
+		t.Errorf("calls %v", calls)
+	}
+}
+
+// TestSkew: a signature that is refused for its time says so.
+func TestSkew(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	config := r.config(key)
+	config.Now = func() time.Time { return r.clock().Add(-20 * time.Minute) }
+	c := r.client(key)
+	c.Auth = token.New(config)
+	e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
+	if e.Of() != kind.Unauthorized || !strings.Contains(e.Message, "clock and the cloud's are 20m0s apart") {
+		t.Errorf("error = %v", e)
+	}
+}
+
+// TestSecretTroubles: a secret that cannot be read says which and what to do,
+// and is asked for once a second at most.
+func TestSecretTroubles(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		value string
+		fault sandbox.SecretsFault
+		want  kind.Kind
+		says  string
+	}{
+		{"denied", "x", sandbox.SecretsFault{Status: 400, Code: "AccessDeniedException"}, kind.Misconfigured, "secretsmanager:GetSecretValue"},
+		{"no key", "x", sandbox.SecretsFault{Status: 400, Code: "DecryptionFailure"}, kind.Misconfigured, "kms:Decrypt"},
+		{"not there", "", sandbox.SecretsFault{}, kind.Misconfigured, "no such secret"},
+		{"throttled", "x", sandbox.SecretsFault{Status: 400, Code: "ThrottlingException"}, kind.Unavailable, "Throttling"},
+		{"broken", "x", sandbox.SecretsFault{Status: 500, Code: "InternalServiceError"}, kind.Unavailable, "InternalServiceError"},
+		{"reset", "x", sandbox.SecretsFault{Reset: true}, kind.Unavailable, "cannot be read"},
+		{"half", `{"HW_ACCESS_KEY":"abc-access"}`, sandbox.SecretsFault{}, kind.Misconfigured, "HW_SECRET_KEY: required with HW_ACCESS_KEY"},
+		{"two", `{"token":"tok-en","HW_ACCESS_KEY":"abc-access","HW_SECRET_KEY":"s"}`, sandbox.SecretsFault{}, kind.Misconfigured, "token, HW_ACCESS_KEY: set one"},
+		{"none", `{"password":"hunter22"}`, sandbox.SecretsFault{}, kind.Misconfigured, "token: required"},
+		{"no strings", `{"token":1234567}`, sandbox.SecretsFault{}, kind.Misconfigured, "neither a token nor a JSON object"},
+		{"no header", "two words", sandbox.SecretsFault{}, kind.Misconfigured, "printable ASCII"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			if tt.value != "" {
+				r.secrets.Put("huawei", tt.value)
+			}
+			r.secrets.Script(tt.fault)
+			failed := deliverAll(t.Context(), r.client(token.Fields{SecretID: "huawei"}), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 20))
+			if len(failed) != 20 || r.secrets.Calls() != 1 {
+				t.Errorf("%d of 20 failed with %d readings", len(failed), r.secrets.Calls())
+			}
+			for _, e := range failed {
+				if e.Kind != tt.want || !strings.Contains(e.Message, tt.says) || !strings.Contains(e.Message, "the secret huawei") {
+					t.Errorf("error = %v, want %s with %q", e, tt.want, tt.says)
+				}
+				if tt.value != "" && tt.value != "x" && strings.Contains(e.Message, tt.value[len(tt.value)-6:len(tt.value)-2]) {
+					t.Errorf("a part of the value is in %v", e)
+				}
+			}
+			r.pass(time.Minute)
+			r.secrets.Put("huawei", cbrtest.Token)
+			if e := deliver(t.Context(), r.client(token.Fields{SecretID: "huawei"}), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e != nil {
+				t.Errorf("after it was mended: %v", e)
+			}
+		})
+	}
+}
+
+// TestRotation: a new version is taken up within five minutes, before the old
+// one is refused. Where the secret cannot be read meanwhile, the old one goes on.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cbr.AddToken("MII-next-token", cbrtest.SourceProject)
+	r.secrets.Put("huawei", cbrtest.Token)
+	c := r.client(token.Fields{SecretID: "huawei"})
+	send := func(want string, reads int) {
+		t.Helper()
+		if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e != nil {
+			t.Fatal(e)
+		}
+		calls := r.cbr.Calls()
+		if got := calls[len(calls)-1].Header.Get("X-Auth-Token"); got != want || r.secrets.Calls() != reads {
+			t.Errorf("token %.8s with %d readings, want %.8s with %d", got, r.secrets.Calls(), want, reads)
+		}
+	}
+	send(cbrtest.Token, 1)
+	r.secrets.Put("huawei", "MII-next-token")
+	r.pass(4 * time.Minute)
+	send(cbrtest.Token, 1)
+	r.pass(61 * time.Second)
+	r.secrets.Script(sandbox.SecretsFault{Status: 500, Code: "InternalServiceError"})
+	send(cbrtest.Token, 2)
+	r.pass(30 * time.Second)
+	send(cbrtest.Token, 2)
+	r.pass(31 * time.Second)
+	send("MII-next-token", 3)
+
+	// One that is refused is looked up at once.
+	r.cbr.AddToken("MII-third-token", cbrtest.SourceProject)
+	r.secrets.Put("huawei", "MII-third-token")
+	r.cbr.RevokeToken("MII-next-token")
+	r.pass(time.Minute)
+	send("MII-third-token", 4)
+}
+
+// TestShownNowhere: no verb, no encoder and no log shows a credential.
+func TestShownNowhere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	secrets := []string{cbrtest.Token, password, secretKey, tempKey.SecretKey, tempKey.SecurityToken}
+	for _, f := range []token.Fields{{Token: cbrtest.Token}, user, key, tempKey, {SecretID: "huawei"}} {
+		source := token.New(r.config(f))
+		var out bytes.Buffer
+		for _, v := range []any{source, f, &f, []any{source, f}, struct{ F token.Fields }{f}, r.config(f)} {
+			fmt.Fprintf(&out, "%v %+v %#v %s %q", v, v, v, v, v)
+			slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
+			slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
+		}
+		for _, v := range []any{source, f, struct{ F token.Fields }{f}} {
+			if err := json.NewEncoder(&out).Encode(v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, secret := range secrets {
+			if strings.Contains(out.String(), secret) {
+				t.Errorf("%T shows a credential: %s", source, out.String())
+			}
+		}
+		for _, secret := range []string{f.Token, f.Password, f.SecretKey, f.SecurityToken} {
+			if secret != "" && !r.hidden.Contains(secret) {
+				t.Error("the redactor was not told of a credential")
+			}
+		}
+	}
+}
+
+// lockedBuffer is a log that may be read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

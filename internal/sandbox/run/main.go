@@ -61,9 +61,15 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 		return err
 	}
 	defer topic.Close()
+	queues := newQueues()
+	sqs, err := sandbox.NewSQS(queues["sqs"].Queue, queues["sqs-fifo"].Queue)
+	if err != nil {
+		return err
+	}
+	defer sqs.Close()
 
 	if live {
-		return sendLive(ctx, screen, binary, topic, payload)
+		return sendLive(ctx, screen, binary, topic, sqs, payload)
 	}
 	address := newAddress()
 	defer address.close()
@@ -75,6 +81,7 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 		"ALLOWED_DESTINATIONS":   "*/*",
 		"RESULT_TOPIC_ARN":       topic.ARN(),
 		"AWS_ENDPOINT_URL_SNS":   topic.URL(),
+		"AWS_ENDPOINT_URL_SQS":   sqs.URL(),
 		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
 		"RETRY_INITIAL_INTERVAL": "200ms",
 		"RETRY_MAX_ELAPSED":      "5s",
@@ -85,7 +92,7 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 	if payload != nil {
 		return sendOwn(ctx, screen, binary, env, address, topic, payload)
 	}
-	return showSamples(ctx, screen, binary, env, address, topic)
+	return showSamples(ctx, screen, binary, env, address, topic, queues)
 }
 
 // sendOwn sends the user's payload to a CBR that has all the vaults it names.
@@ -112,8 +119,9 @@ func sendOwn(ctx context.Context, screen *screen, binary string, env map[string]
 }
 
 // sendLive sends the user's payload with the user's own environment.
-func sendLive(ctx context.Context, screen *screen, binary string, topic *sandbox.Topic, payload []byte) error {
-	env := map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+func sendLive(ctx context.Context, screen *screen, binary string, topic *sandbox.Topic, sqs *sandbox.SQS, payload []byte) error {
+	// CBR is the real one; the queues of the function's account are the sandbox's.
+	env := map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_ENDPOINT_URL_SQS": sqs.URL()}
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
 		if passedOn(name) {

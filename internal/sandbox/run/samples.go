@@ -89,8 +89,31 @@ func scenes() []scene {
 	}
 }
 
+// queue is a queue with its dead letters.
+type queue struct {
+	*sandbox.Queue
+	deadLetters *sandbox.Queue
+}
+
+// newQueues returns the queues by the samples that go through them.
+func newQueues() map[string]queue {
+	queues := map[string]queue{}
+	for sample, suffix := range map[string]string{"sqs": "", "sqs-fifo": ".fifo"} {
+		deadLetters := sandbox.NewQueue(sandbox.QueueConfig{Name: "dead-letters" + suffix, Now: time.Now})
+		queues[sample] = queue{deadLetters: deadLetters, Queue: sandbox.NewQueue(sandbox.QueueConfig{
+			Name:              "requests" + suffix,
+			VisibilityTimeout: 6 * timeout,
+			DeadLetters:       deadLetters,
+			MaxReceiveCount:   3,
+			Impatient:         true,
+			Now:               time.Now,
+		})}
+	}
+	return queues
+}
+
 // showSamples sends the samples through, one scene after another.
-func showSamples(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic) error {
+func showSamples(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic, queues map[string]queue) error {
 	env["ALLOWED_DESTINATIONS"] = cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject
 	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
 	defer function.Close()
@@ -99,7 +122,7 @@ func showSamples(ctx context.Context, screen *screen, binary string, env map[str
 	for n, s := range scenes() {
 		screen.heading(fmt.Sprintf("%d. %s (events/%s.json)", n+1, s.title, s.sample))
 		before := len(topic.Messages())
-		dead, err := s.play(ctx, screen, function, address)
+		dead, err := s.play(ctx, screen, function, address, queues)
 		if err != nil {
 			return fmt.Errorf("scene %d: %w", n+1, err)
 		}
@@ -127,7 +150,7 @@ func showSamples(ctx context.Context, screen *screen, binary string, env map[str
 }
 
 // play sends one sample through and returns how many messages are dead.
-func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Function, address *address) (dead int, err error) {
+func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Function, address *address, queues map[string]queue) (dead int, err error) {
 	payload, err := os.ReadFile(filepath.Join("events", s.sample+".json"))
 	if err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
@@ -144,41 +167,30 @@ func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Funct
 	} else if err := address.open(service.CBR); err != nil {
 		return 0, err
 	}
-	if s.sample == "sqs" || s.sample == "sqs-fifo" {
-		return s.throughQueue(ctx, screen, function, payload)
+	if q, ok := queues[s.sample]; ok {
+		return q.deliver(ctx, screen, function, payload)
 	}
 	_, err = screen.invoke(ctx, function, payload)
 	return 0, err
 }
 
-// throughQueue puts the sample's messages into a queue and delivers them until
-// the queue is empty, as Lambda's event source mapping does.
-func (s scene) throughQueue(ctx context.Context, screen *screen, function *sandbox.Function, payload []byte) (dead int, err error) {
+// deliver puts the sample's messages into the queue and delivers them until it
+// is empty, as Lambda's event source mapping does. It returns how many are dead.
+func (q queue) deliver(ctx context.Context, screen *screen, function *sandbox.Function, payload []byte) (dead int, err error) {
 	sample, err := sandbox.ReadSQSEvent(payload)
 	if err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
 	}
-	suffix := ""
-	if s.sample == "sqs-fifo" {
-		suffix = ".fifo"
-	}
-	deadLetters := sandbox.NewQueue(sandbox.QueueConfig{Name: "dead-letters" + suffix, Now: time.Now})
-	queue := sandbox.NewQueue(sandbox.QueueConfig{
-		Name:              "requests" + suffix,
-		VisibilityTimeout: 6 * timeout,
-		DeadLetters:       deadLetters,
-		MaxReceiveCount:   3,
-		Now:               time.Now,
-	})
+	defer q.deadLetters.Purge()
 	for _, m := range sample {
-		queue.Send(m.Body, m.Attributes, m.Group)
+		q.Send(m.Body, m.Attributes, m.Group)
 	}
 	for {
-		messages := queue.Receive(10)
+		messages := q.Receive(10)
 		if len(messages) == 0 {
-			return len(deadLetters.Messages()), nil
+			return len(q.deadLetters.Messages()), nil
 		}
-		event, err := sandbox.SQSEvent(queue, messages)
+		event, err := sandbox.SQSEvent(q.Queue, messages)
 		if err != nil {
 			return 0, err
 		}
@@ -190,6 +202,6 @@ func (s scene) throughQueue(ctx context.Context, screen *screen, function *sandb
 			return 0, response.Error
 		}
 		// Nobody at a prompt wants to wait for a visibility timeout.
-		sandbox.Settle(queue, messages, response, 0)
+		sandbox.Settle(q.Queue, messages, response, 0)
 	}
 }

@@ -37,6 +37,7 @@ func newQueue(suffix string, again time.Duration) *queue {
 			VisibilityTimeout: 6 * timeout,
 			DeadLetters:       dead,
 			MaxReceiveCount:   maxReceives,
+			Impatient:         true,
 			Now:               time.Now,
 		}),
 	}
@@ -103,11 +104,8 @@ func (q *queue) dead() []queued {
 }
 
 func (q *queue) clear() {
-	for _, in := range []*sandbox.Queue{q.Queue, q.deadLetters} {
-		for _, m := range in.Messages() {
-			in.Delete(m.ID)
-		}
-	}
+	q.Purge()
+	q.deadLetters.Purge()
 }
 
 func (q *queue) setDelivered(messages []sandbox.Message) {
@@ -216,9 +214,9 @@ func batchTitle(messages []sandbox.Message) string {
 func (r *rig) redrive() error {
 	return r.alone(func() {
 		for _, q := range r.queues {
-			for _, m := range q.deadLetters.Messages() {
+			for _, m := range q.deadLetters.Receive(maxMessages) {
 				id := q.Send(m.Body, m.Attributes, m.Group)
-				q.deadLetters.Delete(m.ID)
+				q.deadLetters.Delete(m.Receipt)
 				r.journal.add(entry{Step: stepQueue, Vault: vaultOf(m.Body), Text: "Message " + short(m.ID) + " redriven, now " + short(id)})
 			}
 		}

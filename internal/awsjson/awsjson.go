@@ -1,0 +1,122 @@
+// Package awsjson calls operations of AWS services that speak AWS JSON (Smithy,
+// "AWS JSON protocol"): one of Secrets Manager's and one of SQS's. Signing is
+// the SDK's. Its service clients are not used for them: the two would add 0.26
+// MB to the function's package, more than is left of its budget, and the tables
+// of endpoints and schemas that each of them makes at every start.
+package awsjson
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// maxBody bounds an answer: the largest, a secret, has 64 KB that may be
+// escaped.
+const maxBody = 1 << 20
+
+// Client calls one service in one region. It is safe for concurrent use.
+type Client struct {
+	// Service is its signing name, such as "sqs".
+	Service string
+	// Target is the prefix of X-Amz-Target, such as "AmazonSQS".
+	Target string
+	// Version of AWS JSON, "1.0" or "1.1".
+	Version string
+	Region  string
+	// Endpoint is a URL; empty: the service's own in the region.
+	Endpoint    string
+	Credentials aws.Credentials
+	HTTP        *http.Client
+	UserAgent   string
+}
+
+// Error is an answer that is not success.
+type Error struct {
+	Status int
+	// Code is the error's name without its namespace, such as
+	// "AccessDeniedException".
+	Code    string
+	Message string
+}
+
+// Error returns code and message as the service wrote them.
+func (e *Error) Error() string {
+	return strings.TrimSuffix(cmp.Or(e.Code, http.StatusText(e.Status))+": "+e.Message, ": ")
+}
+
+// DNSSuffix is what the host names of a partition's services end in (AWS
+// General Reference, "Service endpoints"): the partition is part of a region's
+// name.
+func DNSSuffix(region string) string {
+	if strings.HasPrefix(region, "cn-") {
+		return "amazonaws.com.cn"
+	}
+	return "amazonaws.com"
+}
+
+// Call makes one call, and no other. Its error is an *Error where there was an
+// answer. in is encoded to JSON and out decoded from it.
+func (c *Client) Call(ctx context.Context, operation string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encode the request of %s: %w", operation, err)
+	}
+	endpoint := cmp.Or(c.Endpoint, "https://"+c.Service+"."+c.Region+"."+DNSSuffix(c.Region))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(endpoint, "/")+"/", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("make the request of %s: %w", operation, err)
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-"+c.Version)
+	req.Header.Set("X-Amz-Target", c.Target+"."+operation)
+	req.Header.Set("User-Agent", c.UserAgent)
+	sum := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(ctx, c.Credentials, req, hex.EncodeToString(sum[:]), c.Service, c.Region, time.Now()); err != nil {
+		return fmt.Errorf("sign the request of %s: %w", operation, err)
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return fmt.Errorf("%s: the answer was cut: %w", operation, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fault(resp.StatusCode, answer)
+	}
+	if len(answer) > maxBody || json.Unmarshal(answer, out) != nil {
+		// Without the decoder's error, which may quote the answer: it may hold a secret.
+		return errors.New(operation + ": the answer cannot be read")
+	}
+	return nil
+}
+
+// fault reads an error's answer. Its type may carry a namespace and an address
+// (Smithy, "AWS JSON protocol", Operation error serialization).
+func fault(status int, body []byte) *Error {
+	var f struct {
+		Type string `json:"__type"`
+		// Written in either case; encoding/json takes both.
+		Message string `json:"message"`
+	}
+	e := &Error{Status: status}
+	if json.Unmarshal(body, &f) == nil {
+		code, _, _ := strings.Cut(f.Type, ":")
+		e.Code, e.Message = code[strings.LastIndexByte(code, '#')+1:], f.Message
+	}
+	return e
+}

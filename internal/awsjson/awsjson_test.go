@@ -1,0 +1,91 @@
+package awsjson_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/awsjson"
+)
+
+func newClient(t *testing.T, handler http.HandlerFunc) *awsjson.Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return &awsjson.Client{
+		Service: "sqs", Target: "AmazonSQS", Version: "1.0", Region: "eu-central-1", Endpoint: server.URL,
+		Credentials: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret-key", SessionToken: "session"},
+		HTTP:        server.Client(), UserAgent: "cbr-replicator/test",
+	}
+}
+
+// TestCall: what goes out is what the protocol and its signature ask for.
+func TestCall(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got := []string{r.Method, r.URL.Path, r.Header.Get("X-Amz-Target"), r.Header.Get("Content-Type"), r.Header.Get("X-Amz-Security-Token"), r.UserAgent(), string(body)}
+		want := []string{"POST", "/", "AmazonSQS.SendMessage", "application/x-amz-json-1.0", "session", "cbr-replicator/test", `{"MessageBody":"x"}`}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("request (-want +got):\n%s", diff)
+		}
+		authorization := r.Header.Get("Authorization")
+		if !strings.HasPrefix(authorization, "AWS4-HMAC-SHA256 Credential=AKID/") || !strings.Contains(authorization, "/eu-central-1/sqs/aws4_request") {
+			t.Errorf("Authorization: %s", authorization)
+		}
+		_, _ = io.WriteString(w, `{"MessageId":"m"}`)
+	})
+	var out struct {
+		MessageID string `json:"MessageId"`
+	}
+	if err := c.Call(t.Context(), "SendMessage", map[string]string{"MessageBody": "x"}, &out); err != nil || out.MessageID != "m" {
+		t.Errorf("out = %+v, %v", out, err)
+	}
+}
+
+func TestCallFails(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		want       awsjson.Error
+		text       string
+	}{
+		{"plain", `{"__type":"AccessDeniedException","Message":"no"}`, 400, awsjson.Error{Status: 400, Code: "AccessDeniedException", Message: "no"}, "AccessDeniedException: no"},
+		{"namespace", `{"__type":"com.amazonaws.sqs#QueueDoesNotExist:http://x/","message":"gone"}`, 400, awsjson.Error{Status: 400, Code: "QueueDoesNotExist", Message: "gone"}, "QueueDoesNotExist: gone"},
+		{"no JSON", `<html>`, 503, awsjson.Error{Status: 503}, "Service Unavailable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(tt.status)
+				_, _ = io.WriteString(w, tt.body)
+			})
+			err := c.Call(t.Context(), "X", struct{}{}, new(any))
+			answer, ok := errors.AsType[*awsjson.Error](err)
+			if !ok || *answer != tt.want || err.Error() != tt.text {
+				t.Errorf("error = %#v, %v", answer, err)
+			}
+		})
+	}
+	// What cannot be read is not quoted: it may hold a secret.
+	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `"hunter22`) })
+	if err := c.Call(t.Context(), "X", struct{}{}, new(any)); err == nil || strings.Contains(err.Error(), "hunter") {
+		t.Errorf("error = %v", err)
+	}
+	c.Endpoint = "http://127.0.0.1:1"
+	if err := c.Call(t.Context(), "X", struct{}{}, new(any)); err == nil || strings.Contains(err.Error(), "secret-key") {
+		t.Errorf("error = %v", err)
+	}
+	for region, want := range map[string]string{"eu-central-1": "amazonaws.com", "us-gov-west-1": "amazonaws.com", "cn-north-1": "amazonaws.com.cn"} {
+		if got := awsjson.DNSSuffix(region); got != want {
+			t.Errorf("DNSSuffix(%s) = %s", region, got)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxQueueEntries is the most that SQS takes in a batch (SQS API reference, ChangeMessageVisibilityBatch).
+const maxQueueEntries = 10
+
+var sqsProtocol = jsonProtocol{version: "1.0", service: "sqs", target: "AmazonSQS", text: "message"}
+
+// SQSFault is how SQS fails one call, instead of or besides doing what it asks for.
+type SQSFault struct {
+	// Status and Code refuse the whole call.
+	Status int
+	Code   string
+	// Entries refuses these entries of the call, by index: true is the sender's fault.
+	Entries map[int]bool
+	// Reset cuts the connection before the call is taken.
+	Reset bool
+	// Delay comes before everything else.
+	Delay time.Duration
+}
+
+// SQS puts queues behind SQS's own protocol, on 127.0.0.1. It does what a function needs that Lambda's event source mapping
+// polls for: ChangeMessageVisibilityBatch, for callers that sign for SQS in [Region]. Safe for concurrent use.
+type SQS struct {
+	script[SQSFault]
+	server *server
+	queues map[string]*Queue // by name
+}
+
+// NewSQS starts an SQS with these queues.
+func NewSQS(queues ...*Queue) (*SQS, error) {
+	s := &SQS{queues: map[string]*Queue{}}
+	for _, q := range queues {
+		s.queues[q.config.Name] = q
+	}
+	var err error
+	if s.server, err = serve(http.HandlerFunc(s.serve)); err != nil {
+		return nil, fmt.Errorf("serving SQS: %w", err)
+	}
+	return s, nil
+}
+
+// Close ends the server; the queues stay.
+func (s *SQS) Close() { s.server.close() }
+
+// URL is for AWS_ENDPOINT_URL_SQS. It is no queue's URL: those are AWS's, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or
+// their path alone.
+func (s *SQS) URL() string { return "http://" + s.server.addr }
+
+// changeVisibilityBatch is what ChangeMessageVisibilityBatch asks for.
+type changeVisibilityBatch struct {
+	QueueURL string
+	Entries  []changeVisibilityEntry
+}
+
+type changeVisibilityEntry struct {
+	ID                string
+	ReceiptHandle     string
+	VisibilityTimeout int32 // seconds
+}
+
+// changeVisibilityBatchResult is its answer.
+type changeVisibilityBatchResult struct {
+	Successful []batchResult
+	Failed     []batchResultErrorEntry
+}
+
+type batchResult struct {
+	ID string `json:"Id"`
+}
+
+func (s *SQS) serve(w http.ResponseWriter, r *http.Request) {
+	fault := s.next()
+	action, body, ok := sqsProtocol.open(w, r, outage{fault.Status, fault.Code, fault.Reset, fault.Delay})
+	if !ok {
+		return
+	}
+	if action != "ChangeMessageVisibilityBatch" {
+		sqsProtocol.refuse(w, http.StatusBadRequest, "UnknownOperationException", "the sandbox has no action "+action)
+		return
+	}
+	var call changeVisibilityBatch
+	if err := json.Unmarshal(body, &call); err != nil {
+		sqsProtocol.refuse(w, http.StatusBadRequest, "SerializationException", err.Error())
+		return
+	}
+	ids := map[string]bool{}
+	for _, e := range call.Entries {
+		ids[e.ID] = true
+	}
+	name, ours := strings.CutPrefix(strings.TrimPrefix(call.QueueURL, "https://sqs."+Region+".amazonaws.com"), "/"+Account+"/")
+	queue := s.queues[name]
+	switch {
+	case !ours:
+		refuseSQS(w, http.StatusNotFound, "InvalidAddress", "The address "+call.QueueURL+" is not valid for this endpoint.")
+	case queue == nil:
+		refuseSQS(w, http.StatusBadRequest, "QueueDoesNotExist", "The specified queue does not exist.")
+	case len(call.Entries) == 0:
+		refuseSQS(w, http.StatusBadRequest, "EmptyBatchRequest", "There should be at least one ChangeMessageVisibilityBatchRequestEntry in the request.")
+	case len(call.Entries) > maxQueueEntries:
+		refuseSQS(w, http.StatusBadRequest, "TooManyEntriesInBatchRequest",
+			fmt.Sprintf("Maximum number of entries per request are %d. You have sent %d.", maxQueueEntries, len(call.Entries)))
+	case slices.ContainsFunc(call.Entries, func(e changeVisibilityEntry) bool { return !entryID.MatchString(e.ID) }):
+		refuseSQS(w, http.StatusBadRequest, "InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
+	case len(ids) < len(call.Entries):
+		refuseSQS(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
+	default:
+		sqsProtocol.respond(w, http.StatusOK, changeVisibilities(queue, call.Entries, fault.Entries))
+	}
+}
+
+// changeVisibilities does what the entries ask for, but for those that are scripted to fail.
+func changeVisibilities(q *Queue, entries []changeVisibilityEntry, faults map[int]bool) changeVisibilityBatchResult {
+	answer := changeVisibilityBatchResult{Successful: []batchResult{}, Failed: []batchResultErrorEntry{}}
+	for i, e := range entries {
+		var refused *VisibilityError
+		senderFault, scripted := faults[i]
+		switch {
+		case scripted && senderFault:
+			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, "InvalidParameterValue", "scripted", true})
+		case scripted:
+			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, "InternalError", "scripted", false})
+		case errors.As(q.ChangeVisibility(e.ReceiptHandle, time.Duration(e.VisibilityTimeout)*time.Second), &refused):
+			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, refused.Code, refused.Text, true})
+		default:
+			answer.Successful = append(answer.Successful, batchResult{e.ID})
+		}
+	}
+	return answer
+}
+
+// refuseSQS adds the code that the error had in SQS's older protocol, which AWS's clients still report (Smithy,
+// "awsQueryCompatible trait").
+func refuseSQS(w http.ResponseWriter, status int, code, text string) {
+	old := "AWS.SimpleQueueService." + code
+	switch code {
+	case "QueueDoesNotExist":
+		old = "AWS.SimpleQueueService.NonExistentQueue"
+	case "InvalidAddress":
+		old = code
+	}
+	w.Header().Set("X-Amzn-Query-Error", old+";Sender")
+	sqsProtocol.refuse(w, status, code, text)
+}

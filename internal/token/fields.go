@@ -1,0 +1,145 @@
+package token
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"cbr-replicator/internal/redact"
+)
+
+// Fields are what names a credential, under the names of Terraform's Huawei
+// provider, which the environment and a secret share.
+type Fields struct {
+	veil
+
+	// Token goes into X-Auth-Token as it is. In a secret its name is "token".
+	Token string `envconfig:"HW_AUTH_TOKEN" json:"token"`
+	// SecretID is the name or ARN of a secret in AWS Secrets Manager. In it
+	// "{project_id}" stands for the source project.
+	SecretID string `envconfig:"HW_AUTH_TOKEN_SECRET" json:"-"`
+	// UserName, Password and DomainName are an IAM user's.
+	UserName   string `envconfig:"HW_USER_NAME" json:"HW_USER_NAME"`
+	Password   string `envconfig:"HW_USER_PASSWORD" json:"HW_USER_PASSWORD"`
+	DomainName string `envconfig:"HW_DOMAIN_NAME" json:"HW_DOMAIN_NAME"`
+	// AccessKey and SecretKey sign; SecurityToken belongs to temporary ones.
+	AccessKey     string `envconfig:"HW_ACCESS_KEY" json:"HW_ACCESS_KEY"`
+	SecretKey     string `envconfig:"HW_SECRET_KEY" json:"HW_SECRET_KEY"`
+	SecurityToken string `envconfig:"HW_SECURITY_TOKEN" json:"HW_SECURITY_TOKEN"`
+}
+
+// Problem is one thing that is wrong with Fields.
+type Problem struct {
+	Name string // the field's
+	Text string // without any value
+}
+
+// field is one of Fields.
+type field struct {
+	name     string
+	value    *string
+	optional bool
+}
+
+// sources returns the fields by the source that they belong to.
+func (f *Fields) sources() [][]field {
+	return [][]field{
+		{{name: "HW_AUTH_TOKEN", value: &f.Token}},
+		{{name: "HW_AUTH_TOKEN_SECRET", value: &f.SecretID}},
+		{{name: "HW_USER_NAME", value: &f.UserName}, {name: "HW_USER_PASSWORD", value: &f.Password}, {name: "HW_DOMAIN_NAME", value: &f.DomainName}},
+		{{name: "HW_ACCESS_KEY", value: &f.AccessKey}, {name: "HW_SECRET_KEY", value: &f.SecretKey}, {name: "HW_SECURITY_TOKEN", value: &f.SecurityToken, optional: true}},
+	}
+}
+
+// Check takes away space around what can have none and says what is wrong: no
+// source, two of them, half of one, and what cannot go into a header.
+func (f *Fields) Check() []Problem {
+	for _, v := range []*string{&f.Token, &f.SecretID, &f.AccessKey, &f.SecretKey, &f.SecurityToken} {
+		*v = strings.TrimSpace(*v)
+	}
+	var problems []Problem
+	var given []string // the first field of each source that is there
+	for _, source := range f.sources() {
+		var set, missing []string
+		for _, field := range source {
+			if *field.value != "" {
+				set = append(set, field.name)
+			} else if !field.optional {
+				missing = append(missing, field.name)
+			}
+		}
+		if len(set) == 0 {
+			continue
+		}
+		given = append(given, set[0])
+		for _, name := range missing {
+			problems = append(problems, Problem{name, "required with " + set[0]})
+		}
+	}
+	switch {
+	case len(given) == 0:
+		problems = append(problems, Problem{
+			"HW_AUTH_TOKEN",
+			"required, or HW_AUTH_TOKEN_SECRET, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or HW_ACCESS_KEY with HW_SECRET_KEY",
+		})
+	case len(given) > 1:
+		problems = append(problems, Problem{strings.Join(given, ", "), "set one of them: each says where the credential comes from"})
+	}
+	for _, v := range []field{
+		{name: "HW_AUTH_TOKEN", value: &f.Token},
+		{name: "HW_ACCESS_KEY", value: &f.AccessKey},
+		{name: "HW_SECURITY_TOKEN", value: &f.SecurityToken},
+	} {
+		if strings.ContainsFunc(*v.value, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			problems = append(problems, Problem{v.name, "expected printable ASCII without spaces, as it goes into a header"})
+		}
+	}
+	return problems
+}
+
+// parse reads a secret's value: a token, or a JSON object with fields.
+func parse(value string) (Fields, error) {
+	value = strings.TrimSpace(value)
+	if !strings.HasPrefix(value, "{") {
+		if value == "" {
+			return Fields{}, errors.New("its value is empty")
+		}
+		return checked(Fields{Token: value})
+	}
+	var f Fields
+	if err := json.Unmarshal([]byte(value), &f); err != nil {
+		// Never err itself: it may hold a part of the value.
+		return Fields{}, errors.New(`its value is neither a token nor a JSON object of strings ("token", or the HW_ variables of a user or an access key)`)
+	}
+	return checked(f)
+}
+
+func checked(f Fields) (Fields, error) {
+	var texts []string
+	for _, p := range f.Check() {
+		// A secret has another name for it, and holds no other secret's.
+		name := strings.ReplaceAll(p.Name, "HW_AUTH_TOKEN", "token")
+		text := strings.Replace(p.Text, "HW_AUTH_TOKEN_SECRET, or ", "", 1)
+		texts = append(texts, name+": "+text)
+	}
+	if len(texts) > 0 {
+		return Fields{}, errors.New(strings.Join(texts, "; "))
+	}
+	return f, nil
+}
+
+// hide masks all of f that is secret. A secret's id and a user's name are not.
+func (f *Fields) hide(r *redact.Redactor) {
+	for _, v := range []string{f.Token, f.Password, f.AccessKey, f.SecretKey, f.SecurityToken} {
+		r.Hide(v)
+	}
+}
+
+// origin is where the credential was found, for errors: the variable, or the
+// secret that holds it.
+func (c *Config) origin(variable string) string {
+	if c.where != "" {
+		return c.where
+	}
+	return variable
+}

@@ -1,0 +1,217 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
+)
+
+const (
+	// ProjectMark in a secret's id stands for the source project.
+	ProjectMark = "{project_id}"
+	// secretAge is how long a secret is used before it is read again, so that a
+	// rotation is seen before what it replaced has died. AWS's own caches for
+	// Lambda keep a secret as long.
+	secretAge = 5 * time.Minute
+	// secretPause is how long one reading, or a failure to read, stands for all
+	// who ask, whatever has happened meanwhile.
+	secretPause = time.Second
+	// readTimeout bounds one reading.
+	readTimeout = 5 * time.Second
+)
+
+// SecretsManager makes a call to AWS Secrets Manager; awsjson.Client does.
+type SecretsManager interface {
+	Call(ctx context.Context, operation string, in, out any) error
+}
+
+// Secret is a secret in AWS Secrets Manager, or one for each project, that
+// holds a token, a user or an access key. It is read at first use, every five
+// minutes in use, and when what it holds was refused: a new version takes over
+// without a restart.
+type Secret struct {
+	veil
+	config Config
+
+	mu      sync.Mutex
+	secrets map[string]*held
+}
+
+// held is one secret.
+type held struct {
+	id string
+	// turn is held while the secret is read.
+	turn chan struct{}
+
+	mu      sync.Mutex
+	source  cbr.Authorizer // nil before the first reading
+	version string
+	doubted bool      // the source was refused since the last reading
+	read    time.Time // the last reading, or the last attempt
+	err     error     // of that attempt
+}
+
+func newSecret(c Config) *Secret { return &Secret{config: c, secrets: map[string]*held{}} }
+
+func (s *Secret) secret(projectID string) *held {
+	id := strings.ReplaceAll(s.config.SecretID, ProjectMark, projectID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, ok := s.secrets[id]
+	if !ok {
+		h = &held{id: id, turn: make(chan struct{}, 1)}
+		s.secrets[id] = h
+	}
+	return h
+}
+
+// Authorize does what the source in the secret does. Where that one is refused,
+// it looks for a new version.
+func (s *Secret) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
+	h := s.secret(src.ProjectID)
+	source, version, err := s.current(req.Context(), src, h, secretAge)
+	if err != nil {
+		return nil, err
+	}
+	settle, err := source.Authorize(req, src)
+	if kind.As(err).Of() == kind.Unauthorized {
+		next, nextVersion, readErr := s.current(req.Context(), src, h, secretPause)
+		if readErr != nil || nextVersion == version {
+			return nil, err
+		}
+		version = nextVersion
+		settle, err = next.Authorize(req, src)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func(v cbr.Verdict) cbr.Remedy {
+		remedy := settle(v)
+		if v.Refused {
+			// Whether there is a new version shows when it is read again.
+			h.doubt(version)
+			remedy.Fresh = true
+		}
+		return remedy
+	}, nil
+}
+
+// current returns the source that the secret holds, read at most maxAge ago.
+func (s *Secret) current(ctx context.Context, src cbr.Source, h *held, maxAge time.Duration) (cbr.Authorizer, string, error) {
+	if source, version, err, ok := h.get(s.config.Now(), maxAge); ok {
+		return source, version, err
+	}
+	select {
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-ctx.Done():
+		return nil, "", &kind.Error{Kind: kind.OutOfTime, Message: "another request was about to read the secret", Cause: ctx.Err()}
+	}
+	if source, version, err, ok := h.get(s.config.Now(), maxAge); ok {
+		return source, version, err
+	}
+	source, version, err := s.read(ctx, src, h)
+	h.put(source, version, s.config.Now(), err)
+	source, version, still, _ := h.get(s.config.Now(), maxAge)
+	if err != nil && still == nil {
+		s.config.Log.WarnContext(ctx, "secret not read again", "error", kind.As(err).Message)
+	}
+	return source, version, still
+}
+
+// get returns what was read, or why nothing was, unless it is time to read.
+func (h *held) get(now time.Time, maxAge time.Duration) (source cbr.Authorizer, version string, err error, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.doubted, h.err != nil && h.source == nil:
+		maxAge = secretPause
+	case h.err != nil:
+		maxAge = renewalPause
+	}
+	if h.read.IsZero() || now.Sub(h.read) > maxAge {
+		return nil, "", nil, false
+	}
+	if h.source == nil {
+		return nil, "", h.err, true
+	}
+	return h.source, h.version, nil, true
+}
+
+// doubt has the secret read again before its time.
+func (h *held) doubt(version string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.doubted = h.doubted || version == h.version
+}
+
+// put keeps what was read. The same version keeps its source, which knows more.
+func (h *held) put(source cbr.Authorizer, version string, now time.Time, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.read, h.err, h.doubted = now, err, false
+	if err == nil && version != h.version {
+		h.source, h.version = source, version
+	}
+}
+
+// read reads the secret (Secrets Manager API reference, GetSecretValue).
+func (s *Secret) read(ctx context.Context, src cbr.Source, h *held) (cbr.Authorizer, string, error) {
+	timeout := readTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	where := "the secret " + s.config.Redact.Text(h.id)
+	var out struct {
+		SecretString string
+		VersionID    string `json:"VersionId"`
+	}
+	if err := s.config.SecretsManager.Call(ctx, "GetSecretValue", map[string]string{"SecretId": h.id}, &out); err != nil {
+		return nil, "", s.unread(where, err)
+	}
+	fields, err := parse(out.SecretString)
+	if err != nil {
+		return nil, "", &kind.Error{Kind: kind.Misconfigured, Message: where + ": " + err.Error()}
+	}
+	c := s.config
+	c.Fields, c.where = fields, where
+	if strings.Contains(s.config.SecretID, ProjectMark) {
+		c.ProjectID = src.ProjectID
+	}
+	return New(c), out.VersionID, nil
+}
+
+// lasting are the errors of Secrets Manager's that do not pass by themselves,
+// with what there is to do.
+var lasting = map[string]string{
+	"AccessDeniedException":     "let the function's role call secretsmanager:GetSecretValue for it, and kms:Decrypt for its key",
+	"DecryptionFailure":         "let the function's role call kms:Decrypt for its key",
+	"ResourceNotFoundException": "there is no such secret in this account and region, or it has no value",
+	"InvalidRequestException":   "it may be marked for deletion",
+	"ValidationException":       "it is no id of a secret",
+	"InvalidParameterException": "it is no id of a secret",
+}
+
+// unread says why a secret could not be read. What an operator has to mend is a
+// Misconfigured, all else may pass.
+func (s *Secret) unread(where string, err error) error {
+	e := &kind.Error{Kind: kind.Unavailable, Cause: err}
+	text := err.Error()
+	if answer, ok := errors.AsType[*awsjson.Error](err); ok {
+		if todo, ok := lasting[answer.Code]; ok {
+			e.Kind, text = kind.Misconfigured, text+" ("+todo+")"
+		}
+	}
+	e.Message = s.config.Redact.Text(fmt.Sprintf("%s cannot be read: %s", where, text))
+	return e
+}

@@ -1,0 +1,275 @@
+package token
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
+)
+
+const (
+	// defaultLife is a token's at most, and where IAM does not say (IAM API
+	// reference, "Obtaining a User Token").
+	defaultLife = 24 * time.Hour
+	// loginTimeout bounds one login.
+	loginTimeout = 10 * time.Second
+	// renewalPause is how long what could not be renewed is used before that is
+	// tried again.
+	renewalPause = time.Minute
+)
+
+// User is an IAM user, for whom there is a token for each project. A token is
+// fetched at first use and renewed at 80 % of its life, or when it is refused,
+// never by two requests at once.
+type User struct {
+	veil
+	config Config
+	// logins is what is known of the password.
+	logins trust
+
+	mu       sync.Mutex
+	projects map[string]*issue
+}
+
+// issue is the token of one project.
+type issue struct {
+	// turn is held while the token is renewed.
+	turn chan struct{}
+	// refusals is what is known of the tokens that IAM gives for the project.
+	refusals trust
+
+	mu             sync.Mutex
+	text           string // empty: to be fetched
+	number         int    // of the token, to tell it from the next
+	strikes        int    // tokens refused since the last request that went through
+	renew, expires time.Time
+}
+
+func newUser(c Config) *User {
+	return &User{config: c, logins: trust{now: c.Now, oneByOne: true}, projects: map[string]*issue{}}
+}
+
+func (u *User) project(id string) *issue {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p, ok := u.projects[id]
+	if !ok {
+		p = &issue{turn: make(chan struct{}, 1), refusals: trust{now: u.config.Now}}
+		u.projects[id] = p
+	}
+	return p
+}
+
+// Authorize sets X-Auth-Token, for which it may log in.
+func (u *User) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
+	p := u.project(src.ProjectID)
+	text, number, due := p.get(u.config.Now())
+	if due {
+		if err := u.renew(req.Context(), src, p); err != nil {
+			return nil, err
+		}
+		text, number, _ = p.get(u.config.Now())
+	}
+	req.Header.Set(tokenHeader, text)
+	return func(v cbr.Verdict) cbr.Remedy { return u.settle(p, number, v) }, nil
+}
+
+// get returns the token and whether it is time for another.
+func (p *issue) get(now time.Time) (text string, number int, due bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text, p.number, p.text == "" || !now.Before(p.renew)
+}
+
+// renew fetches a token for p, unless another request has done so meanwhile. A
+// token that cannot be renewed is good until its life ends.
+func (u *User) renew(ctx context.Context, src cbr.Source, p *issue) error {
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return &kind.Error{Kind: kind.OutOfTime, Message: "another request was about to renew the token", Cause: ctx.Err()}
+	}
+	if _, _, due := p.get(u.config.Now()); !due {
+		return nil
+	}
+	_, err := p.refusals.known()
+	if err == nil {
+		var text string
+		var life time.Duration
+		if text, life, err = u.login(ctx, src); err == nil {
+			p.put(text, u.config.Now(), life)
+			return nil
+		}
+	}
+	e := kind.As(err)
+	if e.Kind == kind.Misconfigured {
+		p.refusals.refuse(e.Kind, e.Message)
+	}
+	if expires, ok := p.extend(u.config.Now()); ok {
+		u.config.Log.WarnContext(ctx, "token not renewed", "error", e.Message, "expires", expires)
+		return nil
+	}
+	return err
+}
+
+func (p *issue) put(text string, now time.Time, life time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text, p.number = text, p.number+1
+	p.renew, p.expires = now.Add(life*8/10), now.Add(life)
+}
+
+// extend keeps a token that lives, to be renewed a little later.
+func (p *issue) extend(now time.Time) (expires time.Time, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.text == "" || !now.Before(p.expires) {
+		return p.expires, false
+	}
+	p.renew = now.Add(renewalPause)
+	return p.expires, true
+}
+
+// settle learns what became of a request with a token of p.
+func (u *User) settle(p *issue, number int, v cbr.Verdict) cbr.Remedy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !v.Answered:
+		return cbr.Remedy{}
+	case !v.Refused:
+		p.strikes = 0
+		return cbr.Remedy{}
+	case number != p.number || p.text == "":
+		// Another request has dropped it already.
+		return cbr.Remedy{Fresh: true}
+	}
+	p.text = ""
+	if p.strikes++; p.strikes == 1 {
+		return cbr.Remedy{Fresh: true}
+	}
+	return cbr.Remedy{Advice: p.refusals.refuse(kind.Unauthorized, "a token that IAM had just given for the user of "+u.config.origin("HW_USER_NAME")+
+		" was refused: is the user still there, and has it a part in the project?")}
+}
+
+// login gets a token (IAM API reference, "Obtaining a User Token Through
+// Password Authentication") and how long it will live. Logins are made one
+// after another until one has worked; one that was refused is the last for a
+// while.
+func (u *User) login(ctx context.Context, src cbr.Source) (text string, life time.Duration, err error) {
+	base, err := u.config.IAM.For(src.Region)
+	if err != nil {
+		return "", 0, err
+	}
+	settle, err := u.logins.begin(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	defer settle(cbr.Verdict{}, "")
+
+	timeout := loginTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v3/auth/tokens?nocatalog=true", bytes.NewReader(u.loginBody(src.ProjectID)))
+	if err != nil {
+		return "", 0, fmt.Errorf("make the request to IAM: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json;charset=UTF-8")
+	req.Header.Set("User-Agent", u.config.UserAgent)
+	resp, err := u.config.HTTP.Do(req)
+	if err != nil {
+		return "", 0, &kind.Error{Kind: kind.Unavailable, Message: u.config.Redact.Text("IAM is out of reach: " + err.Error()), Cause: err}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxLoginAnswer))
+	text = resp.Header.Get("X-Subject-Token")
+	switch {
+	case resp.StatusCode >= 200 && resp.StatusCode <= 299 && text != "":
+		// What the body says is read where it can be.
+	case err != nil:
+		return "", 0, &kind.Error{Kind: kind.Unavailable, Message: u.config.Redact.Text("IAM's answer was cut: " + err.Error()), Cause: err}
+	default:
+		e := cbr.Fault(resp, body, u.config.Redact)
+		said := fmt.Sprintf("IAM answered %d: %s", resp.StatusCode, e.Message)
+		switch resp.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			advice := fmt.Sprintf("the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API", u.config.origin("HW_USER_NAME"), said)
+			e.Kind, e.Message = kind.Unauthorized, settle(cbr.Verdict{Answered: true, Refused: true}, advice)
+		default:
+			e.Message = said
+			if e.Kind != kind.Misconfigured && e.Kind != kind.Throttled {
+				e.Kind = kind.Unavailable
+			}
+		}
+		return "", 0, e
+	}
+	settle(cbr.Verdict{Answered: true}, "")
+	u.config.Redact.Hide(text)
+	return text, lifeOf(body, resp.Header, u.config.Now()), nil
+}
+
+// maxLoginAnswer bounds IAM's answer; a catalog would be the largest part of it.
+const maxLoginAnswer = 256 << 10
+
+func (u *User) loginBody(projectID string) []byte {
+	type named struct {
+		Name string `json:"name"`
+	}
+	var r struct {
+		Auth struct {
+			Identity struct {
+				Methods  []string `json:"methods"`
+				Password struct {
+					User struct {
+						Name     string `json:"name"`
+						Password string `json:"password"`
+						Domain   named  `json:"domain"`
+					} `json:"user"`
+				} `json:"password"`
+			} `json:"identity"`
+			Scope struct {
+				Project struct {
+					ID string `json:"id"`
+				} `json:"project"`
+			} `json:"scope"`
+		} `json:"auth"`
+	}
+	r.Auth.Identity.Methods = []string{"password"}
+	user := &r.Auth.Identity.Password.User
+	user.Name, user.Password, user.Domain.Name = u.config.UserName, u.config.Password, u.config.DomainName
+	r.Auth.Scope.Project.ID = projectID
+	body, _ := json.Marshal(r) // strings always marshal
+	return body
+}
+
+// lifeOf reads how long a token will live, from the answer's own time on: the
+// clocks of two clouds need not agree.
+func lifeOf(body []byte, header http.Header, now time.Time) time.Duration {
+	var answer struct {
+		Token struct {
+			ExpiresAt string `json:"expires_at"`
+		} `json:"token"`
+	}
+	_ = json.Unmarshal(body, &answer)
+	expires, err := time.Parse(time.RFC3339, strings.TrimSpace(answer.Token.ExpiresAt))
+	if err != nil {
+		return defaultLife
+	}
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = date
+	}
+	return cmp.Or(min(max(expires.Sub(now), 0), defaultLife), defaultLife)
+}
