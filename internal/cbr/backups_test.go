@@ -1,0 +1,565 @@
+package cbr_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/kind"
+)
+
+// lister returns a client of a server that answers each look-up with answer.
+func lister(t testing.TB, answer http.HandlerFunc) *cbr.Client {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	return newClient(t, server.URL)
+}
+
+// list returns the backups that a look-up brings.
+func list(ctx context.Context, client *cbr.Client) ([]cbr.Backup, cbr.Clocks, error) {
+	var got []cbr.Backup
+	at, err := client.ListBackups(ctx, source, cbrtest.SourceVault, func(b *cbr.Backup) { got = append(got, *b) })
+	return got, at, err
+}
+
+// says answers every look-up with one body.
+func says(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
+}
+
+// vault is a list of backups that ListBackups pages through.
+type vault struct {
+	ids   []string // newest first
+	limit int      // the largest page; 0: as asked
+	// edit changes what an answer says; change changes the list after it.
+	edit   func(answer map[string]any)
+	change func(v *vault)
+	asked  []string // offsets
+}
+
+func newVault(n int) *vault {
+	v := &vault{}
+	for i := range n {
+		v.ids = append(v.ids, fmt.Sprintf("backup-%05d", i))
+	}
+	return v
+}
+
+func (v *vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	v.asked = append(v.asked, q.Get("offset"))
+	offset, _ := strconv.Atoi(q.Get("offset"))
+	limit, _ := strconv.Atoi(q.Get("limit"))
+	if v.limit > 0 {
+		limit = min(limit, v.limit)
+	}
+	backups := []any{}
+	for _, id := range v.ids[min(offset, len(v.ids)):min(offset+limit, len(v.ids))] {
+		backups = append(backups, map[string]any{"id": id, "status": "available"})
+	}
+	answer := map[string]any{"backups": backups, "count": len(v.ids), "offset": offset, "limit": limit}
+	if v.edit != nil {
+		v.edit(answer)
+	}
+	json.NewEncoder(w).Encode(answer)
+	if v.change != nil {
+		v.change(v)
+	}
+}
+
+// TestListBackupsWire holds the request against the CBR API reference.
+func TestListBackupsWire(t *testing.T) {
+	t.Parallel()
+	var got []string
+	client := lister(t, func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Method+" "+r.URL.RequestURI(), r.Header.Get("X-Auth-Token"), r.Header.Get("User-Agent"))
+		says(`{"backups":[],"count":0}`)(w, r)
+	})
+	client.EnterpriseProjectID = "a&b"
+	if _, _, err := list(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{
+		"GET /v3/f841e01fd2b14e7fa41b6ae7aa6b0594/backups?enterprise_project_id=a%26b&limit=1000&offset=0&show_replication=true" +
+			"&vault_id=3b5816b5-f29c-4172-9d9a-76c719a659ce",
+		cbrtest.Token,
+		"cbr-replicator/v0",
+	}, got); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+
+	if _, err := client.ListBackups(t.Context(), source, "../vaults", nil); kind.As(err).Of() != kind.InvalidEvent {
+		t.Errorf("error = %v for what is no vault id", err)
+	}
+}
+
+// TestListBackupsOfCBR is the way through a whole CBR.
+func TestListBackupsOfCBR(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 7, 0, 0, 123456000, time.UTC)
+	server := newServer(t, cbrtest.WithClock(func() time.Time { return now }), cbrtest.WithCopyTime(0))
+	client := newClient(t, server.URL)
+	if _, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now()
+	got, at, err := list(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !at.Theirs.Equal(now.Truncate(time.Second)) || at.Ours.Before(before) || at.Ours.After(time.Now()) {
+		t.Errorf("clocks = %+v", at)
+	}
+	if len(got) != 3 {
+		t.Fatalf("%d backups, want 3", len(got))
+	}
+	want := cbr.ReplicationRecord{
+		Status:               cbr.Replicated,
+		CreatedAt:            now,
+		SourceRegion:         cbrtest.SourceRegion,
+		SourceProjectID:      cbrtest.SourceProject,
+		DestinationRegion:    cbrtest.DestinationRegion,
+		DestinationProjectID: cbrtest.DestinationProject,
+		DestinationVaultID:   cbrtest.DestinationVault,
+	}
+	for _, b := range got {
+		if b.ID == "" || b.ProviderID == "" || !b.Available || len(b.Records) != 1 || b.Records[0].ID == "" {
+			t.Fatalf("backup = %+v", b)
+		}
+		want.ID = b.Records[0].ID
+		if diff := cmp.Diff(want, b.Records[0]); diff != "" {
+			t.Errorf("record (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestListBackupsShapes is every shape in which an answer was seen or is
+// described: recorded answers, the CBR API reference, Terraform's provider.
+func TestListBackupsShapes(t *testing.T) {
+	t.Parallel()
+	const id = `{"backups":[{"id":"b","status":"available",`
+	none := []cbr.Backup{{ID: "b", Available: true, Records: []cbr.ReplicationRecord{}}}
+	one := func(r cbr.ReplicationRecord) []cbr.Backup {
+		r.ID = "r"
+		return []cbr.Backup{{ID: "b", Available: true, Records: []cbr.ReplicationRecord{r}}}
+	}
+	created := func(s string) string { return id + `"replication_records":[{"id":"r","created_at":` + s + `}]}]}` }
+	at := one(cbr.ReplicationRecord{CreatedAt: time.Date(2019, 5, 23, 14, 31, 36, 39365000, time.UTC)})
+	there := one(cbr.ReplicationRecord{DestinationVaultID: "v"})
+	for _, tt := range []struct {
+		name, body string
+		want       []cbr.Backup
+	}{
+		{"no backups", `{"backups":[]}`, nil},
+		{"null for no backups", `{"count":0,"backups":null}`, nil},
+		{"no records", id + `"replication_records":[]}]}`, none},
+		{"null for no records", id + `"replication_records":null}]}`, none},
+		{"records absent", id + `"x":1}]}`, none},
+		{"records under the singular", id + `"replication_record":[{"id":"r"}]}]}`, one(cbr.ReplicationRecord{})},
+		{"the singular beside an empty plural", id + `"replication_record":[{"id":"r"}],"replication_records":[]}]}`, one(cbr.ReplicationRecord{})},
+		{"no zone", created(`"2019-05-23T14:31:36.039365"`), at},
+		{"Z", created(`"2019-05-23T14:31:36.039365Z"`), at},
+		{"zone", created(`"2019-05-23T14:31:36.039365+00:00"`), at},
+		{"another zone", created(`"2019-05-23T16:31:36.039365+02:00"`), at},
+		{"space", created(`"2019-05-23 14:31:36.039365"`), at},
+		{"space and zone", created(`"2019-05-23 14:31:36.039365+00:00"`), at},
+		{"whole seconds", created(`"2019-05-23T14:31:36"`), one(cbr.ReplicationRecord{CreatedAt: time.Date(2019, 5, 23, 14, 31, 36, 0, time.UTC)})},
+		{"null for a time", created(`null`), one(cbr.ReplicationRecord{})},
+		{"no text for a time", created(`""`), one(cbr.ReplicationRecord{})},
+		{"the vault in the record", id + `"replication_records":[{"id":"r","destination_vault_id":"v","extra_info":null}]}]}`, there},
+		{"misspelt", id + `"replication_records":[{"id":"r","destinatio_vault_id":"v"}]}]}`, there},
+		{"in extra_info alone", id + `"replication_records":[{"id":"r","destination_vault_id":null,"extra_info":{"progress":3,"destination_vault_id":"v"}}]}]}`, there},
+		{"misspelt in extra_info alone", id + `"replication_records":[{"id":"r","extra_info":{"destinatio_vault_id":"v"}}]}]}`, there},
+		{
+			"nulls, and fields of tomorrow", `{"new":{"backups":[{"id":"no"}]},"backups":[{"id":"b","status":null,"provider_id":null,"vault_id":null,"children":[{"id":"c"}],
+				"replication_records":[{"id":"r","status":null,"destination_region":null,"new":[1e999]}]}],"count":null,"limit":"many"}` + "\n",
+			[]cbr.Backup{{ID: "b", Records: []cbr.ReplicationRecord{{ID: "r"}}}},
+		},
+		{"a backup of another vault", `{"backups":[{"id":"b","vault_id":"` + cbrtest.DestinationVault + `"}]}`, nil},
+		{"the vault in capitals", `{"backups":[{"id":"b","status":"available","vault_id":"` + strings.ToUpper(cbrtest.SourceVault) + `"}]}`, none},
+		{"one backup twice", `{"backups":[{"id":"b","status":"available"},{"id":"b"}]}`, none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, _, err := list(t.Context(), lister(t, says(tt.body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("backups (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestListBackupsUnreadable: what cannot be read must not pass for nothing.
+func TestListBackupsUnreadable(t *testing.T) {
+	t.Parallel()
+	const record = `{"backups":[{"id":"b","replication_records":[`
+	for _, tt := range []struct{ name, body, want string }{
+		{"nothing", ``, "unexpected EOF"},
+		{"HTML", `<html>`, "invalid character '<' looking for beginning of value"},
+		{"no object", `[]`, "it is not an object"},
+		{"no list", `{"count":0}`, "it has none"},
+		{"an error", `{"error_code":"BackupService.9910","error_msg":"?"}`, "it has none"},
+		{"an object for the list", `{"backups":{}}`, "it is not a list"},
+		{"cut before the list", `{"backups"`, "unexpected EOF"},
+		{"cut in the list", `{"backups":[{"id":"b"}`, "unexpected EOF"},
+		{"cut after the list", `{"backups":[{"id":"b"}]`, "unexpected EOF"},
+		{"cut in a backup", `{"backups":[{"id":"b"`, "unexpected EOF"},
+		{"more after the object", `{"backups":[]} {}`, "there is more after the object"},
+		{"no backup", `{"backups":[null]}`, "a backup has no id"},
+		{"an id that cannot be shown", `{"backups":[{"id":"\u0000"}]}`, "a backup has no id"},
+		{"no record id", record + `{"status":"success"}]}]}`, "a replication record has no id"},
+		{"no time", record + `{"id":"r","created_at":"yesterday"}]}]}`, "created_at of a replication record: not a time such as 2019-05-23T14:31:36.039365"},
+		{"a time that would pass for none", record + `{"id":"r","created_at":"0001-01-01T00:00:00"}]}]}`, "created_at of a replication record: not a time such as 2019-05-23T14:31:36.039365"},
+		{"too long", `{"backups":[],"new":"` + strings.Repeat("x", 16<<20) + `"}`, "it is longer than 16777216 bytes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := list(t.Context(), lister(t, says(tt.body)))
+			e := kind.As(err)
+			if e.Of() != kind.Unavailable || e.Message != "the list of backups cannot be read: "+tt.want || e.HTTPStatus != 200 {
+				t.Errorf("error = %v, want an Unavailable: %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestListBackupsPages(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		n     int
+		limit int
+		edit  func(answer map[string]any)
+		asked []string
+	}{
+		{"none", 0, 0, nil, []string{"0"}},
+		{"one", 1, 0, nil, []string{"0"}},
+		{"less than a page", 999, 0, nil, []string{"0"}},
+		{"a page", 1000, 0, nil, []string{"0", "990"}},
+		{"more", 2500, 0, nil, []string{"0", "990", "1980"}},
+		{"smaller pages than asked for", 250, 100, nil, []string{"0", "90", "180"}},
+		{"smaller pages than asked for, unsaid", 250, 100, func(a map[string]any) { delete(a, "limit") }, []string{"0", "90", "180"}},
+		{"tiny pages", 5, 2, nil, []string{"0", "1", "2", "3", "4"}},
+		{"the count is the page's", 2500, 0, func(a map[string]any) { a["count"] = len(a["backups"].([]any)) }, []string{"0", "990", "1980"}},
+		{"no count", 2500, 0, func(a map[string]any) { delete(a, "count") }, []string{"0", "990", "1980"}},
+		{"the count is more than there is", 250, 0, func(a map[string]any) { a["count"] = 9000 }, []string{"0", "240"}},
+		{"the count is less than there is", 2500, 0, func(a map[string]any) { a["count"] = 3 }, []string{"0", "990", "1980"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v := newVault(tt.n)
+			v.limit, v.edit = tt.limit, tt.edit
+			got, _, err := list(t.Context(), lister(t, v.ServeHTTP))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(newVault(tt.n).ids, ids(got)); diff != "" {
+				t.Errorf("backups (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.asked, v.asked); diff != "" {
+				t.Errorf("offsets (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func ids(backups []cbr.Backup) (out []string) {
+	for _, b := range backups {
+		out = append(out, b.ID)
+	}
+	return out
+}
+
+// TestListBackupsWhileTheListChanges: no backup that is there all the time is
+// missed, or the look-up says that it may have been.
+func TestListBackupsWhileTheListChanges(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		change func(v *vault)
+		torn   bool
+	}{
+		{"a new backup", func(v *vault) { v.ids = slices.Insert(v.ids, 0, fmt.Sprintf("new-%d", len(v.ids))) }, false},
+		{"the oldest goes", func(v *vault) { v.ids = v.ids[:len(v.ids)-1] }, false},
+		{"one of the first goes", func(v *vault) { v.ids = slices.Delete(v.ids, 3, 4) }, false},
+		{"nine of the first go", func(v *vault) { v.ids = slices.Delete(v.ids, 3, 12) }, false},
+		{"ten of the first go", func(v *vault) { v.ids = slices.Delete(v.ids, 3, 13) }, true},
+		{"hundreds come and go", func(v *vault) {
+			v.ids = slices.Concat(newVault(500).ids, v.ids[300:])
+			for i := range 500 {
+				v.ids[i] = fmt.Sprintf("new-%d-%d", len(v.asked), i)
+			}
+		}, false},
+		{"all go", func(v *vault) { v.ids = nil }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v := newVault(3000)
+			v.change = tt.change
+			got, _, err := list(t.Context(), lister(t, v.ServeHTTP))
+			if tt.torn {
+				if e := kind.As(err); e.Of() != kind.Unavailable || e.Message != "the list of backups changed while it was read" {
+					t.Errorf("error = %v, want an Unavailable", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := map[string]int{}
+			for _, id := range ids(got) {
+				found[id]++
+				if found[id] > 1 {
+					t.Errorf("%s came twice", id)
+				}
+			}
+			for _, id := range v.ids {
+				if found[id] == 0 && !strings.HasPrefix(id, "new-") {
+					t.Errorf("%s was missed", id)
+				}
+			}
+		})
+	}
+}
+
+// TestListBackupsEnds: whatever a server answers.
+func TestListBackupsEnds(t *testing.T) {
+	t.Parallel()
+	const twice = "CBR gave the same page of backups twice"
+	for name, tt := range map[string]struct {
+		answer func(offset int) string
+		want   string
+	}{
+		"offset ignored":             {func(int) string { return `{"backups":[{"id":"a"},{"id":"b"}],"limit":2}` }, twice},
+		"offset ignored, limit, too": {func(int) string { return `{"backups":[{"id":"a"},{"id":"b"}],"count":9}` }, twice},
+		"no end": {
+			func(offset int) string {
+				return fmt.Sprintf(`{"backups":[{"id":"%d"},{"id":"%d"}],"limit":2}`, offset, offset+1)
+			},
+			"the list of backups did not end after 64 pages",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := list(t.Context(), lister(t, func(w http.ResponseWriter, r *http.Request) {
+				offset, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+				io.WriteString(w, tt.answer(offset))
+			}))
+			if e := kind.As(err); e.Of() != kind.Unavailable || e.Message != tt.want {
+				t.Errorf("error = %v, want an Unavailable: %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestListBackupsClocks: the first Date there is, and our time of that moment.
+func TestListBackupsClocks(t *testing.T) {
+	t.Parallel()
+	var asked []time.Time
+	v := newVault(2500)
+	_, at, err := list(t.Context(), lister(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, time.Now())
+		w.Header()["Date"] = nil
+		if len(asked) > 1 {
+			w.Header().Set("Date", time.Date(2026, 11, 23, 7, 0, len(asked), 0, time.UTC).Format(http.TimeFormat))
+		}
+		v.ServeHTTP(w, r)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := time.Date(2026, 11, 23, 7, 0, 2, 0, time.UTC); !at.Theirs.Equal(want) || at.Ours.Before(asked[1]) || at.Ours.After(asked[2]) {
+		t.Errorf("clocks = %+v, want %v between %v and %v", at, want, asked[1], asked[2])
+	}
+	for _, date := range []string{"", "soon"} {
+		_, at, err := list(t.Context(), lister(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Date"] = []string{date}
+			io.WriteString(w, `{"backups":[]}`)
+		}))
+		if err != nil || !at.Theirs.IsZero() {
+			t.Errorf("Date %q: clocks = %+v, error %v, want no time", date, at, err)
+		}
+	}
+}
+
+// TestListBackupsFaults: no answer to a look-up is a verdict on a replication,
+// and none is uncertain.
+func TestListBackupsFaults(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		fault   cbrtest.Fault
+		want    kind.Kind
+		status  int
+		refused bool
+		noVault bool
+	}{
+		{"not allowed", cbrtest.Verdict(403, "APIGW.0302", "not authorized"), kind.Unauthorized, 403, true, false},
+		{"not allowed, without a code", cbrtest.Raw(403, "policy"), kind.Unauthorized, 403, true, false},
+		{"credential refused", cbrtest.Verdict(401, "APIGW.0301", "decrypt token fail"), kind.Unauthorized, 401, false, false},
+		{"credential refused as 403", cbrtest.Verdict(403, "APIGW.0307", "The token must be updated"), kind.Unauthorized, 403, false, false},
+		{"no such vault", cbrtest.Verdict(404, "BackupService.6105", "The vault does not exist."), kind.Misconfigured, 404, false, true},
+		{"no such API", cbrtest.Verdict(404, "APIGW.0101", "The API does not exist"), kind.Misconfigured, 404, false, false},
+		{"a parameter", cbrtest.Verdict(400, "BackupService.9900", "Parameter verification failed."), kind.Misconfigured, 400, false, false},
+		{"nothing there", cbrtest.Verdict(400, "BackupService.0001", "No resource is available."), kind.Misconfigured, 400, false, false},
+		{"there already", cbrtest.Verdict(400, "BackupService.1009", "It has been replicated."), kind.Misconfigured, 400, false, false},
+		{"throttled", cbrtest.Verdict(429, "APIGW.0308", "slow down"), kind.Throttled, 429, false, false},
+		{"unknown error", cbrtest.Verdict(500, "BackupService.9910", "Unknown error."), kind.Unavailable, 500, false, false},
+		{"gateway", cbrtest.Raw(502, "<html>"), kind.Unavailable, 502, false, false},
+		{"redirect", cbrtest.Redirect("/"), kind.Misconfigured, 307, false, false},
+		{"cut short", cbrtest.Fault{Status: 200, Body: `{"backups":[],"count":0}`, Cut: true}, kind.Unavailable, 200, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Script(cbrtest.LookUps, tt.fault)
+			k := keys{fresh: true}
+			client := newClient(t, server.URL)
+			client.Auth = &k
+			_, _, err := list(t.Context(), client)
+			e := kind.As(err)
+			if e.Of() != tt.want || e.Message == "" || e.Renewed || e.HTTPStatus != tt.status {
+				t.Errorf("error = %+v, want %s, status %d", e, tt.want, tt.status)
+			}
+			if !e.Kind.Policy().Redeliver {
+				t.Errorf("error = %v would be acknowledged", err)
+			}
+			if errors.Is(err, cbr.ErrListRefused) != tt.refused || errors.Is(err, cbr.ErrNoVault) != tt.noVault {
+				t.Errorf("error = %v, refused %t, no vault %t", err, !tt.refused, !tt.noVault)
+			}
+		})
+	}
+}
+
+// TestListBackupsWithoutAnswer: a look-up that was cut off had no effect.
+func TestListBackupsWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	_, _, err := list(t.Context(), lister(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	if e := kind.As(err); e.Of() != kind.Unavailable || !strings.HasPrefix(e.Message, "no answer to the look-up: ") || strings.Contains(e.Message, "taken") {
+		t.Errorf("error = %v, want an Unavailable", err)
+	}
+
+	client := newClient(t, "http://127.0.0.1:1")
+	_, _, err = list(t.Context(), client)
+	if e := kind.As(err); e.Of() != kind.Unavailable || !strings.HasPrefix(e.Message, "no connection to CBR: ") {
+		t.Errorf("error = %v, want an Unavailable", err)
+	}
+
+	none := &kind.Error{Kind: kind.Unauthorized, Message: "no credential", HTTPStatus: 403}
+	client.Auth = &keys{err: none}
+	if _, _, err = list(t.Context(), client); !errors.Is(err, none) || errors.Is(err, cbr.ErrListRefused) {
+		t.Errorf("error = %v, want the source's own", err)
+	}
+}
+
+// TestListBackupsShowsNoCredential: a server may echo what it was sent.
+func TestListBackupsShowsNoCredential(t *testing.T) {
+	t.Parallel()
+	echo := `{"backups":[{"id":"b-TOKEN","provider_id":"TOKEN\n","replication_records":[{"id":"TOKEN","source_region":"TOKEN","source_project_id":"TOKEN"}]}],"count":1}`
+	got, _, err := list(t.Context(), lister(t, says(strings.ReplaceAll(echo, "TOKEN", cbrtest.Token))))
+	if s := fmt.Sprintf("%+v", got); err != nil || strings.Contains(s, cbrtest.Token) || strings.Contains(s, "\n") || !strings.Contains(s, "[redacted]") {
+		t.Errorf("backups = %s, error %v", s, err)
+	}
+}
+
+// TestListBackupsReusesConnections: pages are read to their end.
+func TestListBackupsReusesConnections(t *testing.T) {
+	t.Parallel()
+	from := map[string]bool{}
+	v := newVault(2500)
+	_, _, err := list(t.Context(), lister(t, func(w http.ResponseWriter, r *http.Request) {
+		from[r.RemoteAddr] = true
+		v.ServeHTTP(w, r)
+	}))
+	if err != nil || len(from) != 1 {
+		t.Errorf("%d connections for 3 pages, error %v", len(from), err)
+	}
+}
+
+// FuzzListBackups: whatever comes in, the look-up ends, each backup has an id
+// that no other has, and only JSON passes for a list.
+func FuzzListBackups(f *testing.F) {
+	for _, seed := range []string{
+		`{"backups":[],"count":0,"offset":0,"limit":1000}`,
+		`{"backups":null}`,
+		`{"backups":[{"id":"b","replication_records":[]},{"id":"c","replication_records":null},{"id":"d"}],"count":3}`,
+		`{"backups":[{"id":"b","status":"available","replication_record":[{"id":"r","status":"success","created_at":"2019-05-23 14:31:36.039365+00:00"}]}]}`,
+		`{"backups":[{"id":"b","replication_records":[{"id":"r","created_at":"2019-05-23T14:31:36.039365","destinatio_vault_id":"v"}]}]}`,
+		`{"backups":[{"id":"b","replication_records":[{"id":"r","created_at":"2019-05-23T14:31:36Z","extra_info":{"destinatio_vault_id":"v"}}]}]}`,
+		`{"backups":[{"id":"b","replication_records":[{"id":"r","status":"waiting_replicate","created_at":null,"extra_info":{"destination_vault_id":"v"}}]}]}`,
+		`{"backups":[{"id":"\u0000"}]}`,
+		`{"count":9,"limit":1,"backups":[{"id":"a"}],"backups":[{"id":"a"},{"id":"b"}]}`,
+		`{"error_code":"BackupService.9910","error_msg":"?"}`,
+		`{"backups":[{"id":"b"`,
+		`<html>`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, _, err := list(t.Context(), answering(t, 200, nil, body))
+		if e := kind.As(err); err != nil && (!e.Kind.Policy().Redeliver || e.Message == "" || strings.ContainsFunc(e.Message, func(c rune) bool { return !unicode.IsPrint(c) })) {
+			t.Errorf("error = %+v", e)
+		}
+		seen := map[string]bool{}
+		for _, b := range got {
+			if b.ID == "" || seen[b.ID] {
+				t.Errorf("id %q is empty or was there before", b.ID)
+			}
+			seen[b.ID] = true
+		}
+		if err == nil && !json.Valid(body) {
+			t.Error("no error for what is not JSON")
+		}
+	})
+}
+
+// BenchmarkListBackups reads a page of 1,000 backups such as was recorded, with
+// a replication record each, and the short one that ends the list.
+func BenchmarkListBackups(b *testing.B) {
+	const format = `{"children":[],"checkpoint_id":"9cbb020e-f89b-4579-8f86-84f3d4216970","created_at":"2025-03-25T06:32:07.951164","description":"","expired_at":null,` +
+		`"extend_info":{"auto_trigger":false,"bootable":null,"os_images_data":null,"progress":null,"snapshot_id":null,"support_lld":true,"supported_restore_mode":"backup",` +
+		`"system_disk":false,"app_consistency":{"app_consistency":"0","app_consistency_error_message":""},"contain_system_disk":true,"encrypted":false},` +
+		`"id":"924c9b1f-9056-4a13-8ac2-%012d","image_type":"backup","name":"server-backup","parent_id":null,"provider_id":"0daac4c5-6707-4851-97ba-169e36266b66",` +
+		`"resource_id":"bf624d88-d268-423c-8206-934120da9e43","status":"available","vault_id":"` + cbrtest.SourceVault + `","version":3,` +
+		`"replication_records":[{"id":"0daac4c5-6707-4851-97ba-%012[1]d","status":"success","created_at":"2025-03-25T06:42:07.951164","source_region":"region1",` +
+		`"destination_region":"region2","destination_project_id":"` + cbrtest.DestinationProject + `","extra_info":{"progress":100,"destination_vault_id":"` + cbrtest.DestinationVault + `"}}]}`
+	backups := make([]string, 1000)
+	for i := range backups {
+		backups[i] = fmt.Sprintf(format, i)
+	}
+	pages := map[string]string{
+		"0":   `{"backups":[` + strings.Join(backups, ",") + `]}`,
+		"990": `{"backups":[` + strings.Join(backups[990:], ",") + `]}`,
+	}
+	client := newClient(b, "http://127.0.0.1:1")
+	client.HTTP.Transport = transport(func(req *http.Request) (*http.Response, error) {
+		page := pages[req.URL.Query().Get("offset")]
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(page)), Request: req}, nil
+	})
+	b.SetBytes(int64(len(pages["0"])))
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		if _, err := client.ListBackups(b.Context(), source, cbrtest.SourceVault, func(*cbr.Backup) { n++ }); err != nil || n != 1000 {
+			b.Fatal(n, err)
+		}
+	}
+}

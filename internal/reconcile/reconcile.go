@@ -1,0 +1,159 @@
+// Package reconcile finds out what became of a replicate request whose answer
+// was lost, or that another delivery may have made before. CBR has no
+// idempotency token, but it keeps a replication record for every copy that it
+// was asked for: a record to the request's own destination that is no older
+// than the request's first try is the request's effect.
+//
+// A look-up can be wrong where another writer replicates the same vault to the
+// same destination in the same time, and where CBR shows an effect late: what
+// is not found may still be found a minute later.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
+)
+
+// sideBySide is how many look-ups a process makes at once: each may be many
+// pages long, and the calls that replicate come first.
+const sideBySide = 2
+
+// Lister lists a vault's backups; [cbr.Client] is one. See
+// [cbr.Client.ListBackups] for what it promises.
+type Lister interface {
+	ListBackups(ctx context.Context, src cbr.Source, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error)
+}
+
+// Finder makes look-ups, for all invocations of a process. It is safe for
+// concurrent use.
+type Finder struct {
+	lister  Lister
+	log     *slog.Logger
+	slots   chan struct{}
+	refused sync.Once
+}
+
+// New returns a Finder that asks lister.
+func New(lister Lister, log *slog.Logger) *Finder {
+	return &Finder{lister: lister, log: log, slots: make(chan struct{}, sideBySide)}
+}
+
+// Open returns an empty set of look-ups for one invocation.
+func (f *Finder) Open() *Lookups {
+	return &Lookups{finder: f, made: map[vault]*lookup{}}
+}
+
+// Lookups are the look-ups of one invocation, one for each vault. It is safe
+// for concurrent use.
+type Lookups struct {
+	finder *Finder
+	mu     sync.Mutex
+	made   map[vault]*lookup
+}
+
+// vault is a source vault. Ids are compared without regard to case.
+type vault struct{ region, project, id string }
+
+func vaultOf(src cbr.Source, id string) vault {
+	return vault{src.Region, strings.ToLower(src.ProjectID), strings.ToLower(id)}
+}
+
+// Find tells what became of r, which was first tried at since by our clock. It
+// takes the look-up that another delivery of the invocation has made, or is
+// making, for the vault, unless one was [Lookups.Sent] since that began. One
+// that fails is shared with those that wait for it, and with none after them.
+//
+// The error is a *kind.Error; cbr.ErrListRefused is in its chain where the
+// credential may not list backups, which the log says once for the process. A
+// vault that does not exist is no error: nothing was found there.
+func (l *Lookups) Find(ctx context.Context, src cbr.Source, r cbr.Replicate, since time.Time) (Finding, error) {
+	look, err := l.lookup(ctx, src, r.VaultID)
+	if err != nil {
+		e := *kind.As(err)
+		e.Message = "the look-up failed: " + e.Message
+		return Finding{}, &e
+	}
+	return look.judge(src, r, since), nil
+}
+
+// Sent tells that a replicate call for the vault was made, whatever became of
+// it: what was looked up before does not show its effect.
+func (l *Lookups) Sent(src cbr.Source, vaultID string) {
+	l.forget(vaultOf(src, vaultID))
+}
+
+// forget has the next to ask make a look-up of its own.
+func (l *Lookups) forget(v vault) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.made, v)
+}
+
+// lookup returns the vault's look-up once it is done. The first to ask makes
+// it, with a ctx that serves the others too: all are of one invocation and end
+// with it.
+func (l *Lookups) lookup(ctx context.Context, src cbr.Source, vaultID string) (*lookup, error) {
+	v := vaultOf(src, vaultID)
+	l.mu.Lock()
+	look, ok := l.made[v]
+	if !ok {
+		look = &lookup{done: make(chan struct{}), to: map[destination]*copies{}}
+		l.made[v] = look
+	}
+	l.mu.Unlock()
+	if !ok {
+		l.fill(ctx, src, vaultID, look)
+		return look, look.err
+	}
+	select {
+	case <-look.done:
+		return look, look.err
+	case <-ctx.Done():
+		return nil, outOfTime(ctx)
+	}
+}
+
+// fill makes look. One that fails is forgotten before its waiters learn of it.
+func (l *Lookups) fill(ctx context.Context, src cbr.Source, vaultID string, look *lookup) {
+	// Stands if the lister panics, which is the first asker's affair: the
+	// others must not wait for ever.
+	look.err = &kind.Error{Kind: kind.Internal, Message: "it broke off"}
+	defer close(look.done)
+	defer func() {
+		if look.err != nil {
+			l.forget(vaultOf(src, vaultID))
+		}
+	}()
+	look.err = l.finder.list(ctx, src, vaultID, look)
+}
+
+// list asks CBR as soon as there is a slot.
+func (f *Finder) list(ctx context.Context, src cbr.Source, vaultID string, look *lookup) (err error) {
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-ctx.Done():
+		return outOfTime(ctx)
+	}
+	look.at, err = f.lister.ListBackups(ctx, src, vaultID, look.add)
+	switch {
+	case errors.Is(err, cbr.ErrNoVault):
+		return nil
+	case errors.Is(err, cbr.ErrListRefused):
+		f.refused.Do(func() {
+			f.log.WarnContext(ctx, "the credential may not list backups: redeliveries are sent without a look-up and may double a copy", "error", kind.As(err).Message)
+		})
+	}
+	return err
+}
+
+func outOfTime(ctx context.Context) error {
+	return &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left, others came first", Cause: ctx.Err()}
+}
