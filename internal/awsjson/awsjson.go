@@ -57,12 +57,27 @@ func (e *Error) Error() string {
 	return strings.TrimSuffix(cmp.Or(e.Code, http.StatusText(e.Status))+": "+e.Message, ": ")
 }
 
-// DNSSuffix is what the host names of a partition's services end in (AWS
-// General Reference, "Service endpoints"): the partition is part of a region's
-// name.
+// Passes reports whether the same call may succeed later: throttling, and what
+// the service blames on itself.
+func (e *Error) Passes() bool {
+	return e.Status >= 500 || e.Status == http.StatusTooManyRequests || strings.Contains(e.Code, "Throttl")
+}
+
+// DNSSuffix is what the host names of services in a region end in, which is the
+// partition's (aws-sdk-go-v2, "partitions.json").
 func DNSSuffix(region string) string {
-	if strings.HasPrefix(region, "cn-") {
-		return "amazonaws.com.cn"
+	for _, partition := range [...]struct{ regions, suffix string }{
+		{"cn-", "amazonaws.com.cn"},
+		{"eusc-", "amazonaws.eu"},
+		{"us-iso-", "c2s.ic.gov"},
+		{"us-isob-", "sc2s.sgov.gov"},
+		{"eu-isoe-", "cloud.adc-e.uk"},
+		{"us-isof-", "csp.hci.ic.gov"},
+		{"eu-isof-", "csp.hci.ic.gov"},
+	} {
+		if strings.HasPrefix(region, partition.regions) {
+			return partition.suffix
+		}
 	}
 	return "amazonaws.com"
 }

@@ -69,7 +69,7 @@ func TestCallFails(t *testing.T) {
 			})
 			err := c.Call(t.Context(), "X", struct{}{}, new(any))
 			answer, ok := errors.AsType[*awsjson.Error](err)
-			if !ok || *answer != tt.want || err.Error() != tt.text {
+			if !ok || *answer != tt.want || err.Error() != tt.text || answer.Passes() != (tt.status == 503) {
 				t.Errorf("error = %#v, %v", answer, err)
 			}
 		})
@@ -83,7 +83,7 @@ func TestCallFails(t *testing.T) {
 	if err := c.Call(t.Context(), "X", struct{}{}, new(any)); err == nil || strings.Contains(err.Error(), "secret-key") {
 		t.Errorf("error = %v", err)
 	}
-	for region, want := range map[string]string{"eu-central-1": "amazonaws.com", "us-gov-west-1": "amazonaws.com", "cn-north-1": "amazonaws.com.cn"} {
+	for region, want := range map[string]string{"eu-central-1": "amazonaws.com", "us-gov-west-1": "amazonaws.com", "cn-north-1": "amazonaws.com.cn", "eusc-de-east-1": "amazonaws.eu"} {
 		if got := awsjson.DNSSuffix(region); got != want {
 			t.Errorf("DNSSuffix(%s) = %s", region, got)
 		}

@@ -68,6 +68,23 @@ const (
 	Lookup
 )
 
+// Wait says how long a delivery that goes back to a queue stays out of sight
+// there. How long that is in hours and seconds is for internal/visibility.
+type Wait int
+
+// The ways to wait in the queue.
+const (
+	// AtOnce: there is nothing to wait for, or the delivery does not go back.
+	AtOnce Wait = iota
+	// Growing: half a minute, more with each receive. What is wrong may pass by
+	// itself, or an operator must see to it.
+	Growing
+	// ForEffect: as long as an effect of the request may take to be seen.
+	ForEffect
+	// ForCopy: a quarter of an hour, then hours: as long as a copy may take.
+	ForCopy
+)
+
 // OwnAnswer as an HTTP status stands for CBR's own status and body.
 const OwnAnswer = 0
 
@@ -77,6 +94,8 @@ type Policy struct {
 	// Redeliver: the delivery goes back to its source, which is also what
 	// "retryable" in a result means. Otherwise it is acknowledged.
 	Redeliver bool
+	// Wait is how long it stays out of sight then, where the source is a queue.
+	Wait Wait
 	// HTTPStatus is told to an HTTP caller; OwnAnswer is CBR's own.
 	HTTPStatus int
 	// RetryAfter is what an HTTP caller is advised to wait where CBR did not
@@ -88,27 +107,30 @@ type Policy struct {
 }
 
 var table = map[Kind]Policy{
-	None:               {Never, false, OwnAnswer, 0, Accepted},
-	AlreadyReplicated:  {Never, false, OwnAnswer, 0, Unchanged},
-	NothingToReplicate: {Never, false, OwnAnswer, 0, Unchanged},
-	NotCovered:         {Never, false, OwnAnswer, 0, Refused},
+	None:               {Never, false, AtOnce, OwnAnswer, 0, Accepted},
+	AlreadyReplicated:  {Never, false, AtOnce, OwnAnswer, 0, Unchanged},
+	NothingToReplicate: {Never, false, AtOnce, OwnAnswer, 0, Unchanged},
+	NotCovered:         {Never, false, AtOnce, OwnAnswer, 0, Refused},
 	// A vault may be busy for hours: waiting in place would be paid for in vain.
-	InProgress:    {Never, true, http.StatusConflict, 15 * time.Minute, Failed},
-	InvalidEvent:  {Never, false, http.StatusBadRequest, 0, Refused},
-	NotAllowed:    {Never, false, http.StatusForbidden, 0, Refused},
-	Rejected:      {Never, false, OwnAnswer, 0, Refused},
-	Misconfigured: {Never, true, http.StatusBadGateway, 0, Failed},
-	Unauthorized:  {FreshCredential, true, http.StatusBadGateway, 0, Failed},
-	Throttled:     {Backoff, true, http.StatusTooManyRequests, 30 * time.Second, Failed},
-	Unavailable:   {Backoff, true, http.StatusServiceUnavailable, 30 * time.Second, Failed},
-	Unknown:       {Lookup, true, http.StatusGatewayTimeout, 0, Failed},
-	OutOfTime:     {Never, true, http.StatusGatewayTimeout, 0, Failed},
+	InProgress:    {Never, true, ForCopy, http.StatusConflict, 15 * time.Minute, Failed},
+	InvalidEvent:  {Never, false, AtOnce, http.StatusBadRequest, 0, Refused},
+	NotAllowed:    {Never, false, AtOnce, http.StatusForbidden, 0, Refused},
+	Rejected:      {Never, false, AtOnce, OwnAnswer, 0, Refused},
+	Misconfigured: {Never, true, Growing, http.StatusBadGateway, 0, Failed},
+	Unauthorized:  {FreshCredential, true, Growing, http.StatusBadGateway, 0, Failed},
+	Throttled:     {Backoff, true, Growing, http.StatusTooManyRequests, 30 * time.Second, Failed},
+	Unavailable:   {Backoff, true, Growing, http.StatusServiceUnavailable, 30 * time.Second, Failed},
+	Unknown:       {Lookup, true, ForEffect, http.StatusGatewayTimeout, 0, Failed},
+	OutOfTime:     {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Failed},
 	// Behind a delivery of its FIFO group that was handed back: nothing was
-	// asked of CBR for it, so there is nothing to tell.
-	Blocked: {Never, true, http.StatusGatewayTimeout, 0, Unpublished},
+	// asked of CBR for it, so there is nothing to tell. At once means with that
+	// delivery: a queue holds a group back while any of it is out of sight (SQS
+	// developer guide, "Interleaving multiple ordered message groups"), so a wait
+	// of its own could only make the whole group's longer.
+	Blocked: {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Unpublished},
 	// CBR's outcome stands, but nobody could be told of it.
-	PublishFailed: {Backoff, true, OwnAnswer, 0, Unpublished},
-	Internal:      {Never, true, http.StatusInternalServerError, 0, Failed},
+	PublishFailed: {Backoff, true, Growing, OwnAnswer, 0, Unpublished},
+	Internal:      {Never, true, Growing, http.StatusInternalServerError, 0, Failed},
 }
 
 // Policy returns what follows from k. A kind that is not in the table is

@@ -21,6 +21,12 @@ func TestPromises(t *testing.T) {
 		if p.RetryAfter > 0 && !p.Redeliver {
 			t.Errorf("%q advises to wait for something that cannot change", k)
 		}
+		if p.Wait != AtOnce && !p.Redeliver {
+			t.Errorf("%q waits in a queue that it does not go back to", k)
+		}
+		if p.Wait == AtOnce && p.Redeliver && k != OutOfTime && k != Blocked {
+			t.Errorf("%q comes back at once, to meet the same again", k)
+		}
 	}
 }
 

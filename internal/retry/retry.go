@@ -1,8 +1,8 @@
 // Package retry decides when a call is made again in place. The waiting is
 // cenkalti/backoff/v4's; what that package does not know by itself is added
-// here: the kind of an error, Retry-After, a bound on the waiting as a whole,
-// and a deadline that no sleep may outlast. When it gives up, the error of the
-// last call survives.
+// here: the kind of an error, Retry-After, a bound on the waiting as a whole, a
+// deadline that no sleep may outlast, and a budget that all calls share. When it
+// gives up, the error of the last call survives.
 package retry
 
 import (
@@ -14,8 +14,9 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// Policy says how often and how long. It holds no state: one value serves any
-// number of calls at once, if its Rand is safe for concurrent use.
+// Policy says how often and how long. It holds no state but its budget's: one
+// value serves any number of calls at once, if its Rand is safe for concurrent
+// use.
 type Policy struct {
 	// Initial and Max bound the waits: before try i+1 it is a random part of
 	// min(Initial·2^(i-1), Max), "full jitter".
@@ -30,6 +31,9 @@ type Policy struct {
 	MinTry time.Duration
 	// Rand returns a number in [0, 1), as math/rand/v2's Float64 does.
 	Rand func() float64
+	// Budget, if not nil, bounds the retries of all calls that share it: with
+	// none left in it, an error is final at once.
+	Budget *Budget
 }
 
 // Do calls op until it succeeds, fails for good, or may not be called again
@@ -43,6 +47,7 @@ func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify f
 	s := &schedule{
 		policy: p,
 		ctx:    ctx,
+		refund: firstTry,
 		exponential: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(min(p.Initial, p.Max)),
 			backoff.WithMaxInterval(p.Max),
@@ -59,6 +64,10 @@ func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify f
 		s.last = op(ctx)
 		return s.last
 	}, backoff.WithContext(s, ctx), notify)
+	if !kind.As(s.last).Of().Policy().Redeliver {
+		// A verdict, were it a refusal, comes from a service that is well.
+		p.Budget.give(s.refund)
+	}
 	return s.last
 }
 
@@ -70,6 +79,7 @@ type schedule struct {
 	attempts    int
 	waited      time.Duration
 	renewed     bool
+	refund      int // what the budget gets back if the next try succeeds
 	last        error
 }
 
@@ -79,21 +89,33 @@ func (s *schedule) NextBackOff() time.Duration {
 	if s.attempts >= s.policy.MaxAttempts {
 		return backoff.Stop
 	}
-	var wait time.Duration
+	var (
+		wait time.Duration
+		cost int
+	)
 	switch e.Kind.Policy().Retry {
 	case kind.Backoff:
 		wait = time.Duration(s.policy.Rand() * float64(s.exponential.NextBackOff()))
 		wait = max(wait, e.RetryAfter)
+		cost = costOf(e.Kind)
 	case kind.FreshCredential:
 		if !e.Renewed || s.renewed {
 			return backoff.Stop
 		}
+		// It costs nothing: there is one of these in a call, and it is no sign of
+		// load, so that a short budget is no reason to do without.
 		s.renewed = true
 	default:
 		return backoff.Stop
 	}
 	if wait > s.policy.MaxElapsed-s.waited || !s.policy.mayTry(s.ctx, wait) {
 		return backoff.Stop
+	}
+	if cost > 0 {
+		if !s.policy.Budget.take(cost) {
+			return backoff.Stop
+		}
+		s.refund = cost
 	}
 	s.waited += wait
 	return wait

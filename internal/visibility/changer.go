@@ -1,0 +1,209 @@
+package visibility
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/lanes"
+	"cbr-replicator/internal/redact"
+)
+
+// SQS makes a call to SQS, and no other; awsjson.Client does.
+type SQS interface {
+	Call(ctx context.Context, operation string, in, out any) error
+}
+
+// Message is a delivery that goes back to its queue.
+type Message struct {
+	// QueueARN and ReceiptHandle are the event's own.
+	QueueARN, ReceiptHandle string
+	// Kind is how the delivery ended.
+	Kind kind.Kind
+	// RetryAfter is how long CBR asks to wait, zero where it did not say.
+	RetryAfter time.Duration
+	// Receives is the receive count.
+	Receives int
+	// Last: the queue will not deliver the message again but give it up as soon
+	// as it is in sight.
+	Last bool
+}
+
+// Changer gives messages a visibility of their own. All fields are required. It
+// is safe for concurrent use, if its Rand is.
+type Changer struct {
+	// SQS is a client for the function's region.
+	SQS    SQS
+	Log    *slog.Logger
+	Redact *redact.Redactor
+	// Rand returns a number in [0, 1), as math/rand/v2's Float64 does.
+	Rand func() float64
+}
+
+const (
+	// maxEntries is how many messages one call takes (SQS API reference,
+	// "ChangeMessageVisibilityBatch").
+	maxEntries = 10
+	// maxCalls are on their way at once: a batch of 10,000 makes 1,000.
+	maxCalls = 8
+	// maxTries of a call. To change a visibility again to the same does no harm.
+	maxTries = 2
+	// timeout bounds one try, which gets at most half of the time that is left.
+	timeout = 5 * time.Second
+)
+
+// Change lets each message stay out of sight for its [Delay], counted from now.
+// It is called when all deliveries have ended, and returns when no call is on its
+// way: with ctx at the latest.
+//
+// Only queues of the partition, region and account in the function's ARN are
+// written to. A message of another, and one that SQS did not take or that there
+// was no time for, is left to its queue's visibility timeout; how many and why is
+// one log line for the former and one for the latter.
+func (c *Changer) Change(ctx context.Context, functionARN string, messages []Message) {
+	if len(messages) == 0 {
+		return
+	}
+	own, err := homeOf(functionARN)
+	if err != nil {
+		c.warn(ctx, len(messages), err)
+		return
+	}
+	batches, foreign := c.batches(own, messages)
+	if foreign > 0 {
+		c.warn(ctx, foreign, errors.New("no queue of the function's own account and region, or no receipt handle"))
+	}
+	failed := make([]int, len(batches))
+	errs := make([]error, len(batches))
+	lanes.Run(len(batches), maxCalls, func(int) []string { return nil }, func(i int) {
+		failed[i], errs[i] = c.send(ctx, batches[i])
+	})
+	total, why := 0, error(nil)
+	for i, n := range failed {
+		if n > 0 {
+			total, why = total+n, cmp.Or(why, errs[i])
+		}
+	}
+	if total > 0 {
+		c.warn(ctx, total, why)
+	}
+}
+
+// batch is the messages of one call, all of one queue.
+type batch struct {
+	queueURL string
+	entries  []entry
+}
+
+// entry is one of a call's (SQS API reference,
+// ChangeMessageVisibilityBatchRequestEntry).
+type entry struct {
+	ID                string `json:"Id"`
+	ReceiptHandle     string
+	VisibilityTimeout int // seconds
+}
+
+// batches spreads messages over as few calls as their queues allow, and returns
+// how many it had to leave out.
+func (c *Changer) batches(own home, messages []Message) (all []*batch, foreign int) {
+	filling := map[string]*batch{}
+	for _, m := range messages {
+		url, ok := own.url(m.QueueARN)
+		if !ok || m.ReceiptHandle == "" {
+			foreign++
+			continue
+		}
+		b := filling[url]
+		if b == nil || len(b.entries) == maxEntries {
+			b = &batch{queueURL: url}
+			filling[url] = b
+			all = append(all, b)
+		}
+		delay := Delay(m.Kind, m.Receives, m.RetryAfter, c.Rand())
+		if m.Last {
+			// Not at once, in case the queue counts further than the function.
+			delay = min(delay, growsFrom)
+		}
+		b.entries = append(b.entries, entry{
+			ID:            strconv.Itoa(len(b.entries)),
+			ReceiptHandle: m.ReceiptHandle,
+			// Rounded up: not less than what CBR asked for.
+			VisibilityTimeout: int((delay + time.Second - 1) / time.Second),
+		})
+	}
+	return all, foreign
+}
+
+// send makes a batch's call, and once more for what may pass. It returns how many
+// messages it failed for and why.
+func (c *Changer) send(ctx context.Context, b *batch) (failed int, why error) {
+	open := b.entries
+	for try := 0; try < maxTries && len(open) > 0 && ctx.Err() == nil; try++ {
+		var refused int
+		var err error
+		refused, open, err = c.try(ctx, b.queueURL, open)
+		if failed == 0 {
+			why = err
+		}
+		failed += refused
+	}
+	return failed + len(open), cmp.Or(why, ctx.Err())
+}
+
+// try makes one call. It returns how many messages were refused for good, those
+// that another call may take, and why: of the former, if there are any.
+func (c *Changer) try(ctx context.Context, queueURL string, entries []entry) (refused int, open []entry, why error) {
+	limit := timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	in := struct {
+		QueueURL string `json:"QueueUrl"`
+		Entries  []entry
+	}{queueURL, entries}
+	var out struct {
+		Failed []struct {
+			ID          string `json:"Id"`
+			Code        string
+			SenderFault bool
+		}
+	}
+	if err := c.SQS.Call(ctx, "ChangeMessageVisibilityBatch", in, &out); err != nil {
+		if answer, ok := errors.AsType[*awsjson.Error](err); ok && !answer.Passes() {
+			return len(entries), nil, err
+		}
+		return 0, entries, err
+	}
+	for _, f := range out.Failed {
+		reason := errors.New(f.Code)
+		i := slices.IndexFunc(entries, func(e entry) bool { return e.ID == f.ID })
+		if i < 0 || f.SenderFault {
+			refused, why = refused+1, reason
+			continue
+		}
+		open = append(open, entries[i])
+		if refused == 0 {
+			why = reason
+		}
+	}
+	return refused, open, why
+}
+
+// warn says of how many messages the visibility is not changed, and why.
+func (c *Changer) warn(ctx context.Context, messages int, why error) {
+	text := why.Error()
+	if answer, ok := errors.AsType[*awsjson.Error](why); ok {
+		// SQS's texts repeat receipt handles.
+		text = cmp.Or(answer.Code, http.StatusText(answer.Status))
+	}
+	c.Log.WarnContext(ctx, "visibility not changed", "messages", messages, "error", c.Redact.Text(text))
+}
