@@ -27,9 +27,11 @@ import (
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
+	"cbr-replicator/internal/visibility"
 )
 
 // Replicator makes the call to CBR, once; cbr.Client is one.
@@ -45,6 +47,8 @@ type Handler struct {
 	CBR       Replicator
 	Endpoints cbr.Endpoints
 	Retry     retry.Policy
+	Lookups   *reconcile.Finder
+	Queues    *visibility.Changer
 	Topic     *result.Topic
 	Metrics   *metrics.Emitter
 	Log       *slog.Logger
@@ -70,12 +74,13 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	work, publish, cancel := h.deadlines(ctx, inv.Began, batch.Deadline)
 	defer cancel()
-	inv.outbox = h.Topic.Open(publish)
+	inv.outbox, inv.lookups = h.Topic.Open(publish), h.Lookups.Open()
 	outcomes := make([]events.Outcome, len(batch.Deliveries))
 	lanes.Run(len(outcomes), h.BatchConcurrency,
 		func(i int) []string { return keys(&batch.Deliveries[i]) },
 		func(i int) { outcomes[i] = inv.handle(work, &batch.Deliveries[i]) })
 	inv.outbox.Close()
+	h.Queues.Change(publish, inv.FunctionARN, inv.waiting(batch.Deliveries, outcomes))
 	reply, err := batch.Reply(outcomes)
 	if err != nil {
 		return nil, inv.lambdaError(ctx, err)
@@ -94,14 +99,14 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 	began := time.Now()
 	slot := inv.outbox.Begin()
 	defer slot.End()
-	var attempts int
+	var e effect
 	var published kind.Status
 	defer func() {
 		if p := recover(); p != nil {
 			o = events.Outcome{Err: inv.panicked(ctx, p)}
 			o.Data = result.Data{Status: kind.Failed, Error: &result.Error{Kind: o.Err.Kind, Message: o.Err.Message}}
 		}
-		inv.finish(ctx, d, o, published, attempts, began)
+		inv.finish(ctx, d, o, published, e, began)
 		if !d.Final {
 			// A source that hands back by id needs no more, and a batch may be large.
 			o.Answer, o.Data = cbr.Answer{}, nil
@@ -112,8 +117,9 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 		o.Err = &kind.Error{Kind: kind.Blocked, Message: "behind a delivery of its group that was handed back"}
 		return o
 	}
-	o.Answer, attempts, o.Err = inv.replicate(ctx, d)
-	event, route := inv.result(d, o, attempts, began)
+	e = inv.replicate(ctx, d)
+	o.Answer, o.Err = e.answer, e.err
+	event, route := inv.result(d, e, began)
 	o.Data = event.Data
 	if o.Err.Of().Policy().Redeliver && !inv.isLast(d) {
 		return o
@@ -127,38 +133,12 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 	return o
 }
 
-// replicate validates, asks whether it is allowed, and calls CBR with retries.
-func (inv *invocation) replicate(ctx context.Context, d *events.Delivery) (answer cbr.Answer, attempts int, failure *kind.Error) {
-	defer func() {
-		if p := recover(); p != nil {
-			failure = inv.panicked(ctx, p)
-		}
-	}()
-	if d.Err != nil {
-		return answer, 0, d.Err
-	}
-	if err := inv.Allow.Check(d.Request.Source(), d.Request.Replicate); err != nil {
-		return answer, 0, kind.As(err)
-	}
-	err := inv.Retry.Do(ctx, func(ctx context.Context) (err error) {
-		answer, err = inv.CBR.Replicate(ctx, d.Request.Source(), d.Request.Replicate)
-		if answer.Sent {
-			attempts++
-		}
-		return err
-	}, func(err error, wait time.Duration) {
-		e := kind.As(err)
-		inv.Log.InfoContext(ctx, "trying again", "kind", e.Kind, "code", e.Code, "error", e.Message, "attempts", attempts,
-			"wait_ms", wait.Milliseconds(), "vault_id", d.Request.Replicate.VaultID, "causation_id", d.CausationID)
-	})
-	return answer, attempts, kind.As(err)
-}
-
 // invocation is one call of the function.
 type invocation struct {
 	*Handler
 	events.Invocation
 	outbox  *result.Outbox
+	lookups *reconcile.Lookups
 	metrics *metrics.Invocation
 	// handedBack holds the FIFO groups of which a delivery goes back.
 	handedBack sync.Map
@@ -216,17 +196,22 @@ func (h *Handler) isLast(d *events.Delivery) bool {
 }
 
 // result makes the event that tells of an outcome.
-func (inv *invocation) result(d *events.Delivery, o events.Outcome, attempts int, began time.Time) (*result.Event, result.Route) {
+func (inv *invocation) result(d *events.Delivery, e effect, began time.Time) (*result.Event, result.Route) {
 	data := result.Data{
-		Status:      o.Err.Of().Policy().Status,
-		Replication: o.Answer.Replication,
-		Attempts:    attempts,
+		Status:      e.err.Of().Policy().Status,
+		Replication: e.answer.Replication,
+		Reconciled:  e.reconciled,
+		Unverified:  e.unverified,
+		Attempts:    e.attempts,
 		Deliveries:  d.Receives,
 		DurationMS:  time.Since(began).Milliseconds(),
-		RequestID:   o.Answer.RequestID,
+		RequestID:   e.answer.RequestID,
 	}
-	if e := o.Err; e != nil {
-		data.Error = &result.Error{Kind: e.Kind, Code: e.Code, Message: e.Message, HTTPStatus: e.HTTPStatus, RequestID: e.RequestID}
+	if c := e.coverage; c != nil {
+		data.Coverage = c
+	}
+	if err := e.err; err != nil {
+		data.Error = &result.Error{Kind: err.Kind, Code: err.Code, Message: err.Message, HTTPStatus: err.HTTPStatus, RequestID: err.RequestID}
 	}
 	source, route := inv.FunctionARN, result.Route{}
 	if d.Err == nil {
@@ -243,8 +228,8 @@ func (inv *invocation) result(d *events.Delivery, o events.Outcome, attempts int
 
 // finish says what became of a delivery: to its group, in the metrics and in
 // the one log line it has. published is the status on the topic, if any.
-func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.Outcome, published kind.Status, attempts int, began time.Time) {
-	k, e := o.Err.Of(), cmp.Or(o.PublishErr, o.Err, &kind.Error{})
+func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.Outcome, published kind.Status, e effect, began time.Time) {
+	k, err := o.Err.Of(), cmp.Or(o.PublishErr, o.Err, &kind.Error{})
 	if o.PublishErr != nil {
 		k = kind.PublishFailed
 	}
@@ -266,17 +251,36 @@ func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.
 		Published:         published,
 		Redelivered:       handedBack,
 		PublishFailed:     o.PublishErr != nil,
-		Attempts:          attempts,
+		LookupRefused:     e.refused,
+		Attempts:          e.attempts,
 	}
 	if k == kind.NotAllowed {
 		// A sender must not make metrics by inventing regions.
 		counted.DestinationRegion = ""
 	}
 	inv.metrics.Count(counted)
-	inv.Log.Log(ctx, level, "delivery", "status", status, "kind", k, "code", e.Code, "error", e.Message,
-		"attempts", attempts, "deliveries", d.Receives, "duration_ms", time.Since(began).Milliseconds(),
+	inv.Log.Log(ctx, level, "delivery", "status", status, "kind", k, "code", err.Code, "error", err.Message,
+		"attempts", e.attempts, "deliveries", d.Receives, "duration_ms", time.Since(began).Milliseconds(),
 		"vault_id", r.Replicate.VaultID, "source_region", r.Region, "destination_region", r.Replicate.DestinationRegion,
-		"causation_id", d.CausationID, "correlation_id", d.CorrelationID, "cbr_request_id", o.Answer.RequestID)
+		"causation_id", d.CausationID, "correlation_id", d.CorrelationID, "cbr_request_id", e.answer.RequestID)
+}
+
+// waiting are the deliveries that go back to a queue, each to wait there in its
+// own way.
+func (h *Handler) waiting(deliveries []events.Delivery, outcomes []events.Outcome) []visibility.Message {
+	var messages []visibility.Message
+	for i, o := range outcomes {
+		d := &deliveries[i]
+		if d.Receipt == "" || !o.Redeliver() {
+			continue
+		}
+		err := cmp.Or(o.PublishErr, o.Err)
+		messages = append(messages, visibility.Message{
+			QueueARN: d.Source, ReceiptHandle: d.Receipt, Last: h.isLast(d),
+			Kind: err.Kind, RetryAfter: err.RetryAfter, Receives: d.Receives,
+		})
+	}
+	return messages
 }
 
 // panicked turns a panic into an outcome.

@@ -37,11 +37,13 @@ import (
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/result/snstest"
 	"cbr-replicator/internal/retry"
 	"cbr-replicator/internal/token"
+	"cbr-replicator/internal/visibility"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -72,9 +74,42 @@ type rig struct {
 	topic *snstest.Topic
 	log   bytes.Buffer
 	emf   bytes.Buffer
+	// queues keeps what was asked of SQS.
+	queues sqsRecorder
 
 	mu      sync.Mutex
 	replies []string
+}
+
+// sqsRecorder takes every change of a visibility.
+type sqsRecorder struct {
+	mu      sync.Mutex
+	seconds map[string]int // by receipt handle
+}
+
+func (s *sqsRecorder) Call(_ context.Context, _ string, in, _ any) error {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	var call struct {
+		Entries []struct {
+			ReceiptHandle     string
+			VisibilityTimeout int
+		}
+	}
+	if err := json.Unmarshal(raw, &call); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seconds == nil {
+		s.seconds = map[string]int{}
+	}
+	for _, e := range call.Entries {
+		s.seconds[e.ReceiptHandle] = e.VisibilityTimeout
+	}
+	return nil
 }
 
 func newServer(t tb, options ...cbrtest.Option) *cbrtest.Server {
@@ -108,16 +143,19 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 	publishing := policy
 	publishing.MinTry = 0
 	log := slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	service := &cbr.Client{
+		HTTP: client, Endpoints: endpoints, Redact: hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
+		Auth: token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
+	}
 	r.Handler = &replicator.Handler{
 		Decoder: &events.Decoder{Redact: hidden, HTTPTimeout: 27 * time.Second},
 		Allow: &allow.List{
 			Projects:     []string{cbrtest.SourceProject, unkeyedProject},
 			Destinations: []allow.Destination{{Region: cbrtest.DestinationRegion, ProjectID: cbrtest.DestinationProject}},
 		},
-		CBR: &cbr.Client{
-			HTTP: client, Endpoints: endpoints, Auth: token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
-			Redact: hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
-		},
+		CBR:              service,
+		Lookups:          reconcile.New(service, log),
+		Queues:           &visibility.Changer{SQS: &r.queues, Log: log, Redact: hidden, Rand: func() float64 { return 0 }},
 		Endpoints:        endpoints,
 		Retry:            policy,
 		Topic:            &result.Topic{ARN: r.topic.ARN, SNS: r.topic, Retry: publishing.Do, Log: log, Redact: hidden},
@@ -270,6 +308,7 @@ func request(t tb, vault string, changes object) string {
 type message struct {
 	id, body, group string
 	receives        int
+	firstReceive    time.Time // now if it is zero
 }
 
 // sqs is a batch of a queue, of a FIFO one if a message has a group.
@@ -277,14 +316,21 @@ func sqs(t tb, batch ...message) []byte {
 	t.Helper()
 	records := []object{}
 	for i, m := range batch {
-		attributes := object{"ApproximateReceiveCount": strconv.Itoa(max(m.receives, 1))}
+		if m.firstReceive.IsZero() {
+			m.firstReceive = time.Now()
+		}
+		attributes := object{
+			"ApproximateReceiveCount":          strconv.Itoa(max(m.receives, 1)),
+			"ApproximateFirstReceiveTimestamp": strconv.FormatInt(m.firstReceive.UnixMilli(), 10),
+		}
 		arn := queueARN
 		if m.group != "" {
 			arn += ".fifo"
 			attributes["MessageGroupId"] = m.group
 		}
 		records = append(records, object{
-			"messageId": cmp.Or(m.id, strconv.Itoa(i)), "body": m.body, "attributes": attributes,
+			"messageId": cmp.Or(m.id, strconv.Itoa(i)), "receiptHandle": "receipt-" + cmp.Or(m.id, strconv.Itoa(i)),
+			"body": m.body, "attributes": attributes,
 			"eventSource": "aws:sqs", "eventSourceARN": arn,
 		})
 	}
@@ -374,7 +420,11 @@ func TestKinds(t *testing.T) {
 	}{
 		{"accepted", kind.None, false, kind.Accepted, 200, 1, script()},
 		{"no more than that is retried", kind.None, false, kind.Accepted, 200, 3, script(cbrtest.Throttled(0), cbrtest.Unavailable())},
-		{"AlreadyReplicated", kind.AlreadyReplicated, false, kind.Unchanged, own, 1, script(cbrtest.Verdict(400, "BackupService.1009", "replicated"))},
+		{"AlreadyReplicated", kind.AlreadyReplicated, false, kind.Unchanged, own, 1, func(r *rig) string {
+			vault := r.cbr.AddVaults(cbrtest.SourceProject, 1, 0)[0]
+			r.addBackup(vault, "backup", true)
+			return request(r.t, vault, nil)
+		}},
 		{"NothingToReplicate", kind.NothingToReplicate, false, kind.Unchanged, own, 1, func(r *rig) string {
 			return request(r.t, r.cbr.AddVaults(cbrtest.SourceProject, 1, 0)[0], nil)
 		}},
@@ -382,9 +432,8 @@ func TestKinds(t *testing.T) {
 			"NothingToReplicate in a 2xx", kind.NothingToReplicate, false, kind.Unchanged, 200, 1,
 			script(cbrtest.Raw(200, `{"replication":{"vault_id":"`+cbrtest.SourceVault+`","backups":[]}}`)),
 		},
-		{"NotCovered", kind.NotCovered, false, kind.Refused, 400, 1, instead(func(context.Context, cbr.Replicate) (cbr.Answer, error) {
-			return cbr.Answer{Sent: true, Status: 400}, &kind.Error{Kind: kind.NotCovered, Code: "BackupService.1009", HTTPStatus: 400}
-		})},
+		{"NotCovered", kind.NotCovered, false, kind.Refused, own, 1, script(cbrtest.Verdict(400, "BackupService.1009", "replicated"))},
+		{"NotCovered, nothing to replicate", kind.NotCovered, false, kind.Refused, own, 1, script(cbrtest.Verdict(400, "BackupService.0001", "no resource"))},
 		{"InProgress", kind.InProgress, true, kind.Failed, 409, 1, script(cbrtest.Verdict(400, "BackupService.6130", "busy"))},
 		{"InvalidEvent, no JSON", kind.InvalidEvent, false, kind.Refused, 400, 0, func(*rig) string { return `{"replicate":` }},
 		{"InvalidEvent, a field", kind.InvalidEvent, false, kind.Refused, 400, 0, func(r *rig) string {
@@ -397,10 +446,7 @@ func TestKinds(t *testing.T) {
 		{"Rejected as a 5xx", kind.Rejected, false, kind.Refused, own, 1, script(cbrtest.Verdict(500, "BackupService.1005", "region"))},
 		{"Misconfigured, no CBR there", kind.Misconfigured, true, kind.Failed, 502, 1, script(cbrtest.Raw(404, "<html>"))},
 		{"Misconfigured, moved", kind.Misconfigured, true, kind.Failed, 502, 1, script(cbrtest.Redirect("http://127.0.0.1:1/"))},
-		{"Unauthorized", kind.Unauthorized, true, kind.Failed, 502, 1, func(r *rig) string {
-			r.cbr.RevokeToken(cbrtest.Token)
-			return request(r.t, cbrtest.SourceVault, nil)
-		}},
+		{"Unauthorized", kind.Unauthorized, true, kind.Failed, 502, 1, script(cbrtest.Verdict(401, "APIGW.0307", "The token must be updated"))},
 		{"Throttled", kind.Throttled, true, kind.Failed, 429, maxAttempts, script(always(cbrtest.Throttled(0))...)},
 		{"Throttled for longer than is waited", kind.Throttled, true, kind.Failed, 429, 1, script(cbrtest.Throttled(time.Hour))},
 		{"Unavailable", kind.Unavailable, true, kind.Failed, 503, maxAttempts, script(always(cbrtest.Unavailable())...)},

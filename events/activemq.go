@@ -20,6 +20,7 @@ func decodeActiveMQ(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 		Messages []struct {
 			MessageID     string `json:"messageID"`
 			CorrelationID string `json:"correlationId"`
+			Timestamp     int64  `json:"timestamp"` // milliseconds
 			Data          string `json:"data"`
 		} `json:"messages"`
 	}
@@ -34,7 +35,9 @@ func decodeActiveMQ(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 		if m.MessageID == "" {
 			return nil, fmt.Errorf("message %d has no messageID", i)
 		}
-		deliveries[i] = d.deliverBase64([]byte(m.Data), Delivery{Source: event.ARN, CausationID: m.MessageID}, m.CorrelationID)
+		deliveries[i] = d.deliverBase64([]byte(m.Data), Delivery{
+			Source: event.ARN, CausationID: m.MessageID, Again: true, Since: ofMillis(m.Timestamp),
+		}, m.CorrelationID)
 	}
 	return d.wholeBatch(deliveries), nil
 }

@@ -24,10 +24,11 @@ type busEvent struct {
 	Account string          `json:"account"`
 	Region  string          `json:"region"`
 	Source  string          `json:"source"`
+	Time    string          `json:"time"`
 	Detail  json.RawMessage `json:"detail"`
 }
 
-func decodeEventBridge(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
+func decodeEventBridge(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 	var event busEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return nil, err
@@ -38,7 +39,8 @@ func decodeEventBridge(d *Decoder, payload []byte, _ Invocation) (*Batch, error)
 	// Each part but the last has a form without a slash. The ARNs in resources
 	// would tell no more: who puts an event writes there what he likes.
 	source := strings.Join([]string{event.Account, event.Region, event.Source}, "/")
-	del := d.deliver(content(event.Detail), Delivery{Source: source, CausationID: event.ID}, "")
+	del := inv.asynchronous(Delivery{Source: source, CausationID: event.ID}, event.Time)
+	del = d.deliver(content(event.Detail), del, "")
 	return d.wholeBatch([]Delivery{del}), nil
 }
 

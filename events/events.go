@@ -70,6 +70,13 @@ type Delivery struct {
 	Group string
 	// Receives is the receive count, zero where the trigger has none.
 	Receives int
+	// Receipt is the receipt handle of a queue's message, else empty.
+	Receipt string
+	// Again: the request may have been sent before, by an earlier delivery.
+	Again bool
+	// Since is when the trigger had the delivery first: nothing was sent for it
+	// before. Zero where the trigger does not say.
+	Since time.Time
 	// Final: the trigger never delivers again by itself; the caller is told.
 	Final bool
 	// Request is valid if Err is nil; else it holds the correlation id alone,

@@ -14,6 +14,7 @@ import (
 
 	awsevents "github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
@@ -273,7 +274,8 @@ func TestSamples(t *testing.T) {
 			d := newDecoder()
 			d.Defaults.Region = region // CBR's own body does not name one
 			got := mustDecode(t, d, sample(t, name))
-			if diff := cmp.Diff(want.Deliveries, got.Deliveries); diff != "" {
+			// See TestEarlierDeliveries.
+			if diff := cmp.Diff(want.Deliveries, got.Deliveries, cmpopts.IgnoreFields(Delivery{}, "Receipt", "Again", "Since")); diff != "" {
 				t.Errorf("deliveries (-want +got):\n%s", diff)
 			}
 			if !got.Deadline.Equal(want.Deadline) {

@@ -30,6 +30,7 @@ type kafkaRecord struct {
 	Topic     string `json:"topic"`
 	Partition int64  `json:"partition"`
 	Offset    int64  `json:"offset"`
+	Timestamp int64  `json:"timestamp"` // milliseconds
 	// Value is in base64, null for a tombstone.
 	Value string `json:"value"`
 	// Headers are of any value: those of others are not looked at.
@@ -60,6 +61,8 @@ func decodeKafka(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 				Source:      cmp.Or(event.ARN, event.Servers),
 				CausationID: fmt.Sprintf("%s/%d", partition, r.Offset),
 				Group:       partition,
+				Again:       true,
+				Since:       ofMillis(r.Timestamp),
 			}, r.correlation()))
 		}
 	}

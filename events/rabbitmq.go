@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // rabbitMQ is a queue of Amazon MQ for RabbitMQ (AWS Lambda developer guide,
@@ -22,6 +24,7 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) 
 		Properties struct {
 			MessageID     string `json:"messageId"`
 			CorrelationID string `json:"correlationId"`
+			Timestamp     string `json:"timestamp"`
 		} `json:"basicProperties"`
 		Data string `json:"data"`
 	}
@@ -40,7 +43,10 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) 
 		}
 		for _, m := range messages {
 			// Publishers' ids are unique in a queue at best.
-			del := Delivery{Source: event.ARN + "/" + queue, CausationID: m.Properties.MessageID}
+			del := Delivery{Source: event.ARN + "/" + queue, CausationID: m.Properties.MessageID, Again: true}
+			// As Lambda writes it, in UTC; zero for what has another form or none.
+			// Newer Javas have a narrow space before AM and PM.
+			del.Since, _ = time.Parse("Jan 2, 2006, 3:04:05 PM", strings.ReplaceAll(m.Properties.Timestamp, "\u202f", " "))
 			if del.CausationID == "" {
 				del.CausationID = inv.RequestID + "/" + strconv.Itoa(len(deliveries))
 			}

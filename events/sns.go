@@ -19,6 +19,7 @@ type notification struct {
 	MessageID  string `json:"MessageId"`
 	TopicARN   string `json:"TopicArn"`
 	Message    string `json:"Message"`
+	Timestamp  string `json:"Timestamp"`
 	Attributes struct {
 		CorrelationID struct {
 			Value string `json:"Value"`
@@ -26,7 +27,7 @@ type notification struct {
 	} `json:"MessageAttributes"`
 }
 
-func decodeSNS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
+func decodeSNS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 	var event struct {
 		Records []struct {
 			EventSource string       `json:"EventSource"`
@@ -47,7 +48,8 @@ func decodeSNS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 		case r.SNS.MessageID == "":
 			return nil, fmt.Errorf("record %d has no MessageId", i)
 		}
-		deliveries[i] = d.deliver([]byte(r.SNS.Message), Delivery{Source: r.SNS.TopicARN, CausationID: r.SNS.MessageID}, r.SNS.Attributes.CorrelationID.Value)
+		del := inv.asynchronous(Delivery{Source: r.SNS.TopicARN, CausationID: r.SNS.MessageID}, r.SNS.Timestamp)
+		deliveries[i] = d.deliver([]byte(r.SNS.Message), del, r.SNS.Attributes.CorrelationID.Value)
 	}
 	return d.wholeBatch(deliveries), nil
 }

@@ -19,11 +19,13 @@ var sqs = trigger{
 
 type sqsRecord struct {
 	MessageID   string `json:"messageId"`
+	Receipt     string `json:"receiptHandle"`
 	Body        string `json:"body"`
 	EventSource string `json:"eventSource"`
 	ARN         string `json:"eventSourceARN"`
 	Attributes  struct {
 		ReceiveCount string `json:"ApproximateReceiveCount"`
+		FirstReceive string `json:"ApproximateFirstReceiveTimestamp"`
 		GroupID      string `json:"MessageGroupId"`
 	} `json:"attributes"`
 	MessageAttributes struct {
@@ -57,8 +59,12 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 			// Without it the message could not be handed back by itself.
 			return nil, fmt.Errorf("record %d has no messageId", i)
 		}
-		del := Delivery{Source: r.ARN, CausationID: r.MessageID}
+		del := Delivery{Source: r.ARN, CausationID: r.MessageID, Receipt: r.Receipt}
 		del.Receives, _ = strconv.Atoi(r.Attributes.ReceiveCount)
+		del.Again = del.Receives > 1
+		if first, err := strconv.ParseInt(r.Attributes.FirstReceive, 10, 64); err == nil {
+			del.Since = ofMillis(first)
+		}
 		// A standard queue has groups too, for fairness, not for order.
 		if strings.HasSuffix(r.ARN, ".fifo") {
 			del.Group = r.Attributes.GroupID

@@ -3,6 +3,7 @@ package events
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
@@ -32,6 +33,31 @@ func (d *Decoder) wholeBatch(deliveries []Delivery) *Batch {
 			return nil, d.invokeError(first.Kind, fmt.Sprintf("%d of %d deliveries go back, the first as %v", back, len(outcomes), first))
 		},
 	}
+}
+
+// firstTryAge is how old the event of an asynchronous invocation may be without
+// being one that is tried again: Lambda waits a minute before that (Lambda
+// developer guide, "How Lambda handles errors and retries with asynchronous
+// invocation").
+const firstTryAge = time.Minute
+
+// asynchronous says of a delivery whose event was made at a time whether it may
+// have been tried before.
+func (inv Invocation) asynchronous(del Delivery, made string) Delivery {
+	at, err := time.Parse(time.RFC3339, made)
+	del.Again = err != nil || inv.Began.Sub(at) > firstTryAge
+	if err == nil {
+		del.Since = at
+	}
+	return del
+}
+
+// ofMillis is the time of a Unix time in milliseconds, zero for none.
+func ofMillis(ms int64) time.Time {
+	if ms <= 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
 }
 
 // invokeError is a Lambda error. Step Functions matches its errorType, which

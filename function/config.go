@@ -32,6 +32,7 @@ type config struct {
 	DestinationRegion    string `envconfig:"HW_CBR_DESTINATION_REGION"`
 	Cloud                string `envconfig:"HW_CLOUD"`
 	Endpoint             string `envconfig:"HW_CBR_ENDPOINT"`
+	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID"`
 
 	AllowedProjectIDs   list    `envconfig:"ALLOWED_PROJECT_IDS"`
 	AllowedDestinations list    `envconfig:"ALLOWED_DESTINATIONS"`
@@ -55,6 +56,7 @@ type config struct {
 	FunctionName    string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
 	AWSRegion       string `envconfig:"AWS_REGION"`
 	EndpointSNS     string `envconfig:"AWS_ENDPOINT_URL_SNS"`
+	EndpointSQS     string `envconfig:"AWS_ENDPOINT_URL_SQS"`
 	EndpointSecrets string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
 	EndpointAWS     string `envconfig:"AWS_ENDPOINT_URL"`
 	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
@@ -63,6 +65,14 @@ type config struct {
 	// Go's own, read here for what net/http would ignore or must not show.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
 	HTTPProxy  string `envconfig:"HTTP_PROXY"`
+}
+
+// allEnterpriseProjects has a look-up see every backup that the credential may
+// (CBR API reference, ListBackups). Sister clouds may not know it.
+const allEnterpriseProjects = "all_granted_eps"
+
+func isEnterpriseProject(s string) bool {
+	return s == "0" || s == allEnterpriseProjects || cbr.IsVaultID(s)
 }
 
 // defaults returns the values of variables that are not set.
@@ -130,6 +140,9 @@ func (s *settings) trim() {
 	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN} {
 		*v = strings.TrimSpace(*v)
 	}
+	if s.EnterpriseProjectID == "" && s.Cloud == "" {
+		s.EnterpriseProjectID = allEnterpriseProjects
+	}
 	s.ProjectID, s.DestinationProjectID = strings.ToLower(s.ProjectID), strings.ToLower(s.DestinationProjectID)
 }
 
@@ -167,6 +180,7 @@ func (s *settings) checkForms(p *problems) {
 		{"HW_CBR_DESTINATION_VAULT_ID", s.DestinationVaultID, cbr.IsVaultID, "a UUID"},
 		{"HW_CBR_DESTINATION_PROJECT_ID", s.DestinationProjectID, cbr.IsProjectID, "32 hex digits"},
 		{"HW_CBR_DESTINATION_REGION", s.DestinationRegion, cbr.IsRegion, "a region such as cn-north-4"},
+		{"HW_ENTERPRISE_PROJECT_ID", s.EnterpriseProjectID, isEnterpriseProject, "0, a UUID or " + allEnterpriseProjects},
 	} {
 		if v.value != "" && !v.form(v.value) {
 			p.add(v.name, "expected %s", v.want)
@@ -217,6 +231,7 @@ func (s *settings) checkEndpoints(p *problems) {
 	p.check(name, err)
 	for _, v := range []struct{ name, value string }{
 		{"AWS_ENDPOINT_URL_SNS", s.EndpointSNS},
+		{"AWS_ENDPOINT_URL_SQS", s.EndpointSQS},
 		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", s.EndpointSecrets},
 		{"AWS_ENDPOINT_URL", s.EndpointAWS},
 	} {

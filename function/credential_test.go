@@ -73,10 +73,6 @@ func batch(t *testing.T, queue *sandbox.Queue, project string, vaults []string) 
 	return payload
 }
 
-func newQueue() *sandbox.Queue {
-	return sandbox.NewQueue(sandbox.QueueConfig{Name: "requests", VisibilityTimeout: time.Hour, Now: time.Now})
-}
-
 // failures is how many deliveries an answer hands back.
 func failures(t *testing.T, response sandbox.Response) int {
 	t.Helper()
@@ -120,7 +116,7 @@ func TestCredentials(t *testing.T) {
 				projects = projects[:1]
 			}
 			for _, project := range projects {
-				if response := r.invoke(batch(t, newQueue(), project, r.cbr.AddVaults(project, 10, 1)), time.Minute); failures(t, response) > 0 {
+				if response := r.invoke(batch(t, r.queue, project, r.cbr.AddVaults(project, 10, 1)), time.Minute); failures(t, response) > 0 {
 					t.Errorf("handed back: %s", response.Payload)
 				}
 			}
@@ -140,14 +136,13 @@ func TestTokenDiesInABatch(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", without(user(userPassword)), cbrtest.WithTokenSize(12_008))
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 11, 1)
-	queue := newQueue()
-	r.invoke(batch(t, queue, cbrtest.SourceProject, vaults[:1]), time.Minute)
+	r.invoke(batch(t, r.queue, cbrtest.SourceProject, vaults[:1]), time.Minute)
 	// It dies with the fourth request.
 	for range 3 {
 		r.cbr.Script(cbrtest.AnyVault, cbrtest.Fault{})
 	}
 	r.cbr.RevokeToken(r.cbr.IssuedTokens()[0])
-	if response := r.invoke(batch(t, queue, cbrtest.SourceProject, vaults[1:]), time.Minute); failures(t, response) > 0 {
+	if response := r.invoke(batch(t, r.queue, cbrtest.SourceProject, vaults[1:]), time.Minute); failures(t, response) > 0 {
 		t.Errorf("handed back: %s", response.Payload)
 	}
 	statuses := r.statuses()
@@ -176,12 +171,12 @@ func TestRefusedCredential(t *testing.T) {
 			r := newRig(t, "results", without(map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei/credential"}))
 			r.secrets.Put("huawei/credential", asSecret(tt.bad))
 			if tt.revoke {
-				r.invoke(batch(t, newQueue(), cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
+				r.invoke(batch(t, r.queue, cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
 				r.cbr.RevokeUser("replicator")
 			}
 			for range 10 {
 				vaults := r.cbr.AddVaults(cbrtest.SourceProject, 10, 1)
-				if response := r.invoke(batch(t, newQueue(), cbrtest.SourceProject, vaults), time.Minute); failures(t, response) != 10 {
+				if response := r.invoke(batch(t, r.queue, cbrtest.SourceProject, vaults), time.Minute); failures(t, response) != 10 {
 					t.Errorf("not all are handed back: %s", response.Payload)
 				}
 			}
@@ -199,7 +194,7 @@ func TestRefusedCredential(t *testing.T) {
 			}
 			r.secrets.Put("huawei/credential", asSecret(tt.good))
 			vaults := r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)
-			for failures(t, r.invoke(batch(t, newQueue(), cbrtest.SourceProject, vaults), time.Minute)) > 0 {
+			for failures(t, r.invoke(batch(t, r.queue, cbrtest.SourceProject, vaults), time.Minute)) > 0 {
 				if t.Context().Err() != nil {
 					t.Fatal("never healed")
 				}

@@ -17,10 +17,12 @@ import (
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
 	"cbr-replicator/internal/token"
+	"cbr-replicator/internal/visibility"
 )
 
 // newHandler makes the handler that the environment describes. Metrics go to
@@ -50,6 +52,7 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 	}
 	publishing := policy
 	publishing.MinTry = 0
+	policy.Budget = retry.NewBudget()
 
 	credential := token.Config{
 		Fields:    s.Fields,
@@ -62,7 +65,17 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 		Now:       time.Now,
 	}
 	if s.SecretID != "" {
-		credential.SecretsManager = s.secretsManager(client, userAgent)
+		credential.SecretsManager = s.aws("secretsmanager", "secretsmanager", "1.1", s.secretRegion(), s.EndpointSecrets, client, userAgent)
+	}
+
+	service := &cbr.Client{
+		HTTP:                client,
+		Endpoints:           s.endpoints,
+		Auth:                token.New(credential),
+		Redact:              hidden,
+		UserAgent:           userAgent,
+		Timeout:             s.CBRTimeout.value,
+		EnterpriseProjectID: s.EnterpriseProjectID,
 	}
 
 	return &replicator.Handler{
@@ -71,17 +84,17 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 			Redact:      hidden,
 			HTTPTimeout: s.HTTPTimeout.value,
 		},
-		Allow: s.allow,
-		CBR: &cbr.Client{
-			HTTP:      client,
-			Endpoints: s.endpoints,
-			Auth:      token.New(credential),
-			Redact:    hidden,
-			UserAgent: userAgent,
-			Timeout:   s.CBRTimeout.value,
-		},
+		Allow:     s.allow,
+		CBR:       service,
 		Endpoints: s.endpoints,
 		Retry:     policy,
+		Lookups:   reconcile.New(service, log),
+		Queues: &visibility.Changer{
+			SQS:    s.aws("sqs", "AmazonSQS", "1.0", s.AWSRegion, s.EndpointSQS, client, userAgent),
+			Log:    log,
+			Redact: hidden,
+			Rand:   rand.Float64,
+		},
 		Topic: &result.Topic{
 			ARN:    s.ResultTopicARN,
 			SNS:    s.sns(client),
@@ -117,13 +130,14 @@ func (s *settings) sns(client sns.HTTPClient) *sns.Client {
 	return sns.New(options)
 }
 
-func (s *settings) secretsManager(client *http.Client, userAgent string) *awsjson.Client {
+// aws is for the services of which one operation is called.
+func (s *settings) aws(service, target, version, region, endpoint string, client *http.Client, userAgent string) *awsjson.Client {
 	return &awsjson.Client{
-		Service:     "secretsmanager",
-		Target:      "secretsmanager",
-		Version:     "1.1",
-		Region:      s.secretRegion(),
-		Endpoint:    cmp.Or(s.EndpointSecrets, s.EndpointAWS),
+		Service:     service,
+		Target:      target,
+		Version:     version,
+		Region:      region,
+		Endpoint:    cmp.Or(endpoint, s.EndpointAWS),
 		Credentials: s.credentials(),
 		HTTP:        client,
 		UserAgent:   userAgent,

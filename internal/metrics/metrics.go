@@ -23,7 +23,7 @@ const Namespace = "CbrReplicator"
 // Each is in every line, zero or not, so that no alarm lacks data.
 var names = []string{
 	"Deliveries", "Accepted", "Unchanged", "Rejected", "Failed", "Redelivered", "Retries",
-	"Throttled", "Unauthorized", "InProgress", "Unknown", "PublishFailures", "ColdStart",
+	"Throttled", "Unauthorized", "InProgress", "Unknown", "PublishFailures", "LookupsRefused", "ColdStart",
 }
 
 // ofStatus and ofKind name what a delivery is counted as besides "Deliveries".
@@ -80,6 +80,8 @@ type Delivery struct {
 	Published     kind.Status
 	Redelivered   bool
 	PublishFailed bool
+	// LookupRefused: CBR did not let the credential list backups.
+	LookupRefused bool
 	Attempts      int
 }
 
@@ -105,6 +107,9 @@ func (i *Invocation) Count(d Delivery) {
 	}
 	if d.PublishFailed {
 		c["PublishFailures"]++
+	}
+	if d.LookupRefused {
+		c["LookupsRefused"]++
 	}
 }
 

@@ -44,7 +44,16 @@ type Data struct {
 	Request any `json:"request,omitempty"`
 	// Replication is CBR's response object, verbatim.
 	Replication json.RawMessage `json:"replication,omitempty"`
-	Error       *Error          `json:"error,omitempty"`
+	// Reconciled: Replication is made of CBR's replication records, since its
+	// response was lost or went to an earlier delivery.
+	Reconciled bool `json:"reconciled,omitempty"`
+	// Unverified: there was no look-up where there should have been one, so that
+	// a redelivery may have doubled a copy, or "unchanged" is CBR's word alone.
+	Unverified bool `json:"unverified,omitempty"`
+	// Coverage is how many of the vault's available backups have a replica at
+	// the destination, or will have; nil where it was not looked up.
+	Coverage any    `json:"coverage,omitempty"`
+	Error    *Error `json:"error,omitempty"`
 	// Attempts counts the POSTs to CBR in this invocation.
 	Attempts int `json:"attempts"`
 	// Deliveries is the receive count, zero where the trigger has none.

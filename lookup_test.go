@@ -1,0 +1,345 @@
+package replicator_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/kind"
+)
+
+// addBackup gives a vault a backup, and a replica of it from yesterday.
+func (r *rig) addBackup(vault, id string, replicated bool) {
+	r.cbr.AddBackup(cbrtest.Backup{ID: id, VaultID: vault})
+	if replicated {
+		r.cbr.AddRecord(id, cbrtest.Record{CreatedAt: time.Now().Add(-24 * time.Hour)})
+	}
+}
+
+// effect leaves in CBR what a call of replicate that nobody heard of would.
+func (r *rig) effect(vault string, age time.Duration) {
+	id := "copied-" + vault
+	r.cbr.AddBackup(cbrtest.Backup{ID: id, VaultID: vault})
+	r.cbr.AddRecord(id, cbrtest.Record{CreatedAt: time.Now().Add(-age)})
+}
+
+// TestLookUps: what is looked up, what is found, and what follows from it.
+func TestLookUps(t *testing.T) {
+	t.Parallel()
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	busy := cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")
+	refused := cbrtest.Verdict(403, "APIGW.0302", "not authorized")
+	for _, tt := range []struct {
+		name     string
+		options  []cbrtest.Option
+		prepare  func(r *rig, vault string)
+		message  message
+		changes  object // of the request
+		calls    int
+		lookUps  int
+		want     string // published
+		back     int    // seconds out of sight; -1: acknowledged
+		data     lookUp
+		refusals int // that the metric tells of
+	}{
+		{name: "a first delivery", calls: 1, want: "accepted", back: -1},
+		{
+			name: "the answer lost, the effect there", calls: 1, lookUps: 1, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
+		},
+		{
+			name: "the answer lost, the effect not there yet", options: []cbrtest.Option{cbrtest.WithLateRecords(time.Hour)}, calls: 1, lookUps: 1, back: 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
+		},
+		{
+			name: "the answer lost, the effect undated", options: []cbrtest.Option{cbrtest.WithCopyTime(time.Hour)}, calls: 1, lookUps: 1, back: 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
+		},
+		{
+			name: "the request lost", calls: 1, lookUps: 1, back: 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetBefore()) },
+		},
+		{
+			name: "the answer lost, the look-up too", calls: 1, lookUps: 1, back: 60,
+			prepare: func(r *rig, _ string) {
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter())
+				r.cbr.Script(cbrtest.LookUps, cbrtest.Verdict(500, "", ""))
+			},
+		},
+		{
+			name: "a redelivery without an effect", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1,
+		},
+		{
+			name: "a redelivery with its effect", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: 1, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			prepare: func(r *rig, vault string) { r.effect(vault, 30*time.Second) },
+		},
+		{
+			name: "a redelivery, an effect from before it", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1,
+			prepare: func(r *rig, vault string) { r.effect(vault, 70*time.Second) },
+		},
+		{
+			name: "a redelivery, an effect elsewhere", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1,
+			prepare: func(r *rig, vault string) {
+				r.addBackup(vault, "elsewhere", false)
+				r.cbr.AddRecord("elsewhere", cbrtest.Record{DestinationRegion: "region3", CreatedAt: ago(30 * time.Second)})
+			},
+		},
+		{
+			name: "a redelivery, the look-up fails", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: 1, back: 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.LookUps, cbrtest.Unavailable()) },
+		},
+		{
+			name: "a redelivery, the look-up not allowed", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1, data: lookUp{Unverified: true}, refusals: 1,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.LookUps, refused) },
+		},
+		{
+			name: "a redelivery, busy with its own copy", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 2, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			// It shows between the two look-ups.
+			options: []cbrtest.Option{cbrtest.WithObserver(nil)},
+			prepare: func(r *rig, vault string) { r.cbr.Script(cbrtest.AnyVault, busy) },
+		},
+		{
+			name: "a redelivery, busy with another's", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 2, back: 60 * 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, busy) },
+		},
+		{
+			name: "a first delivery, busy", calls: 1, back: 15 * 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, busy) },
+		},
+		{
+			name: "a request that may have been made, found", changes: object{"requested_at": ago(time.Hour)}, lookUps: 1, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			prepare: func(r *rig, vault string) { r.effect(vault, 59*time.Minute) },
+		},
+		{
+			name: "a request that may have been made, not found", changes: object{"requested_at": ago(time.Hour)}, calls: 1, lookUps: 1, want: "accepted", back: -1,
+			prepare: func(r *rig, vault string) { r.effect(vault, 61*time.Minute) },
+		},
+		{
+			name: "a redelivery of a request of the future", changes: object{"requested_at": ago(-time.Hour)}, message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: 1, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			prepare: func(r *rig, vault string) { r.effect(vault, 30*time.Second) },
+		},
+		{
+			name: "all is replicated", calls: 1, lookUps: 1, want: "unchanged AlreadyReplicated", back: -1, data: lookUp{Coverage: &coverage{2, 2}},
+			prepare: func(r *rig, vault string) {
+				r.cbr.AddRecord("first-"+vault, cbrtest.Record{CreatedAt: ago(24 * time.Hour)})
+				r.addBackup(vault, "second", true)
+			},
+		},
+		{
+			name: "a copy has failed", calls: 1, lookUps: 1, want: "rejected NotCovered", back: -1, data: lookUp{Coverage: &coverage{2, 1}},
+			prepare: func(r *rig, vault string) {
+				r.cbr.AddRecord("first-"+vault, cbrtest.Record{CreatedAt: ago(24 * time.Hour), Status: "fail"})
+				r.addBackup(vault, "second", true)
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "replicated"))
+			},
+		},
+		{
+			name: "unchanged, the look-up fails", calls: 1, lookUps: 1, back: 30,
+			prepare: func(r *rig, _ string) {
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.0001", "nothing"))
+				r.cbr.Script(cbrtest.LookUps, cbrtest.Unavailable())
+			},
+		},
+		{
+			name: "unchanged, the look-up not allowed", calls: 1, lookUps: 1, want: "unchanged NothingToReplicate", back: -1, data: lookUp{Unverified: true}, refusals: 1,
+			prepare: func(r *rig, _ string) {
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.0001", "nothing"))
+				r.cbr.Script(cbrtest.LookUps, refused)
+			},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var r *rig
+			vault := vaultID(1)
+			options := append([]cbrtest.Option{cbrtest.WithCopyTime(0)}, tt.options...)
+			if len(tt.options) > 0 && tt.data.Reconciled {
+				options = append(options, cbrtest.WithObserver(func(c cbrtest.Call) {
+					if c.Operation == cbrtest.CopyCheckpoint {
+						r.effect(vault, 30*time.Second)
+					}
+				}))
+			}
+			server := newServer(t, options...)
+			server.AddVault(cbrtest.Vault{ID: vault, ProjectID: cbrtest.SourceProject})
+			server.AddBackup(cbrtest.Backup{ID: "first-" + vault, VaultID: vault})
+			r = newRig(t, server)
+			if tt.prepare != nil {
+				tt.prepare(r, vault)
+			}
+			m := tt.message
+			m.id, m.body = "m", request(t, vault, tt.changes)
+			back := r.handedBack(sqs(t, m))
+			diff(t, "results", strings.Fields(tt.want), strings.Fields(strings.TrimPrefix(strings.Join(r.published(), "|"), "m ")))
+			if calls, lookUps := len(r.cbr.Calls()), len(r.cbr.LookUpCalls()); calls != tt.calls || lookUps != tt.lookUps {
+				t.Errorf("%d calls and %d look-ups, want %d and %d", calls, lookUps, tt.calls, tt.lookUps)
+			}
+			seconds, waits := r.queues.seconds["receipt-m"]
+			if !waits {
+				seconds = -1
+			}
+			if (len(back) > 0) != waits || seconds != tt.back {
+				t.Errorf("handed back %v for %d seconds, want %d", back, seconds, tt.back)
+			}
+			if tt.want != "" {
+				got := decode[struct{ Data lookUp }](t, r.topic.Messages()[0].Raw).Data
+				diff(t, "data", tt.data, got)
+			}
+			if emf := r.emf.String(); !strings.Contains(emf, fmt.Sprintf(`"LookupsRefused":%d,`, tt.refusals)) {
+				t.Errorf("metrics %s, want LookupsRefused %d", emf, tt.refusals)
+			}
+		})
+	}
+}
+
+// lookUp is what a result says of look-ups.
+type lookUp struct {
+	Reconciled, Unverified bool
+	Coverage               *coverage
+}
+
+type coverage struct{ Backups, Replicated int }
+
+// TestReconciledResult: what is made of records is what CBR's answer was.
+func TestReconciledResult(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, cbrtest.WithCopyTime(0))
+	r := newRig(t, server)
+	server.Script(cbrtest.AnyVault, cbrtest.ResetAfter())
+	if back := r.handedBack(sqs(t, message{id: "m", body: request(t, cbrtest.SourceVault, nil)})); len(back) > 0 {
+		t.Fatal("handed back")
+	}
+	lost := r.topic.Messages()[0].Event.Data.Replication
+
+	// The same by an answer that came.
+	other := newRig(t, newServer(t, cbrtest.WithCopyTime(0)))
+	other.handedBack(sqs(t, message{id: "m", body: request(t, cbrtest.SourceVault, nil)}))
+	diff(t, "replication", inOrder(t, other.topic.Messages()[0].Event.Data.Replication), inOrder(t, lost))
+}
+
+// inOrder is a replication with its backups in an order that both have.
+func inOrder(t *testing.T, replication json.RawMessage) object {
+	t.Helper()
+	o := decode[object](t, string(replication))
+	slices.SortFunc(o["backups"].([]any), func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	return o
+}
+
+// TestTopicFailed: after the topic failed, the redelivered event finds its
+// records and publishes the same result under the same id, without a call.
+func TestTopicFailed(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, cbrtest.WithCopyTime(0))
+	r := newRig(t, server)
+	first := message{id: "m", body: request(t, cbrtest.SourceVault, nil), firstReceive: time.Now()}
+	r.topic.Fault = func(int) error { return fmt.Errorf("no topic") }
+	if back := r.handedBack(sqs(t, first)); len(back) != 1 {
+		t.Fatalf("handed back %v", back)
+	}
+	lost := decode[struct{ ID string }](t, string(encode(t, r.lines("result not published")[0]["event"]))).ID
+	r.topic.Fault = nil
+	first.receives = 2
+	if back := r.handedBack(sqs(t, first)); len(back) != 0 {
+		t.Fatalf("handed back %v", back)
+	}
+	if n := len(server.Calls()); n != 1 {
+		t.Errorf("%d calls, want 1", n)
+	}
+	if got := r.topic.Messages()[0].Event.ID; got != lost {
+		t.Errorf("id %s, want the one that was lost, %s", got, lost)
+	}
+}
+
+// TestSameVaultTwice: two deliveries for one vault share a look-up as long as
+// none of them calls replicate; after that another shows its effect.
+func TestSameVaultTwice(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, cbrtest.WithCopyTime(0))
+	r := newRig(t, server)
+	earlier := time.Now().Add(-time.Minute)
+	body := request(t, cbrtest.SourceVault, nil)
+	r.handedBack(sqs(t, message{id: "a", body: body, receives: 2, firstReceive: earlier}, message{id: "b", body: body, receives: 2, firstReceive: earlier}))
+	diff(t, "results", []string{"a accepted", "b accepted"}, r.published())
+	if calls, lookUps := len(server.Calls()), len(server.LookUpCalls()); calls != 1 || lookUps != 2 {
+		t.Errorf("%d calls and %d look-ups, want 1 and 2", calls, lookUps)
+	}
+	r.handedBack(sqs(t, message{id: "c", body: body, receives: 2, firstReceive: earlier}, message{id: "d", body: body, receives: 2, firstReceive: earlier}))
+	if calls, lookUps := len(server.Calls()), len(server.LookUpCalls()); calls != 1 || lookUps != 3 {
+		t.Errorf("%d calls and %d look-ups, want 1 and 3", calls, lookUps)
+	}
+}
+
+// TestLookUpByTrigger: on HTTP and direct calls nothing is sent twice in a call,
+// and a stream without times says that it could not look.
+func TestLookUpByTrigger(t *testing.T) {
+	t.Parallel()
+	t.Run("HTTP, the answer lost", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, cbrtest.WithCopyTime(0))
+		r := newRig(t, server)
+		server.Script(cbrtest.AnyVault, cbrtest.ResetBefore())
+		reply, _ := r.invoke(overHTTP(t, "POST", "/", request(t, cbrtest.SourceVault, nil)))
+		if answer := decode[response](t, reply); answer.StatusCode != 504 || len(server.Calls()) != 1 {
+			t.Errorf("%d after %d calls, want 504 after 1", answer.StatusCode, len(server.Calls()))
+		}
+		server.Script(cbrtest.AnyVault, cbrtest.ResetAfter())
+		reply, _ = r.invoke(overHTTP(t, "POST", "/", request(t, cbrtest.SourceVault, nil)))
+		answer := decode[response](t, reply)
+		if answer.StatusCode != 200 || !strings.HasPrefix(answer.Body, `{"replication":{`) {
+			t.Errorf("answer %+v, want CBR's as it was found", answer)
+		}
+	})
+	t.Run("direct, requested before", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, newServer(t, cbrtest.WithCopyTime(0)))
+		payload := []byte(request(t, cbrtest.SourceVault, object{"requested_at": time.Now()}))
+		for range 2 {
+			if reply, failure := r.invoke(payload); failure != nil || decode[object](t, reply)["status"] != string(kind.Accepted) {
+				t.Errorf("reply %s, %v", reply, failure)
+			}
+		}
+		if n := len(r.cbr.Calls()); n != 1 {
+			t.Errorf("%d calls, want 1", n)
+		}
+	})
+	t.Run("Kafka", func(t *testing.T) {
+		t.Parallel()
+		for _, timestamp := range []int64{time.Now().Add(-time.Minute).UnixMilli(), -1} {
+			r := newRig(t, newServer(t, cbrtest.WithCopyTime(0)))
+			payload := encode(t, object{"eventSource": "aws:kafka", "eventSourceArn": "arn:k", "records": object{"t-0": []object{{
+				"topic": "t", "partition": 0, "offset": 1, "timestamp": timestamp, "value": []byte(request(t, cbrtest.SourceVault, nil)),
+			}}}})
+			for range 2 {
+				r.invoke(payload)
+			}
+			results := r.topic.Messages()
+			if known := timestamp > 0; len(r.cbr.Calls()) != map[bool]int{true: 1, false: 2}[known] || strings.Contains(results[0].Raw, `"unverified":true`) == known {
+				t.Errorf("time %d: %d calls, %s", timestamp, len(r.cbr.Calls()), results[0].Raw)
+			}
+		}
+	})
+}
+
+// TestWaiting: a delivery that goes back has its own wait, its twin that was
+// settled has none, and what is behind it in its group comes with it.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	r := newRig(t, server)
+	vaults := server.AddVaults(cbrtest.SourceProject, 4, 1)
+	server.Script(vaults[0], cbrtest.Throttled(90*time.Second))
+	server.Script(vaults[1], cbrtest.Verdict(400, "BackupService.6130", "busy"))
+	server.Script(vaults[2], cbrtest.Verdict(400, "BackupService.6130", "busy"))
+	r.handedBack(sqs(t,
+		message{id: "throttled", body: request(t, vaults[0], nil), group: "a"},
+		message{id: "behind", body: request(t, vaults[3], nil), group: "a"},
+		message{id: "busy", body: request(t, vaults[1], nil), group: "b", receives: 1},
+		message{id: "last", body: request(t, vaults[2], nil), group: "c", receives: maxReceives, firstReceive: time.Now().Add(-time.Hour)},
+		message{id: "done", body: request(t, cbrtest.SourceVault, nil), group: "d"},
+	))
+	diff(t, "seconds out of sight", map[string]int{"receipt-throttled": 90, "receipt-behind": 0, "receipt-busy": 900, "receipt-last": 30}, r.queues.seconds)
+}
