@@ -160,8 +160,10 @@ func TestSecretLimits(t *testing.T) {
 	s := newSecrets(t)
 	long := strings.Repeat("x", maxSecret)
 	s.Put("long", long)
-	if out, err := getSecret(t, s, "long"); err != nil || *out.SecretString != long {
-		t.Errorf("64 KB: %v", err)
+	// Not with AWS's client: it gives up its connection now and then when an answer comes while it still looks for the end
+	// of its own request, and with it what it has not read yet.
+	if _, body := plainCall(t, s, scope+"secretsmanager/aws4_request, SignedHeaders=host, Signature=0", "long"); !strings.Contains(body, `"`+long+`"`) {
+		t.Errorf("64 KB: answer of %d bytes", len(body))
 	}
 	for _, put := range [][2]string{{"long", long + "x"}, {"empty", ""}, {"", "x"}, {"a name", "x"}} {
 		func() {
@@ -217,6 +219,31 @@ func TestSecretsFaults(t *testing.T) {
 	}
 }
 
+// scope is the beginning of a signature.
+const scope = "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261123/eu-central-1/"
+
+// plainCall asks for a secret without AWS's client.
+func plainCall(t *testing.T, s *Secrets, authorization, id string) (header http.Header, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL(), strings.NewReader(`{"SecretId":"`+id+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{
+		"Authorization": {authorization}, "Content-Type": {"application/x-amz-json-1.1"},
+		"X-Amz-Target": {"secretsmanager.GetSecretValue"},
+	}
+	resp, err := newHTTPClient(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return resp.Header, string(text)
+}
+
 // TestSignature: a call that is not signed, or for something else, is refused.
 func TestSignature(t *testing.T) {
 	t.Parallel()
@@ -225,7 +252,6 @@ func TestSignature(t *testing.T) {
 	_, err := newSecretsClient(t, s, "eu-west-1").GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("token")})
 	wantAPIError(t, err, 400, "InvalidSignatureException", smithy.FaultUnknown)
 
-	const scope = "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261123/eu-central-1/"
 	tests := []struct{ name, authorization, code string }{
 		{"none", "", "MissingAuthenticationTokenException"},
 		{"another scheme", "Bearer token", "InvalidSignatureException"},
@@ -233,28 +259,12 @@ func TestSignature(t *testing.T) {
 		{"no signature", scope + "secretsmanager/aws4_request", "InvalidSignatureException"},
 		{"signed", scope + "secretsmanager/aws4_request, SignedHeaders=host, Signature=0", ""},
 	}
-	client := newHTTPClient(t)
 	for _, tt := range tests {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL(), strings.NewReader(`{"SecretId":"token"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header = http.Header{
-			"Authorization": {tt.authorization}, "Content-Type": {"application/x-amz-json-1.1"},
-			"X-Amz-Target": {"secretsmanager.GetSecretValue"},
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		if err = errors.Join(err, resp.Body.Close()); err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Contains(string(body), `"value"`); got != (tt.code == "") || !strings.Contains(string(body), tt.code) {
+		header, body := plainCall(t, s, tt.authorization, "token")
+		if got := strings.Contains(body, `"value"`); got != (tt.code == "") || !strings.Contains(body, tt.code) {
 			t.Errorf("%s: answer %s", tt.name, body)
 		}
-		if resp.Header.Get("X-Amzn-Requestid") == "" {
+		if header.Get("X-Amzn-Requestid") == "" {
 			t.Errorf("%s: no request id", tt.name)
 		}
 	}

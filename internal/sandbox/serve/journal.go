@@ -21,6 +21,7 @@ const (
 const (
 	stepInvoked  = "invoked"  // a payload goes to the function; begins an invocation
 	stepCBR      = "cbr"      // a request reached CBR
+	stepLogin    = "login"    // a request for a token reached IAM
 	stepRetry    = "retry"    // the function tries again in place
 	stepOutcome  = "outcome"  // the function's log line about a delivery
 	stepLog      = "log"      // another log line

@@ -50,6 +50,7 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 	mux.HandleFunc("POST /faults", r.serveFaults)
 	mux.HandleFunc("POST /redrive", r.serveAct(r.redrive))
 	mux.HandleFunc("POST /backups", r.serveAct(r.backUp))
+	mux.HandleFunc("POST /revoke-token", r.serveAct(r.revokeToken))
 	mux.HandleFunc("POST /start-over", r.serveAct(r.startOver))
 
 	mux.HandleFunc("POST /2015-03-31/functions/function/invocations", r.serveInvocation)
@@ -211,5 +212,20 @@ func (r *rig) serveAct(act func() error) http.HandlerFunc {
 func (r *rig) backUp() error {
 	r.account.Load().BackUp()
 	r.journal.add(entry{Step: stepSwitch, Text: "A new backup in each source vault"})
+	return nil
+}
+
+// revokeToken ends the life of the function's token, as a change of its user's permissions does.
+func (r *rig) revokeToken() error {
+	service := r.account.Load()
+	issued := service.IssuedTokens()
+	for _, token := range issued {
+		service.RevokeToken(token)
+	}
+	what := "The function's token is revoked"
+	if len(issued) == 0 {
+		what = "No token to revoke: the function logs in when it first needs one"
+	}
+	r.journal.add(entry{Step: stepSwitch, Text: what})
 	return nil
 }

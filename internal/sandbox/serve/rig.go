@@ -40,13 +40,21 @@ type pace struct {
 // deliveries, one that has nothing left to copy.
 var watchable = pace{copyTime: 6 * time.Second, again: 4 * time.Second}
 
-// rig is the function in its sandbox: Lambda, two queues, a topic and a CBR that misbehaves when told to. All of it is
-// safe for concurrent use.
+// The user whom the function gets tokens for.
+const (
+	userDomain   = "sandbox"
+	userName     = "replicator"
+	userPassword = "correct-horse-battery-staple"
+)
+
+// rig is the function in its sandbox: Lambda, two queues, a topic, and a CBR with its IAM that misbehaves when told to. All
+// of it is safe for concurrent use.
 type rig struct {
 	pace        pace
 	journal     *journal
 	function    *sandbox.Function
 	topic       *sandbox.Topic
+	sqs         *sandbox.SQS
 	queues      []*queue
 	account     atomic.Pointer[account.Account]
 	cbrFaults   faultSwitch[cbrtest.Fault]
@@ -87,20 +95,28 @@ func newRig(binary string, pace pace) (*rig, error) {
 		r.topic.Close()
 		return nil, fmt.Errorf("the topic's address: %w", err)
 	}
+	r.queues = []*queue{newQueue("", pace.again), newQueue(".fifo", pace.again)}
+	if r.sqs, err = sandbox.NewSQS(r.queues[0].Queue, r.queues[1].Queue); err != nil {
+		r.topic.Close()
+		return nil, err
+	}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.newAccount()
 	cbr := httptest.NewServer(http.HandlerFunc(r.serveCBR))
 	sns := httptest.NewServer(r.topicFront(topicURL))
 	r.servers = []*httptest.Server{cbr, sns}
-	r.queues = []*queue{newQueue("", pace.again), newQueue(".fifo", pace.again)}
 	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Logs: r, Env: map[string]string{
-		"HW_AUTH_TOKEN":          cbrtest.Token,
+		"HW_USER_NAME":           userName,
+		"HW_USER_PASSWORD":       userPassword,
+		"HW_DOMAIN_NAME":         userDomain,
+		"HW_AUTH_URL":            cbr.URL,
 		"HW_PROJECT_ID":          cbrtest.SourceProject,
 		"HW_REGION_NAME":         cbrtest.SourceRegion,
 		"HW_CBR_ENDPOINT":        cbr.URL,
 		"ALLOWED_DESTINATIONS":   "*/*",
 		"RESULT_TOPIC_ARN":       r.topic.ARN(),
 		"AWS_ENDPOINT_URL_SNS":   sns.URL,
+		"AWS_ENDPOINT_URL_SQS":   r.sqs.URL(),
 		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
 		"CBR_TIMEOUT":            "3s",
 		"RETRY_INITIAL_INTERVAL": "500ms",
@@ -122,6 +138,7 @@ func (r *rig) close() {
 	}
 	r.toTopic.CloseIdleConnections()
 	r.topic.Close()
+	r.sqs.Close()
 }
 
 // alone runs do while no invocation runs but do's own.
@@ -243,7 +260,7 @@ const faultNote = "X-Sandbox-Fault"
 func (r *rig) serveCBR(w http.ResponseWriter, req *http.Request) {
 	service := r.account.Load()
 	req.Header.Del(faultNote)
-	if req.Method == http.MethodPost {
+	if strings.HasSuffix(req.URL.Path, "/replicate") {
 		if f, ok := r.cbrFaults.take(); ok {
 			// Each request brings its fault with it, so it does not matter which request takes whose.
 			service.Script(cbrtest.AnyVault, f.how)
@@ -254,16 +271,24 @@ func (r *rig) serveCBR(w http.ResponseWriter, req *http.Request) {
 	service.ServeHTTP(w, req)
 }
 
-// seeCall is called with each request to CBR, before its answer.
+// seeCall is called with each request to CBR or IAM, before its answer.
 func (r *rig) seeCall(c cbrtest.Call) {
-	e := entry{Step: stepCBR, Vault: c.Vault, Status: "error", Text: "connection reset"}
+	e := entry{Step: stepCBR, Vault: c.Vault, Text: "connection reset"}
 	if c.Status != 0 {
 		e.Text = strings.TrimSpace(fmt.Sprintf("%d %s %s", c.Status, http.StatusText(c.Status), c.Code))
 	}
-	if note := c.Header.Get(faultNote); note != "" {
+	note := c.Header.Get(faultNote)
+	if note != "" {
 		e.Text += ", " + note
-	} else if c.Taken {
-		e.Status = ""
+	}
+	if c.Status == 0 || c.Status >= http.StatusBadRequest || note != "" {
+		e.Status = "error"
+	}
+	switch c.Operation {
+	case cbrtest.CreateToken:
+		e.Step, e.Text = stepLogin, "Login: "+e.Text
+	case cbrtest.ListBackups:
+		e.Text = "Look-up: " + e.Text
 	}
 	if c.Taken {
 		e.Text += ", copies started"
@@ -296,14 +321,17 @@ func (r *rig) topicFront(topic *url.URL) http.Handler {
 	})
 }
 
-// newAccount gives CBR a fresh account, in which nothing was copied yet.
+// newAccount gives CBR a fresh account, in which nothing was copied and nobody logged in yet.
 func (r *rig) newAccount() {
-	r.account.Store(account.New(cbrtest.WithCopyTime(r.pace.copyTime), cbrtest.WithObserver(r.seeCall)))
+	a := account.New(cbrtest.WithCopyTime(r.pace.copyTime), cbrtest.WithObserver(r.seeCall))
+	a.AddUser(cbrtest.User{Domain: userDomain, Name: userName, Password: userPassword})
+	r.account.Store(a)
 }
 
-// startOver forgets everything: what happened, messages, copies, faults.
+// startOver forgets everything: what happened, messages, copies, faults, and the function's token with its process.
 func (r *rig) startOver() error {
 	return r.alone(func() {
+		r.function.Kill()
 		for _, q := range r.queues {
 			q.clear()
 		}

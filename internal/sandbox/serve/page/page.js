@@ -5,7 +5,7 @@
 const longest = 150; // rows of the log that are kept
 
 const lanes = {
-  cbr: 'CBR', retry: 'Function', outcome: 'Function', log: 'Function', result: 'Topic', topic: 'Topic',
+  cbr: 'CBR', login: 'IAM', retry: 'Function', outcome: 'Function', log: 'Function', result: 'Topic', topic: 'Topic',
   answered: 'Answer', queue: 'Queue', dead: 'Queue', switch: 'Sandbox', invoked: 'Payload',
 };
 // A sign beside each status, so that none is told by its colour alone.
@@ -221,6 +221,7 @@ function wire() {
   $('to-function').addEventListener('click', toFunction);
   $('redrive').addEventListener('click', () => ask('redrive'));
   $('backups').addEventListener('click', () => ask('backups'));
+  $('revoke-token').addEventListener('click', () => ask('revoke-token'));
   $('start-over').addEventListener('click', () => ask('start-over'));
   for (const form of document.forms) {
     const turn = (name) => ask('faults', JSON.stringify({ of: form.dataset.of, name, times: Number(form.elements.times.value) }));
