@@ -88,6 +88,15 @@ func (c *CBR) AddBackup(b Backup) {
 	c.byID[b.ID] = added
 }
 
+// ExampleBackups returns the ids of the backups in [SourceVault], oldest first.
+func ExampleBackups() []string {
+	return []string{
+		"7558e1a3-7046-4787-95cd-14b0ad0642a8",
+		"6df2b54c-dd62-4059-a07c-1b8f24f2725d",
+		"aa00034d-ef40-443d-ab7a-dc846d988cdf",
+	}
+}
+
 // AddExample adds the account of CopyCheckpoint's example in the CBR API reference: [SourceVault] with the three backups of the
 // example's answer, one for each of the last days, the empty [DestinationVault], and [Token].
 func (c *CBR) AddExample() {
@@ -96,11 +105,7 @@ func (c *CBR) AddExample() {
 	c.AddToken(Token, SourceProject)
 	c.AddVault(Vault{ID: SourceVault, ProjectID: SourceProject})
 	c.AddVault(Vault{ID: DestinationVault, ProjectID: DestinationProject, ProtectType: "replication"})
-	for i, id := range []string{
-		"7558e1a3-7046-4787-95cd-14b0ad0642a8",
-		"6df2b54c-dd62-4059-a07c-1b8f24f2725d",
-		"aa00034d-ef40-443d-ab7a-dc846d988cdf",
-	} {
+	for i, id := range ExampleBackups() {
 		c.AddBackup(Backup{ID: id, VaultID: SourceVault, CreatedAt: c.now().AddDate(0, 0, i-3)})
 	}
 }

@@ -22,6 +22,10 @@ type scene struct {
 	// closed: CBR refuses connections until the first try has failed.
 	closed bool
 	faults map[string][]cbrtest.Fault // by vault
+	// replicated is how many of the example's backups have a replica before.
+	replicated int
+	// atOnce: a copy is done as soon as it is asked for.
+	atOnce bool
 	// want are the statuses on the topic, in any order.
 	want []string
 	// dead is how many messages are dead-lettered.
@@ -54,10 +58,24 @@ func scenes() []scene {
 			want:   []string{"accepted"},
 		},
 		{
-			title:  "Function URL. The vault is being copied already",
-			sample: "function-url",
-			faults: map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.Verdict(400, "BackupService.1009", "The backup is being replicated or has been replicated to the destination region.")}},
-			want:   []string{"unchanged"},
+			title:      "Function URL. All backups have a replica already",
+			sample:     "function-url",
+			replicated: 3,
+			want:       []string{"unchanged"},
+		},
+		{
+			title:      "Function URL. CBR says so too, but one backup has none",
+			sample:     "function-url",
+			faults:     map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.Verdict(400, "BackupService.1009", "The backup is being replicated or has been replicated to the destination region.")}},
+			replicated: 2,
+			want:       []string{"rejected"},
+		},
+		{
+			title:  "SQS. CBR takes both requests, and both answers are lost",
+			sample: "sqs",
+			faults: map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.ResetAfter(), cbrtest.ResetAfter()}},
+			atOnce: true,
+			want:   []string{"accepted", "accepted"},
 		},
 		{
 			title:  "A direct call",
@@ -155,8 +173,15 @@ func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Funct
 	if err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
 	}
-	service := account.New()
+	copyTime := cbrtest.DefaultCopyTime
+	if s.atOnce {
+		copyTime = 0
+	}
+	service := account.New(cbrtest.WithCopyTime(copyTime))
 	service.Furnish(payload)
+	for _, backup := range cbrtest.ExampleBackups()[:s.replicated] {
+		service.AddRecord(backup, cbrtest.Record{CreatedAt: time.Now().Add(-24 * time.Hour)})
+	}
 	for vault, faults := range s.faults {
 		service.Script(vault, faults...)
 	}

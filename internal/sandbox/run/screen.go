@@ -94,9 +94,9 @@ func (s *screen) Write(line []byte) (int, error) {
 	case l.Message == "delivery" && l.Status == "redelivered":
 		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), why+": back to the queue")
 	case l.Message == "delivery":
-		s.row(l.VaultID, "=>", fmt.Sprintf("%-38s %s, %.1f s", strings.TrimSpace(l.Status+" "+l.Code), tries, float64(l.DurationMS)/1000))
+		s.row(l.VaultID, "=>", fmt.Sprintf("%-38s %s, %.1f s", strings.Join(strings.Fields(l.Status+" "+l.Kind+" "+l.Code), " "), tries, float64(l.DurationMS)/1000))
 	default:
-		s.row(l.VaultID, l.Message, l.Error)
+		s.row(l.VaultID, l.Message, cmp.Or(l.Error, l.Verdict))
 	}
 	return len(line), nil
 }
