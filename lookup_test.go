@@ -178,6 +178,14 @@ func TestLookUps(t *testing.T) {
 			if calls, lookUps := len(r.cbr.Calls()), len(r.cbr.LookUpCalls()); calls != tt.calls || lookUps != tt.lookUps {
 				t.Errorf("%d calls and %d look-ups, want %d and %d", calls, lookUps, tt.calls, tt.lookUps)
 			}
+			for _, line := range r.lines("looked up") {
+				if v := line["verdict"]; v != "found" && v != "not found" && v != "undecided" {
+					t.Errorf("log line %v", line)
+				}
+			}
+			if lines := r.lines("looked up"); len(lines) != tt.lookUps {
+				t.Errorf("%d log lines of %d look-ups", len(lines), tt.lookUps)
+			}
 			seconds, waits := r.queues.seconds["receipt-m"]
 			if !waits {
 				seconds = -1

@@ -146,7 +146,7 @@ func (inv *invocation) find(ctx context.Context, d *events.Delivery, since time.
 	if why != nil {
 		text = why.Message
 	}
-	inv.Log.InfoContext(ctx, "looked up", "verdict", found.Verdict, "error", text, "since", since,
+	inv.Log.InfoContext(ctx, "looked up", "verdict", found.Verdict.String(), "error", text, "since", since,
 		"vault_id", d.Request.Replicate.VaultID, "causation_id", d.CausationID)
 	return found, why
 }
