@@ -1038,7 +1038,6 @@ func TestSideBySide(t *testing.T) {
 // it is handed back.
 func TestNothingLost(t *testing.T) {
 	t.Parallel()
-	server := newServer(t)
 	fault := rapid.SampledFrom([]cbrtest.Fault{
 		{},
 		cbrtest.Throttled(0), cbrtest.Throttled(time.Hour), cbrtest.Unavailable(), cbrtest.ResetBefore(), cbrtest.ResetAfter(), cbrtest.CutShort(),
@@ -1049,8 +1048,19 @@ func TestNothingLost(t *testing.T) {
 	const senderFault, passing, lasting = "sender's fault", "passing", "lasting"
 	refusal := rapid.SampledFrom([]string{"", "", "", senderFault, passing, lasting})
 
+	lookUpFault := rapid.SampledFrom([]cbrtest.Fault{
+		{}, {}, {}, cbrtest.Unavailable(), cbrtest.Throttled(0), cbrtest.ResetBefore(), cbrtest.CutShort(), cbrtest.Raw(200, `{"backups":[{"id":`),
+		cbrtest.Verdict(403, "APIGW.0302", cbrtest.Token), cbrtest.Verdict(404, "BackupService.6105", "no vault"), cbrtest.Verdict(400, "BackupService.9900", "what?"),
+	})
+
 	rapid.Check(t, func(t *rapid.T) {
+		options := []cbrtest.Option{cbrtest.WithCopyTime(rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "copy time"))}
+		if rapid.Bool().Draw(t, "late effects") {
+			options = append(options, cbrtest.WithLateRecords(time.Hour))
+		}
+		server := newServer(t, options...)
 		r := newRig(t, server)
+		server.Script(cbrtest.LookUps, rapid.SliceOfN(lookUpFault, 0, 6).Draw(t, "look-ups")...)
 		vaults := server.AddVaults(cbrtest.SourceProject, 4, 1)
 		for _, vault := range vaults {
 			server.Script(vault, rapid.SliceOfN(fault, 0, 4).Draw(t, "faults")...)
@@ -1068,7 +1078,10 @@ func TestNothingLost(t *testing.T) {
 		batch := make([]message, rapid.IntRange(1, 12).Draw(t, "deliveries"))
 		refusals := map[string]string{}
 		for i := range batch {
-			m := message{id: strconv.Itoa(i), receives: rapid.SampledFrom([]int{1, 2, maxReceives, maxReceives + 1}).Draw(t, "receives")}
+			m := message{
+				id: strconv.Itoa(i), receives: rapid.SampledFrom([]int{1, 2, maxReceives, maxReceives + 1}).Draw(t, "receives"),
+				firstReceive: time.Now().Add(-time.Duration(rapid.IntRange(0, 3600).Draw(t, "age")) * time.Second),
+			}
 			if fifo {
 				m.group = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "group")
 			}
@@ -1130,6 +1143,14 @@ func TestNothingLost(t *testing.T) {
 			stopped[m.group] = m.group != "" && (stopped[m.group] || back)
 		}
 		diff(t, "ids handed back, in the order of the batch", inOrder, handedBack)
+		for _, id := range handedBack {
+			if _, ok := r.queues.seconds["receipt-"+id]; !ok {
+				t.Errorf("%s goes back without a visibility of its own", id)
+			}
+		}
+		if len(r.queues.seconds) != len(handedBack) {
+			t.Errorf("visibilities of %v, handed back %v", r.queues.seconds, handedBack)
+		}
 		if got := len(r.lines("delivery")); got != len(batch) {
 			t.Errorf("%d log lines for %d deliveries", got, len(batch))
 		}
