@@ -10,10 +10,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT = mvdan.cc/gofumpt@v0.12.0
 FUZZTIME ?= 30s
 
-.PHONY: help run serve live test browser sdk fuzz lint fmt build deploy build-Function clean
+.PHONY: help run serve live test browser sdk fuzz integration redrive lint fmt build deploy build-Function clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the main job on this machine: queue, function, CBR, topic (EVENT=my.json sends your own)
 	@go run ./internal/sandbox/run $(if $(EVENT),-event "$(EVENT)")
@@ -44,6 +44,17 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg || exit 1; \
 		done; \
 	done
+
+integration: .tools/moto/installed ## the built binary with the SQS, SNS and Secrets Manager of moto; needs Python 3.11 with venv
+	MOTO_PYTHON=$(CURDIR)/.tools/moto/bin/python go test $(RACE) -tags integration -count=1 -parallel 8 -timeout 5m ./internal/sandbox/integration
+
+.tools/moto/installed: internal/sandbox/integration/requirements.txt
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
+
+redrive: ## dead letters back to their queue (DLQ=… QUEUE=… as URLs or ARNs; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
+	@go run ./redrive -dlq "$(DLQ)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
 
 lint: ## formatting, vet, staticcheck, and cfn-lint where it is installed
 	@unformatted=$$(go run $(GOFUMPT) -l .); test -z "$$unformatted" || { echo "gofumpt would change:"; echo "$$unformatted"; exit 1; }

@@ -1,0 +1,430 @@
+//go:build integration
+
+package integration
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox"
+)
+
+// TestMoto runs each scenario with resources of its own, all in one moto.
+func TestMoto(t *testing.T) {
+	account := newAccount(t)
+	function, err := sandbox.Build(t.Context(), t.TempDir(), "cbr-replicator/function")
+	if err != nil {
+		t.Fatal(err)
+	}
+	redrive, err := sandbox.Build(t.Context(), t.TempDir(), "cbr-replicator/redrive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, scenario := range map[string]func(*testing.T, *setting){
+		"filter":       testFilter,
+		"handed-back":  testHandedBack,
+		"dead-letter":  testDeadLetter,
+		"redrive":      testRedrive,
+		"redrive-fifo": testRedriveFIFO,
+		"secrets":      testSecrets,
+		"sns-to-sqs":   testSNSToSQS,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scenario(t, &setting{account: account, name: name, function: function, redrive: redrive})
+		})
+	}
+}
+
+// setting is what a scenario builds its stack in.
+type setting struct {
+	*account
+	name              string
+	function, redrive string // the binaries
+}
+
+// receives is the maxReceiveCount of every queue.
+const receives = 3
+
+// stack is what template.yaml makes, as far as these tests need it, with a CBR.
+type stack struct {
+	*mapping
+	t     *testing.T
+	cbr   *cbrtest.Server
+	dead  queue
+	topic string
+	// all gets every result, as it was published.
+	all queue
+
+	results []result
+	mu      sync.Mutex
+	starts  int
+}
+
+// result is a result event, as far as these tests look at it.
+type result struct {
+	CorrelationID string `json:"correlationid"`
+	Data          struct {
+		Status     string
+		Deliveries int
+		Reconciled bool
+		Error      struct{ Kind string }
+		Request    struct {
+			RequestedAt time.Time `json:"requested_at"`
+			Replicate   struct {
+				VaultID string `json:"vault_id"`
+			}
+		}
+	}
+}
+
+func (r result) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", r.Data.Request.Replicate.VaultID, r.Data.Status, r.Data.Error.Kind))
+}
+
+func newStack(t *testing.T, s *setting, extra map[string]string) *stack {
+	t.Helper()
+	st := &stack{t: t, cbr: cbrtest.NewServer()}
+	t.Cleanup(st.cbr.Close)
+	st.cbr.AddExample()
+	st.dead = s.newQueue(t, s.name+"-dead", nil)
+	requests := s.newQueue(t, s.name+"-requests", map[string]string{
+		"VisibilityTimeout": "5",
+		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, st.dead.arn, receives),
+	})
+	st.topic = s.newTopic(t, s.name+"-results")
+	st.all = s.newQueue(t, s.name+"-all", nil)
+	s.subscribe(t, st.topic, st.all, map[string]string{"RawMessageDelivery": "true"})
+	env := map[string]string{
+		"HW_AUTH_TOKEN":                 cbrtest.Token,
+		"HW_PROJECT_ID":                 cbrtest.SourceProject,
+		"HW_REGION_NAME":                cbrtest.SourceRegion,
+		"HW_CBR_ENDPOINT":               st.cbr.URL,
+		"HW_AUTH_URL":                   st.cbr.URL,
+		"HW_CBR_DESTINATION_REGION":     cbrtest.DestinationRegion,
+		"HW_CBR_DESTINATION_PROJECT_ID": cbrtest.DestinationProject,
+		"HW_CBR_DESTINATION_VAULT_ID":   cbrtest.DestinationVault,
+		"RESULT_TOPIC_ARN":              st.topic,
+		"AWS_ENDPOINT_URL":              s.url,
+		"AWS_LAMBDA_LOG_FORMAT":         "JSON",
+		"RETRY_INITIAL_INTERVAL":        "10ms",
+		"RETRY_MAX_ATTEMPTS":            "2",
+		"MAX_RECEIVE_COUNT":             strconv.Itoa(receives),
+	}
+	maps.Copy(env, extra)
+	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: s.function, Env: env, Logs: st})
+	t.Cleanup(function.Close)
+	st.mapping = &mapping{account: s.account, queue: requests, function: function}
+	return st
+}
+
+// Write takes a line of the function's log, which a test that fails shows.
+func (st *stack) Write(line []byte) (int, error) {
+	var metrics struct{ ColdStart *int }
+	if json.Unmarshal(line, &metrics) != nil || metrics.ColdStart == nil {
+		st.t.Logf("%s", line)
+		return len(line), nil
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.starts += *metrics.ColdStart
+	return len(line), nil
+}
+
+// processes is how many processes the function has had, by its own metrics.
+func (st *stack) processes() int {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.starts
+}
+
+// until polls the queue until there are n results, and returns them all.
+func (st *stack) until(n int) []result {
+	st.t.Helper()
+	return st.pollUntil(fmt.Sprintf("%d results", n), func() bool { return len(st.results) >= n })
+}
+
+// pollUntil polls the queue until done, and returns all results so far.
+func (st *stack) pollUntil(what string, done func() bool) []result {
+	st.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		for _, body := range st.drain(st.t, st.all) {
+			var r result
+			if err := json.Unmarshal([]byte(body), &r); err != nil {
+				st.t.Fatalf("result %s: %v", body, err)
+			}
+			st.results = append(st.results, r)
+		}
+		if done() {
+			return st.results
+		}
+		if time.Now().After(deadline) {
+			st.t.Fatalf("waited in vain for %s; the results are %v", what, st.results)
+		}
+		st.poll(st.t)
+	}
+}
+
+// expect compares results, in any order.
+func (st *stack) expect(got []result, want ...string) {
+	st.t.Helper()
+	var all []string
+	for _, r := range got {
+		all = append(all, r.String())
+	}
+	slices.Sort(all)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), all); diff != "" {
+		st.t.Errorf("results (-want +got):\n%s", diff)
+	}
+}
+
+// calls are the requests to replicate a vault.
+func (st *stack) calls(vault string) []cbrtest.Call {
+	return slices.DeleteFunc(st.cbr.Calls(), func(c cbrtest.Call) bool { return c.Vault != vault })
+}
+
+// request is a body that leaves the destination to the environment.
+func request(vault string) string { return fmt.Sprintf(`{"replicate":{"vault_id":%q}}`, vault) }
+
+// correlated is the message attribute that names the caller's correlation id.
+func correlated(id string) map[string]sqstypes.MessageAttributeValue {
+	return map[string]sqstypes.MessageAttributeValue{"correlation_id": {DataType: aws.String("String"), StringValue: &id}}
+}
+
+// testFilter: a subscriber with a filter policy gets the results it asked for and
+// no others.
+func testFilter(t *testing.T, s *setting) {
+	st := newStack(t, s, nil)
+	accepted := s.newQueue(t, s.name+"-accepted", nil)
+	s.subscribe(t, st.topic, accepted, map[string]string{"RawMessageDelivery": "true", "FilterPolicy": `{"status":["accepted"]}`})
+	var want []string
+	for _, vault := range st.cbr.AddVaults(cbrtest.SourceProject, 10, 1) {
+		st.send(t, st.queue, request(vault), nil)
+		want = append(want, vault+" accepted")
+	}
+	st.send(t, st.queue, `{"replicate":{}}`, nil)
+	elsewhere := strings.Replace(request(cbrtest.SourceVault), `{"vault_id"`, `{"destination_region":"region9","vault_id"`, 1)
+	st.send(t, st.queue, elsewhere, nil)
+
+	st.expect(st.until(12), append(want, "rejected InvalidEvent", cbrtest.SourceVault+" rejected NotAllowed")...)
+	var passed []result
+	for _, body := range s.drain(t, accepted) {
+		var r result
+		if err := json.Unmarshal([]byte(body), &r); err != nil {
+			t.Fatal(err)
+		}
+		passed = append(passed, r)
+	}
+	st.expect(passed, want...)
+	if dead := st.drain(t, st.dead); len(dead) > 0 {
+		t.Errorf("dead letters %v", dead)
+	}
+}
+
+// testHandedBack: a vault that is throttled for longer than the function tries in
+// place comes again when the function said.
+func testHandedBack(t *testing.T, s *setting) {
+	st := newStack(t, s, nil)
+	vaults := st.cbr.AddVaults(cbrtest.SourceProject, 2, 1)
+	st.cbr.Script(vaults[0], cbrtest.Throttled(0), cbrtest.Throttled(0))
+	for _, vault := range vaults {
+		st.send(t, st.queue, request(vault), nil)
+	}
+	results := st.until(2)
+	st.expect(results, vaults[0]+" accepted", vaults[1]+" accepted")
+	if n := results[1].Data.Deliveries; n != 2 {
+		t.Errorf("the throttled vault was delivered %d times, want 2", n)
+	}
+	// Half a minute, up to half of it left to chance; the queue's own visibility
+	// timeout is five seconds.
+	if calls := st.calls(vaults[0]); len(calls) != 3 || calls[2].Time.Sub(calls[1].Time) < 14*time.Second {
+		t.Errorf("calls %v", calls)
+	}
+}
+
+// testDeadLetter: what never works is dead-lettered with its body, and the topic
+// is told.
+func testDeadLetter(t *testing.T, s *setting) {
+	st := newStack(t, s, nil)
+	st.impatient = true
+	vault := st.cbr.AddVaults(cbrtest.SourceProject, 1, 1)[0]
+	st.cbr.Script(vault, slices.Repeat([]cbrtest.Fault{cbrtest.Throttled(0)}, 2*receives)...)
+	st.send(t, st.queue, request(vault), nil)
+	var dead []string
+	results := st.pollUntil("a dead letter", func() bool {
+		dead = append(dead, st.drain(t, st.dead)...)
+		return len(dead) > 0
+	})
+	if diff := cmp.Diff([]string{request(vault)}, dead); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+	st.expect(results, vault+" failed Throttled")
+	if n := results[0].Data.Deliveries; n != receives {
+		t.Errorf("failed with delivery %d, want %d", n, receives)
+	}
+}
+
+// testRedrive: CBR takes a request, its answer is lost and so is every look-up,
+// until the message is a dead letter. The redrive sets requested_at, so that CBR
+// is not asked again; a request that it never took is sent.
+func testRedrive(t *testing.T, s *setting) {
+	st := newStack(t, s, nil)
+	st.impatient = true
+	taken, refused := st.cbr.AddVaults(cbrtest.SourceProject, 2, 1)[0], cbrtest.SourceVault
+	st.cbr.Script(taken, cbrtest.ResetAfter())
+	st.cbr.Script(refused, cbrtest.Throttled(0), cbrtest.Throttled(0))
+	// One for each vault and delivery, but for the one that CBR answered.
+	st.cbr.Script(cbrtest.LookUps, slices.Repeat([]cbrtest.Fault{cbrtest.Unavailable()}, 2*receives-1)...)
+	began := time.Now().Truncate(time.Millisecond)
+	for _, vault := range []string{taken, refused} {
+		st.send(t, st.queue, request(vault), correlated("nightly"))
+	}
+	sent := time.Now()
+	st.expect(st.until(2), taken+" failed Unavailable", refused+" failed Unavailable")
+	st.pollUntil("two dead letters", func() bool { return s.count(t, st.dead) == 2 })
+	const foreign = `{"nonsense":"of another sender"}`
+	st.send(t, st.dead, foreign, nil)
+
+	args := []string{"-dlq", st.dead.arn, "-queue", st.queue.url}
+	if out, code := s.runRedrive(t, append(args, "-dry-run")...); code != 1 || !strings.Contains(out, "2 would be moved, 1 left") || s.count(t, st.dead) != 3 {
+		t.Errorf("the dry run left %d dead letters, ended with %d and said\n%s", s.count(t, st.dead), code, out)
+	}
+	if out, code := s.runRedrive(t, args...); code != 1 || !strings.Contains(out, "2 moved, 1 left") {
+		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+	}
+	if diff := cmp.Diff([]string{foreign}, st.drain(t, st.dead)); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+
+	results := st.until(4)[2:]
+	st.expect(results, taken+" accepted", refused+" accepted")
+	for _, r := range results {
+		vault, at := r.Data.Request.Replicate.VaultID, r.Data.Request.RequestedAt
+		if r.Data.Reconciled != (vault == taken) || r.CorrelationID != "nightly" || at.Before(began) || at.After(sent) {
+			t.Errorf("sent between %v and %v: result %+v", began, sent, r)
+		}
+	}
+	if n := len(st.calls(taken)); n != 1 {
+		t.Errorf("CBR was asked %d times for what it had taken", n)
+	}
+}
+
+// testRedriveFIFO: a FIFO queue would drop what has the deduplication id of a
+// message that it has had.
+func testRedriveFIFO(t *testing.T, s *setting) {
+	dead := s.newQueue(t, s.name+"-dead.fifo", map[string]string{"FifoQueue": "true"})
+	requests := s.newQueue(t, s.name+"-requests.fifo", map[string]string{"FifoQueue": "true"})
+	_, err := s.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: &dead.url, MessageBody: aws.String(request(cbrtest.SourceVault)),
+		MessageGroupId: aws.String("a-group"), MessageDeduplicationId: aws.String("of-its-first-life"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, code := s.runRedrive(t, "-dlq", dead.url, "-queue", requests.url); code != 0 || !strings.Contains(out, "1 moved, 0 left") {
+		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+	}
+	messages := s.receive(t, requests, 1)
+	if len(messages) != 1 || s.count(t, dead) != 0 {
+		t.Fatalf("%d messages and %d dead letters", len(messages), s.count(t, dead))
+	}
+	m := messages[0]
+	if m.Attributes["MessageGroupId"] != "a-group" || m.Attributes["MessageDeduplicationId"] == "of-its-first-life" || !strings.Contains(*m.Body, `"requested_at":"`) {
+		t.Errorf("moved as %s %v", *m.Body, m.Attributes)
+	}
+}
+
+// runRedrive runs the command and returns what it said and its exit status.
+func (s *setting) runRedrive(t *testing.T, args ...string) (out string, code int) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), s.redrive, args...)
+	command.Env = []string{"AWS_REGION=" + sandbox.Region, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=a-secret-key", "AWS_ENDPOINT_URL=" + s.url}
+	said, err := command.CombinedOutput()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	for _, unwanted := range []string{"nonsense", "a-secret-key"} {
+		if strings.Contains(string(said), unwanted) {
+			t.Errorf("%q is in what the redrive said:\n%s", unwanted, said)
+		}
+	}
+	return string(said), command.ProcessState.ExitCode()
+}
+
+// testSecrets: a secret for each project. A new version of one takes over from a
+// wrong password in the same process.
+func testSecrets(t *testing.T, s *setting) {
+	const other = "00000000000000000000000000000001"
+	st := newStack(t, s, map[string]string{
+		"HW_AUTH_TOKEN": "", "HW_AUTH_TOKEN_SECRET": s.name + "/{project_id}", "ALLOWED_PROJECT_IDS": "*",
+	})
+	st.cbr.AddUser(cbrtest.User{Domain: "example", Name: "replicator", Password: "right-password"})
+	st.cbr.AddProject(other, cbrtest.SourceRegion)
+	st.cbr.AddToken("MII-of-the-other-project", other)
+	user := func(password string) *string {
+		return aws.String(fmt.Sprintf(`{"HW_USER_NAME":"replicator","HW_USER_PASSWORD":%q,"HW_DOMAIN_NAME":"example"}`, password))
+	}
+	id := s.name + "/" + cbrtest.SourceProject
+	for name, value := range map[string]*string{id: user("wrong-password"), s.name + "/" + other: aws.String("MII-of-the-other-project")} {
+		if _, err := s.secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	vault, otherVault := st.cbr.AddVaults(cbrtest.SourceProject, 1, 1)[0], st.cbr.AddVaults(other, 1, 1)[0]
+	st.send(t, st.queue, request(vault), nil)
+	st.send(t, st.queue, strings.Replace(request(otherVault), "{", fmt.Sprintf(`{"project_id":%q,`, other), 1), nil)
+	st.pollUntil("a login", func() bool { return len(st.cbr.Logins()) > 0 })
+	if _, err := s.secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: user("right-password")}); err != nil {
+		t.Fatal(err)
+	}
+	st.expect(st.until(2), vault+" accepted", otherVault+" accepted")
+	var logins []bool
+	for _, login := range st.cbr.Logins() {
+		logins = append(logins, login.OK)
+	}
+	if diff := cmp.Diff([]bool{false, true}, logins); diff != "" {
+		t.Errorf("logins that went well (-want +got):\n%s", diff)
+	}
+	if n := st.processes(); n != 1 {
+		t.Errorf("%d processes, want one", n)
+	}
+}
+
+// testSNSToSQS: a request that is published to a topic comes to the queue in SNS's
+// envelope.
+func testSNSToSQS(t *testing.T, s *setting) {
+	st := newStack(t, s, nil)
+	door := s.newTopic(t, s.name+"-requests")
+	s.subscribe(t, door, st.queue, nil)
+	vault := st.cbr.AddVaults(cbrtest.SourceProject, 1, 1)[0]
+	_, err := s.sns.Publish(t.Context(), &sns.PublishInput{
+		TopicArn: &door, Message: aws.String(request(vault)),
+		MessageAttributes: map[string]snstypes.MessageAttributeValue{"correlation_id": {DataType: aws.String("String"), StringValue: aws.String("nightly")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := st.until(1)
+	st.expect(results, vault+" accepted")
+	if got := results[0].CorrelationID; got != "nightly" {
+		t.Errorf("correlation id %q, want nightly", got)
+	}
+}

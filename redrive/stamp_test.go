@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/events"
+	"cbr-replicator/internal/redact"
+)
+
+const vault = "3b5816b5-f29c-4172-9d9a-76c719a659ce"
+
+// sent is the first enqueue time in these tests, and what is made of it.
+var sent = time.Date(2026, 11, 23, 3, 0, 0, 123e6, time.FixedZone("", 3600))
+
+const stamped = `"requested_at":"2026-11-23T02:00:00.123Z"`
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func TestStamp(t *testing.T) {
+	t.Parallel()
+	const (
+		plain = `{ "replicate" : {"vault_id":"` + vault + `", "vault":"é<&>\u00e9"}}`
+		done  = `{` + stamped + `, "replicate" : {"vault_id":"` + vault + `", "vault":"é<&>\u00e9"}}`
+	)
+	quoted := func(s string) string { return string(quote([]byte(s))) }
+	tests := []struct{ name, body, want string }{
+		{"a request", "\n " + plain + " ", "\n " + done + " "},
+		{"all from the environment", ` {} `, ` {` + stamped + `} `},
+		{"an SNS notification", `{"Type":"Notification","Message":` + quoted(plain) + `, "n":1.0}`, `{"Type":"Notification","Message":` + quoted(done) + `, "n":1.0}`},
+		{"an EventBridge event", `{"detail-type":"x","detail": ` + plain + ` ,"a":[]}`, `{"detail-type":"x","detail": ` + done + ` ,"a":[]}`},
+		{"an EventBridge event with a string", `{"detail":` + quoted(plain) + `,"detail-type":"x"}`, `{"detail":` + quoted(done) + `,"detail-type":"x"}`},
+		{"a CloudEvent", `{"specversion":"1.0","data":` + plain + `}`, `{"specversion":"1.0","data":` + done + `}`},
+		{"a CloudEvent in base64", `{"data_base64":"` + b64(plain) + `","specversion":"1.0"}`, `{"data_base64":"` + b64(done) + `","specversion":"1.0"}`},
+		{
+			"a destination record", `{"requestContext":{"condition":"x"},"requestPayload":` + plain + `,"responsePayload":{}}`,
+			`{"requestContext":{"condition":"x"},"requestPayload":` + done + `,"responsePayload":{}}`,
+		},
+		{"four envelopes", nest(4, plain), nest(4, done)},
+		{"its own time stays", `{"replicate":{},"requested_at":"2026-01-01T00:00:00Z"}`, `{"replicate":{},"requested_at":"2026-01-01T00:00:00Z"}`},
+		{"its own time stays in envelopes", `{"detail-type":"x","detail":"{\u0022requested_at\u0022:\u0022soon\u0022}"}`, `{"detail-type":"x","detail":"{\u0022requested_at\u0022:\u0022soon\u0022}"}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, _, err := stamp([]byte(tt.body), sent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("body (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// nest puts a text into n SNS notifications.
+func nest(n int, text string) string {
+	for range n {
+		text = `{"Type":"Notification","Message":` + string(quote([]byte(text))) + `}`
+	}
+	return text
+}
+
+func TestStampShows(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]request{
+		`{"replicate":{"vault_id":"` + vault + `"}}`:         {vault, "2026-11-23T02:00:00.123Z"},
+		`{"requested_at":"2026-01-01T01:00:00+01:00"}`:       {"-", "2026-01-01T01:00:00+01:00"},
+		`{"requested_at":"a secret","replicate":"a secret"}`: {"-", "-"},
+		`{"replicate":{"vault_id":"a secret"}}`:              {"-", "2026-11-23T02:00:00.123Z"},
+	} {
+		if _, got, err := stamp([]byte(body), sent); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", body, got, err, want)
+		}
+	}
+}
+
+func TestStampLeaves(t *testing.T) {
+	t.Parallel()
+	const request = `{"replicate":{}}`
+	for name, body := range map[string]string{
+		"nothing":                       ``,
+		"no JSON":                       `replicate`,
+		"cut short":                     `{"replicate":{}`,
+		"more after it":                 request + `{}`,
+		"an array":                      `[` + request + `]`,
+		"a field of its own":            `{"replicate":{},"secret":1}`,
+		"another case":                  `{"Replicate":{}}`,
+		"a trigger's event":             `{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`,
+		"an HTTP request":               `{"requestContext":{},"body":"{}"}`,
+		"five envelopes":                nest(5, request),
+		"two messages":                  `{"Type":"Notification","Message":"{}","message":"{}"}`,
+		"no detail":                     `{"detail-type":"x"}`,
+		"no data":                       `{"specversion":"1.0","data":null}`,
+		"no base64":                     `{"specversion":"1.0","data_base64":"{}"}`,
+		"a payload in Records":          `{"requestContext":{"condition":"x"},"requestPayload":{"Records":[]}}`,
+		"a result of the function's":    `{"specversion":"1.0","type":"cbr.checkpoint.replication.failed.v1","data":{"status":"failed","request":{}}}`,
+		"data twice, which is the one?": `{"specversion":"1.0","data":{},"Data":{}}`,
+	} {
+		got, _, err := stamp([]byte(body), sent)
+		if err == nil || string(got) != body {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v gives the body away", name, err)
+		}
+	}
+}
+
+// FuzzStamp holds the command against the function: what this command moves and
+// the function reads as a request is the same request, with requested_at.
+func FuzzStamp(f *testing.F) {
+	samples, err := filepath.Glob("../events/*.json")
+	if err != nil || len(samples) == 0 {
+		f.Fatal("no samples", err)
+	}
+	for _, sample := range samples {
+		text, err := os.ReadFile(sample)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+		f.Add(nest(2, string(text)))
+	}
+	for _, body := range []string{
+		`{}`, `{"requested_at":"2026-01-01T00:00:00Z","replicate":{}}`, `{"requested_at":null}`,
+		`{"detail-type":"x","Detail":"{}"}`, `{"specversion":"1.0","data_base64":"e30="}`, `{"specversion":"1.0","DATA":{},"data_base64":"e30="}`,
+		`{"requestContext":{"condition":"x"},"requestPayload":{}}`, "{\"Type\":\"Notification\",\"Meſſage\":\"{}\",\"Message\":\"{}\"}",
+	} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		out, shown, err := stamp([]byte(body), sent)
+		if err != nil {
+			if string(out) != body {
+				t.Fatalf("left, but not as it was: %s", out)
+			}
+			return
+		}
+		if !json.Valid(out) {
+			t.Fatalf("no JSON: %s", out)
+		}
+		again, _, err := stamp(out, sent.Add(time.Hour))
+		if err != nil || string(again) != string(out) {
+			t.Fatalf("moved a second time it is %s, %v\nthe first time %s", again, err, out)
+		}
+		before, after := read(t, body), read(t, string(out))
+		if before.Err != nil {
+			return
+		}
+		if before.Request.RequestedAt.IsZero() {
+			before.Request.RequestedAt = sent.UTC()
+		} else if string(out) != body {
+			t.Fatalf("its own time is lost: %s", out)
+		}
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Fatalf("the function reads another delivery (-want +got):\n%s", diff)
+		}
+		if shown.requestedAt != after.Request.RequestedAt.Format(time.RFC3339Nano) {
+			t.Fatalf("shown %+v of %+v", shown, after.Request)
+		}
+	})
+}
+
+// read is how the function reads a body.
+func read(t *testing.T, body string) events.Delivery {
+	t.Helper()
+	record := map[string]string{"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:requests", "messageId": "1", "body": body}
+	payload, err := json.Marshal(map[string]any{"Records": []any{record}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := events.Decoder{Redact: new(redact.Redactor), Defaults: events.Defaults{
+		ProjectID: strings.Repeat("a", 32), Region: "region1", VaultID: vault,
+		DestinationVaultID: vault, DestinationProjectID: strings.Repeat("b", 32), DestinationRegion: "region2",
+	}}
+	batch, err := d.Decode(payload, events.Invocation{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return batch.Deliveries[0]
+}
