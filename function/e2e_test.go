@@ -666,3 +666,32 @@ func TestMisconfigured(t *testing.T) {
 		t.Error("the token is in the output")
 	}
 }
+
+// TestVisibility: the function itself keeps a message out of sight, for longer
+// than the queue would.
+func TestVisibility(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", nil)
+	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 2, 1)
+	r.cbr.Script(vaults[0], cbrtest.Verdict(400, "BackupService.6130", "busy"))
+	for _, vault := range vaults {
+		r.queue.Send(request(vault), nil, "")
+	}
+	messages := r.queue.Receive(10)
+	payload, err := sandbox.SQSEvent(r.queue, messages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failed := sandbox.Settle(r.queue, messages, r.invoke(payload, time.Minute), 0); len(failed) != 1 {
+		t.Errorf("handed back %v, want the busy one", failed)
+	}
+	if n := r.sqs.Calls(); n != 1 {
+		t.Errorf("%d calls to SQS, want 1", n)
+	}
+	if again := r.queue.Receive(10); len(again) > 0 {
+		t.Errorf("received again at once: %v", again)
+	}
+	if lines := r.lines("visibility not changed"); len(lines) > 0 {
+		t.Errorf("log: %v", lines)
+	}
+}
