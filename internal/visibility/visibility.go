@@ -25,8 +25,9 @@ const (
 // Delay returns how long a delivery that ended with k stays out of sight, from 0
 // to Longest: not less than retryAfter, which CBR asked for, and for a kind that
 // waits longer each time, as long as receives, the delivery's receive count, has
-// it. Of what grows by doubling the second half is left to chance, so that what
-// failed together does not come back together: rand is a number in [0, 1). A
+// it. Of what grows by doubling the last fifth is left to chance, so that what
+// failed together does not come back together, and no more than that, so that
+// ten deliveries outlast an outage of an hour: rand is a number in [0, 1). A
 // delivery without a receive count has its first.
 func Delay(k kind.Kind, receives int, retryAfter time.Duration, rand float64) time.Duration {
 	before := max(receives, 1) - 1
@@ -37,7 +38,7 @@ func Delay(k kind.Kind, receives int, retryAfter time.Duration, rand float64) ti
 	case kind.Growing:
 		wait = growsFrom << min(before, 5) // beyond growsTo
 		wait = min(wait, growsTo)
-		wait -= time.Duration(rand * float64(wait/2))
+		wait -= time.Duration(rand * float64(wait/5))
 	case kind.ForEffect:
 		wait = forEffect
 	case kind.ForCopy:
