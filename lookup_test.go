@@ -349,5 +349,5 @@ func TestWaiting(t *testing.T) {
 		message{id: "last", body: request(t, vaults[2], nil), group: "c", receives: maxReceives, firstReceive: time.Now().Add(-time.Hour)},
 		message{id: "done", body: request(t, cbrtest.SourceVault, nil), group: "d"},
 	))
-	diff(t, "seconds out of sight", map[string]int{"receipt-throttled": 90, "receipt-behind": 0, "receipt-busy": 900, "receipt-last": 30}, r.queues.seconds)
+	diff(t, "seconds out of sight", map[string]int{"receipt-throttled": 90, "receipt-behind": 0, "receipt-busy": 900, "receipt-last": 60}, r.queues.seconds)
 }

@@ -81,6 +81,9 @@ const (
 	Growing
 	// ForEffect: as long as an effect of the request may take to be seen.
 	ForEffect
+	// GrowingForEffect: as Growing, but not less than ForEffect, since CBR may
+	// have taken the request before things went wrong.
+	GrowingForEffect
 	// ForCopy: a quarter of an hour, then hours: as long as a copy may take.
 	ForCopy
 )
@@ -129,8 +132,8 @@ var table = map[Kind]Policy{
 	// of its own could only make the whole group's longer.
 	Blocked: {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Unpublished},
 	// CBR's outcome stands, but nobody could be told of it.
-	PublishFailed: {Backoff, true, Growing, OwnAnswer, 0, Unpublished},
-	Internal:      {Never, true, Growing, http.StatusInternalServerError, 0, Failed},
+	PublishFailed: {Backoff, true, GrowingForEffect, OwnAnswer, 0, Unpublished},
+	Internal:      {Never, true, GrowingForEffect, http.StatusInternalServerError, 0, Failed},
 }
 
 // Policy returns what follows from k. A kind that is not in the table is

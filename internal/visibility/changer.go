@@ -129,7 +129,7 @@ func (c *Changer) batches(own home, messages []Message) (all []*batch, foreign i
 		delay := Delay(m.Kind, m.Receives, m.RetryAfter, c.Rand())
 		if m.Last {
 			// Not at once, in case the queue counts further than the function.
-			delay = min(delay, growsFrom)
+			delay = min(delay, forEffect)
 		}
 		b.entries = append(b.entries, entry{
 			ID:            strconv.Itoa(len(b.entries)),

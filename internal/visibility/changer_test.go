@@ -169,7 +169,7 @@ func TestChange(t *testing.T) {
 	if len(s.recorded()) != 1 || s.recorded()[0].QueueURL != queueURL || log.Len() > 0 {
 		t.Fatalf("calls = %v, log %q; want one call for %s and no log", s.recorded(), log, queueURL)
 	}
-	if diff := gocmp.Diff([]string{"0 AQEBa=40", "1 AQEBb=60", "2 AQEBc=39600", "3 AQEBd=91", "4 AQEBe=0", "5 AQEBf=42300", "6 AQEBg=30"}, s.recorded()[0].brief()); diff != "" {
+	if diff := gocmp.Diff([]string{"0 AQEBa=40", "1 AQEBb=60", "2 AQEBc=39600", "3 AQEBd=91", "4 AQEBe=0", "5 AQEBf=42300", "6 AQEBg=60"}, s.recorded()[0].brief()); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 }

@@ -36,9 +36,9 @@ func Delay(k kind.Kind, receives int, retryAfter time.Duration, rand float64) ti
 	case kind.AtOnce:
 		return 0
 	case kind.Growing:
-		wait = growsFrom << min(before, 5) // beyond growsTo
-		wait = min(wait, growsTo)
-		wait -= time.Duration(rand * float64(wait/5))
+		wait = growing(before, rand)
+	case kind.GrowingForEffect:
+		wait = max(growing(before, rand), forEffect)
 	case kind.ForEffect:
 		wait = forEffect
 	case kind.ForCopy:
@@ -46,4 +46,10 @@ func Delay(k kind.Kind, receives int, retryAfter time.Duration, rand float64) ti
 		wait = steps[min(before, len(steps)-1)]
 	}
 	return min(max(wait, retryAfter), Longest)
+}
+
+// growing is the wait after so many receives before.
+func growing(before int, rand float64) time.Duration {
+	wait := min(growsFrom<<min(before, 5), growsTo)
+	return wait - time.Duration(rand*float64(wait/5))
 }

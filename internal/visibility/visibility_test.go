@@ -51,8 +51,11 @@ func TestDelay(t *testing.T) {
 		{kind.Unavailable, 2, 0, 0, time.Minute},
 		{kind.Unauthorized, 2, 0, 0, time.Minute},
 		{kind.Misconfigured, 2, 0, 0, time.Minute},
-		{kind.Internal, 2, 0, 0, time.Minute},
-		{kind.PublishFailed, 2, 0, 0, time.Minute},
+		{kind.Internal, 1, 0, almost, time.Minute},
+		{kind.Internal, 3, 0, 0, 2 * time.Minute},
+		{kind.PublishFailed, 1, 0, almost, time.Minute},
+		{kind.PublishFailed, 2, 0, almost, time.Minute},
+		{kind.PublishFailed, 9, 0, 0, 15 * time.Minute},
 		{"Nonsense", 2, 0, 0, time.Minute},
 
 		{kind.Unknown, 1, 0, almost, time.Minute},
