@@ -1,7 +1,8 @@
 # Go 1.26 and make are all that `make run` and `make test` need.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# As AWS advises for provided.al2023: no cgo, no RPC mode, no symbols.
-GOBUILD = CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+# As AWS advises for provided.al2023: no cgo, no RPC mode, no symbols. And the same bytes from the same source: no paths, no
+# state of a clone.
+GOBUILD = CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 # The race detector needs a C compiler on Linux.
 RACE = $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
@@ -9,8 +10,9 @@ STACK ?= cbr-replicator
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT = mvdan.cc/gofumpt@v0.12.0
 FUZZTIME ?= 30s
+DIST ?= dist
 
-.PHONY: help run serve live test browser sdk fuzz integration redrive lint fmt build deploy build-Function clean
+.PHONY: help run serve live test soak browser sdk fuzz integration checkov redrive lint fmt build package release deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +30,10 @@ live: ## the same function against the real CBR of your HW_* variables (EVENT=my
 
 test: ## all tests
 	go test $(RACE) -shuffle=on ./...
+
+soak: ## faults everywhere at once, over and over: counts what is lost, doubled, wrong (SEED=1 N=500 SEEDS=20 DURATION=5m)
+	@go run ./internal/sandbox/soak $(if $(SEED),-seed $(SEED)) $(if $(N),-vaults $(N)) $(if $(SEEDS),-seeds $(SEEDS)) \
+		$(if $(DURATION),-duration $(DURATION))
 
 sdk: ## Huawei's official SDK against the function's HTTP face
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...
@@ -48,7 +54,12 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 integration: .tools/moto/installed ## the built binary with the SQS, SNS and Secrets Manager of moto; needs Python 3.11 with venv
 	MOTO_PYTHON=$(CURDIR)/.tools/moto/bin/python go test $(RACE) -tags integration -count=1 -parallel 8 -timeout 5m ./internal/sandbox/integration
 
+checkov: .tools/checkov/installed ## template.yaml against checkov's rules; needs Python 3.11 with venv
+	.tools/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
+
 .tools/moto/installed: internal/sandbox/integration/requirements.txt
+.tools/checkov/installed: internal/stack/requirements.txt
+.tools/%/installed:
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	touch $@
@@ -67,6 +78,23 @@ fmt: ## format the code
 
 build: ## bin/bootstrap for Lambda on arm64
 	GOOS=linux GOARCH=arm64 $(GOBUILD) -o bin/bootstrap ./function
+
+package: ## zips for Lambda on arm64 and amd64 with their SHA-256 sums in dist, and their sizes
+	@rm -f $(DIST)/cbr-replicator_*.zip $(DIST)/SHA256SUMS
+	@for arch in amd64 arm64; do \
+		GOOS=linux GOARCH=$$arch $(GOBUILD) -o $(DIST)/linux_$$arch/bootstrap ./function || exit 1; \
+	done
+	@go run ./internal/release zip $(DIST) $(VERSION)
+
+release: ## check, package and tag VERSION=v1.0.0 in this clone; pushes nothing
+	@go run ./internal/release notes '$(VERSION)' >/dev/null
+	@test -z "$$(git status --porcelain)" || { echo "the tree has changes that are not committed:"; git status --short; exit 1; }
+	@! git rev-parse --quiet --verify 'refs/tags/$(VERSION)' >/dev/null || { echo "there is a tag $(VERSION) already"; exit 1; }
+	.ci/run
+	@$(MAKE) --no-print-directory package VERSION=$(VERSION)
+	git tag --annotate --message 'cbr-replicator $(VERSION)' $(VERSION)
+	@echo 'Nothing was pushed. To publish: git push origin $(VERSION); .github/workflows/release.yml does the rest.'
+	@echo 'To take it back: git tag --delete $(VERSION)'
 
 deploy: ## build and deploy the stack with AWS SAM (PARAMETERS='Name=Value …')
 	VERSION=$(VERSION) sam build

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox"
+)
+
+// door stands before a server and holds one request until its sender is gone.
+type door struct {
+	url string
+
+	to    *url.URL      // the server
+	holds string        // what the request has in its body or address; "" for none
+	taken bool          // it is held when the server has answered, not before
+	held  chan struct{} // closed when it is held
+	once  atomic.Bool   // it was
+}
+
+func newDoor(t *testing.T) *door {
+	t.Helper()
+	d := &door{held: make(chan struct{})}
+	transport := &http.Transport{}
+	proxy := &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(d.to) },
+		ModifyResponse: func(resp *http.Response) error {
+			if resp.Request.Context().Value(d) != nil {
+				d.hold(resp.Request.Context())
+				return errors.New("held")
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if d.holds != "" && strings.Contains(string(body)+r.URL.String(), d.holds) && d.once.CompareAndSwap(false, true) {
+			if !d.taken {
+				d.hold(r.Context())
+				return
+			}
+			r = r.WithContext(context.WithValue(r.Context(), d, true))
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	d.url = server.URL
+	t.Cleanup(func() {
+		server.Close()
+		transport.CloseIdleConnections()
+	})
+	return d
+}
+
+func (d *door) hold(ctx context.Context) {
+	close(d.held)
+	<-ctx.Done()
+}
+
+func (d *door) leadsTo(t *testing.T, address string) {
+	t.Helper()
+	var err error
+	if d.to, err = url.Parse(address); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDeath kills the process at each step from the request to the reply. The
+// message is delivered again, and ends as if nothing had happened: one request
+// that CBR took, one result. Its neighbour's first delivery is handed back, so
+// that there is a visibility to change.
+func TestDeath(t *testing.T) {
+	t.Parallel()
+	const cbr, topic, sqs, reply = "cbr", "topic", "sqs", "reply"
+	for name, tt := range map[string]struct {
+		at    string
+		holds string
+		taken bool
+		fault cbrtest.Fault // of the first request
+	}{
+		"the request is on its way":                          {at: cbr, holds: vaultB},
+		"CBR has taken the request":                          {at: cbr, holds: vaultB, taken: true},
+		"the answer is lost, the look-up is on its way":      {at: cbr, holds: "/backups", fault: cbrtest.ResetAfter()},
+		"the answer is lost, the look-up is answered":        {at: cbr, holds: "/backups", taken: true, fault: cbrtest.Fault{Status: http.StatusBadGateway, Taken: true}},
+		"CBR has answered, the result is on its way":         {at: topic, holds: vaultB},
+		"the topic has taken the result":                     {at: topic, holds: vaultB, taken: true},
+		"the result is published, the visibility on its way": {at: sqs, holds: "requests"},
+		"the visibility is changed":                          {at: sqs, holds: "requests", taken: true},
+		"the reply is on its way":                            {at: reply},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			doors := map[string]*door{cbr: newDoor(t), topic: newDoor(t), sqs: newDoor(t)}
+			r := newRig(t, "results", map[string]string{
+				"HW_CBR_ENDPOINT": doors[cbr].url, "AWS_ENDPOINT_URL_SNS": doors[topic].url, "AWS_ENDPOINT_URL_SQS": doors[sqs].url,
+			}, cbrtest.WithCopyTime(0))
+			r.cbr.Script(vaultB, tt.fault)
+			r.cbr.Script(vaultC, cbrtest.Verdict(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."))
+			var slept atomic.Int64
+			queue := sandbox.NewQueue(sandbox.QueueConfig{
+				Name: "requests", VisibilityTimeout: time.Hour,
+				Now: func() time.Time { return time.Now().Add(time.Duration(slept.Load())) },
+			})
+			service, err := sandbox.NewSQS(queue)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(service.Close)
+			doors[cbr].leadsTo(t, r.cbr.URL)
+			doors[topic].leadsTo(t, r.topic.URL())
+			doors[sqs].leadsTo(t, service.URL())
+			if d := doors[tt.at]; d != nil {
+				d.holds, d.taken = tt.holds, tt.taken
+			}
+
+			queue.Send(request(vaultB), nil, "")
+			queue.Send(request(vaultC), nil, "")
+			payload, err := sandbox.SQSEvent(queue, queue.Receive(10))
+			if err != nil {
+				t.Fatal(err)
+			}
+			reached := r.seen // the metrics, which are the last before the reply
+			if d := doors[tt.at]; d != nil {
+				reached = d.held
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				// An answer that got out meets a mapping that died too.
+				response, err := r.function.Invoke(t.Context(), payload, time.Minute)
+				if err != nil || response.Error == nil && tt.at != reply {
+					t.Errorf("the process was not killed: %s, error %v", response.Payload, err)
+				}
+			}()
+			select {
+			case <-reached:
+			case <-ended:
+			}
+			r.function.Kill()
+			<-ended
+
+			// Once more, since the neighbour may not have had its turn.
+			for round := 0; round < 2 && len(queue.Messages()) > 0; round++ {
+				slept.Add(int64(2 * time.Hour))
+				messages := queue.Receive(10)
+				if payload, err = sandbox.SQSEvent(queue, messages); err != nil {
+					t.Fatal(err)
+				}
+				sandbox.Settle(queue, messages, r.invoke(payload, time.Minute), time.Hour)
+			}
+			if left := queue.Messages(); len(left) > 0 {
+				t.Errorf("%d messages are left", len(left))
+			}
+			made := copiesOf(t, r, vaultB)
+			if len(made) != 1 {
+				t.Errorf("CBR made the copies %v, want one", made)
+			}
+			var taken int
+			for _, call := range r.cbr.Calls() {
+				if call.Vault == vaultB {
+					taken++
+				}
+			}
+			if taken != 1 {
+				t.Errorf("CBR had %d requests, want 1", taken)
+			}
+			results := map[string][]string{} // vaults by event id
+			for _, m := range r.topic.Messages() {
+				e := decode[event](t, m.Message)
+				results[e.ID] = append(results[e.ID], m.Attributes["vault_id"])
+				if e.Data.Status != "accepted" {
+					t.Errorf("result %s", m.Message)
+				}
+				if m.Attributes["vault_id"] == vaultB {
+					if diff := cmp.Diff(made, e.Data.Replication.Backups); diff != "" {
+						t.Errorf("copies in the result (-made +told):\n%s", diff)
+					}
+				}
+			}
+			if len(results) != 2 {
+				t.Errorf("results of %v, want one for each vault", results)
+			}
+			for id, vaults := range results {
+				if len(slices.Compact(vaults)) != 1 {
+					t.Errorf("event %s is of the vaults %v", id, vaults)
+				}
+			}
+		})
+	}
+}
+
+// copiesOf returns the copies of a vault's backups, as a result has them.
+func copiesOf(t *testing.T, r *rig, vault string) []map[string]string {
+	t.Helper()
+	req := httptest.NewRequest(http.MethodGet, "/v3/"+cbrtest.SourceProject+"/backups?show_replication=true&vault_id="+vault, nil)
+	req.Header.Set("X-Auth-Token", cbrtest.Token)
+	w := httptest.NewRecorder()
+	r.cbr.ServeHTTP(w, req)
+	var made []map[string]string
+	for _, b := range decode[struct {
+		Backups []struct {
+			ID      string
+			Records []struct{ ID string } `json:"replication_records"`
+		}
+	}](t, w.Body.String()).Backups {
+		for _, record := range b.Records {
+			made = append(made, map[string]string{"backup_id": b.ID, "replication_record_id": record.ID})
+		}
+	}
+	return made
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"cbr-replicator/internal/sandbox"
+)
+
+// book is what is known of every request, for the judgement at the end. It is
+// safe for concurrent use until then.
+type book struct {
+	mu       sync.Mutex
+	requests map[string]*request // by message id
+	sent     []*request          // in that order
+	taken    map[string][]moment // when CBR took a request, by vault
+	unknown  []string            // causation ids of results that are no request's
+}
+
+// moment is one on two clocks.
+type moment struct{ real, queues time.Time }
+
+// request is one message.
+type request struct {
+	id, body string
+	vault    *vault
+	again    bool // the second of a repeated one
+
+	first       time.Time // receive, by our clock
+	ended       time.Time // the last delivery
+	interrupted bool      // an answer of the function did not arrive: a kill, or an acknowledgement lost
+	results     []result  // final ones, in the order of the topic
+}
+
+// result is a final result on the topic.
+type result struct {
+	eventID, status string
+	copies          []string // "backup record", sorted
+	place           int      // among all results
+}
+
+func (r result) String() string { return fmt.Sprintf("%s %v", r.status, r.copies) }
+
+// event is what is read of a result event.
+type event struct {
+	ID          string `json:"id"`
+	CausationID string `json:"causationid"`
+	Data        struct {
+		Status      string
+		Reconciled  bool
+		Replication struct {
+			Backups []struct {
+				BackupID string `json:"backup_id"`
+				RecordID string `json:"replication_record_id"`
+			}
+		}
+	}
+}
+
+func newBook() *book {
+	return &book{requests: map[string]*request{}, taken: map[string][]moment{}}
+}
+
+// enter writes down a message that send sends.
+func (b *book) enter(v *vault, body string, again bool, send func() (id string)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := &request{vault: v, again: again, body: body}
+	r.id = send()
+	b.requests[r.id] = r
+	b.sent = append(b.sent, r)
+}
+
+// took writes down that CBR took a request for a vault.
+func (b *book) took(vaultID string, at moment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.taken[vaultID] = append(b.taken[vaultID], at)
+}
+
+// begin writes down that messages are received, dates their first receive by our
+// clock, and returns before when they must not be delivered: until an effect that
+// is a minute old by the queues' clock is seen, which is late. So is any before
+// a request is sent again: its sender waited for a result.
+func (b *book) begin(messages []sandbox.Message, now time.Time, late time.Duration) (notBefore time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range messages {
+		r := b.requests[messages[i].ID]
+		if r.first.IsZero() {
+			r.first = time.Now()
+		}
+		messages[i].FirstReceive = r.first
+		wait := []time.Time{r.ended.Add(onTheWay)}
+		for _, at := range b.taken[r.vault.id] {
+			if r.again || now.Sub(at.queues) >= showsWithin {
+				wait = append(wait, at.real.Add(late))
+			}
+		}
+		notBefore = slices.MaxFunc(append(wait, notBefore), time.Time.Compare)
+	}
+	return notBefore
+}
+
+// end writes down that the delivery of messages is over. interrupted says that
+// the queue does not know the function's answer.
+func (b *book) end(messages []sandbox.Message, interrupted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range messages {
+		r := b.requests[m.ID]
+		r.ended = time.Now()
+		r.interrupted = r.interrupted || interrupted
+	}
+}
+
+// published writes down a result. first is the request that it is the first
+// final result of, if it is.
+func (b *book) published(message string, place int) (e event, first *request, err error) {
+	if err := json.Unmarshal([]byte(message), &e); err != nil {
+		return e, nil, fmt.Errorf("reading a result: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.requests[e.CausationID]
+	if r == nil {
+		b.unknown = append(b.unknown, e.CausationID)
+		return e, nil, nil
+	}
+	if e.Data.Status == "failed" {
+		return e, nil, nil
+	}
+	res := result{eventID: e.ID, status: e.Data.Status, place: place}
+	for _, c := range e.Data.Replication.Backups {
+		res.copies = append(res.copies, c.BackupID+" "+c.RecordID)
+	}
+	slices.Sort(res.copies)
+	r.results = append(r.results, res)
+	if len(r.results) == 1 {
+		first = r
+	}
+	return e, first, nil
+}
+
+// A complaint is what is wrong with a vault.
+type complaint struct {
+	class string // lost, doubled or wrong
+	vault string
+	text  string
+}
+
+// judge holds what became of all requests against what CBR made, which is the
+// copies of each request that it took, by vault, and against the dead letters'
+// bodies, by message id.
+func (b *book) judge(made map[string][][]string, dead map[string]string) []complaint {
+	var all []complaint
+	complain := func(class string, v *vault, format string, args ...any) {
+		all = append(all, complaint{class, v.id, fmt.Sprintf(format, args...)})
+	}
+	owners := map[string]*request{} // of event ids
+	vaults := map[*vault]bool{}
+	latest := map[string]result{} // of the FIFO groups
+	for _, r := range b.sent {
+		if v := r.vault; !vaults[v] {
+			vaults[v] = true
+			if n := len(b.taken[v.id]); n > v.fate.copies() {
+				complain("doubled", v, "CBR took %d requests", n)
+			}
+		}
+		body, isDead := dead[r.id]
+		switch {
+		case isDead && body != r.body:
+			complain("lost", r.vault, "the dead letter %s has another body", r.id)
+		case !isDead && len(r.results) == 0:
+			complain("lost", r.vault, "message %s has no result and is no dead letter", r.id)
+		case isDead && len(r.results) > 0 && !r.interrupted:
+			complain("wrong", r.vault, "message %s is a dead letter although its result was published: %v", r.id, r.results)
+		}
+		for i, res := range r.results {
+			if owner := cmp.Or(owners[res.eventID], r); owner != r {
+				complain("wrong", r.vault, "messages %s and %s share the event id %s", owner.id, r.id, res.eventID)
+			}
+			owners[res.eventID] = r
+			if want := r.vault.fate.want(); want != "" && res.status != want {
+				complain("wrong", r.vault, "message %s has the result %q, want %q", r.id, res.status, want)
+			}
+			if first := r.results[0]; i > 0 && (first.status != res.status || r.vault.fate != twice && !slices.Equal(first.copies, res.copies)) {
+				complain("wrong", r.vault, "message %s has two results: %v and %v", r.id, first, res)
+			}
+			if res.status == "accepted" && !isUnion(res.copies, made[r.vault.id]) {
+				complain("wrong", r.vault, "message %s has the copies %v, CBR made %v", r.id, res.copies, made[r.vault.id])
+			}
+		}
+		if g := r.vault.group; g != "" && len(r.results) > 0 {
+			if before := latest[g]; before.place > r.results[0].place {
+				complain("wrong", r.vault, "message %s of %s overtook one before it", r.id, g)
+			}
+			latest[g] = r.results[0]
+		}
+	}
+	for _, id := range b.unknown {
+		all = append(all, complaint{"wrong", "", "a result of " + id + ", which nobody sent"})
+	}
+	return all
+}
+
+// isUnion reports whether copies are those of one or several requests, whole.
+func isUnion(copies []string, requests [][]string) bool {
+	var found []string
+	for _, r := range requests {
+		if !slices.ContainsFunc(r, func(c string) bool { return !slices.Contains(copies, c) }) {
+			found = append(found, r...)
+		}
+	}
+	slices.Sort(found)
+	return len(found) > 0 && slices.Equal(found, copies)
+}
+
+// log keeps the function's lines of each vault, for those that it is asked of.
+type log struct {
+	mu    sync.Mutex
+	lines map[string][]string
+}
+
+// Write takes one line.
+func (l *log) Write(line []byte) (int, error) {
+	var fields struct {
+		VaultID string `json:"vault_id"`
+	}
+	if json.Unmarshal(line, &fields) == nil && fields.VaultID != "" {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lines[fields.VaultID] = append(l.lines[fields.VaultID], strings.TrimSpace(string(line)))
+	}
+	return len(line), nil
+}

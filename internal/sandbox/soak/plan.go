@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+)
+
+// fate is what is asked for a vault, and what stands against it.
+type fate int
+
+const (
+	// ordinary: one request, accepted in the end.
+	ordinary fate = iota
+	// dated: one request, with requested_at.
+	dated
+	// repeated: as dated, and its sender, who did not see the result, sends it
+	// again.
+	repeated
+	// twice: two requests at the same time.
+	twice
+	// gone: there is no such vault.
+	gone
+	// full: the destination is.
+	full
+	// busy: somebody else's copy never ends.
+	busy
+	// covered: all of its backups have a copy already.
+	covered
+	// uncovered: one has a copy elsewhere in the destination's region, so that
+	// CBR makes none here.
+	uncovered
+)
+
+// want is the final status of a vault's requests; "" if any will do.
+func (f fate) want() string {
+	switch f {
+	case twice:
+		return "" // the second may find nothing to do
+	case gone, full, uncovered:
+		return "rejected"
+	case covered:
+		return "unchanged"
+	}
+	return "accepted"
+}
+
+// copies is how often CBR may take a request for the vault.
+func (f fate) copies() int {
+	if f == twice {
+		return 2
+	}
+	return 1
+}
+
+// vault is a source vault.
+type vault struct {
+	id     string
+	fate   fate
+	group  string // in the FIFO queue; "" in the standard queue
+	faults drawn[cbrtest.Fault]
+}
+
+const (
+	fullVault  = "0f000000-0000-4000-8000-000000000000" // a destination
+	otherVault = "0e000000-0000-4000-8000-000000000000" // in the destination's project
+	elsewhere  = "region3"
+	// triesPlanned is for how many calls faults are drawn; CBR behaves after.
+	triesPlanned = 60
+	groupSize    = 4
+	// bigVault is how many backups one vault in bigEvery has: more than a page
+	// of ListBackups.
+	bigVault, bigEvery = 1100, 250
+)
+
+// plan draws the vaults of a run.
+func plan(rng *rand.Rand, n int) []*vault {
+	vaults := make([]*vault, n)
+	for i := range vaults {
+		v := &vault{id: id("a", i), fate: ordinary, faults: draw(rng, copyChances, triesPlanned)}
+		switch at := rng.IntN(100); {
+		case at < 10:
+			v.fate = dated
+		case at < 20:
+			v.fate = repeated
+		case at < 28:
+			v.fate = twice
+		case at < 30:
+			v.fate = gone
+		case at < 32:
+			v.fate = full
+		case at < 33:
+			v.fate = busy
+		case at < 35:
+			v.fate = covered
+		case at < 37:
+			v.fate = uncovered
+		}
+		if v.fate.copies() == 1 && v.fate != repeated && i%3 == 0 {
+			v.group = fmt.Sprint("group-", i/(3*groupSize))
+		}
+		vaults[i] = v
+	}
+	return vaults
+}
+
+// furnish gives CBR the account that the vaults are in. began is when the run
+// did.
+func furnish(c *cbrtest.CBR, rng *rand.Rand, vaults []*vault, began time.Time) {
+	c.AddProject(cbrtest.SourceProject, cbrtest.SourceRegion)
+	c.AddProject(cbrtest.DestinationProject, cbrtest.DestinationRegion)
+	c.AddToken(cbrtest.Token, cbrtest.SourceProject)
+	for id, size := range map[string]int{cbrtest.DestinationVault: 1 << 30, otherVault: 1 << 30, fullVault: 1} {
+		c.AddVault(cbrtest.Vault{ID: id, ProjectID: cbrtest.DestinationProject, ProtectType: "replication", Size: size})
+	}
+	backups := 0
+	for i, v := range vaults {
+		if v.fate == gone {
+			continue
+		}
+		c.AddVault(cbrtest.Vault{ID: v.id, ProjectID: cbrtest.SourceProject})
+		backup := func(records ...cbrtest.Record) {
+			b := cbrtest.Backup{ID: id("b", backups), VaultID: v.id, CreatedAt: began.Add(-time.Hour)}
+			backups++
+			c.AddBackup(b)
+			for _, r := range records {
+				c.AddRecord(b.ID, r)
+			}
+		}
+		before := cbrtest.Record{CreatedAt: began.Add(-10 * time.Minute)}
+		failed := cbrtest.Record{CreatedAt: began.Add(-5 * time.Minute), Status: "fail"}
+		// Others copy the vault too, to other places, while the run lasts.
+		otherRegion := cbrtest.Record{CreatedAt: began.Add(30 * time.Second), DestinationRegion: elsewhere, DestinationVault: otherVault}
+		otherPlace := cbrtest.Record{CreatedAt: began.Add(30 * time.Second), DestinationVault: otherVault}
+		if v.fate == busy {
+			otherRegion.Status = "replicating"
+		}
+		switch v.fate {
+		case covered:
+			backup(before)
+			continue
+		case uncovered:
+			backup(before)
+			backup(otherPlace)
+			continue
+		}
+		backup(otherRegion)
+		if rng.IntN(2) == 0 {
+			backup(failed, otherRegion)
+		}
+		if rng.IntN(2) == 0 {
+			backup(before, otherPlace)
+		}
+		if i%bigEvery == bigEvery-1 {
+			for range bigVault {
+				backup(before)
+			}
+		}
+	}
+}
+
+// body is the request for a vault.
+func (v *vault) body(at time.Time) string {
+	destination, requestedAt := cbrtest.DestinationVault, ""
+	if v.fate == full {
+		destination = fullVault
+	}
+	if v.fate == dated || v.fate == repeated {
+		requestedAt = fmt.Sprintf(`"requested_at":%q,`, at.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf(`{%s"replicate":{"vault_id":%q,"destination_vault_id":%q,"destination_project_id":%q,"destination_region":%q}}`,
+		requestedAt, v.id, destination, cbrtest.DestinationProject, cbrtest.DestinationRegion)
+}
+
+// id is the nth UUID of a kind, which is a hex digit.
+func id(kind string, n int) string { return fmt.Sprintf("%s0000000-0000-4000-8000-%012x", kind, n) }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// tally is what a run came to.
+type tally struct {
+	vaults, requests, invocations, deliveries int
+	kills, unacknowledged                     int
+	calls, taken, lookUps, publishes, changes int
+	deadLetters                               int
+	faults, results                           map[string]int
+	complaints                                []complaint
+	ill                                       map[string]int      // vaults, by the class of what is wrong with them
+	log                                       map[string][]string // the function's lines, by vault
+}
+
+func newTally() *tally {
+	return &tally{faults: map[string]int{}, results: map[string]int{}, ill: map[string]int{}}
+}
+
+func (t *tally) add(o *tally) {
+	t.vaults += o.vaults
+	t.requests += o.requests
+	t.invocations += o.invocations
+	t.deliveries += o.deliveries
+	t.kills += o.kills
+	t.unacknowledged += o.unacknowledged
+	t.calls += o.calls
+	t.taken += o.taken
+	t.lookUps += o.lookUps
+	t.publishes += o.publishes
+	t.changes += o.changes
+	t.deadLetters += o.deadLetters
+	for _, m := range []struct{ into, from map[string]int }{{t.faults, o.faults}, {t.results, o.results}, {t.ill, o.ill}} {
+		for name, n := range m.from {
+			m.into[name] += n
+		}
+	}
+}
+
+// complain takes what is wrong, and counts each vault once in a class.
+func (t *tally) complain(complaints []complaint) {
+	t.complaints = complaints
+	seen := map[[2]string]bool{}
+	for _, c := range complaints {
+		if key := [2]string{c.class, c.vault}; !seen[key] {
+			seen[key] = true
+			t.ill[c.class]++
+		}
+	}
+}
+
+func (t *tally) well() bool { return len(t.ill) == 0 }
+
+// verdict counts vaults.
+func (t *tally) verdict() string {
+	return fmt.Sprintf("lost %d, doubled %d, wrong %d", t.ill["lost"], t.ill["doubled"], t.ill["wrong"])
+}
+
+// maxShown is how many vaults are told of in full.
+const maxShown = 3
+
+// printComplaints prints what is wrong, of the first few vaults with all that
+// the function said of them.
+func (t *tally) printComplaints(out io.Writer) {
+	shown := map[string]bool{}
+	for _, c := range t.complaints {
+		fmt.Fprintf(out, "  %s: vault %s: %s\n", c.class, c.vault, c.text)
+		if len(shown) == maxShown || shown[c.vault] {
+			continue
+		}
+		shown[c.vault] = true
+		for _, line := range t.log[c.vault] {
+			fmt.Fprintf(out, "    %s\n", line)
+		}
+	}
+}
+
+func (t *tally) print(out io.Writer) {
+	fmt.Fprintf(out, "%d vaults, %d requests, %d deliveries in %d invocations, %d of them killed, %d acknowledgements lost\n",
+		t.vaults, t.requests, t.deliveries, t.invocations, t.kills, t.unacknowledged)
+	fmt.Fprintf(out, "%d calls, %d taken, %d look-ups, %d calls of the topic, %d of SQS\n", t.calls, t.taken, t.lookUps, t.publishes, t.changes)
+	fmt.Fprintln(out, "faults:")
+	for _, name := range slices.Sorted(maps.Keys(t.faults)) {
+		fmt.Fprintf(out, "  %6d %s\n", t.faults[name], name)
+	}
+	fmt.Fprintln(out, "results, repeated ones included:")
+	for _, name := range slices.Sorted(maps.Keys(t.results)) {
+		fmt.Fprintf(out, "  %6d %s\n", t.results[name], name)
+	}
+	fmt.Fprintf(out, "%d dead letters\n%s\n", t.deadLetters, t.verdict())
+}

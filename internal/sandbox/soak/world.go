@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox"
+)
+
+const (
+	// maxReceives is the template's.
+	maxReceives = 10
+	// visibility outlasts every invocation, also by the queues' clock.
+	visibility = time.Hour
+	// maxLate is how late, in real time, an effect shows. By the queues' clock
+	// it is less than the minute by which the contract expects it.
+	maxLate = 400 * time.Millisecond
+	// maxCopyTime is how long a copy takes. In the first quarter its record
+	// waits and has no date.
+	maxCopyTime = 60 * time.Millisecond
+	// callsPlanned is for how many look-ups, calls of the topic and calls of SQS
+	// a vault faults are drawn; there are none after.
+	callsPlanned = 20
+)
+
+// world is all that is around the function.
+type world struct {
+	*book
+	log       log
+	clock     clock
+	receiving sync.Mutex // one mapping at a time
+	late      time.Duration
+	cbr       *cbrtest.Server
+	topic     *sandbox.Topic
+	sqs       *sandbox.SQS
+	queues    []*sandbox.Queue // a standard and a FIFO queue
+	dead      []*sandbox.Queue // and their dead letters
+	env       map[string]string
+	vaults    []*vault
+	lookUps   drawn[cbrtest.Fault]
+	topics    drawn[sandbox.TopicFault]
+	changes   drawn[sandbox.SQSFault]
+
+	counting sync.Mutex // guards what follows
+	tally    *tally
+	results  int
+	nightly  int // backups added while the run lasts
+	err      error
+}
+
+// soak runs one seed to its end. Its error is that the run could not be made, or
+// that the function failed by itself.
+func soak(ctx context.Context, binary string, seed uint64, vaults int) (*tally, error) {
+	began := time.Now()
+	w, err := newWorld(rand.New(rand.NewPCG(seed, 0)), vaults, began)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mappings sync.WaitGroup
+	for i := range uint64(processes) {
+		mappings.Go(func() {
+			m := newMapping(w, binary, rand.New(rand.NewPCG(seed, 1+i)))
+			defer m.function.Close()
+			if err := m.poll(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	mappings.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return w.reckon(ctx, began)
+}
+
+func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
+	w := &world{
+		book:    newBook(),
+		log:     log{lines: map[string][]string{}},
+		clock:   clock{began: began},
+		late:    time.Duration(rng.Int64N(int64(maxLate))) * time.Duration(rng.IntN(3)) / 2,
+		vaults:  plan(rng, vaults),
+		lookUps: draw(rng, lookUpChances, callsPlanned*vaults),
+		topics:  draw(rng, topicChances, callsPlanned*vaults),
+		changes: draw(rng, visibilityChances, callsPlanned*vaults),
+		tally:   newTally(),
+	}
+	for _, name := range []string{"requests", "requests.fifo"} {
+		dead := sandbox.NewQueue(sandbox.QueueConfig{Name: "dead-" + name, Now: w.clock.now})
+		w.dead = append(w.dead, dead)
+		w.queues = append(w.queues, sandbox.NewQueue(sandbox.QueueConfig{
+			Name: name, VisibilityTimeout: visibility, DeadLetters: dead, MaxReceiveCount: maxReceives, Now: w.clock.now,
+		}))
+	}
+	var err error
+	if w.topic, err = sandbox.NewTopic("results", w.resultPublished, sandbox.WithoutMessages()); err != nil {
+		return nil, err
+	}
+	if w.sqs, err = sandbox.NewSQS(w.queues...); err != nil {
+		w.topic.Close()
+		return nil, err
+	}
+	w.topic.Script(w.topics.faults...)
+	w.sqs.Script(w.changes.faults...)
+
+	w.cbr = cbrtest.NewServer(
+		cbrtest.WithObserver(w.called),
+		cbrtest.WithLateRecords(w.late),
+		cbrtest.WithCopyTime(time.Duration(rng.Int64N(int64(maxCopyTime)))),
+		cbrtest.WithShape(cbrtest.Shape{
+			NoRecords:   []string{"[]", "null", "absent"}[rng.IntN(3)],
+			OldSpelling: rng.IntN(2) == 0,
+			Zone:        []string{"", "Z", "+00:00"}[rng.IntN(3)],
+		}),
+	)
+	furnish(w.cbr.CBR, rng, w.vaults, began)
+	w.cbr.Script(cbrtest.LookUps, w.lookUps.faults...)
+	for _, v := range w.vaults {
+		w.cbr.Script(v.id, v.faults.faults...)
+		w.send(v, v.body(began), false)
+		if v.fate == twice {
+			w.send(v, v.body(began), false)
+		}
+	}
+	w.env = map[string]string{
+		"HW_AUTH_TOKEN":          cbrtest.Token,
+		"HW_PROJECT_ID":          cbrtest.SourceProject,
+		"HW_REGION_NAME":         cbrtest.SourceRegion,
+		"HW_CBR_ENDPOINT":        w.cbr.URL,
+		"ALLOWED_DESTINATIONS":   cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject,
+		"RESULT_TOPIC_ARN":       w.topic.ARN(),
+		"AWS_ENDPOINT_URL_SNS":   w.topic.URL(),
+		"AWS_ENDPOINT_URL_SQS":   w.sqs.URL(),
+		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
+		"CBR_TIMEOUT":            cbrTimeout.String(),
+		"RETRY_INITIAL_INTERVAL": "2ms",
+		"RETRY_MAX_INTERVAL":     "10ms",
+		"RETRY_MAX_ATTEMPTS":     "3",
+		"RETRY_MAX_ELAPSED":      "1s",
+		"MAX_RECEIVE_COUNT":      strconv.Itoa(maxReceives),
+	}
+	return w, nil
+}
+
+func (w *world) close() {
+	w.cbr.Close()
+	w.sqs.Close()
+	w.topic.Close()
+}
+
+// send sends a request into its queue.
+func (w *world) send(v *vault, body string, again bool) {
+	queue := w.queues[0]
+	if v.group != "" {
+		queue = w.queues[1]
+	}
+	w.enter(v, body, again, func() string { return queue.Send(body, nil, v.group) })
+}
+
+// called sees every call of CBR. A vault whose request was taken gets a backup
+// before anybody has the answer, so that another request would be taken too.
+func (w *world) called(call cbrtest.Call) {
+	if !call.Taken {
+		return
+	}
+	w.took(call.Vault, moment{time.Now(), w.clock.now()})
+	w.counting.Lock()
+	w.nightly++
+	backup := id("c", w.nightly)
+	w.counting.Unlock()
+	w.cbr.AddBackup(cbrtest.Backup{ID: backup, VaultID: call.Vault})
+}
+
+// resultPublished sees every result. The sender of a repeated request sends it
+// again as soon as the first has one.
+func (w *world) resultPublished(p sandbox.Published) {
+	w.counting.Lock()
+	defer w.counting.Unlock()
+	w.results++
+	e, first, err := w.published(p.Message, w.results)
+	if err != nil {
+		w.err = err
+		return
+	}
+	name := e.Data.Status
+	if e.Data.Reconciled {
+		name += ", by a look-up"
+	}
+	w.tally.results[name]++
+	if first != nil && first.vault.fate == repeated && !first.again {
+		w.send(first.vault, first.body, true)
+	}
+}
+
+// reckon judges and counts, after all deliveries.
+func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
+	calls, lookUps := w.cbr.Calls(), len(w.cbr.LookUpCalls())
+	made, err := w.copiesMade(ctx, began)
+	if err != nil {
+		return nil, err
+	}
+	w.counting.Lock()
+	defer w.counting.Unlock()
+	if w.err != nil {
+		return nil, w.err
+	}
+	t := w.tally
+	t.log = w.log.lines
+	t.vaults, t.requests = len(w.vaults), len(w.sent)
+	t.calls, t.lookUps, t.publishes, t.changes = len(calls), lookUps, w.topic.Calls(), w.sqs.Calls()
+	of := map[string]int{}
+	for _, c := range calls {
+		of[c.Vault]++
+		if c.Taken {
+			t.taken++
+		}
+	}
+	for _, v := range w.vaults {
+		v.faults.count(t.faults, "CBR", of[v.id])
+	}
+	w.lookUps.count(t.faults, "look-up", t.lookUps)
+	w.topics.count(t.faults, "topic", t.publishes)
+	w.changes.count(t.faults, "SQS", t.changes)
+	dead := map[string]string{}
+	for _, queue := range w.dead {
+		for _, m := range queue.Messages() {
+			dead[m.ID] = m.Body
+		}
+	}
+	t.deadLetters = len(dead)
+	t.complain(w.judge(made, dead))
+	return t, nil
+}
+
+// copiesMade asks CBR which copies it made for each request that it took, by
+// vault. Those of one request began at the same time.
+func (w *world) copiesMade(ctx context.Context, began time.Time) (map[string][][]string, error) {
+	time.Sleep(maxLate + maxCopyTime)                         // until all show and have a date
+	since := began.UTC().Format("2006-01-02T15:04:05.000000") // as CBR writes it
+	requests := map[string]map[string][]string{}
+	for offset := 0; ; {
+		backups, err := w.list(ctx, offset)
+		if err != nil {
+			return nil, fmt.Errorf("asking CBR what it made: %w", err)
+		}
+		if len(backups) == 0 {
+			break
+		}
+		offset += len(backups)
+		for _, b := range backups {
+			for _, r := range b.Records {
+				if r.Destination != cbrtest.DestinationVault || r.CreatedAt < since {
+					continue
+				}
+				if requests[b.VaultID] == nil {
+					requests[b.VaultID] = map[string][]string{}
+				}
+				requests[b.VaultID][r.CreatedAt] = append(requests[b.VaultID][r.CreatedAt], b.ID+" "+r.ID)
+			}
+		}
+	}
+	made := map[string][][]string{}
+	for vault, byTime := range requests {
+		for _, copies := range byTime {
+			slices.Sort(copies)
+			made[vault] = append(made[vault], copies)
+		}
+	}
+	return made, nil
+}
+
+// listed is what is read of a backup in ListBackups' answer.
+type listed struct {
+	ID      string `json:"id"`
+	VaultID string `json:"vault_id"`
+	Records []struct {
+		ID          string `json:"id"`
+		CreatedAt   string `json:"created_at"`
+		Destination string `json:"destination_vault_id"`
+	} `json:"replication_records"`
+}
+
+// list asks for a page of all backups, as often as there are faults left for it.
+func (w *world) list(ctx context.Context, offset int) (page []listed, err error) {
+	for range 50 {
+		if page, err = w.tryList(ctx, offset); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return page, err
+}
+
+func (w *world) tryList(ctx context.Context, offset int) ([]listed, error) {
+	address := fmt.Sprintf("%s/v3/%s/backups?show_replication=true&offset=%d", w.cbr.URL, cbrtest.SourceProject, offset)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("X-Auth-Token", cbrtest.Token)
+	resp, err := w.cbr.Client().Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("CBR answers %s", resp.Status)
+	}
+	var answer struct{ Backups []listed }
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	return answer.Backups, err
+}
