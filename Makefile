@@ -12,7 +12,7 @@ GOFUMPT = mvdan.cc/gofumpt@v0.12.0
 FUZZTIME ?= 30s
 DIST ?= dist
 
-.PHONY: help run serve live test soak browser sdk fuzz integration checkov redrive lint fmt build package release deploy build-Function clean
+.PHONY: help run serve live test soak fleet browser sdk fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ soak: ## faults everywhere at once, over and over: counts what is lost, doubled,
 	@go run ./internal/sandbox/soak $(if $(SEED),-seed $(SEED)) $(if $(N),-vaults $(N)) $(if $(SEEDS),-seeds $(SEEDS)) \
 		$(if $(DURATION),-duration $(DURATION))
 
+fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cost (SEED=1 VAULTS=1000000); a minute of one core
+	@go run ./internal/sandbox/fleet $(if $(SEED),-seed $(SEED)) $(if $(VAULTS),-vaults $(VAULTS))
+
 sdk: ## Huawei's official SDK against the function's HTTP face
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...
 
@@ -53,6 +56,24 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 
 integration: .tools/moto/installed ## the built binary with the SQS, SNS and Secrets Manager of moto; needs Python 3.11 with venv
 	MOTO_PYTHON=$(CURDIR)/.tools/moto/bin/python go test $(RACE) -tags integration -count=1 -parallel 8 -timeout 5m ./internal/sandbox/integration
+
+chain: .tools/moto/installed ## examples/step-functions run by moto's interpreter, and all the examples' templates; needs Python 3.11 with venv
+	MOTO_PYTHON=$(CURDIR)/.tools/moto/bin/python go test $(RACE) -tags chain -count=1 -timeout 5m ./examples/step-functions
+	.tools/moto/bin/python -B -m unittest discover -s examples/consumer
+	.tools/moto/bin/cfn-lint examples/*/*.yaml
+	.tools/moto/bin/python -B -m openapi_spec_validator docs/openapi.yaml
+
+examples: ## the examples and the two API documents, with what is installed of Python, jq, Terraform and cfn-lint
+	go test $(RACE) -count=1 ./examples/... ./internal/contract
+	@for dir in consumer failures-to-chat; do \
+		if ! command -v python3 >/dev/null; then echo "Python is not installed: examples/$$dir was not tested"; \
+		else echo "examples/$$dir"; python3 -B -m unittest discover --buffer -s examples/$$dir || exit 1; fi; done
+	@if ! command -v cfn-lint >/dev/null; then echo "cfn-lint is not installed: the examples' templates were not checked"; \
+		else echo "cfn-lint examples/*/*.yaml"; cfn-lint examples/*/*.yaml; fi
+	@if ! command -v terraform >/dev/null; then echo "Terraform is not installed: examples/terraform was not checked"; \
+		else terraform -chdir=examples/terraform fmt -check -diff && mkdir -p .tools/terraform && cp examples/terraform/main.tf .tools/terraform && \
+		if terraform -chdir=.tools/terraform init -backend=false -input=false >/dev/null 2>&1; then terraform -chdir=.tools/terraform validate; \
+		else echo "Terraform's AWS provider cannot be had here: examples/terraform was formatted and evaluated, not validated"; fi; fi
 
 checkov: .tools/checkov/installed ## template.yaml against checkov's rules; needs Python 3.11 with venv
 	.tools/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
@@ -96,12 +117,13 @@ release: ## check, package and tag VERSION=v1.0.0 in this clone; pushes nothing
 	@echo 'Nothing was pushed. To publish: git push origin $(VERSION); .github/workflows/release.yml does the rest.'
 	@echo 'To take it back: git tag --delete $(VERSION)'
 
+# In place: otherwise `sam build` first copies this tree, tools and all. The build writes nothing here.
 deploy: ## build and deploy the stack with AWS SAM (PARAMETERS='Name=Value …')
-	VERSION=$(VERSION) sam build
+	VERSION=$(VERSION) sam build --build-in-source
 	sam deploy --stack-name $(STACK) --resolve-s3 --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset \
 		$(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
-# Called by `sam build` for the resource Function, in a copy of this tree.
+# Called by `sam build` for the resource Function, in a copy of this tree unless it was told otherwise.
 build-Function:
 	GOOS=linux GOARCH=arm64 $(GOBUILD) -o $(ARTIFACTS_DIR)/bootstrap ./function
 

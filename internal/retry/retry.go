@@ -7,6 +7,7 @@ package retry
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -41,95 +42,122 @@ type Policy struct {
 // time for even one try. Before each wait it calls notify, which may be nil,
 // with the error and the wait's length.
 func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error {
-	if !p.mayTry(ctx, 0) {
+	if !p.mayTry(left(ctx)) {
 		return &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left to begin"}
 	}
-	s := &schedule{
-		policy: p,
-		ctx:    ctx,
-		refund: firstTry,
-		exponential: backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(min(p.Initial, p.Max)),
-			backoff.WithMaxInterval(p.Max),
-			backoff.WithMultiplier(2),
-			// Jitter is drawn in NextBackOff: this library's is ± a factor.
-			backoff.WithRandomizationFactor(0),
-			backoff.WithMaxElapsedTime(0),
-		),
-	}
+	s := &schedule{call: p.Begin(), ctx: ctx}
 	// The result of backoff.RetryNotify is not used: when ctx ends it is ctx's
 	// error, and what upstream said would be lost.
 	_ = backoff.RetryNotify(func() error {
-		s.attempts++
 		s.last = op(ctx)
 		return s.last
 	}, backoff.WithContext(s, ctx), notify)
-	if !kind.As(s.last).Of().Policy().Redeliver {
-		// A verdict, were it a refusal, comes from a service that is well.
-		p.Budget.give(s.refund)
-	}
+	s.call.End(s.last)
 	return s.last
 }
 
-// schedule is the backoff.BackOff of one call. Not safe for concurrent use.
+// schedule is a Call as a backoff.BackOff.
 type schedule struct {
+	call *Call
+	ctx  context.Context
+	last error
+}
+
+// NextBackOff returns how long to wait after the last error, or backoff.Stop.
+func (s *schedule) NextBackOff() time.Duration {
+	if wait, again := s.call.Next(s.last, left(s.ctx)); again {
+		return wait
+	}
+	return backoff.Stop
+}
+
+// Reset does nothing: a schedule serves one call.
+func (s *schedule) Reset() {}
+
+// left returns how much of ctx there is.
+func left(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	switch {
+	case ctx.Err() != nil:
+		return 0
+	case !ok:
+		return math.MaxInt64
+	}
+	return time.Until(deadline)
+}
+
+// Call decides for one call, without a clock: for those that keep time
+// themselves, as a simulation does. All others have [Policy.Do]. Not safe for
+// concurrent use.
+type Call struct {
 	policy      Policy
-	ctx         context.Context
 	exponential *backoff.ExponentialBackOff
 	attempts    int
 	waited      time.Duration
 	renewed     bool
 	refund      int // what the budget gets back if the next try succeeds
-	last        error
 }
 
-// NextBackOff returns how long to wait after the last error, or backoff.Stop.
-func (s *schedule) NextBackOff() time.Duration {
-	e := kind.As(s.last)
-	if s.attempts >= s.policy.MaxAttempts {
-		return backoff.Stop
+// Begin returns the Call for one that has not been tried yet.
+func (p Policy) Begin() *Call {
+	return &Call{
+		policy: p,
+		refund: firstTry,
+		exponential: backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(min(p.Initial, p.Max)),
+			backoff.WithMaxInterval(p.Max),
+			backoff.WithMultiplier(2),
+			// Jitter is drawn in Next: this library's is ± a factor.
+			backoff.WithRandomizationFactor(0),
+			backoff.WithMaxElapsedTime(0),
+		),
 	}
-	var (
-		wait time.Duration
-		cost int
-	)
-	switch e.Kind.Policy().Retry {
+}
+
+// Next says after each try, which ended with err, whether there is to be another
+// and after which wait. left is the time there is for both.
+func (c *Call) Next(err error, left time.Duration) (wait time.Duration, again bool) {
+	c.attempts++
+	if c.attempts >= c.policy.MaxAttempts {
+		return 0, false
+	}
+	cost := 0
+	switch e := kind.As(err); e.Of().Policy().Retry {
 	case kind.Backoff:
-		wait = time.Duration(s.policy.Rand() * float64(s.exponential.NextBackOff()))
+		wait = time.Duration(c.policy.Rand() * float64(c.exponential.NextBackOff()))
 		wait = max(wait, e.RetryAfter)
 		cost = costOf(e.Kind)
 	case kind.FreshCredential:
-		if !e.Renewed || s.renewed {
-			return backoff.Stop
+		if !e.Renewed || c.renewed {
+			return 0, false
 		}
 		// It costs nothing: there is one of these in a call, and it is no sign of
 		// load, so that a short budget is no reason to do without.
-		s.renewed = true
+		c.renewed = true
 	default:
-		return backoff.Stop
+		return 0, false
 	}
-	if wait > s.policy.MaxElapsed-s.waited || !s.policy.mayTry(s.ctx, wait) {
-		return backoff.Stop
+	if wait > c.policy.MaxElapsed-c.waited || !c.policy.mayTry(left-wait) {
+		return 0, false
 	}
 	if cost > 0 {
-		if !s.policy.Budget.take(cost) {
-			return backoff.Stop
+		if !c.policy.Budget.take(cost) {
+			return 0, false
 		}
-		s.refund = cost
+		c.refund = cost
 	}
-	s.waited += wait
-	return wait
+	c.waited += wait
+	return wait, true
 }
 
-// Reset is called by backoff.RetryNotify before the first try.
-func (s *schedule) Reset() { s.exponential.Reset() }
-
-// mayTry reports whether, after a wait, enough of ctx is left for a try.
-func (p Policy) mayTry(ctx context.Context, wait time.Duration) bool {
-	if ctx.Err() != nil {
-		return false
+// End is told what the last try ended with, nil for a success: the budget gets
+// its part.
+func (c *Call) End(err error) {
+	if !kind.As(err).Of().Policy().Redeliver {
+		// A verdict, were it a refusal, comes from a service that is well.
+		c.policy.Budget.give(c.refund)
 	}
-	deadline, ok := ctx.Deadline()
-	left := time.Until(deadline) - wait
-	return !ok || left > 0 && left >= p.MinTry
 }
+
+// mayTry reports whether a try may begin with so much time left.
+func (p Policy) mayTry(left time.Duration) bool { return left > 0 && left >= p.MinTry }

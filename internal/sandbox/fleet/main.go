@@ -1,0 +1,97 @@
+// Command fleet simulates a night in which every vault of a large fleet is to
+// be replicated: how long it takes, how often CBR is called, what comes again
+// and what is given up, under CBR's limits and outages, for one
+// MaximumConcurrency or another. docs/fleet.md has such an output and what
+// follows from it.
+//
+// Time is simulated and events are discrete; a seed repeats a night. When to try
+// again, whether the budget allows it and how long a message stays out of sight
+// are decided by the project's own internal/retry, internal/visibility and
+// internal/kind. The rest of the handler, the queue, CBR and the topic are a
+// model, whose figures are in night.go.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	seed := flag.Uint64("seed", 1, "the seed; the same gives the same nights")
+	vaults := flag.Int("vaults", 1_000_000, "how many vaults the fleet has")
+	flag.Parse()
+	if *vaults < 1 {
+		fmt.Fprintln(os.Stderr, "a fleet has at least one vault")
+		os.Exit(2)
+	}
+	if err := run(os.Stdout, *seed, *vaults); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// small is how many vaults a small fleet has. It is through its messages in no
+// time, so that an outage meets each of them again and again.
+const small = 2_000
+
+// plans are the nights that are told of.
+func plans(vaults int) []plan {
+	base := plan{vaults: vaults, maximumConcurrency: 5, noise: 0.001, busy: 0.01}
+	hour := outage{0, time.Hour}
+	var all []plan
+	add := func(name string, change func(*plan)) {
+		p := base
+		p.name = name
+		change(&p)
+		all = append(all, p)
+	}
+	for _, n := range []int{2, 5, 10, 20, 50} {
+		add("quiet", func(p *plan) { p.maximumConcurrency = n })
+	}
+	for _, t := range []struct{ limit, maximumConcurrency int }{{6000, 5}, {6000, 10}, {6000, 20}, {3000, 5}, {1000, 2}, {1000, 5}} {
+		add("throttled", func(p *plan) { p.limit, p.maximumConcurrency = t.limit, t.maximumConcurrency })
+	}
+	add("CBR down for an hour", func(p *plan) { p.down = hour })
+	add("CBR down for an hour", func(p *plan) { p.down, p.vaults = hour, min(small, vaults) })
+	add("topic down for an hour", func(p *plan) { p.topicDown = hour })
+	add("topic down for an hour", func(p *plan) { p.topicDown, p.vaults = hour, min(small, vaults) })
+	return all
+}
+
+// run prints a line for each plan, and how the first one's price is made.
+func run(out io.Writer, seed uint64, vaults int) error {
+	fmt.Fprintf(out, "MC: MaximumConcurrency; limit: requests a minute; 99 %%, all: hours until as many had ended;\n"+
+		"calls, look-ups: of CBR, a vault; retries: in place; dead: dead letters; USD: list prices, %s; seed %d\n\n", pricesOf, seed)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "night\tvaults\tMC\tlimit\t99 %\tall\tcalls\tlook-ups\tretries\tredelivered\tdead\tUSD\t")
+	var bill string
+	for _, p := range plans(vaults) {
+		n := simulate(p, seed)
+		limit, each := "none", 1/float64(p.vaults)
+		if p.limit > 0 {
+			limit = fmt.Sprint(p.limit)
+		}
+		total, arithmetic := n.price()
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\t%.2f\t%.2f\t%d\t%d\t%d\t%.2f\t\n", p.name, p.vaults, p.maximumConcurrency, limit,
+			clockTime(n.mostly), clockTime(n.finished), float64(n.calls)*each, float64(n.lookUps)*each,
+			n.retries, n.deliveries-p.vaults, n.dead, total)
+		if bill == "" {
+			bill = arithmetic
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nThe first line's price:\n%s", bill)
+	return err
+}
+
+// clockTime is d in hours and minutes.
+func clockTime(d time.Duration) string {
+	d = d.Round(time.Minute)
+	return fmt.Sprintf("%d:%02d", d/time.Hour, d%time.Hour/time.Minute)
+}
