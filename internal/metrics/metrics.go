@@ -23,7 +23,8 @@ const Namespace = "CbrReplicator"
 // Each is in every line, zero or not, so that no alarm lacks data.
 var names = []string{
 	"Deliveries", "Accepted", "Unchanged", "Rejected", "Failed", "Redelivered", "Retries",
-	"Throttled", "Unauthorized", "InProgress", "Unknown", "PublishFailures", "LookupsRefused", "ColdStart",
+	"Throttled", "Unauthorized", "Misconfigured", "InProgress", "Unknown", "NotCovered",
+	"PublishFailures", "LookupsRefused", "ColdStart",
 }
 
 // ofStatus and ofKind name what a delivery is counted as besides "Deliveries".
@@ -35,10 +36,12 @@ var (
 		kind.Failed:    "Failed",
 	}
 	ofKind = map[kind.Kind]string{
-		kind.Throttled:    "Throttled",
-		kind.Unauthorized: "Unauthorized",
-		kind.InProgress:   "InProgress",
-		kind.Unknown:      "Unknown",
+		kind.Throttled:     "Throttled",
+		kind.Unauthorized:  "Unauthorized",
+		kind.Misconfigured: "Misconfigured",
+		kind.InProgress:    "InProgress",
+		kind.Unknown:       "Unknown",
+		kind.NotCovered:    "NotCovered",
 	}
 )
 

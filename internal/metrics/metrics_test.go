@@ -46,14 +46,16 @@ func TestEmit(t *testing.T) {
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.AlreadyReplicated, Published: kind.Unchanged, Attempts: 1},
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Throttled, Redelivered: true, Attempts: 6},
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Unknown, Published: kind.Failed, Redelivered: true, Attempts: 1},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Misconfigured, Redelivered: true, Attempts: 1},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.NotCovered, Published: kind.Refused, Attempts: 1},
 			metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused},
 			metrics.Delivery{DestinationRegion: "region2", PublishFailed: true, LookupRefused: true, Redelivered: true, Attempts: 1},
 		)
 		want := map[string]any{
 			"service": "replicator", "destination_region": "region2",
-			"Deliveries": 6.0, "Accepted": 1.0, "Unchanged": 1.0, "Rejected": 1.0, "Failed": 1.0,
-			"Redelivered": 3.0, "Retries": 7.0, "Throttled": 1.0, "Unauthorized": 0.0, "InProgress": 0.0,
-			"Unknown": 1.0, "PublishFailures": 1.0, "LookupsRefused": 1.0, "ColdStart": 1.0, "Duration": 412.0,
+			"Deliveries": 8.0, "Accepted": 1.0, "Unchanged": 1.0, "Rejected": 2.0, "Failed": 1.0,
+			"Redelivered": 4.0, "Retries": 7.0, "Throttled": 1.0, "Unauthorized": 0.0, "Misconfigured": 1.0, "InProgress": 0.0,
+			"Unknown": 1.0, "NotCovered": 1.0, "PublishFailures": 1.0, "LookupsRefused": 1.0, "ColdStart": 1.0, "Duration": 412.0,
 		}
 		if len(lines) != 1 {
 			t.Fatalf("%d lines, want 1", len(lines))

@@ -1,0 +1,179 @@
+package stack_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"flag"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "draw docs/dashboard.svg anew")
+
+// widget is one of a dashboard body (CloudWatch API reference, "Dashboard body
+// structure and syntax").
+type widget struct {
+	Type                string
+	X, Y, Width, Height int
+	Properties          struct {
+		Title, View, Stat, Query, Region string
+		SetPeriodToTimeRange             bool
+		Period                           int
+		Alarms                           []string
+		Metrics                          [][]any
+	}
+}
+
+// series is a line of a metric widget, its abbreviations written out.
+type series struct {
+	metric             string // as world names it
+	label, stat, yAxis string
+}
+
+func (s *stack) dashboard() []widget {
+	s.t.Helper()
+	var body struct{ Widgets []widget }
+	decoder := json.NewDecoder(strings.NewReader(s.properties("Dashboard")["DashboardBody"].(string)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&body); err != nil {
+		s.t.Fatal(err)
+	}
+	return body.Widgets
+}
+
+// series writes a widget's metrics out: "." stands for what the line before has
+// there, "..." for all that it has before what comes.
+func (w *widget) series(t testing.TB) []series {
+	t.Helper()
+	var all []series
+	var before []string
+	for _, line := range w.Properties.Metrics {
+		var parts []string
+		options := map[string]any{}
+		for i, v := range line {
+			switch v := v.(type) {
+			case map[string]any:
+				options = v
+			case string:
+				switch {
+				case v == "...":
+					rest := 0
+					for _, v := range line[i+1:] {
+						if _, ok := v.(string); ok {
+							rest++
+						}
+					}
+					parts = append(parts, before[:len(before)-rest]...)
+				case v == ".":
+					parts = append(parts, before[len(parts)])
+				default:
+					parts = append(parts, v)
+				}
+			}
+		}
+		before = parts
+		text := func(key, otherwise string) string {
+			v, _ := options[key].(string)
+			return cmp.Or(v, otherwise)
+		}
+		all = append(all, series{
+			metric: strings.Join(parts, " "), label: text("label", parts[1]),
+			stat: text("stat", w.Properties.Stat), yAxis: text("yAxis", "left"),
+		})
+	}
+	return all
+}
+
+func TestDashboard(t *testing.T) {
+	t.Parallel()
+	s := load(t).deploy(needed)
+	known := world(t, situation{})
+	var alarms []string
+	taken := map[[2]int]string{}
+	for _, w := range s.dashboard() {
+		title := w.Properties.Title
+		for x := w.X; x < w.X+w.Width; x++ {
+			for y := w.Y; y < w.Y+w.Height; y++ {
+				if other, ok := taken[[2]int{x, y}]; ok {
+					t.Fatalf("%q lies over %q", title, other)
+				}
+				taken[[2]int{x, y}] = title
+			}
+		}
+		if w.X+w.Width > 24 {
+			t.Errorf("%q is beyond the dashboard's 24 columns", title)
+		}
+		if w.Type != "alarm" && w.Properties.Region != s.parameters["AWS::Region"] {
+			t.Errorf("%q is of the region %q", title, w.Properties.Region)
+		}
+		for _, line := range w.series(t) {
+			if _, ok := known[line.metric]; !ok {
+				t.Errorf("%q shows %s, which nobody writes", title, line.metric)
+			}
+			if line.stat == "" {
+				t.Errorf("%q: %s has no statistic", title, line.label)
+			}
+		}
+		alarms = append(alarms, w.Properties.Alarms...)
+	}
+	var want []string
+	for _, name := range s.of("AWS::CloudWatch::Alarm") {
+		want = append(want, "${"+name+".Arn}")
+	}
+	slices.Sort(alarms)
+	if diff := gocmp.Diff(want, alarms); diff != "" {
+		t.Errorf("alarms (-want +got):\n%s", diff)
+	}
+}
+
+// statsBy is what a query of CloudWatch Logs Insights counts, and by which fields.
+var statsBy = regexp.MustCompile(`\| stats (.*) by ([^|]*) \|`)
+
+// TestDashboardQuery: a field that the function does not log would be an empty
+// column.
+func TestDashboardQuery(t *testing.T) {
+	t.Parallel()
+	source := read(t, "handler.go")
+	for _, w := range load(t).deploy(needed).dashboard() {
+		if w.Type != "log" {
+			continue
+		}
+		if !strings.HasPrefix(w.Properties.Query, "SOURCE '${FunctionLogGroup}' | filter message = 'delivery' and status ") {
+			t.Errorf("%q asks for other lines than the function's one a delivery: %s", w.Properties.Title, w.Properties.Query)
+		}
+		counted := statsBy.FindStringSubmatch(w.Properties.Query)
+		if counted == nil {
+			t.Fatalf("%q is asked in a way that this test does not know: %s", w.Properties.Title, w.Properties.Query)
+		}
+		for _, field := range append(strings.Split(counted[2], ", "), "status", "error") {
+			if !strings.Contains(source, `"`+field+`", `) {
+				t.Errorf("%q asks for %s, which is not logged", w.Properties.Title, field)
+			}
+		}
+	}
+}
+
+// TestPicture draws the dashboard, or holds the picture to what it would draw.
+func TestPicture(t *testing.T) {
+	t.Parallel()
+	const name = root + "docs/dashboard.svg"
+	drawn := draw(t, load(t).deploy(needed).dashboard())
+	if *update {
+		if err := os.WriteFile(name, []byte(drawn), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	kept, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if drawn != string(kept) {
+		t.Error("docs/dashboard.svg is not the template's dashboard any more: go test ./internal/stack -update")
+	}
+}
