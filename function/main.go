@@ -17,6 +17,7 @@ var version = "dev"
 
 func main() {
 	log := slog.New(lambdacontext.NewLogHandler())
+	log.Info("starting", "version", version)
 	h, err := newHandler(os.Stdout, log)
 	if err != nil {
 		log.Error("the configuration is wrong", "error", err.Error())

@@ -22,8 +22,9 @@ type LogLine struct {
 	Duration *int
 }
 
-// ParseLogLine reads a line; ok is false for one that is no JSON, such as those of Go's own log.
+// ParseLogLine reads a line; ok is false for one that tells an onlooker nothing: one that is no JSON, such as those of Go's
+// own log, and the one in which a process names its version.
 func ParseLogLine(line []byte) (l LogLine, ok bool) {
 	err := json.Unmarshal(line, &l)
-	return l, err == nil
+	return l, err == nil && l.Message != "starting"
 }

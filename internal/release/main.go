@@ -1,0 +1,40 @@
+// Command release makes what a release consists of, besides its tag: zips of the
+// function that are the same bytes whoever packs the same binaries, their
+// SHA-256 sums, and the notes, which are the version's section of CHANGELOG.md.
+// It is what `make package` and `make release` run.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run does what the arguments say; notes reads CHANGELOG.md in the working
+// directory.
+func run(args []string, out io.Writer) error {
+	switch {
+	case len(args) == 3 && args[0] == "zip":
+		return pack(args[1], args[2], out)
+	case len(args) == 2 && args[0] == "notes":
+		changelog, err := os.ReadFile("CHANGELOG.md")
+		if err != nil {
+			return err
+		}
+		text, err := notes(string(changelog), args[1])
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, text)
+		return err
+	}
+	return errors.New("usage: release zip DIR VERSION, or release notes VERSION")
+}
