@@ -1,0 +1,527 @@
+//go:build chain
+
+// Package stepfunctions_test runs the state machine and the next step of this
+// folder: `make chain`. moto's interpreter of the Amazon States Language (it is
+// LocalStack's) executes replicate-list.asl.json as it is, but for the waits
+// before retries, which are noted and not waited for. Its Lambda task ends in the
+// function's built binary, with a CBR of package cbrtest behind it and moto's SNS
+// for the results.
+//
+// moto deploys next-step.yaml, too. It knows neither AWS::SNS::Subscription in a
+// template nor runs pipes: the test makes the one, and stands in for the other,
+// by their properties in the template. Permissions are not checked.
+package stepfunctions_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	gocmp "github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/sandbox"
+)
+
+// program starts moto on a free port. Its Step Functions execute, invoke Lambda
+// at LAMBDA_URL, and say how long they would wait. The end of standard input ends
+// it, and that comes with the end of the test's process.
+const program = `
+import os, sys, threading, types
+import boto3
+from moto.core.config import default_user_config
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.server import main
+
+default_user_config["stepfunctions"]["execute_state_machine"] = True
+retrier_decl.time = types.SimpleNamespace(sleep=lambda seconds: print("waits", seconds, file=sys.stderr, flush=True))
+lambda_eval_utils.boto_client_for = lambda region, service, state_credentials=None: boto3.client(
+    service, region_name=region, endpoint_url=os.environ["LAMBDA_URL"],
+    aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="example")
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+main(["-H", "127.0.0.1", "-p", "0"])
+`
+
+const functionARN = "arn:aws:lambda:" + sandbox.Region + ":" + sandbox.Account + ":function:cbr-replicator"
+
+var credentials = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "example"}
+
+// rig is an AWS account with the function, its topic and a CBR.
+type rig struct {
+	t        *testing.T
+	url      string // moto's
+	cbr      *cbrtest.Server
+	function *sandbox.Function
+	topic    string
+	sns      *sns.Client
+	sqs      *sqs.Client
+
+	mu    sync.Mutex
+	waits []string // in seconds
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, cbr: cbrtest.NewServer(cbrtest.WithCopyTime(0))}
+	t.Cleanup(r.cbr.Close)
+	r.cbr.AddExample()
+	lambda := httptest.NewServer(http.HandlerFunc(r.invoke))
+	t.Cleanup(lambda.Close)
+	r.startMoto(lambda.URL)
+	provider := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil })
+	r.sns = sns.New(sns.Options{BaseEndpoint: &r.url, Region: sandbox.Region, Credentials: provider})
+	r.sqs = sqs.New(sqs.Options{BaseEndpoint: &r.url, Region: sandbox.Region, Credentials: provider})
+	topic, err := r.sns.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("results")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.topic = *topic.TopicArn
+	binary, err := sandbox.Build(t.Context(), t.TempDir(), "cbr-replicator/function")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: map[string]string{
+		"HW_AUTH_TOKEN":                 cbrtest.Token,
+		"HW_PROJECT_ID":                 cbrtest.SourceProject,
+		"HW_REGION_NAME":                cbrtest.SourceRegion,
+		"HW_CBR_ENDPOINT":               r.cbr.URL,
+		"HW_CBR_DESTINATION_REGION":     cbrtest.DestinationRegion,
+		"HW_CBR_DESTINATION_PROJECT_ID": cbrtest.DestinationProject,
+		"HW_CBR_DESTINATION_VAULT_ID":   cbrtest.DestinationVault,
+		"RESULT_TOPIC_ARN":              r.topic,
+		"AWS_ENDPOINT_URL":              r.url,
+		"RETRY_MAX_ATTEMPTS":            "1",
+	}})
+	t.Cleanup(r.function.Close)
+	return r
+}
+
+func (r *rig) startMoto(lambda string) {
+	r.t.Helper()
+	python := os.Getenv("MOTO_PYTHON")
+	if python == "" {
+		r.t.Fatal("MOTO_PYTHON is not set: run make chain")
+	}
+	moto := exec.Command(python, "-c", program)
+	moto.Env = append(os.Environ(), "LAMBDA_URL="+lambda)
+	stdin, err := moto.StdinPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	stderr, err := moto.StderrPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := moto.Start(); err != nil {
+		r.t.Fatalf("starting moto: %v", err)
+	}
+	ready, read := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(ready)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			if _, address, ok := strings.Cut(lines.Text(), "Running on http://"); ok {
+				ready <- "http://" + strings.TrimSpace(address)
+			}
+			if seconds, ok := strings.CutPrefix(lines.Text(), "waits "); ok {
+				r.mu.Lock()
+				r.waits = append(r.waits, seconds)
+				r.mu.Unlock()
+			}
+		}
+		_, _ = io.Copy(io.Discard, stderr) // after a line that is too long
+	}()
+	r.t.Cleanup(func() {
+		_ = stdin.Close()
+		<-read
+		if err := moto.Wait(); err != nil {
+			r.t.Errorf("moto ended with %v", err)
+		}
+	})
+	if r.url = <-ready; r.url == "" {
+		r.t.Fatal("moto does not run")
+	}
+}
+
+// invoke is Lambda's Invoke API (Lambda API reference, "Invoke").
+func (r *rig) invoke(w http.ResponseWriter, request *http.Request) {
+	payload, err := io.ReadAll(request.Body)
+	if err != nil {
+		return
+	}
+	if want := "/2015-03-31/functions/" + functionARN + "/invocations"; request.URL.Path != want {
+		r.t.Errorf("%s is called, want %s", request.URL.Path, want)
+	}
+	response, err := r.function.Invoke(r.t.Context(), payload, 30*time.Second)
+	if err != nil {
+		r.t.Errorf("the function: %v", err)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	if response.Error != nil {
+		w.Header().Set("X-Amz-Function-Error", "Unhandled")
+	}
+	_, _ = w.Write(response.Payload)
+}
+
+// call makes one call of a service that speaks AWS JSON.
+func call[T any](r *rig, service, target, version, operation string, in any) (out T) {
+	r.t.Helper()
+	client := awsjson.Client{
+		Service: service, Target: target, Version: version, Region: sandbox.Region, Endpoint: r.url,
+		Credentials: credentials, HTTP: http.DefaultClient,
+	}
+	if err := client.Call(r.t.Context(), operation, in, &out); err != nil {
+		r.t.Fatal(err)
+	}
+	return out
+}
+
+func states[T any](r *rig, operation string, in any) T {
+	r.t.Helper()
+	return call[T](r, "states", "AWSStepFunctions", "1.0", operation, in)
+}
+
+type object = map[string]any
+
+// collected is the output of the state Collect.
+type collected struct {
+	Replicated []struct {
+		VaultID string `json:"vault_id"`
+		Status  string `json:"status"`
+	} `json:"replicated"`
+	Failed []struct {
+		Request json.RawMessage `json:"request"`
+		Error   struct{ Error, Cause string }
+	} `json:"failed"`
+}
+
+// outcomes are "vault status" and "vault error", sorted.
+func (c collected) outcomes(t *testing.T) (all []string) {
+	t.Helper()
+	for _, item := range c.Replicated {
+		all = append(all, item.VaultID+" "+item.Status)
+	}
+	for _, item := range c.Failed {
+		var request struct {
+			Replicate struct {
+				VaultID string `json:"vault_id"`
+			}
+		}
+		if err := json.Unmarshal(item.Request, &request); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, request.Replicate.VaultID+" "+item.Error.Error)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// execution is a finished run of the state machine.
+type execution struct {
+	Status, Cause string
+	collected
+}
+
+func (r *rig) execute(machine, name string, requests ...any) execution {
+	r.t.Helper()
+	input, err := json.Marshal(object{"requests": requests})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	started := states[struct{ ExecutionARN string }](r, "StartExecution", object{"stateMachineArn": machine, "name": name, "input": string(input)})
+	var e execution
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if e = states[execution](r, "DescribeExecution", object{"executionArn": started.ExecutionARN}); e.Status != "RUNNING" {
+			break
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("execution %s does not end", name)
+		}
+	}
+	type history struct {
+		Events []struct {
+			StateExitedEventDetails struct{ Name, Output string }
+		}
+	}
+	for _, event := range states[history](r, "GetExecutionHistory", object{"executionArn": started.ExecutionARN}).Events {
+		if exited := event.StateExitedEventDetails; exited.Name == "Collect" {
+			if err := json.Unmarshal([]byte(exited.Output), &e.collected); err != nil {
+				r.t.Fatal(err)
+			}
+			return e
+		}
+	}
+	r.t.Fatalf("execution %s ended as %s without collecting: %s", name, e.Status, e.Cause)
+	return e
+}
+
+// posts is how often CBR was asked to replicate a vault.
+func (r *rig) posts(vault string) int {
+	return len(slices.DeleteFunc(r.cbr.Calls(), func(c cbrtest.Call) bool { return c.Vault != vault }))
+}
+
+func request(vault string) object { return object{"replicate": object{"vault_id": vault}} }
+
+// TestChain runs a list of vaults, and what failed of it again. What was accepted
+// goes on to the next step.
+func TestChain(t *testing.T) {
+	r := newRig(t)
+	next := r.deployNextStep()
+	definition, err := os.ReadFile("replicate-list.asl.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := states[struct{ StateMachineARN string }](r, "CreateStateMachine", object{
+		"name": "replicate-list", "roleArn": "arn:aws:iam::" + sandbox.Account + ":role/replicate-list",
+		"definition": strings.NewReplacer("${Partition}", "aws", "${FunctionArn}", functionARN).Replace(string(definition)),
+	}).StateMachineARN
+
+	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 6, 1)
+	fine, busy, slow, lost, gone, exhausted := vaults[0], vaults[1], vaults[2], vaults[3], vaults[4], vaults[5]
+	inProgress := cbrtest.Verdict(400, "BackupService.6130", "busy")
+	r.cbr.Script(busy, inProgress, inProgress, inProgress)
+	r.cbr.Script(slow, cbrtest.Raw(500, ""))
+	r.cbr.Script(lost, cbrtest.ResetAfter())
+	r.cbr.Script(gone, cbrtest.Verdict(404, "BackupService.6105", "no such vault"))
+	r.cbr.Script(exhausted, slices.Repeat([]cbrtest.Fault{cbrtest.Throttled(0)}, 11)...)
+
+	first := r.execute(machine, "nightly", request(fine), request(busy), request(slow), request(lost), request(gone), request(exhausted))
+	want := []string{
+		fine + " accepted", busy + " accepted", slow + " accepted", lost + " accepted",
+		gone + " CBR.Rejected", exhausted + " CBR.Throttled",
+	}
+	slices.Sort(want)
+	if diff := gocmp.Diff(want, first.outcomes(t)); diff != "" {
+		t.Errorf("collected (-want +got):\n%s", diff)
+	}
+	if first.Status != "FAILED" || !strings.HasPrefix(first.Cause, "2 of 6 requests were not replicated") {
+		t.Errorf("ended as %s: %s", first.Status, first.Cause)
+	}
+	for vault, n := range map[string]int{fine: 1, busy: 4, slow: 2, lost: 1, gone: 1, exhausted: 11} {
+		if got := r.posts(vault); got != n {
+			t.Errorf("CBR was asked %d times for %s, want %d", got, vault, n)
+		}
+	}
+	r.mu.Lock()
+	for _, seconds := range []string{"900.0", "3600.0", "14400.0", "60.0"} {
+		if !slices.Contains(r.waits, seconds) {
+			t.Errorf("no retry waits %s s; they wait %v", seconds, r.waits)
+		}
+	}
+	r.mu.Unlock()
+
+	// What failed, and one that was accepted: of that nothing is done again, since
+	// it has the first run's requested_at.
+	again := []any{}
+	for _, failed := range first.Failed {
+		var sent struct {
+			RequestedAt time.Time `json:"requested_at"`
+			Correlation string    `json:"correlation_id"`
+		}
+		if err := json.Unmarshal(failed.Request, &sent); err != nil || sent.RequestedAt.IsZero() || sent.Correlation != "nightly" {
+			t.Errorf("%s: %v", failed.Request, err)
+		}
+		again = append(again, failed.Request)
+		repeated := request(fine)
+		repeated["requested_at"] = sent.RequestedAt
+		again = append(again, repeated)
+	}
+	second := r.execute(machine, "nightly-again", again...)
+	if second.Status != "SUCCEEDED" || len(second.Replicated) != len(again) || len(second.Failed) != 0 {
+		t.Errorf("the second run ended as %s: %v", second.Status, second.outcomes(t))
+	}
+	for vault, n := range map[string]int{fine: 1, gone: 2, exhausted: 12} {
+		if got := r.posts(vault); got != n {
+			t.Errorf("after the second run: CBR was asked %d times for %s, want %d", got, vault, n)
+		}
+	}
+
+	got := slices.Sorted(slices.Values(next.arrivals()))
+	want = []string{
+		fine + " nightly", busy + " nightly", slow + " nightly", lost + " nightly",
+		gone + " nightly", exhausted + " nightly", // from the second run, with what they had of the first
+		fine + " nightly-again", fine + " nightly-again", // told again, not done again
+	}
+	slices.Sort(want)
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("results at the next step (-want +got):\n%s", diff)
+	}
+}
+
+// pipeTarget says what the pipe makes of a message.
+type pipeTarget struct {
+	Bus struct {
+		Source     string `yaml:"Source"`
+		DetailType string `yaml:"DetailType"`
+	} `yaml:"EventBridgeEventBusParameters"`
+	InputTemplate string `yaml:"InputTemplate"`
+}
+
+// nextStep is next-step.yaml, deployed.
+type nextStep struct {
+	*rig
+	pipe            pipeTarget
+	results, target string // queues' URLs
+}
+
+// deployNextStep deploys the template, with a queue for its target.
+func (r *rig) deployNextStep() *nextStep {
+	r.t.Helper()
+	text, err := os.ReadFile("next-step.yaml")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	target, err := r.sqs.CreateQueue(r.t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("target")})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	n := &nextStep{rig: r, target: *target.QueueUrl}
+	r.cloudFormation(url.Values{
+		"Action": {"CreateStack"}, "StackName": {"next"}, "TemplateBody": {string(text)},
+		"Parameters.member.1.ParameterKey": {"ResultTopicArn"}, "Parameters.member.1.ParameterValue": {r.topic},
+		"Parameters.member.2.ParameterKey": {"TargetArn"}, "Parameters.member.2.ParameterValue": {arnOf("target")},
+	})
+	made, err := r.sqs.ListQueues(r.t.Context(), &sqs.ListQueuesInput{QueueNamePrefix: aws.String("next-Results-")})
+	if err != nil || len(made.QueueUrls) != 1 {
+		r.t.Fatalf("queues of the stack: %v, %v", made, err)
+	}
+	n.results = made.QueueUrls[0]
+
+	var template struct {
+		Resources struct {
+			Subscription struct {
+				Properties struct {
+					RawMessageDelivery bool                `yaml:"RawMessageDelivery"`
+					FilterPolicy       map[string][]string `yaml:"FilterPolicy"`
+				} `yaml:"Properties"`
+			} `yaml:"Subscription"`
+			Pipe struct {
+				Properties struct {
+					TargetParameters pipeTarget `yaml:"TargetParameters"`
+				} `yaml:"Properties"`
+			} `yaml:"Pipe"`
+		} `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(text, &template); err != nil {
+		r.t.Fatal(err)
+	}
+	n.pipe = template.Resources.Pipe.Properties.TargetParameters
+	subscription := template.Resources.Subscription.Properties
+	policy, err := json.Marshal(subscription.FilterPolicy)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, err = r.sns.Subscribe(r.t.Context(), &sns.SubscribeInput{
+		TopicArn: &r.topic, Protocol: aws.String("sqs"), Endpoint: aws.String(arnOf(n.results[strings.LastIndex(n.results, "/")+1:])),
+		Attributes: map[string]string{
+			"RawMessageDelivery": fmt.Sprint(subscription.RawMessageDelivery),
+			"FilterPolicy":       strings.ReplaceAll(string(policy), `"Status"`, `"accepted"`), // !Ref of the parameter
+		},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
+func arnOf(queue string) string {
+	return "arn:aws:sqs:" + sandbox.Region + ":" + sandbox.Account + ":" + queue
+}
+
+// cloudFormation makes a call.
+func (r *rig) cloudFormation(form url.Values) {
+	r.t.Helper()
+	post, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url, strings.NewReader(form.Encode()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	post.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	// moto reads the service and the region from the scope of a signature, and no more of it.
+	post.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/"+sandbox.Region+"/cloudformation/aws4_request, SignedHeaders=host, Signature=none")
+	response, err := http.DefaultClient.Do(post)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		r.t.Fatalf("%s: %s %v\n%s", form.Get("Action"), response.Status, err, answer)
+	}
+}
+
+// arrivals does what the pipe does with all that is in its queue, and returns
+// "vault correlation" of the events that then came to the target.
+func (n *nextStep) arrivals() (events []string) {
+	n.t.Helper()
+	if n.pipe.InputTemplate != "<$.body>" || n.pipe.Bus.DetailType != "$.body.type" {
+		n.t.Fatalf("the stand-in for the pipe does not know %+v", n.pipe)
+	}
+	for _, body := range n.drain(n.results) {
+		var event struct{ Type string }
+		if err := json.Unmarshal([]byte(body), &event); err != nil {
+			n.t.Fatalf("result %s: %v", body, err)
+		}
+		put := call[struct{ FailedEntryCount int }](n.rig, "events", "AWSEvents", "1.1", "PutEvents", object{"Entries": []object{{
+			"EventBusName": "next-results", "Source": n.pipe.Bus.Source, "DetailType": event.Type, "Detail": body,
+		}}})
+		if put.FailedEntryCount != 0 {
+			n.t.Errorf("the bus did not take %s", body)
+		}
+	}
+	for _, body := range n.drain(n.target) {
+		var arrived struct {
+			Detail struct {
+				Subject       string
+				CorrelationID string
+				Data          struct{ Status string }
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &arrived); err != nil {
+			n.t.Fatalf("event %s: %v", body, err)
+		}
+		if arrived.Detail.Data.Status != "accepted" {
+			n.t.Errorf("came through the filter: %s", body)
+		}
+		events = append(events, strings.TrimPrefix(arrived.Detail.Subject, "vaults/")+" "+arrived.Detail.CorrelationID)
+	}
+	return events
+}
+
+// drain receives and deletes all that is in a queue.
+func (r *rig) drain(queue string) (bodies []string) {
+	r.t.Helper()
+	for {
+		received, err := r.sqs.ReceiveMessage(r.t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queue, MaxNumberOfMessages: 10})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if len(received.Messages) == 0 {
+			return bodies
+		}
+		for _, m := range received.Messages {
+			bodies = append(bodies, *m.Body)
+			if _, err := r.sqs.DeleteMessage(r.t.Context(), &sqs.DeleteMessageInput{QueueUrl: &queue, ReceiptHandle: m.ReceiptHandle}); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package contract
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/sandbox"
+)
+
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "contract-")
+	if err != nil {
+		return "", err
+	}
+	return sandbox.Build(context.Background(), dir, "cbr-replicator/function")
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binary, err := build(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(binary))
+	}
+	os.Exit(code)
+}
+
+// rig is the function's binary between a CBR and a topic. When the test ends,
+// every message on the topic is held to asyncapi.yaml.
+type rig struct {
+	t        *testing.T
+	function *sandbox.Function
+	cbr      *cbrtest.Server
+	topic    *sandbox.Topic
+}
+
+func newRig(t *testing.T, extra map[string]string) *rig {
+	t.Helper()
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, cbr: cbrtest.NewServer()}
+	t.Cleanup(r.cbr.Close)
+	r.cbr.AddExample()
+	r.cbr.AddVault(cbrtest.Vault{ID: cbrtest.DestinationVault, ProjectID: cbrtest.DestinationProject, ProtectType: "replication", Size: 10_000_000})
+	if r.topic, err = sandbox.NewTopic("results", nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.topic.Close)
+	env := map[string]string{
+		"HW_AUTH_TOKEN":          cbrtest.Token,
+		"HW_PROJECT_ID":          cbrtest.SourceProject,
+		"HW_REGION_NAME":         cbrtest.SourceRegion,
+		"HW_CBR_ENDPOINT":        r.cbr.URL,
+		"ALLOWED_DESTINATIONS":   cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject,
+		"RESULT_TOPIC_ARN":       r.topic.ARN(),
+		"AWS_ENDPOINT_URL_SNS":   r.topic.URL(),
+		"RETRY_INITIAL_INTERVAL": "1ms",
+		"RETRY_MAX_ATTEMPTS":     "1",
+	}
+	maps.Copy(env, extra)
+	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env})
+	t.Cleanup(func() {
+		r.function.Close()
+		events := open(t, "asyncapi.yaml")
+		for _, m := range r.topic.Messages() {
+			attributes := map[string]any{}
+			for name, value := range m.Attributes {
+				attributes[name] = value
+			}
+			events.message("result", resultMessage, parse(t, m.Message), attributes)
+		}
+	})
+	return r
+}
+
+// answer is what API Gateway makes an HTTP response of.
+type answer struct {
+	StatusCode int
+	Headers    map[string]string
+	Body       string
+}
+
+// call sends a request as API Gateway does: its sample, changed.
+func (r *rig) call(method, path, body string) answer {
+	r.t.Helper()
+	event := object(r.t, readYAML(r.t, "events/apigw-http.json"))
+	event["rawPath"], event["body"], event["isBase64Encoded"] = path, body, false
+	object(r.t, event["requestContext"])["http"] = map[string]any{"method": method, "path": path}
+	payload, err := json.Marshal(event)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	response, err := r.function.Invoke(r.t.Context(), payload, 30*time.Second)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if response.Error != nil {
+		r.t.Fatalf("an HTTP answer is never a Lambda error: %v", response.Error)
+	}
+	var a answer
+	if err := json.Unmarshal(response.Payload, &a); err != nil {
+		r.t.Fatalf("%s: %v", response.Payload, err)
+	}
+	return a
+}
+
+// answers holds an answer to the operation's responses, and returns which of
+// them it was.
+func (d *document) answers(path, method string, a answer) string {
+	d.t.Helper()
+	operation := pointer("paths", path, strings.ToLower(method), "responses")
+	status := strconv.Itoa(a.StatusCode)
+	_, at, ok := d.find(operation + "/" + status)
+	if !ok {
+		d.t.Fatalf("%s %s answers with %s, which %s does not list", method, path, status, d.file)
+	}
+	what := fmt.Sprintf("%s %s: %s", method, path, status)
+	_, schema, _ := d.find(at + pointer("content", a.Headers["Content-Type"], "schema")[1:])
+	if schema == "" {
+		d.t.Fatalf("%s: no content of type %q is described", what, a.Headers["Content-Type"])
+	}
+	d.check(what, schema, parse(d.t, a.Body))
+
+	described, _, _ := d.find(at + "/headers")
+	headers, _ := described.(map[string]any)
+	for name := range a.Headers {
+		if headers[name] == nil && name != "Content-Type" {
+			d.t.Errorf("%s: the header %s is not described", what, name)
+		}
+	}
+	for name := range headers {
+		header, headerAt, _ := d.find(at + pointer("headers", name)[1:])
+		value, ok := a.Headers[name]
+		switch {
+		case ok:
+			d.check(what+": "+name, headerAt+"/schema", value)
+		case object(d.t, header)["required"] == true:
+			d.t.Errorf("%s: the header %s is missing", what, name)
+		}
+	}
+	return status
+}
+
+const replicatePath = "/v3/{project_id}/checkpoints/replicate"
+
+// TestHTTP holds the function's real answers to openapi.yaml, one of each kind,
+// by each of the two operations.
+func TestHTTP(t *testing.T) {
+	t.Parallel()
+	example, _, ok := open(t, "openapi.yaml").find("#/components/requestBodies/Request/content/application~1json/example")
+	if !ok {
+		t.Fatal("no example of a request")
+	}
+	text, err := json.Marshal(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := string(text) // of the CBR API reference's own vaults, as is cbrtest's
+	script := func(faults ...cbrtest.Fault) func(*rig) {
+		return func(r *rig) { r.cbr.Script(cbrtest.AnyVault, faults...) }
+	}
+	for _, tt := range []struct {
+		name   string
+		status int
+		code   string
+		body   string // the example if it is empty
+		before func(*rig)
+		env    map[string]string
+	}{
+		{name: "accepted", status: 200},
+		{name: "nothing new", status: 200, before: script(cbrtest.Raw(200, `{"replication":{"vault_id":"`+cbrtest.SourceVault+`","backups":null}}`))},
+		{name: "not published", status: 200, before: func(r *rig) {
+			r.topic.Script(sandbox.TopicFault{Status: 403, Code: "AuthorizationError"})
+		}},
+		{name: "InvalidEvent", status: 400, code: "InvalidEvent", body: `{"replicate":{}}`},
+		{name: "NotCovered", status: 400, code: "BackupService.1009", before: script(cbrtest.Verdict(400, "BackupService.1009", "replicated"))},
+		{name: "NotAllowed", status: 403, code: "NotAllowed", body: strings.Replace(body, "region2", "region3", 1)},
+		{name: "Rejected", status: 404, code: "BackupService.6105", body: strings.Replace(body, "3b5816b5", "00000000", 1)},
+		{name: "InProgress", status: 409, code: "BackupService.6130", before: script(cbrtest.Verdict(400, "BackupService.6130", "busy"))},
+		{name: "Throttled", status: 429, code: "APIG.0308", before: script(cbrtest.Throttled(7 * time.Second))},
+		{name: "Throttled, without advice", status: 429, code: "APIG.0308", before: script(cbrtest.Throttled(0))},
+		{name: "Rejected as a 500", status: 500, code: "BackupService.1005", before: script(cbrtest.Verdict(500, "BackupService.1005", "region"))},
+		{name: "Unauthorized", status: 502, code: "APIGW.0307", before: script(cbrtest.Verdict(401, "APIGW.0307", "expired"))},
+		{name: "Misconfigured", status: 502, code: "Misconfigured", before: script(cbrtest.Raw(404, "<html>"))},
+		{name: "Unavailable", status: 503, code: "APIG.0613", before: script(cbrtest.Unavailable())},
+		{name: "Unknown", status: 504, code: "Unknown", before: script(cbrtest.ResetAfter())},
+		{name: "OutOfTime", status: 504, code: "OutOfTime", env: map[string]string{"HTTP_TIMEOUT": "100ms"}},
+	} {
+		for path, concrete := range map[string]string{replicatePath: "/v3/" + cbrtest.SourceProject + "/checkpoints/replicate", "/": "/"} {
+			t.Run(tt.name+" "+path, func(t *testing.T) {
+				t.Parallel()
+				d, r := open(t, "openapi.yaml"), newRig(t, tt.env)
+				if tt.before != nil {
+					tt.before(r)
+				}
+				request := tt.body
+				if request == "" {
+					request = body
+					d.check("the example", "#/components/requestBodies/Request/content/application~1json/schema", parse(t, request))
+				}
+				a := r.call("POST", concrete, request)
+				if got := d.answers(path, "POST", a); got != strconv.Itoa(tt.status) {
+					t.Errorf("status %s, want %d: %s", got, tt.status, a.Body)
+				}
+				if tt.status < 300 {
+					return
+				}
+				// Of the two forms of an error the function has CBR's.
+				d.check("body", "#/components/schemas/Fault", parse(t, a.Body))
+				if code := object(t, parse(t, a.Body))["error_code"]; code != tt.code {
+					t.Errorf("error_code %v, want %s", code, tt.code)
+				}
+			})
+		}
+	}
+}
+
+// TestHTTPAside: what asks nothing of CBR.
+func TestHTTPAside(t *testing.T) {
+	t.Parallel()
+	d, r := open(t, "openapi.yaml"), newRig(t, nil)
+	d.answers("/", "GET", r.call("GET", "/", ""))
+	own := object(t, readYAML(t, "internal/result/testdata/accepted.json"))["message"]
+	text, err := json.Marshal(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.answers("/", "POST", r.call("POST", "/", string(text)))
+	for _, wrong := range []answer{r.call("POST", "/v3/backups", "{}"), r.call("PUT", "/", "{}")} {
+		d.check(strconv.Itoa(wrong.StatusCode), "#/components/schemas/Fault", parse(t, wrong.Body))
+	}
+	if n := len(r.cbr.Calls()) + len(r.topic.Messages()); n != 0 {
+		t.Errorf("%d calls or results", n)
+	}
+}
+
+// TestStatuses: both operations list the status of every kind and no others but
+// CBR's own.
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	d := open(t, "openapi.yaml")
+	kinds, _, ok := open(t, "asyncapi.yaml").find(resultMessage + "/payload/schema/$defs/data/properties/error/properties/kind/enum")
+	if !ok {
+		t.Fatal("no list of kinds")
+	}
+	// 404 and the ranges are CBR's own; so may 500 be.
+	want := []string{"200", "404", "4XX", "5XX"}
+	for _, k := range kinds.([]any) {
+		name, _ := k.(string)
+		if status := kind.Kind(name).Policy().HTTPStatus; status != kind.OwnAnswer {
+			want = append(want, strconv.Itoa(status))
+		}
+	}
+	slices.Sort(want)
+	want = slices.Compact(want)
+	for _, path := range []string{replicatePath, "/"} {
+		responses, _, _ := d.find(pointer("paths", path, "post", "responses"))
+		if got := slices.Sorted(maps.Keys(object(t, responses))); !slices.Equal(got, want) {
+			t.Errorf("POST %s lists %v, want %v", path, got, want)
+		}
+	}
+}
