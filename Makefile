@@ -12,7 +12,7 @@ GOFUMPT = mvdan.cc/gofumpt@v0.12.0
 FUZZTIME ?= 30s
 DIST ?= dist
 
-.PHONY: help run serve live test soak fleet browser sdk fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
+.PHONY: help run serve live test soak fleet bench browser sdk fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ soak: ## faults everywhere at once, over and over: counts what is lost, doubled,
 
 fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cost (SEED=1 VAULTS=1000000); a minute of one core
 	@go run ./internal/sandbox/fleet $(if $(SEED),-seed $(SEED)) $(if $(VAULTS),-vaults $(VAULTS))
+
+bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=3 is quicker, DOCS=1 rewrites docs/benchmarks.md); needs Linux and Node.js 20
+	@cd bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../docs)
 
 sdk: ## Huawei's official SDK against the function's HTTP face
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...

@@ -140,8 +140,9 @@ type invocation struct {
 	outbox  *result.Outbox
 	lookups *reconcile.Lookups
 	metrics *metrics.Invocation
-	// handedBack holds the FIFO groups of which a delivery goes back.
-	handedBack sync.Map
+	// handedBack holds the FIFO groups of which a delivery goes back, taken the
+	// vaults of which CBR took a request.
+	handedBack, taken sync.Map
 }
 
 func (h *Handler) begin(ctx context.Context) *invocation {
@@ -202,13 +203,11 @@ func (inv *invocation) result(d *events.Delivery, e effect, began time.Time) (*r
 		Replication: e.answer.Replication,
 		Reconciled:  e.reconciled,
 		Unverified:  e.unverified,
+		Coverage:    (*result.Coverage)(e.coverage),
 		Attempts:    e.attempts,
 		Deliveries:  d.Receives,
 		DurationMS:  time.Since(began).Milliseconds(),
 		RequestID:   e.answer.RequestID,
-	}
-	if c := e.coverage; c != nil {
-		data.Coverage = c
 	}
 	if err := e.err; err != nil {
 		data.Error = &result.Error{Kind: err.Kind, Code: err.Code, Message: err.Message, HTTPStatus: err.HTTPStatus, RequestID: err.RequestID}

@@ -499,7 +499,7 @@ func TestKinds(t *testing.T) {
 				if tt.redeliver {
 					want = []string{"m"}
 				}
-				diff(t, "handed back", want, r.handedBack(sqs(t, message{id: "m", body: body, receives: receives})))
+				diff(t, "handed back", want, r.handedBack(sqs(t, message{id: "m", body: body, receives: receives, firstReceive: time.Now().Add(-time.Hour)})))
 				check(t, r, published)
 			}
 		}
@@ -1049,7 +1049,10 @@ func TestNothingLost(t *testing.T) {
 	refusal := rapid.SampledFrom([]string{"", "", "", senderFault, passing, lasting})
 
 	lookUpFault := rapid.SampledFrom([]cbrtest.Fault{
-		{}, {}, {}, cbrtest.Unavailable(), cbrtest.Throttled(0), cbrtest.ResetBefore(), cbrtest.CutShort(), cbrtest.Raw(200, `{"backups":[{"id":`),
+		{},
+		{},
+		{},
+		cbrtest.Unavailable(), cbrtest.Throttled(0), cbrtest.ResetBefore(), cbrtest.CutShort(), cbrtest.Raw(200, `{"backups":[{"id":`),
 		cbrtest.Verdict(403, "APIGW.0302", cbrtest.Token), cbrtest.Verdict(404, "BackupService.6105", "no vault"), cbrtest.Verdict(400, "BackupService.9900", "what?"),
 	})
 

@@ -55,12 +55,11 @@ func (inv *invocation) replicate(ctx context.Context, d *events.Delivery) (e eff
 			e.attempts++
 			inv.lookups.Sent(src, request.VaultID)
 		}
+		if err == nil {
+			inv.taken.Store(request.VaultID, true)
+		}
 		return err
-	}, func(err error, wait time.Duration) {
-		why := kind.As(err)
-		inv.Log.InfoContext(ctx, "trying again", "kind", why.Kind, "code", why.Code, "error", why.Message, "attempts", e.attempts,
-			"wait_ms", wait.Milliseconds(), "vault_id", request.VaultID, "causation_id", d.CausationID)
-	})
+	}, inv.tryingAgain(ctx, d, &e))
 	e.err = kind.As(err)
 	if e.attempts > 0 {
 		inv.verify(ctx, d, since, again, &e)
@@ -68,12 +67,24 @@ func (inv *invocation) replicate(ctx context.Context, d *events.Delivery) (e eff
 	return e
 }
 
+// tryingAgain logs each retry.
+func (inv *invocation) tryingAgain(ctx context.Context, d *events.Delivery, e *effect) func(error, time.Duration) {
+	return func(err error, wait time.Duration) {
+		why := kind.As(err)
+		inv.Log.InfoContext(ctx, "trying again", "kind", why.Kind, "code", why.Code, "error", why.Message, "attempts", e.attempts,
+			"wait_ms", wait.Milliseconds(), "vault_id", d.Request.Replicate.VaultID, "causation_id", d.CausationID)
+	}
+}
+
 // firstTry returns since when there may be an effect of the request, and
 // whether an earlier delivery may have had one.
 func (inv *invocation) firstTry(d *events.Delivery, e *effect) (since time.Time, again bool) {
 	since = time.Now()
-	if d.Again && !d.Since.IsZero() && d.Since.Before(since) {
-		since, again = d.Since, true
+	if d.Again && !d.Since.IsZero() {
+		again = true
+		if d.Since.Before(since) {
+			since = d.Since
+		}
 	}
 	if at := d.Request.RequestedAt; !at.IsZero() {
 		again = true
@@ -107,7 +118,7 @@ func (inv *invocation) lookUpFirst(ctx context.Context, d *events.Delivery, sinc
 
 // verify looks up what an answer, or the lack of one, leaves open.
 func (inv *invocation) verify(ctx context.Context, d *events.Delivery, since time.Time, again bool, e *effect) {
-	unchanged := e.err.Of().Policy().Status == kind.Unchanged && e.err.Code != ""
+	unchanged := e.err.Of().Policy().Status == kind.Unchanged
 	unknown := e.err.Of() == kind.Unknown
 	// CBR may be busy with what an earlier delivery asked for.
 	if !unchanged && !unknown && (!again || e.err.Of() != kind.InProgress) {
@@ -116,15 +127,26 @@ func (inv *invocation) verify(ctx context.Context, d *events.Delivery, since tim
 	found, err := inv.find(ctx, d, since, e)
 	switch {
 	case e.refused:
+	case err != nil && unchanged && e.err.Code == "":
+		e.unverified = true
 	case err != nil && unchanged:
 		e.err = err // nobody is told "unchanged" that was not seen
 	case err != nil:
 		e.err.Message = inv.Redact.Text(e.err.Message + "; " + err.Message)
 	case (again || unknown) && found.Verdict == reconcile.Found:
 		e.accept(found)
+	case unchanged && again && found.Verdict == reconcile.Undecided:
+		e.err.Kind, e.err.Message = kind.Unknown, inv.Redact.Text(e.err.Message+"; "+found.Why)
+	case unchanged && e.err.Code == "":
+		// An empty list is no verdict that could be wrong: the counts are enough.
+		e.coverage = &found.Coverage
+	case unchanged && !d.Final && found.Coverage.Missing() > 0 && inv.mayShow(d, since, again):
+		e.err.Kind, e.err.Message = kind.Unknown, inv.Redact.Text(e.err.Message+"; the copies that it speaks of may not be seen yet")
 	case unchanged:
 		e.coverage = &found.Coverage
-		if missing := found.Coverage.Backups - found.Coverage.Replicated; missing > 0 {
+		// CBR speaks of replicas of backups that the credential does not see.
+		e.unverified = e.unverified || e.err.Kind == kind.AlreadyReplicated && found.Coverage.Backups == 0
+		if missing := found.Coverage.Missing(); missing > 0 {
 			e.err.Kind = kind.NotCovered
 			e.err.Message = inv.Redact.Text(fmt.Sprintf("%d of %d available backups have no replica there, and CBR starts none: %s", missing, found.Coverage.Backups, e.err.Message))
 		}
@@ -135,15 +157,29 @@ func (inv *invocation) verify(ctx context.Context, d *events.Delivery, since tim
 	}
 }
 
-// find makes a look-up. Where CBR does not allow it there is nothing to find.
-func (inv *invocation) find(ctx context.Context, d *events.Delivery, since time.Time, e *effect) (reconcile.Finding, *kind.Error) {
-	found, err := inv.lookups.Find(ctx, d.Request.Source(), d.Request.Replicate, since)
+// effectTime is how long it may take until a look-up shows an effect. Nothing is
+// documented; the queue waits as long with an Unknown.
+const effectTime = time.Minute
+
+// mayShow reports whether copies for the vault may be about to show: those of an
+// earlier delivery, or of another one in this invocation.
+func (inv *invocation) mayShow(d *events.Delivery, since time.Time, again bool) bool {
+	_, taken := inv.taken.Load(d.Request.Replicate.VaultID)
+	return taken || again && time.Since(since) < effectTime
+}
+
+// find makes a look-up, with retries. Where CBR does not allow it there is
+// nothing to find.
+func (inv *invocation) find(ctx context.Context, d *events.Delivery, since time.Time, e *effect) (found reconcile.Finding, why *kind.Error) {
+	err := inv.Retry.Do(ctx, func(ctx context.Context) (err error) {
+		found, err = inv.lookups.Find(ctx, d.Request.Source(), d.Request.Replicate, since)
+		return err
+	}, inv.tryingAgain(ctx, d, e))
 	if errors.Is(err, cbr.ErrListRefused) {
 		e.refused, e.unverified = true, true
 	}
-	why := kind.As(err)
 	text := found.Why
-	if why != nil {
+	if why = kind.As(err); why != nil {
 		text = why.Message
 	}
 	inv.Log.InfoContext(ctx, "looked up", "verdict", found.Verdict.String(), "error", text, "since", since,

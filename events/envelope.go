@@ -23,6 +23,8 @@ type letter struct {
 	body        []byte
 	correlation string // empty without one
 	own         bool   // the envelope is a result event of ours
+	// again: the request was sent before, nobody knows when.
+	again bool
 }
 
 // maxEnvelopes is how many may be around a request, the trigger's not counted.
@@ -67,6 +69,7 @@ func unwrap(body []byte, correlation string) (letter, *kind.Error) {
 		if !isCorrelationID(out.correlation) {
 			out.correlation = in.correlation
 		}
+		out.again = out.again || in.again
 		in = out
 	}
 }
@@ -111,7 +114,7 @@ func openDestinationRecord(message []byte) (letter, error) {
 	if record.RequestContext.Condition == "" {
 		return letter{}, errors.New("it has no condition")
 	}
-	return letter{body: content(record.RequestPayload)}, nil
+	return letter{body: content(record.RequestPayload), again: true}, nil
 }
 
 func openCloudEvent(message []byte) (letter, error) {

@@ -163,6 +163,9 @@ func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Deliver
 		del.Request, err = d.parse(in.body, d.Defaults)
 	}
 	del.Err = err
+	if in.again {
+		del.Again, del.Since = true, time.Time{}
+	}
 	// A rejection would be published, too, and a result that comes in wrapped in
 	// a way that nobody here unwraps must not go round either.
 	del.Skip = in.own || err != nil && bytes.Contains(in.body, []byte(kind.EventTypePrefix))

@@ -51,6 +51,7 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 		return nil, errors.New("no records")
 	}
 	b := &Batch{Deliveries: make([]Delivery, len(records))}
+	seen := map[string]bool{}
 	for i, r := range records {
 		switch {
 		case r.EventSource != "aws:sqs":
@@ -61,7 +62,9 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 		}
 		del := Delivery{Source: r.ARN, CausationID: r.MessageID, Receipt: r.Receipt}
 		del.Receives, _ = strconv.Atoi(r.Attributes.ReceiveCount)
-		del.Again = del.Receives > 1
+		// A standard queue may deliver a message twice at once.
+		del.Again = del.Receives > 1 || seen[r.MessageID]
+		seen[r.MessageID] = true
 		if first, err := strconv.ParseInt(r.Attributes.FirstReceive, 10, 64); err == nil {
 			del.Since = ofMillis(first)
 		}

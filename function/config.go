@@ -140,7 +140,7 @@ func (s *settings) trim() {
 	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN} {
 		*v = strings.TrimSpace(*v)
 	}
-	if s.EnterpriseProjectID == "" && s.Cloud == "" {
+	if s.EnterpriseProjectID == "" && s.Cloud == "" && !s.foreign() {
 		s.EnterpriseProjectID = allEnterpriseProjects
 	}
 	s.ProjectID, s.DestinationProjectID = strings.ToLower(s.ProjectID), strings.ToLower(s.DestinationProjectID)
@@ -198,10 +198,20 @@ func (s *settings) checkCredential(p *problems) {
 	if s.SecretID != "" && s.secretRegion() == "" {
 		p.add("HW_AUTH_TOKEN_SECRET", "expected an ARN, since AWS_REGION is not set")
 	}
+	if s.foreign() && s.AuthURL == "" {
+		// A password must not go to Huawei because nobody said where else.
+		if s.UserName != "" {
+			p.add("HW_AUTH_URL", "required with HW_USER_NAME, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own")
+		}
+		return
+	}
 	var err error
 	s.iam, err = cbr.NewIAMEndpoints(s.AuthURL, s.Cloud)
 	p.check("HW_AUTH_URL", err)
 }
+
+// foreign: CBR may be another company's, of which nothing more is said.
+func (s *settings) foreign() bool { return s.Cloud == "" && cbr.IsForeign(s.Endpoint) }
 
 // secretRegion is the region of an ARN, else the function's own.
 func (s *settings) secretRegion() string {

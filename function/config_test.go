@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"os"
 	"reflect"
@@ -143,23 +144,26 @@ func TestLoadRequires(t *testing.T) {
 		set   map[string]string
 		want  []string
 	}{
-		"nothing is set":                      {unset: all, want: []string{"HW_AUTH_TOKEN", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
-		"a token without its project":         {unset: []string{"HW_PROJECT_ID"}, set: map[string]string{"ALLOWED_PROJECT_IDS": "*"}, want: []string{"HW_PROJECT_ID"}},
-		"a secret":                            {unset: []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": "eu-central-1", "ALLOWED_PROJECT_IDS": "*"}},
-		"a secret nowhere":                    {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": ""}, want: []string{"HW_AUTH_TOKEN_SECRET"}},
-		"a secret by its ARN":                 {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:huawei-AbCdEf", "AWS_REGION": ""}},
-		"a user":                              {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d"}},
-		"half a user":                         {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_PASSWORD": "p"}, want: []string{"HW_USER_NAME", "HW_DOMAIN_NAME"}},
-		"a key":                               {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}},
-		"half a key":                          {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_SECURITY_TOKEN": "t", "HW_ACCESS_KEY": "a"}, want: []string{"HW_SECRET_KEY"}},
-		"two sources":                         {set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}, want: []string{"HW_AUTH_TOKEN, HW_ACCESS_KEY"}},
-		"IAM elsewhere":                       {set: map[string]string{"HW_AUTH_URL": "https://iam.eu-de.otc.t-systems.com/v3"}},
-		"an endpoint for no region":           {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, want: []string{"HW_CBR_ENDPOINT"}},
-		"an endpoint with all regions":        {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.{region}.example.com"}},
-		"a cloud that is no domain":           {set: map[string]string{"HW_CLOUD": "https://otc.t-systems.com"}, want: []string{"HW_CLOUD"}},
-		"a sister cloud":                      {set: map[string]string{"HW_CLOUD": "otc.t-systems.com"}},
-		"loopback may be http":                {set: map[string]string{"HW_CBR_ENDPOINT": "http://127.0.0.1:8080"}},
-		"half of a destination is not enough": {unset: []string{"ALLOWED_DESTINATIONS"}, set: map[string]string{"HW_CBR_DESTINATION_REGION": "region2"}, want: []string{"ALLOWED_DESTINATIONS"}},
+		"nothing is set":                        {unset: all, want: []string{"HW_AUTH_TOKEN", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
+		"a token without its project":           {unset: []string{"HW_PROJECT_ID"}, set: map[string]string{"ALLOWED_PROJECT_IDS": "*"}, want: []string{"HW_PROJECT_ID"}},
+		"a secret":                              {unset: []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": "eu-central-1", "ALLOWED_PROJECT_IDS": "*"}},
+		"a secret nowhere":                      {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": ""}, want: []string{"HW_AUTH_TOKEN_SECRET"}},
+		"a secret by its ARN":                   {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:huawei-AbCdEf", "AWS_REGION": ""}},
+		"a user":                                {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d"}},
+		"half a user":                           {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_PASSWORD": "p"}, want: []string{"HW_USER_NAME", "HW_DOMAIN_NAME"}},
+		"a key":                                 {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}},
+		"half a key":                            {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_SECURITY_TOKEN": "t", "HW_ACCESS_KEY": "a"}, want: []string{"HW_SECRET_KEY"}},
+		"two sources":                           {set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}, want: []string{"HW_AUTH_TOKEN, HW_ACCESS_KEY"}},
+		"a user of another company":             {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.eu-de.otc.t-systems.com"}, want: []string{"HW_AUTH_URL"}},
+		"a user of another company, said where": {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.eu-de.otc.t-systems.com", "HW_CLOUD": "otc.t-systems.com"}},
+		"a user at Huawei's own endpoint":       {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.{region}.myhuaweicloud.com"}},
+		"IAM elsewhere":                         {set: map[string]string{"HW_AUTH_URL": "https://iam.eu-de.otc.t-systems.com/v3"}},
+		"an endpoint for no region":             {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, want: []string{"HW_CBR_ENDPOINT"}},
+		"an endpoint with all regions":          {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.{region}.example.com"}},
+		"a cloud that is no domain":             {set: map[string]string{"HW_CLOUD": "https://otc.t-systems.com"}, want: []string{"HW_CLOUD"}},
+		"a sister cloud":                        {set: map[string]string{"HW_CLOUD": "otc.t-systems.com"}},
+		"loopback may be http":                  {set: map[string]string{"HW_CBR_ENDPOINT": "http://127.0.0.1:8080"}},
+		"half of a destination is not enough":   {unset: []string{"ALLOWED_DESTINATIONS"}, set: map[string]string{"HW_CBR_DESTINATION_REGION": "region2"}, want: []string{"ALLOWED_DESTINATIONS"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, tt.set)
@@ -178,6 +182,37 @@ func TestLoadRequires(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s\n%v", diff, err)
 			}
 		})
+	}
+}
+
+// TestEnterpriseProject: all of them by default, where that is known to work.
+func TestEnterpriseProject(t *testing.T) {
+	for name, tt := range map[string]struct {
+		set  map[string]string
+		want string
+	}{
+		"Huawei's own":   {nil, "all_granted_eps"},
+		"a sister cloud": {map[string]string{"HW_CLOUD": "otc.t-systems.com"}, ""},
+		"who knows":      {map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, ""},
+		"said":           {map[string]string{"HW_CLOUD": "otc.t-systems.com", "HW_ENTERPRISE_PROJECT_ID": "0"}, "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setenv(t, tt.set)
+			h, err := newHandler(io.Discard, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := h.CBR.(*cbr.Client).EnterpriseProjectID; got != tt.want {
+				t.Errorf("enterprise project %q, want %q", got, tt.want)
+			}
+			if h.Retry.Budget == nil {
+				t.Error("retries have no budget")
+			}
+		})
+	}
+	setenv(t, map[string]string{"HW_ENTERPRISE_PROJECT_ID": "x&y=z"})
+	if _, err := load(); err == nil || !strings.HasPrefix(err.Error(), "HW_ENTERPRISE_PROJECT_ID: ") {
+		t.Errorf("error = %v", err)
 	}
 }
 

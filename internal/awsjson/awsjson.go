@@ -1,8 +1,9 @@
 // Package awsjson calls operations of AWS services that speak AWS JSON (Smithy,
-// "AWS JSON protocol"): one of Secrets Manager's and one of SQS's. Signing is
-// the SDK's. Its service clients are not used for them: the two would add 0.26
-// MB to the function's package, more than is left of its budget, and the tables
-// of endpoints and schemas that each of them makes at every start.
+// "AWS JSON protocol"): the function one of Secrets Manager's and one of SQS's,
+// the redrive command some more. Signing is the SDK's. Its service clients are
+// not used: the two would add 0.26 MB to the function's package, more than is
+// left of its budget, and the tables of endpoints and schemas that each of them
+// makes at every start.
 package awsjson
 
 import (
@@ -21,6 +22,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"cbr-replicator/internal/redact"
 )
 
 // maxBody bounds an answer: the largest, a secret, has 64 KB that may be
@@ -29,6 +32,7 @@ const maxBody = 1 << 20
 
 // Client calls one service in one region. It is safe for concurrent use.
 type Client struct {
+	redact.Veil
 	// Service is its signing name, such as "sqs".
 	Service string
 	// Target is the prefix of X-Amz-Target, such as "AmazonSQS".

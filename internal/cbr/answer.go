@@ -138,31 +138,31 @@ func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID 
 	return answer, e
 }
 
-// Fault reads an error's answer of IAM, which takes the same forms as CBR's. Its
-// kind is what the same answer of CBR would be.
-func Fault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
-	return (&Client{Redact: r}).fault(resp, body, nil, "")
-}
-
 // fault reads an answer that is not the one that was asked for. missing is what
 // a 2xx lacks, readErr what went wrong while the body was read.
 func (c *Client) fault(resp *http.Response, body []byte, readErr error, missing string) *kind.Error {
-	f := parseFault(body)
-	e := &kind.Error{
-		Code:       c.Redact.Text(f.code),
-		HTTPStatus: resp.StatusCode,
-		RequestID:  c.Redact.Text(cmp.Or(resp.Header.Get("X-Request-Id"), f.requestID)),
-		RetryAfter: retryAfter(resp.Header),
-		Cause:      readErr,
-	}
+	e := Fault(resp, body, c.Redact)
 	switch {
 	case readErr != nil:
 		// Its text is not shown: a credential that is cut in two is not masked.
-		e.Code, e.Message = "", "the answer was cut: "+c.Redact.Text(readErr.Error())
-	case missing != "" && f.code == "":
+		e.Code, e.Message, e.Cause = "", "the answer was cut: "+c.Redact.Text(readErr.Error()), readErr
+		e.Kind = kindOf(e.HTTPStatus, "")
+	case missing != "" && e.Code == "":
 		e.Message = missing
-	default:
-		e.Message = cmp.Or(strings.TrimSpace(c.Redact.Text(f.message)), fmt.Sprintf("CBR answered %d %s without a message", e.HTTPStatus, http.StatusText(e.HTTPStatus)))
+	}
+	return e
+}
+
+// Fault reads an error's answer, of CBR or of IAM, which takes the same forms.
+// Its kind is what the answer means if it is CBR's.
+func Fault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
+	f := parseFault(body)
+	e := &kind.Error{
+		Code:       r.Text(f.code),
+		Message:    cmp.Or(strings.TrimSpace(r.Text(f.message)), fmt.Sprintf("CBR answered %d %s without a message", resp.StatusCode, http.StatusText(resp.StatusCode))),
+		HTTPStatus: resp.StatusCode,
+		RequestID:  r.Text(cmp.Or(resp.Header.Get("X-Request-Id"), f.requestID)),
+		RetryAfter: retryAfter(resp.Header),
 	}
 	e.Kind = kindOf(e.HTTPStatus, e.Code)
 	if mustBeUpdated(e) {

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 )
@@ -40,13 +41,14 @@ type Authorizer interface {
 	Authorize(req *http.Request, src Source) (settle Settle, err error)
 }
 
-// Settle tells what an answer said of the credential on its request. Calls
-// after the first do nothing.
+// Settle tells what an answer said of the credential on its request. Called
+// again with the zero Verdict it does nothing.
 type Settle func(Verdict) Remedy
 
 // Verdict is what an answer says of the credential. The zero Verdict stands for
-// no answer.
+// no answer, or one that does not tell.
 type Verdict struct {
+	// Answered: the answer shows what the credential is worth.
 	Answered bool
 	// Refused: the credential itself is no good, which is not to say that its
 	// owner may not do this.
@@ -147,10 +149,7 @@ func (c *Client) call(ctx context.Context, src Source, method, path string, body
 	}
 	defer settle(Verdict{})
 
-	timeout := c.Timeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline)/2)
-	}
+	timeout := deadline.Half(ctx, c.Timeout)
 	if timeout < min(minTimeout, c.Timeout) {
 		return false, &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left after the credential was fetched"}
 	}
@@ -171,7 +170,9 @@ func (c *Client) call(ctx context.Context, src Source, method, path string, body
 	defer resp.Body.Close()
 	err = read(resp)
 	e := kind.As(err)
-	said := Verdict{Answered: true, Refused: refusesCredential(e)}
+	said := Verdict{Refused: refusesCredential(e)}
+	// A gateway may throttle, or fail, before it looks at the credential.
+	said.Answered = e == nil || said.Refused || strings.HasPrefix(normal(e.Code), "BackupService.")
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		said.Date = at
 	}

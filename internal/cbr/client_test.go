@@ -467,6 +467,7 @@ func TestReplicateCredential(t *testing.T) {
 	const (
 		refusal  = "region1: answered true, refused true, dated true"
 		approval = "region1: answered true, refused false, dated true"
+		unclear  = "region1: answered false, refused false, dated true"
 		silence  = "region1: answered false, refused false, dated false"
 	)
 	for _, tt := range []struct {
@@ -484,8 +485,9 @@ func TestReplicateCredential(t *testing.T) {
 		{"expired", keys{fresh: true}, cbrtest.Verdict(401, "APIG.0307", "The token must be updated"), kind.Unauthorized, true, refusal, 1},
 		{"expired, by its text alone", keys{fresh: true}, cbrtest.Verdict(400, "APIG.9999", "the Token must be updated"), kind.Unauthorized, true, refusal, 1},
 		{"expired, sent as 500", keys{fresh: true}, cbrtest.Verdict(500, "BackupService.9998", "authentication failed"), kind.Unauthorized, true, refusal, 1},
-		{"without permission", keys{fresh: true}, cbrtest.Verdict(403, "APIGW.0302", "not authorized"), kind.Unauthorized, false, approval, 1},
-		{"not refused", keys{fresh: true}, cbrtest.Unavailable(), kind.Unavailable, false, approval, 1},
+		{"without permission", keys{fresh: true}, cbrtest.Verdict(403, "APIGW.0302", "not authorized"), kind.Unauthorized, false, unclear, 1},
+		{"not refused", keys{fresh: true}, cbrtest.Unavailable(), kind.Unavailable, false, unclear, 1},
+		{"a verdict of CBR's", keys{fresh: true}, cbrtest.Verdict(400, "BackupService.6130", "busy"), kind.InProgress, false, approval, 1},
 		{"no answer", keys{fresh: true}, cbrtest.ResetAfter(), kind.Unknown, false, silence, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -74,7 +74,19 @@ func (e Endpoints) check() error {
 	return nil
 }
 
-// For returns the base URL of a region, without a slash at its end. The error
+// IsForeign reports whether an operator's endpoint for CBR may be another
+// company's than Huawei's: neither in one of its domains nor on this machine.
+func IsForeign(endpoint string) bool {
+	u, err := url.Parse(Endpoints{template: endpoint}.fill("region-1"))
+	if endpoint == "" || err != nil {
+		return false
+	}
+	host := u.Hostname()
+	return !isLoopback(host) && !strings.HasSuffix(host, ".myhuaweicloud.com") && !strings.HasSuffix(host, ".myhuaweicloud.eu")
+}
+
+// For returns the base URL of a region, without a slash at its end; empty for
+// the zero Endpoints. The error
 // is an InvalidEvent for what cannot be a region, a NotAllowed for a region
 // that the configuration does not serve.
 func (e Endpoints) For(region string) (string, error) {

@@ -67,6 +67,9 @@ type Coverage struct {
 	Replicated int `json:"replicated"`
 }
 
+// Missing is how many available backups have no such record.
+func (c Coverage) Missing() int { return c.Backups - c.Replicated }
+
 // lookup is what is kept of a list of backups. It is written before done is
 // closed and read after.
 type lookup struct {
@@ -119,7 +122,10 @@ func (l *lookup) add(b *cbr.Backup) {
 			c = &copies{}
 			l.to[d] = c
 		}
-		c.records = append(c.records, record{b.ID, r.ID, r.CreatedAt, r.Status == cbr.Waiting})
+		if !r.CreatedAt.IsZero() || r.Status.Covers() {
+			// Else it never began and copied nothing: to send again doubles nothing.
+			c.records = append(c.records, record{b.ID, r.ID, r.CreatedAt, r.Status == cbr.Waiting})
+		}
 		c.project, c.region = cmp.Or(c.project, r.SourceProjectID), cmp.Or(c.region, r.SourceRegion)
 		if b.Available && r.Status.Covers() && c.last != b.ID {
 			c.covered++
@@ -133,10 +139,15 @@ func (l *lookup) judge(src cbr.Source, r cbr.Replicate, since time.Time) Finding
 	f := Finding{Verdict: NotFound, Coverage: Coverage{Backups: l.available}}
 	c := l.to[destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)]
 	if c == nil {
-		return f
+		c = &copies{}
 	}
 	f.Coverage.Replicated = c.covered
 	effect, why := c.since(since, l.at)
+	if anywhere := l.to[destinationOf(r.DestinationRegion, r.DestinationProjectID, "")]; anywhere != nil && why == "" {
+		if maybe, unclear := anywhere.since(since, l.at); unclear != "" || len(maybe) > 0 {
+			why = "replication records do not say to which vault they go"
+		}
+	}
 	switch {
 	case why != "":
 		f.Verdict, f.Why = Undecided, why
@@ -149,6 +160,9 @@ func (l *lookup) judge(src cbr.Source, r cbr.Replicate, since time.Time) Finding
 // since returns the records that are the effect of a request that was first
 // tried at first, or why that cannot be told.
 func (c *copies) since(first time.Time, at cbr.Clocks) (effect []record, why string) {
+	if len(c.records) == 0 {
+		return nil, ""
+	}
 	if at.Theirs.IsZero() {
 		return nil, "CBR's answer has no Date to hold the age of its replication records against"
 	}

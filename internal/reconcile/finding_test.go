@@ -71,6 +71,7 @@ func TestFindRules(t *testing.T) {
 	region := func(r *cbr.ReplicationRecord) { r.DestinationRegion = "region3" }
 	project := func(r *cbr.ReplicationRecord) { r.DestinationProjectID = source.ProjectID }
 	vault := func(r *cbr.ReplicationRecord) { r.DestinationVaultID = request.VaultID }
+	nowhere := func(r *cbr.ReplicationRecord) { r.DestinationVaultID = "" }
 	for _, tt := range []struct {
 		name    string
 		records []r
@@ -99,6 +100,9 @@ func TestFindRules(t *testing.T) {
 		{"waits beside an old one", []r{{waits, never, nil}, {success, time.Hour, nil}}, false, reconcile.Undecided, "", "replication records wait that do not say since when"},
 		{"waits beside one of the request", []r{{waits, never, nil}, {cbr.Replicating, 0, nil}}, false, reconcile.Found, "0 1", ""},
 		{"undated, and does not wait", []r{{success, 0, nil}, {success, never, nil}}, false, reconcile.Undecided, "", "replication record 1 does not say when it began, although it does not wait"},
+		{"skipped or failed before it began", []r{{"skip", never, nil}, {"fail", never, nil}}, false, reconcile.NotFound, "", ""},
+		{"to no vault that is named", []r{{success, 0, nowhere}}, false, reconcile.Undecided, "", "replication records do not say to which vault they go"},
+		{"to no vault that is named, long before", []r{{success, 300 * 24 * time.Hour, nowhere}}, false, reconcile.NotFound, "", ""},
 		{"a little ahead", []r{{success, -2 * time.Minute, nil}}, false, reconcile.Found, "0", ""},
 		{"ahead", []r{{success, 0, nil}, {success, -2*time.Minute - time.Microsecond, nil}}, false, reconcile.Undecided, "", "replication record 1 began in the future"},
 	} {

@@ -28,6 +28,7 @@ const Mask = "[redacted]"
 // Redactor cleans text and masks credentials. The zero value knows no
 // credential but the signatures of requests, which it knows by their form. It is safe for concurrent use.
 type Redactor struct {
+	Veil
 	mu      sync.RWMutex
 	secrets []string // every spelling of every secret, longest first
 }

@@ -50,10 +50,9 @@ type Data struct {
 	// Unverified: there was no look-up where there should have been one, so that
 	// a redelivery may have doubled a copy, or "unchanged" is CBR's word alone.
 	Unverified bool `json:"unverified,omitempty"`
-	// Coverage is how many of the vault's available backups have a replica at
-	// the destination, or will have; nil where it was not looked up.
-	Coverage any    `json:"coverage,omitempty"`
-	Error    *Error `json:"error,omitempty"`
+	// Coverage is nil where it was not looked up.
+	Coverage *Coverage `json:"coverage,omitempty"`
+	Error    *Error    `json:"error,omitempty"`
 	// Attempts counts the POSTs to CBR in this invocation.
 	Attempts int `json:"attempts"`
 	// Deliveries is the receive count, zero where the trigger has none.
@@ -61,6 +60,13 @@ type Data struct {
 	DurationMS int64 `json:"duration_ms"`
 	// RequestID is CBR's X-Request-Id, on success too.
 	RequestID string `json:"request_id,omitempty"`
+}
+
+// Coverage counts a vault's available backups, and those of them that have a
+// replica at the destination or will have.
+type Coverage struct {
+	Backups    int `json:"backups"`
+	Replicated int `json:"replicated"`
 }
 
 // Error says why a result is not "accepted".

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
+	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 )
@@ -96,11 +97,7 @@ func (t *Topic) send(ctx context.Context, letters []*letter) {
 // try makes one call. It settles the letters that are out or refused for good
 // and returns the others with the reason.
 func (t *Topic) try(ctx context.Context, letters []*letter) (open []*letter, err error) {
-	timeout := publishTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline)/2)
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, publishTimeout))
 	defer cancel()
 	entries := make([]types.PublishBatchRequestEntry, len(letters))
 	for i, l := range letters {

@@ -15,6 +15,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 // Key is an access key. It makes no token: it signs each request, which
 // Huawei recommends over tokens since 2025 (IAM API reference, "Authentication").
 type Key struct {
-	veil
+	redact.Veil
 	config Config
 	trust  trust
 }

@@ -11,7 +11,9 @@ import (
 
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
 )
 
 const (
@@ -38,7 +40,7 @@ type SecretsManager interface {
 // minutes in use, and when what it holds was refused: a new version takes over
 // without a restart.
 type Secret struct {
-	veil
+	redact.Veil
 	config Config
 
 	mu      sync.Mutex
@@ -158,18 +160,14 @@ func (h *held) put(source cbr.Authorizer, version string, now time.Time, err err
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.read, h.err, h.doubted = now, err, false
-	if err == nil && version != h.version {
+	if err == nil && (h.source == nil || version != h.version) {
 		h.source, h.version = source, version
 	}
 }
 
 // read reads the secret (Secrets Manager API reference, GetSecretValue).
 func (s *Secret) read(ctx context.Context, src cbr.Source, h *held) (cbr.Authorizer, string, error) {
-	timeout := readTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline)/2)
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, readTimeout))
 	defer cancel()
 	where := "the secret " + s.config.Redact.Text(h.id)
 	var out struct {

@@ -247,11 +247,17 @@ func TestLife(t *testing.T) {
 		t.Errorf("log: %s", r.log.String())
 	}
 	r.pass(2 * time.Hour)
+	// Those who wait for the same login get its failure.
+	r.cbr.Script(cbrtest.Tokens, cbrtest.Unavailable())
+	if failed := deliverAll(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 10)); len(failed) != 10 {
+		t.Errorf("%d of 10 failed", len(failed))
+	}
+	r.pass(time.Second)
 	r.cbr.Script(cbrtest.Tokens, cbrtest.Unavailable())
 	if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e.Of() != kind.Unavailable {
 		t.Errorf("error = %v, want Unavailable", e)
 	}
-	deliverHours(0, 3)
+	deliverHours(0.01, 3)
 }
 
 // TestRevokedInTheMiddle: a token dies in the middle of a batch. One renewal,
@@ -323,8 +329,11 @@ func TestNoLockOut(t *testing.T) {
 		{"a wrong secret key", badKey, 0, nil, "call", 1, key, "the signature with the access key of"},
 		{"an unknown key", unknown, 0, nil, "call", 1, key, "the signature with the access key of"},
 		{"a user revoked later", user, 1, func(r *rig) { r.cbr.RevokeUser(user.UserName) }, "login", 1, key, "the login of the user of"},
-		{"a password changed later", user, 1, func(r *rig) { r.cbr.ChangePassword(user.UserName, "new-password") }, "login", 1,
-			token.Fields{UserName: user.UserName, Password: "new-password", DomainName: user.DomainName}, "the login of the user of"},
+		{
+			"a password changed later", user, 1, func(r *rig) { r.cbr.ChangePassword(user.UserName, "new-password") }, "login", 1,
+			token.Fields{UserName: user.UserName, Password: "new-password", DomainName: user.DomainName},
+			"the login of the user of",
+		},
 	} {
 		for _, inSecretToo := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, in a secret: %t", tt.name, inSecretToo), func(t *testing.T) {
@@ -410,6 +419,122 @@ func TestDeadToken(t *testing.T) {
 	r.pass(time.Minute)
 	if failed := deliverAll(t.Context(), c, cbrtest.SourceProject, vaults); len(failed) > 0 {
 		t.Errorf("with a new version of the secret: %v", failed[0])
+	}
+}
+
+// TestNoSuccessYet: an answer that came before anybody looked at the signature
+// does not show what it is worth.
+func TestNoSuccessYet(t *testing.T) {
+	t.Parallel()
+	wrong := key
+	wrong.SecretKey = "wrong-secret-key"
+	for _, fault := range []cbrtest.Fault{cbrtest.Throttled(0), cbrtest.Unavailable(), cbrtest.Raw(404, "<html>"), cbrtest.Verdict(404, "APIG.0101", "no such API")} {
+		r := newRig(t, cbrtest.WithLatency(10*time.Millisecond))
+		r.cbr.Script(cbrtest.AnyVault, fault)
+		deliverAll(t.Context(), r.client(wrong), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 30))
+		if n := r.cbr.BadSignatures(key.AccessKey); n != 1 {
+			t.Errorf("after %+v: %d bad signatures", fault, n)
+		}
+	}
+}
+
+// TestLateAnswer: an answer to a request from before the refusal lifts nothing.
+func TestLateAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	source := token.New(r.config(key))
+	authorize := func() (cbr.Settle, error) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.cbr.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return source.Authorize(req, cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion})
+	}
+	must := func() cbr.Settle {
+		t.Helper()
+		settle, err := authorize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return settle
+	}
+	must()(cbr.Verdict{Answered: true})
+	slow, refused := must(), must()
+	refused(cbr.Verdict{Answered: true, Refused: true})
+	slow(cbr.Verdict{Answered: true})
+	if _, err := authorize(); kind.As(err).Of() != kind.Unauthorized {
+		t.Errorf("error = %v, want the refusal", err)
+	}
+}
+
+// TestManyProjectsOnePassword: the password of a user that worked is changed.
+// Five projects need a token, and one of them tries.
+func TestManyProjectsOnePassword(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, cbrtest.WithLatency(10*time.Millisecond))
+	c := r.client(user)
+	var wait sync.WaitGroup
+	vaults := map[string][]string{}
+	for i := range 5 {
+		project := fmt.Sprintf("%032x", 0x100+i)
+		r.cbr.AddProject(project, cbrtest.SourceRegion)
+		vaults[project] = r.vaults(project, 2)
+		if e := deliver(t.Context(), c, project, vaults[project][0]); e != nil {
+			t.Fatal(e)
+		}
+	}
+	r.cbr.ChangePassword(user.UserName, "new-password")
+	for project, v := range vaults {
+		wait.Go(func() {
+			if e := deliver(t.Context(), c, project, v[1]); e.Of() != kind.Unauthorized {
+				t.Errorf("error = %v", e)
+			}
+		})
+	}
+	wait.Wait()
+	if n := len(r.cbr.Logins()); n != 6 {
+		t.Errorf("%d logins, want five that worked and one that failed", n)
+	}
+}
+
+// TestNoPartInAProject: IAM refuses a project as it refuses a password. One
+// event that names such a project does not stop the others.
+func TestNoPartInAProject(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := r.client(user)
+	vaults := r.vaults(cbrtest.SourceProject, 2)
+	if e := deliver(t.Context(), c, cbrtest.SourceProject, vaults[0]); e != nil {
+		t.Fatal(e)
+	}
+	for range 3 {
+		e := deliver(t.Context(), c, "00000000000000000000000000000009", vaults[0])
+		if e.Of() != kind.Unauthorized || !strings.Contains(e.Message, "has it a part in the project?") {
+			t.Errorf("error = %v", e)
+		}
+	}
+	r.cbr.RevokeToken(r.cbr.IssuedTokens()[0])
+	if e := deliver(t.Context(), c, cbrtest.SourceProject, vaults[1]); e != nil {
+		t.Errorf("the other project: %v", e)
+	}
+	if n := len(r.cbr.Logins()); n != 3 {
+		t.Errorf("%d logins, want 3", n)
+	}
+}
+
+// TestNowhereToLogIn: a user whose IAM nobody named.
+func TestNowhereToLogIn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	config := r.config(user)
+	config.IAM = cbr.Endpoints{}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.cbr.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = token.New(config).Authorize(req, cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion})
+	if kind.As(err).Of() != kind.Misconfigured || !strings.Contains(err.Error(), "HW_AUTH_URL") {
+		t.Errorf("error = %v", err)
 	}
 }
 
@@ -639,11 +764,11 @@ func TestRotation(t *testing.T) {
 func TestShownNowhere(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	secrets := []string{cbrtest.Token, password, secretKey, tempKey.SecretKey, tempKey.SecurityToken}
+	secrets := []string{"wJalrXUtnFEMI", cbrtest.Token, password, secretKey, tempKey.SecretKey, tempKey.SecurityToken}
 	for _, f := range []token.Fields{{Token: cbrtest.Token}, user, key, tempKey, {SecretID: "huawei"}} {
 		source := token.New(r.config(f))
 		var out bytes.Buffer
-		for _, v := range []any{source, f, &f, []any{source, f}, struct{ F token.Fields }{f}, r.config(f)} {
+		for _, v := range []any{source, f, &f, []any{source, f}, struct{ F token.Fields }{f}, r.config(f), r.hidden, r.config(f).SecretsManager} {
 			fmt.Fprintf(&out, "%v %+v %#v %s %q", v, v, v, v, v)
 			slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
 			slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)

@@ -18,8 +18,9 @@ const pause = 15 * time.Minute
 type trust struct {
 	now func() time.Time
 	// oneByOne lets one request at a time go with a credential that has not
-	// worked yet, because a wrong one is counted.
-	oneByOne bool
+	// worked yet, because a wrong one is counted; always also with one that has,
+	// because it may have been changed.
+	oneByOne, always bool
 
 	mu      sync.Mutex
 	worked  bool
@@ -79,7 +80,7 @@ func (t *trust) known() (free bool, err error) {
 		e := *t.refused
 		return false, &e
 	}
-	return t.worked || !t.oneByOne, nil
+	return !t.oneByOne || t.worked && !t.always, nil
 }
 
 func (t *trust) learn(v cbr.Verdict, advice string) (said string) {
@@ -91,6 +92,9 @@ func (t *trust) learn(v cbr.Verdict, advice string) (said string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.refused != nil && t.now().Before(t.until) {
+		return "" // to a request from before the refusal
+	}
 	t.worked, t.refused = true, nil
 	return ""
 }

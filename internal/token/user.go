@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
 )
 
 const (
@@ -22,6 +24,8 @@ const (
 	defaultLife = 24 * time.Hour
 	// loginTimeout bounds one login.
 	loginTimeout = 10 * time.Second
+	// failurePause is how long one failed login stands for all who wait for it.
+	failurePause = time.Second
 	// renewalPause is how long what could not be renewed is used before that is
 	// tried again.
 	renewalPause = time.Minute
@@ -31,13 +35,15 @@ const (
 // fetched at first use and renewed at 80 % of its life, or when it is refused,
 // never by two requests at once.
 type User struct {
-	veil
+	redact.Veil
 	config Config
 	// logins is what is known of the password.
 	logins trust
 
 	mu       sync.Mutex
 	projects map[string]*issue
+	// proven: the last login has worked.
+	proven bool
 }
 
 // issue is the token of one project.
@@ -48,6 +54,8 @@ type issue struct {
 	refusals trust
 
 	mu             sync.Mutex
+	failure        *kind.Error // of the last login, if that may pass
+	failed         time.Time
 	text           string // empty: to be fetched
 	number         int    // of the token, to tell it from the next
 	strikes        int    // tokens refused since the last request that went through
@@ -55,7 +63,7 @@ type issue struct {
 }
 
 func newUser(c Config) *User {
-	return &User{config: c, logins: trust{now: c.Now, oneByOne: true}, projects: map[string]*issue{}}
+	return &User{config: c, logins: trust{now: c.Now, oneByOne: true, always: true}, projects: map[string]*issue{}}
 }
 
 func (u *User) project(id string) *issue {
@@ -104,17 +112,18 @@ func (u *User) renew(ctx context.Context, src cbr.Source, p *issue) error {
 	}
 	_, err := p.refusals.known()
 	if err == nil {
+		err = p.lately(u.config.Now())
+	}
+	if err == nil {
 		var text string
 		var life time.Duration
-		if text, life, err = u.login(ctx, src); err == nil {
+		if text, life, err = u.login(ctx, src, p); err == nil {
 			p.put(text, u.config.Now(), life)
 			return nil
 		}
+		p.keep(err, u.config.Now())
 	}
 	e := kind.As(err)
-	if e.Kind == kind.Misconfigured {
-		p.refusals.refuse(e.Kind, e.Message)
-	}
 	if expires, ok := p.extend(u.config.Now()); ok {
 		u.config.Log.WarnContext(ctx, "token not renewed", "error", e.Message, "expires", expires)
 		return nil
@@ -125,8 +134,28 @@ func (u *User) renew(ctx context.Context, src cbr.Source, p *issue) error {
 func (p *issue) put(text string, now time.Time, life time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.text, p.number = text, p.number+1
+	p.text, p.number, p.failure = text, p.number+1, nil
 	p.renew, p.expires = now.Add(life*8/10), now.Add(life)
+}
+
+// lately returns the failure of a login that others have waited for, too.
+func (p *issue) lately(now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failure == nil || now.Sub(p.failed) >= failurePause {
+		return nil
+	}
+	e := *p.failure
+	return &e
+}
+
+// keep remembers a failure that may pass, for those who wait for the same.
+func (p *issue) keep(err error, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := kind.As(err); e.Kind == kind.Unavailable || e.Kind == kind.Throttled {
+		p.failure, p.failed = e, now
+	}
 }
 
 // extend keeps a token that lives, to be renewed a little later.
@@ -166,10 +195,14 @@ func (u *User) settle(p *issue, number int, v cbr.Verdict) cbr.Remedy {
 // Password Authentication") and how long it will live. Logins are made one
 // after another until one has worked; one that was refused is the last for a
 // while.
-func (u *User) login(ctx context.Context, src cbr.Source) (text string, life time.Duration, err error) {
+func (u *User) login(ctx context.Context, src cbr.Source, p *issue) (text string, life time.Duration, err error) {
 	base, err := u.config.IAM.For(src.Region)
 	if err != nil {
 		return "", 0, err
+	}
+	if base == "" {
+		return "", 0, &kind.Error{Kind: kind.Misconfigured, Message: "HW_AUTH_URL or HW_CLOUD must say where the user of " +
+			u.config.origin("HW_USER_NAME") + " logs in, since HW_CBR_ENDPOINT is not Huawei's own"}
 	}
 	settle, err := u.logins.begin(ctx)
 	if err != nil {
@@ -177,11 +210,7 @@ func (u *User) login(ctx context.Context, src cbr.Source) (text string, life tim
 	}
 	defer settle(cbr.Verdict{}, "")
 
-	timeout := loginTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline)/2)
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, loginTimeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v3/auth/tokens?nocatalog=true", bytes.NewReader(u.loginBody(src.ProjectID)))
 	if err != nil {
@@ -204,21 +233,54 @@ func (u *User) login(ctx context.Context, src cbr.Source) (text string, life tim
 	default:
 		e := cbr.Fault(resp, body, u.config.Redact)
 		said := fmt.Sprintf("IAM answered %d: %s", resp.StatusCode, e.Message)
-		switch resp.StatusCode {
-		case http.StatusUnauthorized, http.StatusForbidden:
-			advice := fmt.Sprintf("the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API", u.config.origin("HW_USER_NAME"), said)
-			e.Kind, e.Message = kind.Unauthorized, settle(cbr.Verdict{Answered: true, Refused: true}, advice)
+		switch refused := resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden; {
+		case refused && u.doubt() && p.first():
+			// IAM says the same of a project in which the user has no part. One
+			// such answer is taken for that, so that one event does not stop all
+			// projects; the next is not.
+			e.Kind = kind.Unauthorized
+			e.Message = p.refusals.refuse(e.Kind, fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
+				src.ProjectID, u.config.origin("HW_USER_NAME"), said))
+		case refused:
+			e.Kind = kind.Unauthorized
+			e.Message = settle(cbr.Verdict{Answered: true, Refused: true}, fmt.Sprintf(
+				"the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API", u.config.origin("HW_USER_NAME"), said))
+		case e.Kind == kind.Misconfigured:
+			e.Message = p.refusals.refuse(e.Kind, said)
 		default:
 			e.Message = said
-			if e.Kind != kind.Misconfigured && e.Kind != kind.Throttled {
+			if e.Kind != kind.Throttled {
 				e.Kind = kind.Unavailable
 			}
 		}
 		return "", 0, e
 	}
+	u.prove()
 	settle(cbr.Verdict{Answered: true}, "")
 	u.config.Redact.Hide(text)
 	return text, lifeOf(body, resp.Header, u.config.Now()), nil
+}
+
+// prove keeps that a login has worked; doubt that the next may be the first that
+// does not, and reports whether the last one has.
+func (u *User) prove() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.proven = true
+}
+
+func (u *User) doubt() (worked bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	worked, u.proven = u.proven, false
+	return worked
+}
+
+// first reports whether there never was a token for the project.
+func (p *issue) first() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.number == 0
 }
 
 // maxLoginAnswer bounds IAM's answer; a catalog would be the largest part of it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/redact"
@@ -160,11 +161,7 @@ func (c *Changer) send(ctx context.Context, b *batch) (failed int, why error) {
 // try makes one call. It returns how many messages were refused for good, those
 // that another call may take, and why: of the former, if there are any.
 func (c *Changer) try(ctx context.Context, queueURL string, entries []entry) (refused int, open []entry, why error) {
-	limit := timeout
-	if deadline, ok := ctx.Deadline(); ok {
-		limit = min(limit, time.Until(deadline)/2)
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, timeout))
 	defer cancel()
 	in := struct {
 		QueueURL string `json:"QueueUrl"`
