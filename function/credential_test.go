@@ -205,3 +205,27 @@ func TestRefusedCredential(t *testing.T) {
 		})
 	}
 }
+
+// TestCredentialIsEchoed: whatever CBR and IAM say back of a credential that the
+// function got or made by itself, nobody sees it; see rig.close.
+func TestCredentialIsEchoed(t *testing.T) {
+	t.Parallel()
+	t.Run("token", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, "results", without(user(userPassword)))
+		r.invoke(batch(t, r.queue, cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
+		r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.9900", "a bad "+r.cbr.IssuedTokens()[0]))
+		r.invoke(batch(t, r.queue, cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
+		if statuses := strings.Join(r.statuses(), " "); !strings.Contains(statuses, "rejected") {
+			t.Errorf("results: %v", statuses)
+		}
+	})
+	t.Run("password", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, "results", without(user(userPassword)))
+		r.cbr.Script(cbrtest.Tokens, cbrtest.Raw(401, `{"error":{"code":401,"message":"`+userPassword+`","title":"Unauthorized"}}`))
+		if n := failures(t, r.invoke(batch(t, r.queue, cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)); n != 1 {
+			t.Errorf("%d handed back, want 1", n)
+		}
+	})
+}

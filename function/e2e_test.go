@@ -28,7 +28,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return sandbox.Build(context.Background(), dir, "cbr-replicator/function")
+	return sandbox.Build(context.Background(), dir, "cbr-replicator/function", buildFlags...)
 })
 
 func TestMain(m *testing.M) {
@@ -159,6 +159,9 @@ func (r *rig) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := strings.Join(append(r.log, r.given...), "\n")
+	if strings.Contains(out, "DATA RACE") {
+		r.t.Errorf("the binary's log: %s", out)
+	}
 	for _, m := range r.topic.Messages() {
 		out += fmt.Sprintf("\n%+v", m)
 		if err := resultSchema().Validate(mustJSON(r.t, m.Message)); err != nil {

@@ -6,14 +6,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 // Build builds the package main of the given import path into dir, for this machine, with the flags that are used for
-// Lambda, and returns the binary's path. It must run within the module.
-func Build(ctx context.Context, dir, pkg string) (string, error) {
+// Lambda and those given, and returns the binary's path. It must run within the module.
+func Build(ctx context.Context, dir, pkg string, flags ...string) (string, error) {
 	path := filepath.Join(dir, "bootstrap")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w", "-o", path, pkg)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args := append([]string{"build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w", "-o", path}, flags...)
+	build := exec.CommandContext(ctx, "go", append(args, pkg)...)
+	cgo := "CGO_ENABLED=0"
+	if slices.Contains(flags, "-race") {
+		cgo = "CGO_ENABLED=1" // the detector is C
+	}
+	build.Env = append(os.Environ(), cgo)
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 	}
