@@ -8,7 +8,6 @@ package cbr
 
 import (
 	"encoding/json"
-	"regexp"
 )
 
 // Replicate is the object "replicate" of CopyCheckpoint's body (CBR API
@@ -45,17 +44,43 @@ type Answer struct {
 	RequestID string
 }
 
-var (
-	vaultID   = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
-	projectID = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
-	region    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-)
-
 // IsVaultID reports whether s is a UUID, as vault ids are.
-func IsVaultID(s string) bool { return vaultID.MatchString(s) }
+func IsVaultID(s string) bool {
+	for i := range len(s) {
+		switch i {
+		case 8, 13, 18, 23:
+			if s[i] != '-' {
+				return false
+			}
+		default:
+			if !isHex(s[i]) {
+				return false
+			}
+		}
+	}
+	return len(s) == 36
+}
 
 // IsProjectID reports whether s is 32 hex digits, as project ids are.
-func IsProjectID(s string) bool { return projectID.MatchString(s) }
+func IsProjectID(s string) bool {
+	for i := range len(s) {
+		if !isHex(s[i]) {
+			return false
+		}
+	}
+	return len(s) == 32
+}
 
 // IsRegion reports whether s may be a region: it becomes part of a host name.
-func IsRegion(s string) bool { return region.MatchString(s) }
+func IsRegion(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isLower(c) && !isDigit(c) && (c != '-' || i == 0) {
+			return false
+		}
+	}
+	return 1 <= len(s) && len(s) <= 63
+}
+
+func isHex(c byte) bool   { return isDigit(c) || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+func isLower(c byte) bool { return 'a' <= c && c <= 'z' }

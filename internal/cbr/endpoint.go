@@ -109,7 +109,7 @@ func (e Endpoints) fill(region string) string {
 			cloud = "myhuaweicloud.eu"
 		}
 	}
-	return strings.NewReplacer(regionMark, region, cloudMark, cloud).Replace(e.template)
+	return strings.ReplaceAll(strings.ReplaceAll(e.template, regionMark, region), cloudMark, cloud)
 }
 
 func isLoopback(host string) bool {

@@ -73,7 +73,7 @@ func (r *Redactor) Text(s string) string {
 
 // signature is that of a signed request (API Gateway developer guide): whoever
 // has it with the rest of the request may send that again for 15 minutes.
-var signature = regexp.MustCompile(`(?i)(Signature=)[0-9a-f]{64}`)
+var signature = regexp.MustCompile(`([Ss]ignature=)[0-9A-Fa-f]{64}`)
 
 // Contains reports whether s holds a credential, in any spelling that is masked.
 func (r *Redactor) Contains(s string) bool {
@@ -87,6 +87,9 @@ func (r *Redactor) mask(s string) string {
 	defer r.mu.RUnlock()
 	for _, secret := range r.secrets {
 		s = strings.ReplaceAll(s, secret, Mask)
+	}
+	if !strings.Contains(s, "ignature=") {
+		return s // as all but always
 	}
 	return signature.ReplaceAllString(s, "${1}"+Mask)
 }

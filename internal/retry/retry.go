@@ -100,18 +100,22 @@ type Call struct {
 
 // Begin returns the Call for one that has not been tried yet.
 func (p Policy) Begin() *Call {
-	return &Call{
-		policy: p,
-		refund: firstTry,
-		exponential: backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(min(p.Initial, p.Max)),
-			backoff.WithMaxInterval(p.Max),
+	return &Call{policy: p, refund: firstTry}
+}
+
+// backOff is the wait before jitter. Most calls never need one.
+func (c *Call) backOff() time.Duration {
+	if c.exponential == nil {
+		c.exponential = backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(min(c.policy.Initial, c.policy.Max)),
+			backoff.WithMaxInterval(c.policy.Max),
 			backoff.WithMultiplier(2),
 			// Jitter is drawn in Next: this library's is ± a factor.
 			backoff.WithRandomizationFactor(0),
 			backoff.WithMaxElapsedTime(0),
-		),
+		)
 	}
+	return c.exponential.NextBackOff()
 }
 
 // Next says after each try, which ended with err, whether there is to be another
@@ -124,7 +128,7 @@ func (c *Call) Next(err error, left time.Duration) (wait time.Duration, again bo
 	cost := 0
 	switch e := kind.As(err); e.Of().Policy().Retry {
 	case kind.Backoff:
-		wait = time.Duration(c.policy.Rand() * float64(c.exponential.NextBackOff()))
+		wait = time.Duration(c.policy.Rand() * float64(c.backOff()))
 		wait = max(wait, e.RetryAfter)
 		cost = costOf(e.Kind)
 	case kind.FreshCredential:
