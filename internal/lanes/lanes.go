@@ -17,6 +17,7 @@ func Run(n, limit int, keys func(i int) []string, do func(i int)) {
 	var workers sync.WaitGroup
 	for range min(limit, len(lanes)) {
 		workers.Go(func() {
+			deepen(0)
 			for lane := range next {
 				for _, i := range lane {
 					do(i)
@@ -72,4 +73,14 @@ func split(n int, keys func(i int) []string) [][]int {
 	}
 	slices.SortFunc(out, func(a, b []int) int { return a[0] - b[0] })
 	return out
+}
+
+// deepen makes a goroutine's stack as deep as a delivery needs it while there is
+// nothing on it yet to be moved. Growing step by step took a sixth of the
+// handler's own time (BenchmarkInvoke).
+//
+//go:noinline
+func deepen(i int) byte {
+	var frame [12 << 10]byte
+	return frame[i]
 }
