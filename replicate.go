@@ -161,11 +161,12 @@ func (inv *invocation) verify(ctx context.Context, d *events.Delivery, since tim
 // documented; the queue waits as long with an Unknown.
 const effectTime = time.Minute
 
-// mayShow reports whether copies for the vault may be about to show: those of an
-// earlier delivery, or of another one in this invocation.
+// mayShow reports whether copies for the vault may be about to show: those of
+// another delivery in this invocation, or of an earlier one. A queue has waited
+// for these before it delivers a third time.
 func (inv *invocation) mayShow(d *events.Delivery, since time.Time, again bool) bool {
 	_, taken := inv.taken.Load(d.Request.Replicate.VaultID)
-	return taken || again && time.Since(since) < effectTime
+	return taken || again && d.Receives < 3 && time.Since(since) < effectTime
 }
 
 // find makes a look-up, with retries. Where CBR does not allow it there is
