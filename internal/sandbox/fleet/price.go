@@ -8,7 +8,7 @@ import (
 // AWS's list prices. The free tier is left out, and so is all that Huawei bills:
 // traffic, and what the copies take up.
 const (
-	pricesOf = "us-east-1, 2026-11-23"
+	pricesOf = "us-east-1, mid-2026"
 
 	perMillionInvocations = 0.20
 	perGBSecond           = 0.0000133334 // arm64
