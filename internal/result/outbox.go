@@ -126,7 +126,7 @@ func (o *Outbox) load() (n int, full bool) {
 // that one took. It is given as long; then what waits leaves without it.
 func (o *Outbox) moreAtOnce() bool {
 	first := o.waiting[0]
-	patience := max(first.ended.Sub(first.began)/20, 2*time.Millisecond)
+	patience := max(first.ended.Sub(first.began)/20, 3*time.Millisecond)
 	left := patience - time.Since(first.ended)
 	if left <= 0 {
 		return false
