@@ -1,0 +1,123 @@
+package replicator_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	lambdaevents "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/metrics"
+)
+
+// maxBatchAllocations is the ceiling for what a batch of ten allocates with the
+// network taken out: a count, unlike a time, does not depend on the machine.
+// docs/benchmarks.md has the figures.
+const maxBatchAllocations = 1230
+
+// TestAllocationsPerBatch runs by itself: the count is the whole process's.
+func TestAllocationsPerBatch(t *testing.T) {
+	invoke := withoutNetwork(t)
+	payload := batchOf(t, 10)
+	invoke(t, payload)
+	got := testing.AllocsPerRun(100, func() { invoke(t, payload) })
+	if got > maxBatchAllocations {
+		t.Errorf("a batch of ten allocates %.0f times, at most %d are allowed", got, maxBatchAllocations)
+	}
+}
+
+// BenchmarkInvoke is the handler's own work on a batch of ten.
+func BenchmarkInvoke(b *testing.B) {
+	invoke := withoutNetwork(b)
+	payload := batchOf(b, 10)
+	b.ReportAllocs()
+	for b.Loop() {
+		invoke(b, payload)
+	}
+}
+
+// BenchmarkDecode is what BenchmarkInvoke is held against: the same batch, read
+// once into aws-lambda-go's own type.
+func BenchmarkDecode(b *testing.B) {
+	payload := batchOf(b, 10)
+	b.ReportAllocs()
+	for b.Loop() {
+		var event lambdaevents.SQSEvent
+		if err := json.Unmarshal(payload, &event); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// withoutNetwork returns a handler's Invoke between a CBR and a topic that
+// answer at once. Logs and metrics are made, and go nowhere.
+func withoutNetwork(t tb) func(tb, []byte) {
+	r := newRig(t, nil)
+	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	r.CBR, r.Log = acceptingCBR{}, log
+	r.Topic.SNS, r.Topic.Log = acceptingSNS{}, log
+	r.Metrics = metrics.NewEmitter(io.Discard, "cbr-replicator")
+	return func(t tb, payload []byte) {
+		reply, err := r.Invoke(t.Context(), payload)
+		if string(reply) != `{"batchItemFailures":[]}` || err != nil {
+			t.Fatalf("reply %s, error %v", reply, err)
+		}
+	}
+}
+
+// batchOf is the sample's event with n records, each for a vault of its own.
+func batchOf(t tb, n int) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("events", "sqs.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var event struct{ Records []map[string]any }
+	if err := json.Unmarshal(raw, &event); err != nil {
+		t.Fatal(err)
+	}
+	first := event.Records[0]
+	event.Records = nil
+	for i := range n {
+		record := maps.Clone(first)
+		id := fmt.Sprintf("059f36b4-87a3-44ab-83d2-%012d", i)
+		record["messageId"] = id
+		record["body"] = fmt.Sprintf(`{"project_id":"%s","region":"region1","replicate":{"vault_id":"%s","destination_vault_id":"%s","destination_project_id":"%s","destination_region":"region2"}}`,
+			cbrtest.SourceProject, id, cbrtest.DestinationVault, cbrtest.DestinationProject)
+		event.Records = append(event.Records, record)
+	}
+	payload, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+type acceptingCBR struct{}
+
+func (acceptingCBR) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+	return cbr.Answer{
+		Status: 200, RequestID: "e8ce426dc05c2416330d890b6f989ff3", Sent: true,
+		Replication: json.RawMessage(`{"backups":[{"backup_id":"a","replication_record_id":"b"}],"vault_id":"` + r.VaultID + `"}`),
+	}, nil
+}
+
+type acceptingSNS struct{}
+
+func (acceptingSNS) PublishBatch(_ context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+	out := &sns.PublishBatchOutput{}
+	for _, e := range in.PublishBatchRequestEntries {
+		out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id})
+	}
+	return out, nil
+}
