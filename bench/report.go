@@ -141,7 +141,7 @@ func (r *report) budgets(s *strings.Builder) {
 
 // List prices in US dollars, us-east-1, without free tiers (AWS, "AWS Lambda
 // pricing", "Amazon SNS pricing", "Amazon SQS pricing", "Amazon CloudWatch
-// pricing", as of 2026-11).
+// pricing", as of mid-2026).
 const (
 	perInvocation = 0.20 / 1e6
 	perGBSecond   = 0.0000133334 // arm64
