@@ -79,7 +79,8 @@ var signature = regexp.MustCompile(`([Ss]ignature=)[0-9A-Fa-f]{64}`)
 func (r *Redactor) Contains(s string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.ContainsFunc(r.secrets, func(secret string) bool { return strings.Contains(s, secret) }) || signature.MatchString(s)
+	return slices.ContainsFunc(r.secrets, func(secret string) bool { return strings.Contains(s, secret) }) ||
+		isSigned(s) && signature.MatchString(s)
 }
 
 func (r *Redactor) mask(s string) string {
@@ -88,11 +89,15 @@ func (r *Redactor) mask(s string) string {
 	for _, secret := range r.secrets {
 		s = strings.ReplaceAll(s, secret, Mask)
 	}
-	if !strings.Contains(s, "ignature=") {
+	if !isSigned(s) {
 		return s // as all but always
 	}
 	return signature.ReplaceAllString(s, "${1}"+Mask)
 }
+
+// isSigned reports whether s may hold a signature. The expression alone would
+// try at each byte.
+func isSigned(s string) bool { return strings.Contains(s, "ignature=") }
 
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {

@@ -9,13 +9,17 @@ import (
 	"cbr-replicator/internal/awsjson"
 )
 
+// maxName is the longest name of a queue, in bytes. A repetition of as many in
+// queueForm would cost time at each start.
+const maxName = 80
+
 var (
 	// functionForm is that of a function's ARN, as far as a queue shares it:
 	// partition, region, account.
 	functionForm = regexp.MustCompile(`^arn:(aws[a-z-]*):lambda:([a-z]+(?:-[a-z0-9]+)+):([0-9]{12}):`)
 	// queueForm is that of a queue's name (SQS developer guide, "Amazon SQS
 	// queue and message identifiers").
-	queueForm = regexp.MustCompile(`^(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$`)
+	queueForm = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.fifo)?$`)
 )
 
 // home is where a function runs. An event may name any queue, so only those of
@@ -41,5 +45,5 @@ func homeOf(arn string) (home, error) {
 // url returns the URL of the queue with this ARN, if it is at home.
 func (h home) url(arn string) (url string, ok bool) {
 	name, ok := strings.CutPrefix(arn, h.prefix)
-	return h.base + name, ok && queueForm.MatchString(name)
+	return h.base + name, ok && len(name) <= maxName && queueForm.MatchString(name)
 }
