@@ -808,3 +808,38 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// TestNoEmptyToken: tokens die as fast as they are made. A request has one or is
+// not made.
+func TestNoEmptyToken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	source := token.New(r.config(user))
+	src := cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}
+	var wait sync.WaitGroup
+	for range 16 {
+		wait.Go(func() {
+			for i := range 200 {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.cbr.URL, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				settle, err := source.Authorize(req, src)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if req.Header.Get("X-Auth-Token") == "" {
+					t.Error("a request without a token")
+				}
+				// Never twice in a row, which would be the end of it.
+				settle(cbr.Verdict{Answered: true})
+				if i%4 == 0 {
+					settle(cbr.Verdict{Answered: true, Refused: true})
+				}
+			}
+		})
+	}
+	wait.Wait()
+}

@@ -81,11 +81,12 @@ func (u *User) project(id string) *issue {
 func (u *User) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
 	p := u.project(src.ProjectID)
 	text, number, due := p.get(u.config.Now())
-	if due {
+	for due {
 		if err := u.renew(req.Context(), src, p); err != nil {
 			return nil, err
 		}
 		text, number, _ = p.get(u.config.Now())
+		due = text == "" // refused meanwhile, to another request
 	}
 	req.Header.Set(tokenHeader, text)
 	return func(v cbr.Verdict) cbr.Remedy { return u.settle(p, number, v) }, nil
@@ -193,8 +194,7 @@ func (u *User) settle(p *issue, number int, v cbr.Verdict) cbr.Remedy {
 
 // login gets a token (IAM API reference, "Obtaining a User Token Through
 // Password Authentication") and how long it will live. Logins are made one
-// after another until one has worked; one that was refused is the last for a
-// while.
+// after another; one that was refused is the last for a while.
 func (u *User) login(ctx context.Context, src cbr.Source, p *issue) (text string, life time.Duration, err error) {
 	base, err := u.config.IAM.For(src.Region)
 	if err != nil {
