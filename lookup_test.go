@@ -164,6 +164,18 @@ func TestLookUps(t *testing.T) {
 			},
 		},
 		{
+			name: "not covered, a moment after the first delivery", message: message{receives: 2, firstReceive: ago(10 * time.Second)}, calls: 1, lookUps: 2, back: 60,
+			prepare: func(r *rig, _ string) {
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "replicated"))
+			},
+		},
+		{
+			name: "not covered, for the third time", message: message{receives: 3, firstReceive: ago(10 * time.Second)}, calls: 1, lookUps: 2, want: "rejected NotCovered", back: -1, data: lookUp{Coverage: &coverage{1, 0}},
+			prepare: func(r *rig, _ string) {
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "replicated"))
+			},
+		},
+		{
 			name: "unchanged, the look-up fails", calls: 1, lookUps: maxAttempts, back: 30,
 			prepare: func(r *rig, _ string) {
 				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.0001", "nothing"))
