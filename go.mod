@@ -21,5 +21,6 @@ require (
 require (
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.10 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.10 // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	golang.org/x/text v0.14.0 // indirect
 )

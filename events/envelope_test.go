@@ -181,7 +181,7 @@ func TestNoEnvelope(t *testing.T) {
 		`{"Type":"SubscriptionConfirmation","Message":"{}","Token":"t"}`:             form + "an SNS notification",
 		`{"Type":"Notification","Message":{}}`:                                       form + "an SNS notification",
 		`{"Type":"Notification","Message":"{}"`:                                      form + "an SNS notification",
-		`{"Type":"Notification","Message":"hello"}`:                                  malformed + "1",
+		`{"Type":"Notification","Message":"hello"}`:                                  malformed + "0",
 		`{"Type":"Notification"}`:                                                    "Type: expected no such field",
 		`{"type":"Notification","message":"{}"}`:                                     "type: expected no such field; message: expected no such field",
 		`{"requestContext":{},"requestPayload":{}}`:                                  form + "a Lambda destination record",

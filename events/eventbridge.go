@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"cbr-replicator/internal/onepass"
 )
 
 // eventBridge is a rule of an event bus, and EventBridge Scheduler where a
@@ -47,7 +49,7 @@ func decodeEventBridge(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 // content returns what a value carries: the value itself, or the text of a
 // string, which is JSON once more.
 func content(value []byte) []byte {
-	if s, ok := unquote(value); ok {
+	if s, ok := onepass.Text(value); ok {
 		return []byte(s)
 	}
 	return value

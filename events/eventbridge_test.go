@@ -18,7 +18,7 @@ func TestEventBridgeDetail(t *testing.T) {
 		"a schedule's":     {`{}`, ""},
 		"empty":            {map[string]any{}, ""},
 		"twice text":       {`"{}"`, "$: expected an object"},
-		"no JSON":          {`hello`, malformed + "1"},
+		"no JSON":          {`hello`, malformed + "0"},
 		"empty text":       {``, malformed + "0"},
 		"null":             {nil, "$: expected an object"},
 		"a list":           {[]any{}, "$: expected an object"},

@@ -279,7 +279,7 @@ func TestHTTPBody(t *testing.T) {
 		"plain":                 {`{}`, false, ""},
 		"base64":                {base64.StdEncoding.EncodeToString([]byte(`{}`)), true, ""},
 		"base64 said, not done": {`{}`, true, "$: expected base64"},
-		"base64 done, not said": {base64.StdEncoding.EncodeToString([]byte(`{}`)), false, "$: expected a JSON object and nothing else; it breaks off or is malformed after byte 1"},
+		"base64 done, not said": {base64.StdEncoding.EncodeToString([]byte(`{}`)), false, "$: expected a JSON object and nothing else; it breaks off or is malformed after byte 0"},
 		"empty":                 {"", false, "$: expected a JSON object and nothing else; it breaks off or is malformed after byte 0"},
 		"empty base64":          {"", true, "$: expected a JSON object and nothing else; it breaks off or is malformed after byte 0"},
 		"none":                  {nil, false, "$: expected a JSON object and nothing else; it breaks off or is malformed after byte 0"},

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"cbr-replicator/internal/onepass"
 )
 
 // kafka is a topic of Amazon MSK or of a cluster of one's own (AWS Lambda
@@ -47,9 +49,10 @@ func decodeKafka(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 		return nil, err
 	}
 	var deliveries []Delivery
-	for name, list := range members(event.Records) {
+	partitions := onepass.New(event.Records)
+	for name := range partitions.Members() {
 		var records []kafkaRecord
-		if err := json.Unmarshal(list, &records); err != nil {
+		if err := json.Unmarshal(partitions.Value(), &records); err != nil {
 			return nil, fmt.Errorf("records of %q: %w", name, err)
 		}
 		for i, r := range records {

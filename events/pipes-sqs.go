@@ -1,6 +1,6 @@
 package events
 
-import "encoding/json"
+import "cbr-replicator/internal/onepass"
 
 // pipesSQS is a queue through EventBridge Pipes, which hands a function the
 // records bare and takes the same answer as Lambda's event source mapping
@@ -13,8 +13,9 @@ var pipesSQS = trigger{
 }
 
 func decodePipesSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
-	var records []sqsRecord
-	if err := json.Unmarshal(payload, &records); err != nil {
+	r := onepass.New(payload)
+	records := readRecords(r)
+	if err := r.End(); err != nil {
 		return nil, err
 	}
 	return d.queueBatch(records)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"cbr-replicator/internal/onepass"
 )
 
 // rabbitMQ is a queue of Amazon MQ for RabbitMQ (AWS Lambda developer guide,
@@ -36,9 +38,11 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) 
 		return nil, err
 	}
 	var deliveries []Delivery
-	for queue, list := range members(event.Queues) {
+	queues := onepass.New(event.Queues)
+	for name := range queues.Members() {
+		queue := string(name)
 		var messages []message
-		if err := json.Unmarshal(list, &messages); err != nil {
+		if err := json.Unmarshal(queues.Value(), &messages); err != nil {
 			return nil, fmt.Errorf("messages of %q: %w", queue, err)
 		}
 		for _, m := range messages {

@@ -1,8 +1,6 @@
 package events
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,8 +8,11 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/onepass"
 )
 
 // Request is one request to replicate, validated, with the environment's
@@ -77,7 +78,8 @@ func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
 		urn         string
 		p           problems
 	)
-	p.body(body, []field{
+	text := onepass.New(body)
+	p.object(text, "$", "", []field{
 		{"project_id", &r.ProjectID, cbr.IsProjectID, project, defaults.ProjectID, "HW_PROJECT_ID"},
 		{"region", &r.Region, cbr.IsRegion, region, defaults.Region, "HW_REGION_NAME"},
 		{"correlation_id", &r.CorrelationID, isCorrelationID, "1 to 128 printable ASCII characters without spaces", "", ""},
@@ -92,6 +94,10 @@ func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
 			{"cross_account_urn", &urn, isURN, "1 to 512 printable characters", "", ""},
 		}},
 	})
+	if text.End() != nil {
+		p.list, r.CorrelationID = nil, ""
+		p.expected("$", fmt.Sprintf("a JSON object and nothing else; it breaks off or is malformed after byte %d", text.Offset()))
+	}
 	// Free text, and the result repeats it.
 	r.CorrelationID, urn = d.Redact.Text(r.CorrelationID), d.Redact.Text(urn)
 	if len(p.list) > 0 {
@@ -131,40 +137,28 @@ func (p *problems) expected(name, want string) {
 	p.list = append(p.list, p.within+name+": expected "+want)
 }
 
-// body reads a whole text, an object with these fields.
-func (p *problems) body(text []byte, fields []field) {
-	if json.Valid(text) {
-		p.object("$", "", text, fields)
-		return
-	}
-	want := "a JSON object and nothing else"
-	if e, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(json.RawMessage))); ok {
-		want += fmt.Sprintf("; it breaks off or is malformed after byte %d", e.Offset)
-	}
-	p.expected("$", want)
-}
-
 // object reads the object of that name, whose fields have prefix before their
 // names. encoding/json's Unmarshal would match names in any case, take the last
 // of two, and stop at the first wrong type.
-func (p *problems) object(name, prefix string, value []byte, fields []field) {
-	if !isObject(value) {
+func (p *problems) object(r *onepass.Reader, name, prefix string, fields []field) {
+	if r.Next() != jsontext.KindBeginObject {
+		r.Value()
 		p.expected(name, "an object")
 		return
 	}
 	defer func(outer string) { p.within = outer }(p.within)
 	p.within = prefix
 	given := make([]bool, len(fields))
-	for name, value := range members(value) {
-		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+	for name := range r.Members() {
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
 		case i < 0:
-			p.expected(name, "no such field")
+			p.expected(string(name), "no such field")
 		case given[i]:
-			p.expected(name, "to be given once")
+			p.expected(string(name), "to be given once")
 		default:
 			given[i] = true
-			p.value(fields[i], value)
+			p.value(r, fields[i])
 		}
 	}
 	for i, f := range fields {
@@ -175,16 +169,19 @@ func (p *problems) object(name, prefix string, value []byte, fields []field) {
 }
 
 // value reads the value of a field.
-func (p *problems) value(f field, value []byte) {
+func (p *problems) value(r *onepass.Reader, f field) {
 	switch to := f.to.(type) {
 	case []field:
-		p.object(f.name, f.name+".", value, to)
+		p.object(r, f.name, f.name+".", to)
 	case **bool:
-		if json.Unmarshal(value, to) != nil || *to == nil {
+		switch value := r.Value(); string(value) {
+		case "true", "false":
+			*to = new(string(value) == "true")
+		default:
 			p.expected(f.name, "true or false")
 		}
 	case *string:
-		if s, ok := unquote(value); !ok {
+		if s, ok := onepass.Text(r.Value()); !ok {
 			p.expected(f.name, "a string, "+f.want)
 		} else {
 			p.set(f, to, s)
@@ -196,7 +193,7 @@ func (p *problems) value(f field, value []byte) {
 func (p *problems) absent(f field) {
 	switch to := f.to.(type) {
 	case []field:
-		p.object(f.name, f.name+".", []byte("{}"), to)
+		p.object(onepass.New([]byte("{}")), f.name, f.name+".", to)
 	case *string:
 		switch {
 		case f.or != "":

@@ -1,5 +1,11 @@
 package events
 
+import (
+	"github.com/go-json-experiment/json/jsontext"
+
+	"cbr-replicator/internal/onepass"
+)
+
 // shape is what of a payload's form tells its trigger.
 type shape struct {
 	array bool
@@ -15,32 +21,36 @@ type shape struct {
 // to be of says what is wrong with it.
 func shapeOf(payload []byte) shape {
 	s := shape{keys: map[string]bool{}}
-	c := cursor{payload}
-	if c.take('[') {
-		s.array, s.source = true, sourceOf(c.value())
-		for s.source != "" && c.take(',') {
-			if sourceOf(c.value()) != s.source {
+	r := onepass.New(payload)
+	switch r.Next() {
+	case jsontext.KindBeginArray:
+		s.array = true
+		for i := range r.Elements() {
+			if source := sourceOf(r.Value()); i == 0 {
+				s.source = source
+			} else if source != s.source {
 				s.source = ""
 			}
 		}
-	}
-	for more := c.take('{'); more; more = c.take(',') {
-		name, _ := unquote(c.value())
-		c.take(':')
-		s.keys[name] = true
-		if name == "Records" {
-			s.source = ""
-			if c.take('[') {
-				s.source = sourceOf(c.value())
-			}
-			break // it comes before all others in the order of triggers
-		}
-		switch value := c.value(); name {
-		case "eventSource":
-			s.source, _ = unquote(value)
-		case "requestContext":
-			for name := range members(value) {
-				s.elb = s.elb || name == "elb"
+	case jsontext.KindBeginObject:
+		for name := range r.Members() {
+			s.keys[string(name)] = true
+			switch string(name) {
+			case "Records":
+				s.source = ""
+				if r.Next() == jsontext.KindBeginArray {
+					for range r.Elements() {
+						s.source = sourceOf(r.Value())
+						break
+					}
+				}
+				return s // it comes before all others in the order of triggers
+			case "eventSource":
+				s.source, _ = onepass.Text(r.Value())
+			case "requestContext":
+				for name := range onepass.New(r.Value()).Members() {
+					s.elb = s.elb || string(name) == "elb"
+				}
 			}
 		}
 	}
@@ -48,13 +58,14 @@ func shapeOf(payload []byte) shape {
 }
 
 // sourceOf returns the eventSource of a record.
-func sourceOf(record []byte) string {
-	for name, value := range members(record) {
+func sourceOf(record []byte) (source string) {
+	r := onepass.New(record)
+	for name := range r.Members() {
 		// SNS alone writes it with a capital.
-		if name == "eventSource" || name == "EventSource" {
-			source, _ := unquote(value)
-			return source
+		if string(name) == "eventSource" || string(name) == "EventSource" {
+			source, _ = onepass.Text(r.Value())
+			break
 		}
 	}
-	return ""
+	return source
 }

@@ -1,11 +1,12 @@
 package events
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"cbr-replicator/internal/onepass"
 )
 
 // sqs is a queue, standard or FIFO, through Lambda's event source mapping with
@@ -18,31 +19,70 @@ var sqs = trigger{
 }
 
 type sqsRecord struct {
-	MessageID   string `json:"messageId"`
-	Receipt     string `json:"receiptHandle"`
-	Body        string `json:"body"`
-	EventSource string `json:"eventSource"`
-	ARN         string `json:"eventSourceARN"`
-	Attributes  struct {
-		ReceiveCount string `json:"ApproximateReceiveCount"`
-		FirstReceive string `json:"ApproximateFirstReceiveTimestamp"`
-		GroupID      string `json:"MessageGroupId"`
-	} `json:"attributes"`
-	MessageAttributes struct {
-		CorrelationID struct {
-			Value string `json:"stringValue"`
-		} `json:"correlation_id"`
-	} `json:"messageAttributes"`
+	messageID, receipt, source, arn string
+	body                            []byte
+	receives, firstReceive, group   string // attributes
+	correlation                     string // a message attribute
 }
 
 func decodeSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
-	var event struct {
-		Records []sqsRecord `json:"Records"`
+	var records []sqsRecord
+	r := onepass.New(payload)
+	for name := range r.Members() {
+		if string(name) == "Records" {
+			records = readRecords(r)
+		}
 	}
-	if err := json.Unmarshal(payload, &event); err != nil {
+	if err := r.End(); err != nil {
 		return nil, err
 	}
-	return d.queueBatch(event.Records)
+	return d.queueBatch(records)
+}
+
+func readRecords(r *onepass.Reader) (records []sqsRecord) {
+	for range r.Elements() {
+		records = append(records, sqsRecord{})
+		records[len(records)-1].read(r)
+	}
+	return records
+}
+
+func (rec *sqsRecord) read(r *onepass.Reader) {
+	for name := range r.Members() {
+		switch string(name) {
+		case "messageId":
+			r.Text(&rec.messageID)
+		case "receiptHandle":
+			r.Text(&rec.receipt)
+		case "body":
+			r.Bytes(&rec.body)
+		case "eventSource":
+			r.Text(&rec.source)
+		case "eventSourceARN":
+			r.Text(&rec.arn)
+		case "attributes":
+			for name := range r.Members() {
+				switch string(name) {
+				case "ApproximateReceiveCount":
+					r.Text(&rec.receives)
+				case "ApproximateFirstReceiveTimestamp":
+					r.Text(&rec.firstReceive)
+				case "MessageGroupId":
+					r.Text(&rec.group)
+				}
+			}
+		case "messageAttributes":
+			for name := range r.Members() {
+				if string(name) == "correlation_id" {
+					for name := range r.Members() {
+						if string(name) == "stringValue" {
+							r.Text(&rec.correlation)
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 // queueBatch is a batch of SQS records, however they came.
@@ -54,25 +94,25 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 	seen := map[string]bool{}
 	for i, r := range records {
 		switch {
-		case r.EventSource != "aws:sqs":
-			return nil, fmt.Errorf("record %d is not of aws:sqs but of %q", i, r.EventSource)
-		case r.MessageID == "":
+		case r.source != "aws:sqs":
+			return nil, fmt.Errorf("record %d is not of aws:sqs but of %q", i, r.source)
+		case r.messageID == "":
 			// Without it the message could not be handed back by itself.
 			return nil, fmt.Errorf("record %d has no messageId", i)
 		}
-		del := Delivery{Source: r.ARN, CausationID: r.MessageID, Receipt: r.Receipt}
-		del.Receives, _ = strconv.Atoi(r.Attributes.ReceiveCount)
+		del := Delivery{Source: r.arn, CausationID: r.messageID, Receipt: r.receipt}
+		del.Receives, _ = strconv.Atoi(r.receives)
 		// A standard queue may deliver a message twice at once.
-		del.Again = del.Receives > 1 || seen[r.MessageID]
-		seen[r.MessageID] = true
-		if first, err := strconv.ParseInt(r.Attributes.FirstReceive, 10, 64); err == nil {
+		del.Again = del.Receives > 1 || seen[r.messageID]
+		seen[r.messageID] = true
+		if first, err := strconv.ParseInt(r.firstReceive, 10, 64); err == nil {
 			del.Since = ofMillis(first)
 		}
 		// A standard queue has groups too, for fairness, not for order.
-		if strings.HasSuffix(r.ARN, ".fifo") {
-			del.Group = r.Attributes.GroupID
+		if strings.HasSuffix(r.arn, ".fifo") {
+			del.Group = r.group
 		}
-		b.Deliveries[i] = d.deliver([]byte(r.Body), del, r.MessageAttributes.CorrelationID.Value)
+		b.Deliveries[i] = d.deliver(r.body, del, r.correlation)
 	}
 	b.reply = func(outcomes []Outcome) ([]byte, error) {
 		// A standard queue may deliver a message twice at once: it is reported
@@ -80,13 +120,13 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 		settled := map[string]bool{}
 		for i, o := range outcomes {
 			if !o.Redeliver() {
-				settled[records[i].MessageID] = true
+				settled[records[i].messageID] = true
 			}
 		}
 		// Never null: Lambda takes that for success.
 		failures := []batchItemFailure{}
 		for i := range outcomes {
-			if id := records[i].MessageID; !settled[id] {
+			if id := records[i].messageID; !settled[id] {
 				settled[id] = true
 				failures = append(failures, batchItemFailure{id})
 			}

@@ -1,0 +1,190 @@
+// Package onepass reads JSON once, front to back, and takes from it what its
+// caller asks for: the records of a queue, the requests in them, CBR's answers.
+// encoding/json goes over each text twice, once to see whether it is JSON, and
+// hides doubled names.
+//
+// The tokens are jsontext's, which is part of Go from 1.27 on; its module is
+// another name for that then.
+package onepass
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Reader reads one JSON text. Its first error stays, and from then on it finds
+// nothing more, so that it is enough to ask for it at the [Reader.End]. It is
+// not safe for concurrent use.
+type Reader struct {
+	tokens *jsontext.Decoder
+	err    error
+}
+
+// New returns a reader of text, which must not change while it is read. Doubled
+// names, and text that is not UTF-8, are no errors, as in encoding/json.
+func New(text []byte) *Reader {
+	return &Reader{tokens: jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+}
+
+// Next returns the kind of what comes next, without reading it.
+func (r *Reader) Next() jsontext.Kind {
+	if r.err != nil {
+		return jsontext.KindInvalid
+	}
+	return r.tokens.PeekKind()
+}
+
+// Members reads an object. It yields the names of its members; the caller reads
+// the value of each or leaves it. A name is good until the next one. null is an
+// object without members, any other value an error. Whoever breaks off has read
+// enough of the whole text.
+func (r *Reader) Members() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if !r.open(jsontext.KindBeginObject, "an object") {
+			return
+		}
+		for r.Next() != jsontext.KindEndObject {
+			name := r.Value()
+			if r.err != nil || !r.yield(func() bool { return yield(unquote(name)) }) {
+				return
+			}
+		}
+		r.token()
+	}
+}
+
+// Elements reads an array. It yields the indices of its elements; the caller
+// reads each or leaves it. null is an array without elements, any other value an
+// error.
+func (r *Reader) Elements() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if !r.open(jsontext.KindBeginArray, "an array") {
+			return
+		}
+		for i := 0; r.Next() != jsontext.KindEndArray; i++ {
+			if r.Next() == jsontext.KindInvalid {
+				break // the token says what is wrong
+			}
+			if !r.yield(func() bool { return yield(i) }) {
+				return
+			}
+		}
+		r.token()
+	}
+}
+
+// Text reads a string. null leaves it as it is, any other value is an error.
+func (r *Reader) Text(to *string) {
+	var text []byte
+	if r.Bytes(&text); text != nil {
+		*to = string(text)
+	}
+}
+
+// Bytes reads a string as Text does, for those who want the text of it as bytes:
+// it is a part of the reader's text where that spells nothing in another way.
+func (r *Reader) Bytes(to *[]byte) {
+	switch r.Next() {
+	case jsontext.KindString:
+		if value := r.Value(); r.err == nil {
+			*to = unquote(value)
+		}
+	case jsontext.KindNull:
+		r.Value()
+	default:
+		r.expected("a string")
+	}
+}
+
+// Value reads any value and returns its JSON, a part of the reader's text.
+func (r *Reader) Value() []byte {
+	if r.err != nil {
+		return nil
+	}
+	var value []byte
+	value, r.err = r.tokens.ReadValue()
+	return value
+}
+
+// End returns what was wrong up to here, or that the text goes on.
+func (r *Reader) End() error {
+	if r.err != nil {
+		return r.err
+	}
+	if _, err := r.tokens.ReadToken(); err != io.EOF {
+		return cmp.Or(err, errors.New("expected nothing more"))
+	}
+	return nil
+}
+
+// Offset returns how far the text was read without finding a fault, in bytes.
+func (r *Reader) Offset() int64 {
+	if e, ok := errors.AsType[*jsontext.SyntacticError](r.err); ok {
+		return e.ByteOffset
+	}
+	return r.tokens.InputOffset()
+}
+
+func (r *Reader) token() jsontext.Token {
+	var t jsontext.Token
+	if r.err == nil {
+		t, r.err = r.tokens.ReadToken()
+	}
+	return t
+}
+
+func (r *Reader) open(kind jsontext.Kind, what string) bool {
+	switch r.Next() {
+	case kind:
+		r.token()
+		return true
+	case jsontext.KindNull:
+		r.token()
+	default:
+		r.expected(what)
+	}
+	return false
+}
+
+// yield calls a loop's body and reads the value that the body has left.
+func (r *Reader) yield(body func() bool) bool {
+	at := r.tokens.InputOffset()
+	more := body()
+	if more && r.err == nil && r.tokens.InputOffset() == at {
+		r.err = r.tokens.SkipValue()
+	}
+	return more
+}
+
+// expected reads a value of the wrong kind. That it is no JSON comes first.
+func (r *Reader) expected(what string) {
+	r.Value()
+	if r.err == nil {
+		r.err = fmt.Errorf("%s: expected %s", cmp.Or(string(r.tokens.StackPointer()), "$"), what)
+	}
+}
+
+// Text returns the text of value if that is the JSON of a string, read by
+// [Reader.Value] for instance.
+func Text(value []byte) (text string, ok bool) {
+	if len(value) == 0 || value[0] != '"' {
+		return "", false
+	}
+	return string(unquote(value)), true
+}
+
+// unquote returns the text of a JSON string.
+func unquote(value []byte) []byte {
+	if inner := value[1 : len(value)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return inner
+	}
+	text, _ := jsontext.AppendUnquote(make([]byte, 0, len(value)), value) // an error of a text that is JSON is one of UTF-8
+	return text
+}
