@@ -77,7 +77,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	inv.outbox, inv.lookups = h.Topic.Open(publish), h.Lookups.Open()
 	outcomes := make([]events.Outcome, len(batch.Deliveries))
 	lanes.Run(len(outcomes), h.BatchConcurrency,
-		func(i int) []string { return keys(&batch.Deliveries[i]) },
+		func(i int) []lanes.Key { return keys(&batch.Deliveries[i]) },
 		func(i int) { outcomes[i] = inv.handle(work, &batch.Deliveries[i]) })
 	inv.outbox.Close()
 	h.Queues.Change(publish, inv.FunctionARN, inv.waiting(batch.Deliveries, outcomes))
@@ -180,13 +180,12 @@ func (h *Handler) deadlines(ctx context.Context, began, trigger time.Time) (work
 
 // keys are what no two deliveries may have at once: CBR replicates a vault once
 // at a time, and a FIFO group is in order.
-func keys(d *events.Delivery) []string {
-	var k []string
+func keys(d *events.Delivery) (k []lanes.Key) {
 	if d.Group != "" {
-		k = append(k, "group "+d.Group)
+		k = append(k, lanes.Key{Of: "group", ID: d.Group})
 	}
 	if d.Err == nil {
-		k = append(k, "vault "+d.Request.Replicate.VaultID)
+		k = append(k, lanes.Key{Of: "vault", ID: d.Request.Replicate.VaultID})
 	}
 	return k
 }

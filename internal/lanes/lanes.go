@@ -7,12 +7,22 @@ import (
 	"sync"
 )
 
+// Key is what no two at once may have: the ID of a thing Of a sort.
+type Key struct{ Of, ID string }
+
 // Run calls do(i) for each i in [0, n), at most limit at once, and returns when
 // all have returned. Indices that share a key (a source vault, a FIFO group)
 // are a lane: they run one after another, in ascending order. do must not
 // panic.
-func Run(n, limit int, keys func(i int) []string, do func(i int)) {
+func Run(n, limit int, keys func(i int) []Key, do func(i int)) {
 	lanes := split(n, keys)
+	if len(lanes) == 1 {
+		// Another goroutine would have to be woken, which a single record feels.
+		for _, i := range lanes[0] {
+			do(i)
+		}
+		return
+	}
 	next := make(chan []int)
 	var workers sync.WaitGroup
 	for range min(limit, len(lanes)) {
@@ -33,46 +43,35 @@ func Run(n, limit int, keys func(i int) []string, do func(i int)) {
 }
 
 // split returns the lanes in the order of their first index.
-func split(n int, keys func(i int) []string) [][]int {
-	type lane struct{ indices []int }
-	var all []*lane
-	of := map[string]*lane{}
+func split(n int, keys func(i int) []Key) [][]int {
+	joins := make([]int, n) // an earlier index of the lane, or itself
+	first := func(i int) int {
+		for joins[i] != i {
+			joins[i] = joins[joins[i]]
+			i = joins[i]
+		}
+		return i
+	}
+	having := make(map[Key]int, n)
 	for i := range n {
-		var mine *lane
+		joins[i] = i
 		for _, key := range keys(i) {
-			other, ok := of[key]
-			switch {
-			case ok && mine == nil:
-				mine = other
-			case ok && other != mine:
-				// i joins two lanes: the group of one, the vault of another.
-				mine.indices = append(mine.indices, other.indices...)
-				other.indices = nil
-				for k, l := range of {
-					if l == other {
-						of[k] = mine
-					}
-				}
+			other, ok := having[key]
+			if !ok {
+				having[key] = i
+				continue
 			}
-		}
-		if mine == nil {
-			mine = &lane{}
-			all = append(all, mine)
-		}
-		mine.indices = append(mine.indices, i)
-		for _, key := range keys(i) {
-			of[key] = mine
+			// i may join two lanes: the group of one, the vault of another.
+			a, b := first(other), first(i)
+			joins[max(a, b)] = min(a, b)
 		}
 	}
-	var out [][]int
-	for _, l := range all {
-		if len(l.indices) > 0 {
-			slices.Sort(l.indices)
-			out = append(out, l.indices)
-		}
+	all := make([][]int, n)
+	for i := range n {
+		f := first(i)
+		all[f] = append(all[f], i)
 	}
-	slices.SortFunc(out, func(a, b []int) int { return a[0] - b[0] })
-	return out
+	return slices.DeleteFunc(all, func(lane []int) bool { return lane == nil })
 }
 
 // deepen makes a goroutine's stack as deep as a delivery needs it while there is

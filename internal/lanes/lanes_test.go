@@ -20,24 +20,26 @@ func TestRun(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 40).Draw(t, "n")
 		limit := rapid.IntRange(1, 8).Draw(t, "limit")
-		key := rapid.SliceOfN(rapid.StringMatching(`[gv][a-f]`), 0, 2)
-		keys := make([][]string, n)
+		key := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) lanes.Key {
+			return lanes.Key{Of: rapid.StringMatching(`[gv]`).Draw(t, "of"), ID: rapid.StringMatching(`[a-f]`).Draw(t, "id")}
+		}), 0, 2)
+		keys := make([][]lanes.Key, n)
 		for i := range keys {
 			keys[i] = key.Draw(t, "keys")
 		}
 
 		var mu sync.Mutex
 		var order []int
-		busy := map[string]int{}
+		busy := map[lanes.Key]int{}
 		var running, peak atomic.Int32
-		lanes.Run(n, limit, func(i int) []string { return keys[i] }, func(i int) {
+		lanes.Run(n, limit, func(i int) []lanes.Key { return keys[i] }, func(i int) {
 			now := running.Add(1)
 			for p := peak.Load(); now > p && !peak.CompareAndSwap(p, now); p = peak.Load() {
 			}
 			mu.Lock()
 			for _, k := range slices.Compact(slices.Clone(keys[i])) {
 				if busy[k]++; busy[k] > 1 {
-					t.Errorf("two at once with key %s", k)
+					t.Errorf("two at once with key %v", k)
 				}
 			}
 			order = append(order, i)
@@ -54,11 +56,11 @@ func TestRun(t *testing.T) {
 		if int(peak.Load()) > limit {
 			t.Fatalf("%d at once, limit %d", peak.Load(), limit)
 		}
-		last := map[string]int{}
+		last := map[lanes.Key]int{}
 		for _, i := range order {
 			for _, k := range keys[i] {
 				if prev, ok := last[k]; ok && prev > i {
-					t.Fatalf("%d before %d with key %s", prev, i, k)
+					t.Fatalf("%d before %d with key %v", prev, i, k)
 				}
 				last[k] = i
 			}
@@ -80,7 +82,7 @@ func TestRunSideBySide(t *testing.T) {
 	t.Parallel()
 	var together sync.WaitGroup
 	together.Add(3)
-	lanes.Run(3, 3, func(i int) []string { return []string{string(rune('a' + i))} }, func(int) {
+	lanes.Run(3, 3, func(i int) []lanes.Key { return []lanes.Key{{ID: string(rune('a' + i))}} }, func(int) {
 		together.Done()
 		together.Wait() // hangs if they do not
 	})

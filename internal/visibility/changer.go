@@ -83,7 +83,7 @@ func (c *Changer) Change(ctx context.Context, functionARN string, messages []Mes
 	}
 	failed := make([]int, len(batches))
 	errs := make([]error, len(batches))
-	lanes.Run(len(batches), maxCalls, func(int) []string { return nil }, func(i int) {
+	lanes.Run(len(batches), maxCalls, func(int) []lanes.Key { return nil }, func(i int) {
 		failed[i], errs[i] = c.send(ctx, batches[i])
 	})
 	total, why := 0, error(nil)
