@@ -257,10 +257,11 @@ func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.
 		counted.DestinationRegion = ""
 	}
 	inv.metrics.Count(counted)
-	inv.Log.Log(ctx, level, "delivery", "status", status, "kind", k, "code", err.Code, "error", err.Message,
-		"attempts", e.attempts, "deliveries", d.Receives, "duration_ms", time.Since(began).Milliseconds(),
-		"vault_id", r.Replicate.VaultID, "source_region", r.Region, "destination_region", r.Replicate.DestinationRegion,
-		"causation_id", d.CausationID, "correlation_id", d.CorrelationID, "cbr_request_id", e.answer.RequestID)
+	inv.Log.LogAttrs(ctx, level, "delivery",
+		slog.String("status", status), slog.String("kind", string(k)), slog.String("code", err.Code), slog.String("error", err.Message),
+		slog.Int("attempts", e.attempts), slog.Int("deliveries", d.Receives), slog.Int64("duration_ms", time.Since(began).Milliseconds()),
+		slog.String("vault_id", r.Replicate.VaultID), slog.String("source_region", r.Region), slog.String("destination_region", r.Replicate.DestinationRegion),
+		slog.String("causation_id", d.CausationID), slog.String("correlation_id", d.CorrelationID), slog.String("cbr_request_id", e.answer.RequestID))
 }
 
 // waiting are the deliveries that go back to a queue, each to wait there in its

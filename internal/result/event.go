@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -91,14 +92,13 @@ type Route struct {
 // and two deliveries never share one. source is the trigger's (an ARN, an API
 // id); causation names the delivery within it.
 func ID(source, causation string, status kind.Status) string {
-	h := sha256.New()
-	for _, part := range []string{source, causation, string(status)} {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		h.Write(length[:])
-		h.Write([]byte(part))
+	var all []byte
+	for _, part := range [...]string{source, causation, string(status)} {
+		all = binary.BigEndian.AppendUint64(all, uint64(len(part)))
+		all = append(all, part...)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(all)
+	return hex.EncodeToString(sum[:16])
 }
 
 // New completes an event: everything but what the caller knows of its delivery.
@@ -149,13 +149,7 @@ func (e *Event) attributes(route Route) []attribute {
 			attribute{"kind", string(err.Kind)},
 			attribute{"retryable", strconv.FormatBool(err.Kind.Policy().Redeliver)})
 	}
-	set := all[:0]
-	for _, a := range all {
-		if a.value != "" {
-			set = append(set, a)
-		}
-	}
-	return set
+	return slices.DeleteFunc(all, func(a attribute) bool { return a.value == "" })
 }
 
 // encode returns the event's JSON, at most limit bytes of it: a list of backups

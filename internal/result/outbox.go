@@ -59,8 +59,18 @@ func (s *Slot) Publish(e *Event, route Route) error {
 	delete(o.working, s)
 	l.began, l.ended = s.began, time.Now()
 	o.waiting = append(o.waiting, l)
-	o.depart()
+	var mine []*letter
+	if len(o.working) > 0 {
+		o.depart()
+	} else {
+		// Nobody else is about to come: to wake a goroutine for the call would
+		// only take time.
+		mine = o.load()
+	}
 	o.mu.Unlock()
+	if mine != nil {
+		o.send(mine)
+	}
 	<-l.done
 	return l.err
 }
@@ -89,27 +99,39 @@ func (o *Outbox) Close() {
 
 // depart sends what should leave now. The caller holds mu.
 func (o *Outbox) depart() {
-	for len(o.waiting) > 0 {
-		n, full := o.load()
-		if !full && (o.sending > 0 || o.moreAtOnce()) {
-			return
-		}
-		letters := o.waiting[:n:n]
-		o.waiting = slices.Clone(o.waiting[n:])
-		o.sending++
-		o.calls.Go(func() {
-			o.topic.send(o.ctx, letters)
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			o.sending--
-			o.depart()
-		})
+	for letters := o.load(); letters != nil; letters = o.load() {
+		o.calls.Go(func() { o.send(letters) })
 	}
 }
 
-// load returns how many of those waiting fit the next call, and whether no
+// load takes the letters of a call that should leave now, nil if none should.
+// The caller holds mu, and sends them.
+func (o *Outbox) load() []*letter {
+	if len(o.waiting) == 0 {
+		return nil
+	}
+	n, full := o.fit()
+	if !full && (o.sending > 0 || o.moreAtOnce()) {
+		return nil
+	}
+	letters := o.waiting[:n:n]
+	o.waiting = slices.Clone(o.waiting[n:])
+	o.sending++
+	return letters
+}
+
+// send makes a call and lets go what has come in meanwhile.
+func (o *Outbox) send(letters []*letter) {
+	o.topic.send(o.ctx, letters)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sending--
+	o.depart()
+}
+
+// fit returns how many of those waiting fit the next call, and whether no
 // further one would.
-func (o *Outbox) load() (n int, full bool) {
+func (o *Outbox) fit() (n int, full bool) {
 	size := 0
 	for _, l := range o.waiting {
 		if n == maxEntries || (n > 0 && size+l.size > maxMessage) {

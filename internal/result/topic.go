@@ -48,13 +48,17 @@ type letter struct {
 	done  chan struct{} // closed when err is settled
 }
 
+// isText is the data type of all attributes.
+var isText = "String"
+
 func (t *Topic) letter(e *Event, route Route) (*letter, error) {
 	attributes := e.attributes(route)
 	values := make(map[string]types.MessageAttributeValue, len(attributes))
 	size := 0
-	for _, a := range attributes {
-		values[a.name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(a.value)}
-		size += len(a.name) + len("String") + len(a.value)
+	for i := range attributes {
+		a := &attributes[i]
+		values[a.name] = types.MessageAttributeValue{DataType: &isText, StringValue: &a.value}
+		size += len(a.name) + len(isText) + len(a.value)
 	}
 	message, err := e.encode(maxMessage - size)
 	if err != nil {
