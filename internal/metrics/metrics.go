@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,7 @@ var (
 
 // Emitter writes metrics, a line at a time. It is safe for concurrent use.
 type Emitter struct {
-	service string
+	service string // in quotes
 	warm    atomic.Bool
 	mu      sync.Mutex
 	out     io.Writer
@@ -56,7 +57,7 @@ type Emitter struct {
 // NewEmitter returns an emitter that writes to out, with service as the value
 // of the dimension of that name.
 func NewEmitter(out io.Writer, service string) *Emitter {
-	return &Emitter{out: out, service: service}
+	return &Emitter{out: out, service: quoted(service)}
 }
 
 // Invocation counts the deliveries of one invocation. It is safe for
@@ -122,10 +123,10 @@ func (i *Invocation) Count(d Delivery) {
 func (i *Invocation) Emit() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	order := slices.Sorted(maps.Keys(i.regions))
-	if len(order) == 0 {
-		order = []string{""}
+	if len(i.regions) == 0 {
+		i.regions[""] = map[string]int{}
 	}
+	order := slices.Sorted(maps.Keys(i.regions))
 	// What did not validate has no region and goes with another's line.
 	if len(order) > 1 && order[0] == "" {
 		for name, n := range i.regions[""] {
@@ -133,58 +134,58 @@ func (i *Invocation) Emit() error {
 		}
 		order = order[1:]
 	}
+	var lines []byte
 	for n, region := range order {
-		first := n == 0
-		if err := i.emitter.write(i.line(region, first)); err != nil {
-			return err
-		}
+		lines = i.appendLine(lines, region, n == 0)
 	}
-	return nil
-}
-
-// line returns one EMF document (CloudWatch user guide, "Embedded metric format
-// specification"). The cold start and the duration are the invocation's, not a
-// region's: they are in its first line alone.
-func (i *Invocation) line(region string, first bool) map[string]any {
-	dimensions := [][]string{{"service"}}
-	doc := map[string]any{"service": i.emitter.service}
-	if region != "" {
-		dimensions = append(dimensions, []string{"service", "destination_region"})
-		doc["destination_region"] = region
-	}
-	type metric struct{ Name, Unit string }
-	var metrics []metric
-	for _, name := range names {
-		doc[name] = i.regions[region][name]
-		metrics = append(metrics, metric{name, "Count"})
-	}
-	if first {
-		if i.emitter.warm.CompareAndSwap(false, true) {
-			doc["ColdStart"] = 1
-		}
-		doc["Duration"] = time.Since(i.began).Milliseconds()
-		metrics = append(metrics, metric{"Duration", "Milliseconds"})
-	}
-	doc["_aws"] = map[string]any{
-		"Timestamp": i.began.UnixMilli(),
-		"CloudWatchMetrics": []map[string]any{{
-			"Namespace":  Namespace,
-			"Dimensions": dimensions,
-			"Metrics":    metrics,
-		}},
-	}
-	return doc
-}
-
-func (e *Emitter) write(doc map[string]any) error {
-	line, err := json.Marshal(doc)
-	if err != nil {
-		return fmt.Errorf("encode the metrics: %w", err)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, err := e.out.Write(append(line, '\n')); err != nil {
+	i.emitter.mu.Lock()
+	defer i.emitter.mu.Unlock()
+	if _, err := i.emitter.out.Write(lines); err != nil {
 		return fmt.Errorf("write the metrics: %w", err)
 	}
 	return nil
+}
+
+// appendLine appends one EMF document (CloudWatch user guide, "Embedded metric
+// format specification") to b. The cold start and the duration are the
+// invocation's, not a region's: they are in its first line alone.
+func (i *Invocation) appendLine(b []byte, region string, first bool) []byte {
+	dimensions, metrics := `["service"]`, counts
+	if region != "" {
+		dimensions += `,["service","destination_region"]`
+	}
+	if first {
+		metrics += `,{"Name":"Duration","Unit":"Milliseconds"}`
+	}
+	b = fmt.Appendf(b, `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"%s","Dimensions":[%s],"Metrics":[%s]}]},"service":%s`,
+		i.began.UnixMilli(), Namespace, dimensions, metrics, i.emitter.service)
+	if region != "" {
+		b = fmt.Appendf(b, `,"destination_region":%s`, quoted(region))
+	}
+	of := i.regions[region]
+	if first && i.emitter.warm.CompareAndSwap(false, true) {
+		of["ColdStart"] = 1
+	}
+	for _, name := range names {
+		b = fmt.Appendf(b, `,"%s":%d`, name, of[name])
+	}
+	if first {
+		b = fmt.Appendf(b, `,"Duration":%d`, time.Since(i.began).Milliseconds())
+	}
+	return append(b, "}\n"...)
+}
+
+// counts is what a line says of names. It is the same in each, so it is made
+// once.
+var counts = func() string {
+	var all []string
+	for _, name := range names {
+		all = append(all, `{"Name":"`+name+`","Unit":"Count"}`)
+	}
+	return strings.Join(all, ",")
+}()
+
+func quoted(text string) string {
+	q, _ := json.Marshal(text) // a string always has its JSON
+	return string(q)
 }
