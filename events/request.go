@@ -61,153 +61,167 @@ func isTime(s string) bool {
 	return err == nil && unfit == nil && !t.IsZero()
 }
 
+// Forms of ids, in words.
+const (
+	projectForm = "32 hex digits"
+	regionForm  = "a region such as cn-north-4"
+	vaultForm   = "a UUID"
+)
+
+// draft is a request that is being read.
+type draft struct {
+	Request
+	requestedAt, urn string
+}
+
+// field is one field of an object: a text, a flag or an object.
+type field struct {
+	name   string
+	text   func(*draft) *string // where it goes
+	form   func(string) bool
+	want   string // the form in words
+	env    string // where a text's default comes from; empty: the field is optional
+	flag   func(*draft) **bool
+	fields []field
+}
+
+var requestFields = []field{
+	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: cbr.IsProjectID, want: projectForm, env: "HW_PROJECT_ID"},
+	{name: "region", text: func(d *draft) *string { return &d.Region }, form: cbr.IsRegion, want: regionForm, env: "HW_REGION_NAME"},
+	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: isCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
+	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: "a time such as 2026-11-23T02:00:00Z"},
+	{name: "replicate", fields: []field{
+		{name: "vault_id", text: func(d *draft) *string { return &d.Replicate.VaultID }, form: cbr.IsVaultID, want: vaultForm, env: "HW_CBR_VAULT_ID"},
+		{name: "destination_vault_id", text: func(d *draft) *string { return &d.Replicate.DestinationVaultID }, form: cbr.IsVaultID, want: vaultForm, env: "HW_CBR_DESTINATION_VAULT_ID"},
+		{name: "destination_project_id", text: func(d *draft) *string { return &d.Replicate.DestinationProjectID }, form: cbr.IsProjectID, want: projectForm, env: "HW_CBR_DESTINATION_PROJECT_ID"},
+		{name: "destination_region", text: func(d *draft) *string { return &d.Replicate.DestinationRegion }, form: cbr.IsRegion, want: regionForm, env: "HW_CBR_DESTINATION_REGION"},
+		{name: "auto_trigger", flag: func(d *draft) **bool { return &d.Replicate.AutoTrigger }},
+		{name: "enable_acceleration", flag: func(d *draft) **bool { return &d.Replicate.EnableAcceleration }},
+		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable characters"},
+	}},
+}
+
+// draft returns the defaults at their places.
+func (d Defaults) draft() (at draft) {
+	at.ProjectID, at.Region = d.ProjectID, d.Region
+	at.Replicate = cbr.Replicate{
+		VaultID: d.VaultID, DestinationVaultID: d.DestinationVaultID,
+		DestinationProjectID: d.DestinationProjectID, DestinationRegion: d.DestinationRegion,
+	}
+	return at
+}
+
 // parse reads a request strictly: names match exactly, none twice, none
 // unknown, nothing after the object. The error is an InvalidEvent that lists
 // all that is wrong, each with its path and what was expected, never with a
 // value; the request then holds the correlation id alone, if that is good.
 func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
-	const (
-		project = "32 hex digits"
-		region  = "a region such as cn-north-4"
-		vault   = "a UUID"
-	)
-	var (
-		r           Request
-		to          = &r.Replicate
-		requestedAt string
-		urn         string
-		p           problems
-	)
-	text := onepass.New(body)
-	p.object(text, "$", "", []field{
-		{"project_id", &r.ProjectID, cbr.IsProjectID, project, defaults.ProjectID, "HW_PROJECT_ID"},
-		{"region", &r.Region, cbr.IsRegion, region, defaults.Region, "HW_REGION_NAME"},
-		{"correlation_id", &r.CorrelationID, isCorrelationID, "1 to 128 printable ASCII characters without spaces", "", ""},
-		{"requested_at", &requestedAt, isTime, "a time such as 2026-11-23T02:00:00Z", "", ""},
-		{name: "replicate", to: []field{
-			{"vault_id", &to.VaultID, cbr.IsVaultID, vault, defaults.VaultID, "HW_CBR_VAULT_ID"},
-			{"destination_vault_id", &to.DestinationVaultID, cbr.IsVaultID, vault, defaults.DestinationVaultID, "HW_CBR_DESTINATION_VAULT_ID"},
-			{"destination_project_id", &to.DestinationProjectID, cbr.IsProjectID, project, defaults.DestinationProjectID, "HW_CBR_DESTINATION_PROJECT_ID"},
-			{"destination_region", &to.DestinationRegion, cbr.IsRegion, region, defaults.DestinationRegion, "HW_CBR_DESTINATION_REGION"},
-			{name: "auto_trigger", to: &to.AutoTrigger},
-			{name: "enable_acceleration", to: &to.EnableAcceleration},
-			{"cross_account_urn", &urn, isURN, "1 to 512 printable characters", "", ""},
-		}},
-	})
-	if text.End() != nil {
-		p.list, r.CorrelationID = nil, ""
-		p.expected("$", fmt.Sprintf("a JSON object and nothing else; it breaks off or is malformed after byte %d", text.Offset()))
+	p := parser{body: onepass.New(body), defaults: defaults.draft()}
+	p.object("$", "", requestFields)
+	if p.body.End() != nil {
+		p.got, p.problems = draft{}, nil
+		p.expected("", "$", fmt.Sprintf("a JSON object and nothing else; it breaks off or is malformed after byte %d", p.body.Offset()))
 	}
+	r := p.got.Request
 	// Free text, and the result repeats it.
-	r.CorrelationID, urn = d.Redact.Text(r.CorrelationID), d.Redact.Text(urn)
-	if len(p.list) > 0 {
-		return Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.list, "; "))}
+	r.CorrelationID = d.Redact.Text(r.CorrelationID)
+	if len(p.problems) > 0 {
+		return Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
 	}
 
+	to := &r.Replicate
 	// Ids are compared and grouped by; hex digits have two cases.
 	for _, id := range []*string{&r.ProjectID, &to.VaultID, &to.DestinationVaultID, &to.DestinationProjectID} {
 		*id = strings.ToLower(*id)
 	}
-	if requestedAt != "" {
-		r.RequestedAt, _ = time.Parse(time.RFC3339, requestedAt) // as isTime did
+	if at := p.got.requestedAt; at != "" {
+		r.RequestedAt, _ = time.Parse(time.RFC3339, at) // as isTime did
 	}
-	if urn != "" {
+	if urn := d.Redact.Text(p.got.urn); urn != "" {
 		to.CrossAccountURN = &urn
 	}
 	return r, nil
 }
 
-// field is one field of an object: where its value goes and what it must be.
-type field struct {
-	name string
-	to   any               // *string, **bool, or []field for an object
-	form func(string) bool // of a string
-	want string            // the form in words
-	or   string            // the default of a string
-	env  string            // where the default comes from; empty: the field is optional
+// parser reads one request.
+type parser struct {
+	body          *onepass.Reader
+	got, defaults draft
+	problems      []string
 }
 
-// problems are all that is wrong with a request.
-type problems struct {
-	list   []string
-	within string // the path of the object that is being read, with its dot
+// expected says what is wrong with what has that name within an object; that
+// is its path with a dot at the end.
+func (p *parser) expected(within, name, want string) {
+	p.problems = append(p.problems, within+name+": expected "+want)
 }
 
-func (p *problems) expected(name, want string) {
-	p.list = append(p.list, p.within+name+": expected "+want)
-}
-
-// object reads the object of that name, whose fields have prefix before their
-// names. encoding/json's Unmarshal would match names in any case, take the last
-// of two, and stop at the first wrong type.
-func (p *problems) object(r *onepass.Reader, name, prefix string, fields []field) {
-	if r.Next() != jsontext.KindBeginObject {
-		r.Value()
-		p.expected(name, "an object")
+// object reads the object of that name, whose fields are within it. encoding/json
+// would match names in any case, take the last of two, and stop at the first
+// wrong type.
+func (p *parser) object(name, within string, fields []field) {
+	if p.body.Next() != jsontext.KindBeginObject {
+		p.body.Value()
+		p.expected("", name, "an object")
 		return
 	}
-	defer func(outer string) { p.within = outer }(p.within)
-	p.within = prefix
 	given := make([]bool, len(fields))
-	for name := range r.Members() {
+	for name := range p.body.Members() {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
 		case i < 0:
-			p.expected(string(name), "no such field")
+			p.expected(within, string(name), "no such field")
 		case given[i]:
-			p.expected(string(name), "to be given once")
+			p.expected(within, string(name), "to be given once")
 		default:
 			given[i] = true
-			p.value(r, fields[i])
+			p.value(within, &fields[i])
 		}
 	}
-	for i, f := range fields {
-		if !given[i] {
-			p.absent(f)
-		}
-	}
+	p.absent(within, fields, given)
 }
 
 // value reads the value of a field.
-func (p *problems) value(r *onepass.Reader, f field) {
-	switch to := f.to.(type) {
-	case []field:
-		p.object(r, f.name, f.name+".", to)
-	case **bool:
-		switch value := r.Value(); string(value) {
+func (p *parser) value(within string, f *field) {
+	switch {
+	case f.fields != nil:
+		p.object(f.name, f.name+".", f.fields)
+	case f.flag != nil:
+		switch value := p.body.Value(); string(value) {
 		case "true", "false":
-			*to = new(string(value) == "true")
+			*f.flag(&p.got) = new(string(value) == "true")
 		default:
-			p.expected(f.name, "true or false")
+			p.expected(within, f.name, "true or false")
 		}
-	case *string:
-		if s, ok := onepass.Text(r.Value()); !ok {
-			p.expected(f.name, "a string, "+f.want)
+	default:
+		if s, ok := onepass.Text(p.body.Value()); ok {
+			p.set(within, f, s)
 		} else {
-			p.set(f, to, s)
+			p.expected(within, f.name, "a string, "+f.want)
 		}
 	}
 }
 
-// absent does what is due where a field is not given.
-func (p *problems) absent(f field) {
-	switch to := f.to.(type) {
-	case []field:
-		p.object(onepass.New([]byte("{}")), f.name, f.name+".", to)
-	case *string:
+// absent does what is due for the fields that are not given.
+func (p *parser) absent(within string, fields []field, given []bool) {
+	for i := range fields {
+		f := &fields[i]
 		switch {
-		case f.or != "":
-			p.set(f, to, f.or)
+		case given[i] || f.flag != nil:
+		case f.fields != nil:
+			p.absent(f.name+".", f.fields, make([]bool, len(f.fields)))
+		case *f.text(&p.defaults) != "":
+			p.set(within, f, *f.text(&p.defaults))
 		case f.env != "":
-			p.expected(f.name, f.want+" (it is missing, and "+f.env+" is not set)")
+			p.expected(within, f.name, f.want+" (it is missing, and "+f.env+" is not set)")
 		}
 	}
 }
 
-func (p *problems) set(f field, to *string, s string) {
+func (p *parser) set(within string, f *field, s string) {
 	if !f.form(s) {
-		p.expected(f.name, f.want)
+		p.expected(within, f.name, f.want)
 		return
 	}
-	*to = s
+	*f.text(&p.got) = s
 }

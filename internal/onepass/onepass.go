@@ -23,14 +23,17 @@ import (
 // nothing more, so that it is enough to ask for it at the [Reader.End]. It is
 // not safe for concurrent use.
 type Reader struct {
-	tokens *jsontext.Decoder
+	tokens jsontext.Decoder
+	text   bytes.Buffer
 	err    error
 }
 
 // New returns a reader of text, which must not change while it is read. Doubled
 // names, and text that is not UTF-8, are no errors, as in encoding/json.
 func New(text []byte) *Reader {
-	return &Reader{tokens: jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+	r := &Reader{text: *bytes.NewBuffer(text)}
+	r.tokens.Reset(&r.text, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return r
 }
 
 // Next returns the kind of what comes next, without reading it.
