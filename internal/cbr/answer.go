@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/onepass"
 	"cbr-replicator/internal/redact"
 )
 
@@ -174,25 +175,39 @@ func Fault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
 // taken reads the body of a 2xx: the object replication, how many backups it
 // lists, or what is missing for it to say that the request was taken.
 func taken(body []byte, vaultID string) (replication json.RawMessage, backups int, missing string) {
-	var got struct {
-		Replication json.RawMessage `json:"replication"`
+	answer := onepass.New(body)
+	for name := range answer.Members() {
+		if string(name) == "replication" {
+			replication = answer.Value()
+		}
 	}
-	var r struct {
-		VaultID string          `json:"vault_id"`
-		Backups json.RawMessage `json:"backups"`
+	var vault string
+	listed := false
+	object := onepass.New(replication)
+	for name := range object.Members() {
+		switch string(name) {
+		case "vault_id":
+			object.Text(&vault)
+		case "backups":
+			backups, listed = 0, true
+			for range object.Elements() {
+				backups++
+			}
+		}
 	}
-	var list []json.RawMessage
 	switch {
-	case json.Unmarshal(body, &got) != nil || json.Unmarshal(got.Replication, &r) != nil:
+	case answer.End() != nil || replication == nil:
 		return nil, 0, "the answer has no object replication"
-	case r.VaultID == "":
+	case object.End() != nil:
+		return nil, 0, "the answer has no object replication of the form that is known: " + object.End().Error()
+	case vault == "":
 		return nil, 0, "the answer names no vault"
-	case !strings.EqualFold(r.VaultID, vaultID):
+	case !strings.EqualFold(vault, vaultID):
 		return nil, 0, "the answer speaks of another vault"
-	case json.Unmarshal(r.Backups, &list) != nil:
+	case !listed:
 		return nil, 0, "the answer has no list of backups"
 	}
-	return got.Replication, len(list), ""
+	return replication, backups, ""
 }
 
 // fault is what an error's body says, whatever its form.
