@@ -39,7 +39,8 @@ func decodeSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 	return d.queueBatch(records)
 }
 
-func readRecords(r *onepass.Reader) (records []sqsRecord) {
+func readRecords(r *onepass.Reader) []sqsRecord {
+	records := make([]sqsRecord, 0, 10) // a batch, unless it was set otherwise
 	for range r.Elements() {
 		records = append(records, sqsRecord{})
 		records[len(records)-1].read(r)

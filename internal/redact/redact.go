@@ -100,6 +100,9 @@ func (r *Redactor) mask(s string) string {
 func isSigned(s string) bool { return strings.Contains(s, "ignature=") }
 
 func printable(s string) string {
+	if !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return s // as all but always
+	}
 	return strings.Map(func(c rune) rune {
 		switch {
 		case c == '\n' || c == '\r' || c == '\t':

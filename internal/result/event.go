@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"cbr-replicator/internal/kind"
@@ -92,7 +93,7 @@ type Route struct {
 // and two deliveries never share one. source is the trigger's (an ARN, an API
 // id); causation names the delivery within it.
 func ID(source, causation string, status kind.Status) string {
-	var all []byte
+	all := make([]byte, 0, 256) // enough for any but the longest
 	for _, part := range [...]string{source, causation, string(status)} {
 		all = binary.BigEndian.AppendUint64(all, uint64(len(part)))
 		all = append(all, part...)
@@ -123,9 +124,9 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 // LogValue is the event's JSON, in Lambda's text format too: where the topic
 // does not take an event, the log is all there is of it.
 func (e *Event) LogValue() slog.Value {
-	message, err := json.Marshal(e)
+	message, err := e.text()
 	if err != nil {
-		return slog.StringValue("not to be encoded: " + err.Error())
+		return slog.StringValue(err.Error())
 	}
 	return slog.AnyValue(json.RawMessage(message))
 }
@@ -154,13 +155,10 @@ func (e *Event) attributes(route Route) []attribute {
 
 // encode returns the event's JSON, at most limit bytes of it: a list of backups
 // that is too long is cut, and backups_total beside it says how long it was.
-func (e *Event) encode(limit int) ([]byte, error) {
-	message, err := json.Marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("encode the result event: %w", err)
-	}
-	if len(message) <= limit {
-		return message, nil
+func (e *Event) encode(limit int) (string, error) {
+	message, err := e.text()
+	if err != nil || len(message) <= limit {
+		return message, err
 	}
 	var replication map[string]json.RawMessage
 	var backups []json.RawMessage
@@ -176,12 +174,18 @@ func (e *Event) encode(limit int) ([]byte, error) {
 		replication["backups_total"] = json.RawMessage(strconv.Itoa(len(backups)))
 		replication["backups"], _ = json.Marshal(backups[:keep])
 		short.Data.Replication, _ = json.Marshal(replication)
-		if message, err = json.Marshal(&short); err != nil {
-			return nil, fmt.Errorf("encode the shortened result event: %w", err)
-		}
-		if len(message) <= limit {
-			return message, nil
+		if message, err = short.text(); err != nil || len(message) <= limit {
+			return message, err
 		}
 	}
-	return nil, fmt.Errorf("the result event is longer than %d bytes", limit)
+	return "", fmt.Errorf("the result event is longer than %d bytes", limit)
+}
+
+// text returns the event's JSON, whatever its length.
+func (e *Event) text() (string, error) {
+	var b strings.Builder
+	if err := json.NewEncoder(&b).Encode(e); err != nil {
+		return "", fmt.Errorf("encode the result event: %w", err)
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
 }

@@ -65,7 +65,7 @@ func (t *Topic) letter(e *Event, route Route) (*letter, error) {
 		return nil, err
 	}
 	l := &letter{
-		entry: types.PublishBatchRequestEntry{Message: aws.String(string(message)), MessageAttributes: values},
+		entry: types.PublishBatchRequestEntry{Message: &message, MessageAttributes: values},
 		size:  size + len(message),
 		done:  make(chan struct{}),
 	}
