@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	lambdaevents "github.com/aws/aws-lambda-go/events"
@@ -64,7 +65,7 @@ func BenchmarkDecode(b *testing.B) {
 func withoutNetwork(t tb) func(tb, []byte) {
 	r := newRig(t, nil)
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
-	r.CBR, r.Log = acceptingCBR{}, log
+	r.CBR, r.Log = &acceptingCBR{batch: 10, all: make(chan struct{})}, log
 	r.Topic.SNS, r.Topic.Log = acceptingSNS{}, log
 	r.Metrics = metrics.NewEmitter(io.Discard, "cbr-replicator")
 	return func(t tb, payload []byte) {
@@ -103,9 +104,25 @@ func batchOf(t tb, n int) []byte {
 	return payload
 }
 
-type acceptingCBR struct{}
+// acceptingCBR answers the calls of a batch when all of them are there, as they
+// are side by side with any network: else each would be done before the next
+// began, and its result on its way alone.
+type acceptingCBR struct {
+	batch int
+	mu    sync.Mutex
+	here  int
+	all   chan struct{}
+}
 
-func (acceptingCBR) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+func (c *acceptingCBR) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+	c.mu.Lock()
+	all := c.all
+	if c.here++; c.here == c.batch {
+		close(all)
+		c.here, c.all = 0, make(chan struct{})
+	}
+	c.mu.Unlock()
+	<-all
 	return cbr.Answer{
 		Status: 200, RequestID: "e8ce426dc05c2416330d890b6f989ff3", Sent: true,
 		Replication: json.RawMessage(`{"backups":[{"backup_id":"a","replication_record_id":"b"}],"vault_id":"` + r.VaultID + `"}`),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -116,7 +117,10 @@ func (d Defaults) draft() (at draft) {
 // all that is wrong, each with its path and what was expected, never with a
 // value; the request then holds the correlation id alone, if that is good.
 func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
-	p := parser{body: onepass.New(body), defaults: defaults.draft()}
+	p := parsers.Get().(*parser)
+	defer p.done()
+	p.body.Reset(body)
+	p.defaults = defaults.draft()
 	p.object("$", "", requestFields)
 	if p.body.End() != nil {
 		p.got, p.problems = draft{}, nil
@@ -145,9 +149,19 @@ func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
 
 // parser reads one request.
 type parser struct {
-	body          *onepass.Reader
+	body          onepass.Reader
 	got, defaults draft
 	problems      []string
+}
+
+// parsers are those that have nothing to read: a batch needs one of them.
+var parsers = sync.Pool{New: func() any { return new(parser) }}
+
+// done gives p back, with nothing left of the request.
+func (p *parser) done() {
+	p.body.Reset(nil)
+	p.got, p.defaults, p.problems = draft{}, draft{}, nil
+	parsers.Put(p)
 }
 
 // expected says what is wrong with what has that name within an object; that

@@ -31,9 +31,15 @@ type Reader struct {
 // New returns a reader of text, which must not change while it is read. Doubled
 // names, and text that is not UTF-8, are no errors, as in encoding/json.
 func New(text []byte) *Reader {
-	r := &Reader{text: *bytes.NewBuffer(text)}
-	r.tokens.Reset(&r.text, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	r := new(Reader)
+	r.Reset(text)
 	return r
+}
+
+// Reset makes r, which may be the zero Reader, a reader of text, as New does.
+func (r *Reader) Reset(text []byte) {
+	r.text, r.err = *bytes.NewBuffer(text), nil
+	r.tokens.Reset(&r.text, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
 // Next returns the kind of what comes next, without reading it.
