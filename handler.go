@@ -257,6 +257,7 @@ func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.
 		counted.DestinationRegion = ""
 	}
 	inv.metrics.Count(counted)
+	// Typed, unlike other lines, which are rare.
 	inv.Log.LogAttrs(ctx, level, "delivery",
 		slog.String("status", status), slog.String("kind", string(k)), slog.String("code", err.Code), slog.String("error", err.Message),
 		slog.Int("attempts", e.attempts), slog.Int("deliveries", d.Receives), slog.Int64("duration_ms", time.Since(began).Milliseconds()),

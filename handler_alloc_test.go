@@ -23,8 +23,9 @@ import (
 
 // maxBatchAllocations is the ceiling for what a batch of ten allocates with the
 // network taken out: a count, unlike a time, does not depend on the machine.
-// docs/benchmarks.md has the figures.
-const maxBatchAllocations = 1230
+// docs/benchmarks.md has the figures; the race detector adds a hundred, since it
+// makes pools forget.
+const maxBatchAllocations = 690
 
 // TestAllocationsPerBatch runs by itself: the count is the whole process's.
 func TestAllocationsPerBatch(t *testing.T) {

@@ -210,7 +210,7 @@ func addLine(lines map[string][]string, call *ast.CallExpr) {
 	at, ok := map[string]int{
 		"Debug": 0, "Info": 0, "Warn": 0, "Error": 0,
 		"DebugContext": 1, "InfoContext": 1, "WarnContext": 1, "ErrorContext": 1,
-		"Log": 2,
+		"Log": 2, "LogAttrs": 2,
 	}[method.Sel.Name]
 	if !ok || len(call.Args) <= at {
 		return
@@ -221,9 +221,19 @@ func addLine(lines map[string][]string, call *ast.CallExpr) {
 	}
 	// Not nil, for a line without fields is one, too.
 	fields := append([]string{}, lines[message]...)
-	for i := at + 1; i < len(call.Args); i += 2 {
-		if field, ok := text(call.Args[i]); ok {
-			fields = append(fields, field)
+	if method.Sel.Name == "LogAttrs" {
+		for _, attr := range call.Args[at+1:] {
+			if attr, ok := attr.(*ast.CallExpr); ok {
+				if field, ok := text(attr.Args[0]); ok {
+					fields = append(fields, field)
+				}
+			}
+		}
+	} else {
+		for i := at + 1; i < len(call.Args); i += 2 {
+			if field, ok := text(call.Args[i]); ok {
+				fields = append(fields, field)
+			}
 		}
 	}
 	lines[message] = fields
