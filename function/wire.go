@@ -26,7 +26,7 @@ import (
 	"cbr-replicator/internal/visibility"
 )
 
-// newHandler makes the handler that the environment describes. Metrics go to
+// newHandler makes the handler that the settings describe. Metrics go to
 // stdout, which CloudWatch reads.
 func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Logger) *replicator.Handler {
 	userAgent := "cbr-replicator/" + version
