@@ -20,11 +20,11 @@ const topicLatency = time.Millisecond
 // cloud is the CBR and the topic that one process talks to. Both do as little
 // as they can, since they run on the processors that are measured.
 type cloud struct {
-	latency time.Duration // of a call of CBR
-	cbr     *http.Server
-	topic   *http.Server
-	cbrURL  string
-	snsURL  string
+	place
+	cbr    *http.Server
+	topic  *http.Server
+	cbrURL string
+	snsURL string
 
 	mu        sync.Mutex
 	vaults    map[string]int // calls of replicate, by vault
@@ -39,13 +39,13 @@ type tally struct {
 	snsBilled                      int // requests, of 64 KB each (AWS, "Amazon SNS pricing")
 }
 
-func newCloud(latency time.Duration) (*cloud, error) {
-	c := &cloud{latency: latency, vaults: map[string]int{}}
+func newCloud(at place) (*cloud, error) {
+	c := &cloud{place: at, vaults: map[string]int{}}
 	var err error
-	if c.cbr, c.cbrURL, err = serve(http.HandlerFunc(c.replicate), func() { c.tally.cbrConnections++ }, &c.mu); err != nil {
+	if c.cbr, c.cbrURL, err = c.serve(c.replicate, &c.tally.cbrConnections); err != nil {
 		return nil, err
 	}
-	if c.topic, c.snsURL, err = serve(http.HandlerFunc(c.publish), func() { c.tally.snsConnections++ }, &c.mu); err != nil {
+	if c.topic, c.snsURL, err = c.serve(c.publish, &c.tally.snsConnections); err != nil {
 		_ = c.cbr.Close()
 		return nil, err
 	}
@@ -57,22 +57,36 @@ func (c *cloud) close() {
 	_ = c.topic.Close()
 }
 
-// serve starts a server on loopback that calls count, under mu, for each
-// connection.
-func serve(h http.Handler, count func(), mu *sync.Mutex) (*http.Server, string, error) {
+// serve starts a server, which counts its connections.
+func (c *cloud) serve(h http.HandlerFunc, connections *int) (*http.Server, string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, "", err
 	}
 	s := &http.Server{Handler: h, ConnState: func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
-			mu.Lock()
-			defer mu.Unlock()
-			count()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			*connections++
 		}
 	}}
-	go func() { _ = s.Serve(l) }() // ends with Close
-	return s, "http://" + l.Addr().String(), nil
+	if c.authority == nil {
+		go func() { _ = s.Serve(l) }() // ends with Close
+		return s, "http://" + l.Addr().String(), nil
+	}
+	before, err := far(l.Addr().String())
+	if err != nil {
+		_ = l.Close()
+		return nil, "", err
+	}
+	s.TLSConfig = c.authority.server.Clone()
+	s.Protocols = new(http.Protocols) // SNS offers no HTTP/2
+	s.Protocols.SetHTTP1(true)
+	go func() {
+		_ = s.ServeTLS(l, "", "") // ends with Close
+		_ = before.Close()
+	}()
+	return s, "https://" + before.Addr().String(), nil
 }
 
 // replicate is CBR's CopyCheckpoint (CBR API reference): every vault has two

@@ -60,6 +60,14 @@ func bench() error {
 	if err := r.oneRecord(); err != nil {
 		return err
 	}
+	progress("far from here")
+	authority, err := newAuthority(bin)
+	if err != nil {
+		return err
+	}
+	if err := r.afar(authority); err != nil {
+		return err
+	}
 	progress("batches of 10")
 	if out.costs, err = r.batchesOfTen(); err != nil {
 		return err

@@ -79,7 +79,7 @@ func (r *run) starts() error {
 	r.held.start = l
 	// Short, and of much noise: three times as often as the rest.
 	return r.turns(slices.Repeat(r.field.all(), 3), func(c *contestant) error {
-		p, err := launch(c, 0)
+		p, err := launch(c, place{})
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (r *run) oneRecord() error {
 		return err
 	}
 	return r.turns(r.field.batching(), func(c *contestant) error {
-		p, err := launch(c, quick)
+		p, err := launch(c, place{latency: quick})
 		if err != nil {
 			return err
 		}
@@ -122,6 +122,52 @@ func (r *run) oneRecord() error {
 	})
 }
 
+// afar takes what connections cost where they cost something: over TLS, at a
+// distance.
+func (r *run) afar(authority *authority) error {
+	at := place{latency: quick, authority: authority}
+	where := fmt.Sprintf("TLS, %d ms away", roundTrip.Milliseconds())
+	first := fmt.Sprintf("first invocation, CBR takes %d ms, %s", quick.Milliseconds(), where)
+	start := r.line("exec → first poll, "+where, "ms")
+	one, oneCPU := r.line("one record, "+first, "ms"), r.line("CPU time of that first record", "ms")
+	answer := r.line("exec → first answer, "+where, "ms")
+	ten, tenCPU := r.line("batch of 10, "+first, "ms"), r.line("CPU time of that first batch", "ms")
+	launched := func(c *contestant, n int) (start time.Duration, u usage, err error) {
+		payload, err := r.batches.of(n)
+		if err != nil {
+			return start, u, err
+		}
+		p, err := launch(c, at)
+		if err != nil {
+			return start, u, err
+		}
+		defer p.stop()
+		if c != r.field.hello {
+			u, err = p.invoke(payload, n)
+		}
+		return p.start, u, err
+	}
+	return r.turns(r.field.all(), func(c *contestant) error {
+		polled, u, err := launched(c, 1)
+		if err != nil {
+			return err
+		}
+		start.add(c, milliseconds(polled))
+		if c == r.field.hello {
+			return nil
+		}
+		one.add(c, milliseconds(u.wall))
+		oneCPU.add(c, milliseconds(u.cpu))
+		answer.add(c, milliseconds(polled+u.wall))
+		if _, u, err = launched(c, 10); err != nil {
+			return err
+		}
+		ten.add(c, milliseconds(u.wall))
+		tenCPU.add(c, milliseconds(u.cpu))
+		return nil
+	})
+}
+
 // warm has a process of each contestant handle batches of n, in turn, again and
 // again. take gets the usages of each turn.
 func (r *run) warm(n int, latency time.Duration, invocations int, take func(*contestant, []usage)) error {
@@ -136,7 +182,7 @@ func (r *run) warm(n int, latency time.Duration, invocations int, take func(*con
 		}
 	}()
 	for _, c := range r.field.batching() {
-		if processes[c], err = launch(c, latency); err != nil {
+		if processes[c], err = launch(c, place{latency: latency}); err != nil {
 			delete(processes, c)
 			return err
 		}
@@ -217,7 +263,7 @@ func (r *run) batchesOfThousand() error {
 		return err
 	}
 	once := func(c *contestant, latency time.Duration, env ...string) (usage, error) {
-		p, err := launch(c, latency, env...)
+		p, err := launch(c, place{latency: latency}, env...)
 		if err != nil {
 			return usage{}, err
 		}
@@ -320,7 +366,7 @@ func (r *run) memory() error {
 
 // fresh has a new process handle one batch of n, if n is not 0.
 func (r *run) fresh(c *contestant, n int, latency time.Duration, env ...string) (u usage, peak int, err error) {
-	p, err := launch(c, latency, env...)
+	p, err := launch(c, place{latency: latency}, env...)
 	if err != nil {
 		return u, 0, err
 	}

@@ -64,9 +64,9 @@ type usage struct {
 }
 
 // launch starts a contestant and returns when it polls.
-func launch(c *contestant, latency time.Duration, env ...string) (_ *process, err error) {
+func launch(c *contestant, at place, env ...string) (_ *process, err error) {
 	p := &process{work: make(chan *invocation), polls: make(chan time.Time, 1), exited: make(chan struct{})}
-	if p.cloud, err = newCloud(latency); err != nil {
+	if p.cloud, err = newCloud(at); err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,6 +84,9 @@ func launch(c *contestant, latency time.Duration, env ...string) (_ *process, er
 
 	p.cmd = exec.Command(c.command[0], c.command[1:]...)
 	p.cmd.Env = slices.Concat(environment(p.cloud, listener.Addr().String()), c.env, env)
+	if at.authority != nil {
+		p.cmd.Env = append(p.cmd.Env, at.authority.env...)
+	}
 	p.cmd.Stdout, p.cmd.Stderr = &lastWords{logged: &p.logged}, &lastWords{logged: &p.logged}
 	// The process must not outlive the bench.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -185,6 +185,15 @@ func TestLoadRequires(t *testing.T) {
 	}
 }
 
+func mustLoad(t *testing.T) *settings {
+	t.Helper()
+	s, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestEnterpriseProject: all of them by default, where that is known to work.
 func TestEnterpriseProject(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -198,10 +207,7 @@ func TestEnterpriseProject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, tt.set)
-			h, err := newHandler(io.Discard, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
+			h := newHandler(mustLoad(t), cbr.NewHTTPClient(1), io.Discard, slog.New(slog.DiscardHandler))
 			if got := h.CBR.(*cbr.Client).EnterpriseProjectID; got != tt.want {
 				t.Errorf("enterprise project %q, want %q", got, tt.want)
 			}
@@ -223,17 +229,14 @@ func TestNewHandlerHidesEveryCredential(t *testing.T) {
 		"HTTPS_PROXY":           "http://user:proxy-password@proxy.example.com:3128",
 	})
 	var out bytes.Buffer
-	h, err := newHandler(&out, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []string{secret, "wJalrXUtnFEMIK7MDENG", "IQoJb3JpZ2luX2VjE", "proxy-password"} {
-		if got := h.Redact.Text("x" + s + "y"); strings.Contains(got, s) {
-			t.Errorf("%q is not masked", s)
+	h := newHandler(mustLoad(t), cbr.NewHTTPClient(1), &out, slog.New(slog.DiscardHandler))
+	for _, credential := range []string{secret, "wJalrXUtnFEMIK7MDENG", "IQoJb3JpZ2luX2VjE", "proxy-password"} {
+		if got := h.Redact.Text("x" + credential + "y"); strings.Contains(got, credential) {
+			t.Errorf("%q is not masked", credential)
 		}
 	}
 	// The token is for its own project, whatever the allow-list says.
-	_, err = h.CBR.Replicate(t.Context(), cbr.Source{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
+	_, err := h.CBR.Replicate(t.Context(), cbr.Source{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
 	if e := kind.As(err); e == nil || e.Kind != kind.NotAllowed {
 		t.Errorf("another project: %v", err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"cbr-replicator/internal/cbr"
 )
 
 // version is set by the linker.
@@ -18,11 +20,16 @@ var version = "dev"
 func main() {
 	log := slog.New(lambdacontext.NewLogHandler())
 	log.Info("starting", "version", version)
-	h, err := newHandler(os.Stdout, log)
+	s, err := load()
 	if err != nil {
 		log.Error("the configuration is wrong", "error", err.Error())
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	client := cbr.NewHTTPClient(s.BatchConcurrency.value)
+	h := newHandler(s, client, os.Stdout, log)
+	if err := s.connectAhead(client); err != nil {
+		log.Debug("not connected ahead of the first call", "error", h.Redact.Text(err.Error()))
 	}
 	lambda.Start(h)
 }

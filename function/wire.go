@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,13 +26,9 @@ import (
 	"cbr-replicator/internal/visibility"
 )
 
-// newHandler makes the handler that the environment describes. Metrics go to
+// newHandler makes the handler that the settings describe. Metrics go to
 // stdout, which CloudWatch reads.
-func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error) {
-	s, err := load()
-	if err != nil {
-		return nil, err
-	}
+func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Logger) *replicator.Handler {
 	userAgent := "cbr-replicator/" + version
 	hidden := &redact.Redactor{}
 	hidden.Hide(s.SecretAccessKey)
@@ -41,7 +38,6 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 			hidden.Hide(password)
 		}
 	}
-	client := cbr.NewHTTPClient(s.BatchConcurrency.value)
 	policy := retry.Policy{
 		Initial:     s.RetryInitial.value,
 		Max:         s.RetryMax.value,
@@ -109,7 +105,35 @@ func newHandler(stdout io.Writer, log *slog.Logger) (*replicator.Handler, error)
 		BatchConcurrency: s.BatchConcurrency.value,
 		MaxReceiveCount:  s.MaxReceiveCount.value,
 		Reserve:          s.DeadlineReserve.value,
-	}, nil
+	}
+}
+
+// connectAhead has client connect to what the first deliveries will call, as
+// far as the configuration says what that is. Its error is for a log.
+func (s *settings) connectAhead(client *http.Client) error {
+	// Lambda gives a start a whole processor, and an invocation with 256 MB a
+	// seventh of one. It ends a start after ten seconds.
+	const timeout = time.Second
+	return cbr.Connect(client, timeout, s.ahead()...)
+}
+
+// ahead are the URLs of all connections, one after the other.
+func (s *settings) ahead() []string {
+	// A batch uses as many with the default of BATCH_CONCURRENCY. For one record
+	// one would do, and start some milliseconds sooner; a batch would wait for
+	// the rest (bench, "TLS, 20 ms away").
+	const most = 10
+	urls := []string{cmp.Or(s.EndpointSNS, s.EndpointAWS, awsjson.Endpoint("sns", s.topicRegion))}
+	if s.SecretID != "" {
+		urls = append(urls, cmp.Or(s.EndpointSecrets, s.EndpointAWS, awsjson.Endpoint("secretsmanager", s.secretRegion())))
+	}
+	if base, err := s.iam.For(s.Region); err == nil && s.UserName != "" {
+		urls = append(urls, base)
+	}
+	if base, err := s.endpoints.For(s.Region); err == nil {
+		urls = append(urls, slices.Repeat([]string{base}, min(s.BatchConcurrency.value, most))...)
+	}
+	return urls
 }
 
 // sns builds the client by hand: config.LoadDefaultConfig costs 1 to 6 ms of

@@ -67,6 +67,11 @@ func (e *Error) Passes() bool {
 	return e.Status >= 500 || e.Status == http.StatusTooManyRequests || strings.Contains(e.Code, "Throttl")
 }
 
+// Endpoint is the URL of a service in a region.
+func Endpoint(service, region string) string {
+	return "https://" + service + "." + region + "." + DNSSuffix(region)
+}
+
 // DNSSuffix is what the host names of services in a region end in, which is the
 // partition's (aws-sdk-go-v2, "partitions.json").
 func DNSSuffix(region string) string {
@@ -93,7 +98,7 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 	if err != nil {
 		return fmt.Errorf("encode the request of %s: %w", operation, err)
 	}
-	endpoint := cmp.Or(c.Endpoint, "https://"+c.Service+"."+c.Region+"."+DNSSuffix(c.Region))
+	endpoint := cmp.Or(c.Endpoint, Endpoint(c.Service, c.Region))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(endpoint, "/")+"/", bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make the request of %s: %w", operation, err)

@@ -1,0 +1,71 @@
+package cbr
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Connect has client open a connection for each of the URLs, side by side, for
+// the calls that come first: the handshakes of TCP and TLS, and reading what
+// certificates to trust, take more of both time and a processor than a call
+// does. Nothing is sent on the connections. URLs that are not https:// are left
+// out.
+//
+// It waits no longer than timeout. Connections that are being made by then are
+// made all the same, within the client's own bounds. Its error is about the
+// first URL without a connection. Nothing follows from it: a call connects by
+// itself and has an error of its own. Connect is safe for concurrent use, but
+// meant for a client that makes no calls yet.
+func Connect(client *http.Client, timeout time.Duration, urls ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	var requests sync.WaitGroup
+	cancelled := make(chan struct{})
+	errs := make([]error, len(urls))
+	for i, url := range urls {
+		if strings.HasPrefix(url, "https://") {
+			requests.Go(func() { errs[i] = handshake(ctx, client, url, cancelled) })
+		}
+	}
+	requests.Wait()
+	close(cancelled)
+	return cmp.Or(errs...)
+}
+
+// handshake begins a request and cancels it when its connection is made, before
+// it is sent. net/http keeps such a connection for another request
+// (Transport.getConn), as it keeps any: verified, through the proxy if there is
+// one, for as long as the client says, and not when the other end has closed
+// it. Until all requests are cancelled the connection is held back: net/http
+// would give it to one that still waits for its own.
+func handshake(ctx context.Context, client *http.Client, url string, cancelled <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err == nil {
+				cancel()
+				<-cancelled
+			}
+		},
+	})
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err == nil {
+		return resp.Body.Close()
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
