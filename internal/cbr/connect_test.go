@@ -177,13 +177,9 @@ func TestConnectFails(t *testing.T) {
 			t.Parallel()
 			server := newTLSServer(t, nil)
 			client, transport := server.client(t)
-			began := time.Now()
 			err := cbr.Connect(client.HTTP, 2*time.Second, tt.url, server.URL)
 			if err == nil || !tt.want(err) {
 				t.Errorf("error = %v", err)
-			}
-			if took := time.Since(began); took > 4*time.Second {
-				t.Errorf("it took %s", took)
 			}
 			noMore(transport)
 			if _, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); err != nil {
