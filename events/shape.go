@@ -26,7 +26,7 @@ func shapeOf(payload []byte) shape {
 	case jsontext.KindBeginArray:
 		s.array = true
 		for i := range r.Elements() {
-			if source := sourceOf(r.Value()); i == 0 {
+			if source := sourceOf(r); i == 0 {
 				s.source = source
 			} else if source != s.source {
 				s.source = ""
@@ -40,7 +40,7 @@ func shapeOf(payload []byte) shape {
 				s.source = ""
 				if r.Next() == jsontext.KindBeginArray {
 					for range r.Elements() {
-						s.source = sourceOf(r.Value())
+						s.source = sourceOf(r)
 						break
 					}
 				}
@@ -48,8 +48,10 @@ func shapeOf(payload []byte) shape {
 			case "eventSource":
 				s.source, _ = onepass.Text(r.Value())
 			case "requestContext":
-				for name := range onepass.New(r.Value()).Members() {
-					s.elb = s.elb || string(name) == "elb"
+				if r.Next() == jsontext.KindBeginObject {
+					for name := range r.Members() {
+						s.elb = s.elb || string(name) == "elb"
+					}
 				}
 			}
 		}
@@ -58,13 +60,14 @@ func shapeOf(payload []byte) shape {
 }
 
 // sourceOf returns the eventSource of a record.
-func sourceOf(record []byte) (source string) {
-	r := onepass.New(record)
+func sourceOf(r *onepass.Reader) (source string) {
+	if r.Next() != jsontext.KindBeginObject {
+		return ""
+	}
 	for name := range r.Members() {
 		// SNS alone writes it with a capital.
 		if string(name) == "eventSource" || string(name) == "EventSource" {
 			source, _ = onepass.Text(r.Value())
-			break
 		}
 	}
 	return source

@@ -19,7 +19,7 @@ type Outbox struct {
 	ctx   context.Context
 
 	mu      sync.Mutex
-	working map[*Slot]struct{}
+	working []*Slot // few: as many as run at once
 	waiting []*letter
 	sending int
 	timer   *time.Timer // set while some wait for others on the point of ending
@@ -34,7 +34,7 @@ type Slot struct {
 
 // Open returns an outbox whose calls end with ctx. It must be closed.
 func (t *Topic) Open(ctx context.Context) *Outbox {
-	return &Outbox{topic: t, ctx: ctx, working: map[*Slot]struct{}{}}
+	return &Outbox{topic: t, ctx: ctx}
 }
 
 // Begin says that a delivery is being worked on. End or Publish must follow.
@@ -42,7 +42,7 @@ func (o *Outbox) Begin() *Slot {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := &Slot{outbox: o, began: time.Now()}
-	o.working[s] = struct{}{}
+	o.working = append(o.working, s)
 	return s
 }
 
@@ -56,7 +56,7 @@ func (s *Slot) Publish(e *Event, route Route) error {
 		return o.topic.failed(err.Error(), err)
 	}
 	o.mu.Lock()
-	delete(o.working, s)
+	o.leave(s)
 	l.began, l.ended = s.began, time.Now()
 	o.waiting = append(o.waiting, l)
 	var mine []*letter
@@ -80,10 +80,20 @@ func (s *Slot) End() {
 	o := s.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if _, ok := o.working[s]; ok {
-		delete(o.working, s)
+	if o.leave(s) {
 		o.depart()
 	}
+}
+
+// leave takes a slot out of those working and reports whether it was one. The
+// caller holds mu.
+func (o *Outbox) leave(s *Slot) bool {
+	i := slices.Index(o.working, s)
+	if i < 0 {
+		return false
+	}
+	o.working = slices.Delete(o.working, i, i+1)
+	return true
 }
 
 // Close returns when no call to the topic is on its way.
@@ -153,7 +163,7 @@ func (o *Outbox) moreAtOnce() bool {
 	if left <= 0 {
 		return false
 	}
-	for s := range o.working {
+	for _, s := range o.working {
 		if s.began.Sub(first.began).Abs() <= patience {
 			o.departIn(left)
 			return true
