@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
@@ -81,6 +83,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		func(i int) { outcomes[i] = inv.handle(work, &batch.Deliveries[i]) })
 	inv.outbox.Close()
 	h.Queues.Change(publish, inv.FunctionARN, inv.waiting(batch.Deliveries, outcomes))
+	inv.letShow(publish, batch, outcomes)
 	reply, err := batch.Reply(outcomes)
 	if err != nil {
 		return nil, inv.lambdaError(ctx, err)
@@ -118,6 +121,9 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 		return o
 	}
 	e = inv.replicate(ctx, d)
+	if e.unseen() {
+		inv.unseen.Store(true)
+	}
 	o.Answer, o.Err = e.answer, e.err
 	event, route := inv.result(d, e, began)
 	o.Data = event.Data
@@ -143,6 +149,8 @@ type invocation struct {
 	// handedBack holds the FIFO groups of which a delivery goes back, taken the
 	// vaults of which CBR took a request.
 	handedBack, taken sync.Map
+	// unseen: CBR may have started what no look-up has shown yet.
+	unseen atomic.Bool
 }
 
 func (h *Handler) begin(ctx context.Context) *invocation {
@@ -281,6 +289,21 @@ func (h *Handler) waiting(deliveries []events.Delivery, outcomes []events.Outcom
 		})
 	}
 	return messages
+}
+
+// letShow does the waiting of a source that has none of its own: what comes back
+// at once would be looked up before an effect can be seen, and be sent again.
+func (inv *invocation) letShow(ctx context.Context, batch *events.Batch, outcomes []events.Outcome) {
+	if !batch.AtOnce || !inv.unseen.Load() || !slices.ContainsFunc(outcomes, events.Outcome.Redeliver) {
+		return
+	}
+	inv.Log.InfoContext(ctx, "waiting for effects to show", "wait_ms", effectTime.Milliseconds())
+	timer := time.NewTimer(effectTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // panicked turns a panic into an outcome.

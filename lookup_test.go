@@ -1,15 +1,20 @@
 package replicator_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/reconcile"
 )
 
 // addBackup gives a vault a backup, and a replica of it from yesterday.
@@ -365,6 +370,99 @@ func TestLookUpByTrigger(t *testing.T) {
 			}
 		}
 	})
+}
+
+// lateCBR takes what it is asked for, once the vault's refusals are used up, and
+// lists the copy 45 seconds later. For a vault in lost nobody hears of it.
+type lateCBR struct {
+	mu       sync.Mutex
+	refusals map[string]int
+	lost     map[string]bool
+	taken    map[string][]time.Time
+}
+
+func (c *lateCBR) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refusals[r.VaultID] > 0 {
+		c.refusals[r.VaultID]--
+		return cbr.Answer{Sent: true}, &kind.Error{Kind: kind.Throttled, Message: "too many requests"}
+	}
+	c.taken[r.VaultID] = append(c.taken[r.VaultID], time.Now())
+	if c.lost[r.VaultID] {
+		return cbr.Answer{Sent: true}, &kind.Error{Kind: kind.Unknown, Message: "the answer was lost"}
+	}
+	return taken(r)
+}
+
+func (c *lateCBR) ListBackups(_ context.Context, src cbr.Source, vault string, each func(*cbr.Backup)) (cbr.Clocks, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := cbr.Backup{ID: "backup", Available: true}
+	for i, at := range c.taken[vault] {
+		if time.Since(at) >= 45*time.Second {
+			b.Records = append(b.Records, cbr.ReplicationRecord{
+				ID: fmt.Sprint(i), Status: cbr.Replicated, CreatedAt: at, SourceRegion: src.Region, SourceProjectID: src.ProjectID,
+				DestinationRegion: cbrtest.DestinationRegion, DestinationProjectID: cbrtest.DestinationProject, DestinationVaultID: cbrtest.DestinationVault,
+			})
+		}
+	}
+	each(&b)
+	return cbr.Clocks{Ours: time.Now(), Theirs: time.Now()}, nil
+}
+
+// TestEffectsShowBeforeRedelivery: a broker delivers again at once, so the
+// function waits until what it may have done can be seen, as long as its own
+// time lasts.
+func TestEffectsShowBeforeRedelivery(t *testing.T) {
+	t.Parallel()
+	const a, b = "0000000a-0000-4000-8000-000000000000", "0000000b-0000-4000-8000-000000000000"
+	for name, tt := range map[string]struct {
+		refusals map[string]int
+		lost     map[string]bool
+		timeout  time.Duration
+		taken    int           // of both vaults
+		wait     time.Duration // before the batch goes back
+	}{
+		"an answer lost":          {lost: map[string]bool{a: true}, timeout: 2 * time.Minute, taken: 2, wait: time.Minute},
+		"one taken, one not":      {refusals: map[string]int{b: maxAttempts}, timeout: 2 * time.Minute, taken: 2, wait: time.Minute},
+		"none taken":              {refusals: map[string]int{a: maxAttempts, b: maxAttempts}, timeout: 2 * time.Minute, taken: 2},
+		"all taken":               {timeout: 2 * time.Minute, taken: 2},
+		"an answer lost, no time": {lost: map[string]bool{a: true}, timeout: 30 * time.Second, taken: 4, wait: 25 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				late := &lateCBR{refusals: tt.refusals, lost: tt.lost, taken: map[string][]time.Time{}}
+				r := newRig(t, nil)
+				r.CBR, r.Lookups = late, reconcile.New(late, r.Log)
+				var records []object
+				for i, vault := range []string{a, b} {
+					records = append(records, object{
+						"topic": "t", "partition": i, "offset": 1, "timestamp": time.Now().UnixMilli(), "value": []byte(request(t, vault, nil)),
+					})
+				}
+				payload := encode(t, object{"eventSource": "aws:kafka", "eventSourceArn": "arn:k", "records": object{"t-0": records}})
+				began := time.Now()
+				_, failure := r.invokeWithin(payload, tt.timeout)
+				if took := time.Since(began); took < tt.wait || took >= tt.timeout || (tt.wait == 0 && took >= time.Minute) {
+					t.Errorf("it took %v, want %v of %v", took, tt.wait, tt.timeout)
+				}
+				for range 5 {
+					if failure == nil {
+						break
+					}
+					_, failure = r.invokeWithin(payload, tt.timeout)
+				}
+				if failure != nil {
+					t.Errorf("in the end: %v", failure)
+				}
+				if n := len(late.taken[a]) + len(late.taken[b]); n != tt.taken {
+					t.Errorf("CBR took %d requests, want %d", n, tt.taken)
+				}
+			})
+		})
+	}
 }
 
 // TestTwins: a standard queue may deliver a message twice at once. The second

@@ -188,6 +188,18 @@ func (inv *invocation) find(ctx context.Context, d *events.Delivery, since time.
 	return found, why
 }
 
+// unseen reports whether CBR may have started copies that no look-up has shown.
+func (e *effect) unseen() bool {
+	if e.attempts == 0 || e.reconciled {
+		return false
+	}
+	switch e.err.Of().Policy().Wait {
+	case kind.ForEffect, kind.GrowingForEffect:
+		return true
+	}
+	return e.err == nil
+}
+
 // accept takes what was found for CBR's answer.
 func (e *effect) accept(found reconcile.Finding) {
 	e.answer.Replication, e.err, e.reconciled = found.Replication, nil, true

@@ -39,5 +39,5 @@ func decodeActiveMQ(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 			Source: event.ARN, CausationID: m.MessageID, Again: true, Since: ofMillis(m.Timestamp),
 		}, m.CorrelationID)
 	}
-	return d.wholeBatch(deliveries), nil
+	return d.brokerBatch(deliveries), nil
 }

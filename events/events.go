@@ -45,7 +45,9 @@ type Batch struct {
 	Deliveries []Delivery
 	// Deadline is the trigger's own, zero without one.
 	Deadline time.Time
-	reply    func([]Outcome) ([]byte, error)
+	// AtOnce: what goes back comes again at once, since nothing waits on its way.
+	AtOnce bool
+	reply  func([]Outcome) ([]byte, error)
 }
 
 // Reply returns the answer in the trigger's dialect, or the error that is the

@@ -72,7 +72,7 @@ func decodeKafka(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 	if len(deliveries) == 0 {
 		return nil, errors.New("no records")
 	}
-	return d.wholeBatch(deliveries), nil
+	return d.brokerBatch(deliveries), nil
 }
 
 // correlation returns the last header of that name, which is the one that

@@ -60,5 +60,5 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) 
 	if len(deliveries) == 0 {
 		return nil, errors.New("no messages")
 	}
-	return d.wholeBatch(deliveries), nil
+	return d.brokerBatch(deliveries), nil
 }

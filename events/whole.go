@@ -35,6 +35,15 @@ func (d *Decoder) wholeBatch(deliveries []Delivery) *Batch {
 	}
 }
 
+// brokerBatch is a wholeBatch of a stream or broker: Lambda tries it again at
+// once (AWS Lambda developer guide, on each), while an asynchronous invocation
+// waits for a minute.
+func (d *Decoder) brokerBatch(deliveries []Delivery) *Batch {
+	b := d.wholeBatch(deliveries)
+	b.AtOnce = true
+	return b
+}
+
 // firstTryAge is how old the event of an asynchronous invocation may be without
 // being one that is tried again: Lambda waits a minute before that (Lambda
 // developer guide, "How Lambda handles errors and retries with asynchronous
