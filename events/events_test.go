@@ -253,7 +253,7 @@ func TestSamples(t *testing.T) {
 		"direct": {Deliveries: []Delivery{{
 			Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID, Final: true,
 			Request: with(requestFor(vaultA), func(r *Request) {
-				r.CorrelationID, r.RequestedAt = nightlyID, nightly
+				r.CorrelationID = nightlyID
 				r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration = &no, &no
 			}),
 		}}},
