@@ -61,7 +61,7 @@ func unwrap(body []byte, correlation string) (letter, *kind.Error) {
 		}
 		out, err := envelopes[i].open(in.body)
 		if err != nil {
-			return in, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected the form of " + envelopes[i].name, Cause: err}
+			return in, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected the form of " + envelopes[i].name + "; " + plain(err), Cause: err}
 		}
 		if out.own {
 			return out, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected a request, not a result"}
@@ -77,10 +77,7 @@ func unwrap(body []byte, correlation string) (letter, *kind.Error) {
 // openNotification: a subscription without raw message delivery (Amazon SNS
 // developer guide, "Parsing Amazon SNS message formats").
 func openNotification(message []byte) (letter, error) {
-	var event struct {
-		notification
-		Type string `json:"Type"`
-	}
+	var event notification
 	if err := json.Unmarshal(message, &event); err != nil {
 		return letter{}, err
 	}

@@ -176,25 +176,25 @@ func TestEnvelopeCorrelation(t *testing.T) {
 // TestNoEnvelope: what looks like one and is none says so.
 func TestNoEnvelope(t *testing.T) {
 	t.Parallel()
-	const form, malformed = "$: expected the form of ", "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
+	const form, nothing, malformed = "$: expected the form of ", "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
 	for body, want := range map[string]string{
-		`{"Type":"SubscriptionConfirmation","Message":"{}","Token":"t"}`:             form + "an SNS notification",
-		`{"Type":"Notification","Message":{}}`:                                       form + "an SNS notification",
-		`{"Type":"Notification","Message":"{}"`:                                      form + "an SNS notification",
+		`{"Type":"SubscriptionConfirmation","Message":"{}","Token":"t"}`:             form + "an SNS notification; it has another Type",
+		`{"Type":"Notification","Message":{}}`:                                       form + "an SNS notification; Message: expected a string",
+		`{"Type":"Notification","Message":"{}"`:                                      form + "an SNS notification; unexpected end of JSON input",
 		`{"Type":"Notification","Message":"hello"}`:                                  malformed + "0",
 		`{"Type":"Notification"}`:                                                    "Type: expected no such field",
 		`{"type":"Notification","message":"{}"}`:                                     "type: expected no such field; message: expected no such field",
-		`{"requestContext":{},"requestPayload":{}}`:                                  form + "a Lambda destination record",
+		`{"requestContext":{},"requestPayload":{}}`:                                  form + "a Lambda destination record; it has no condition",
 		`{"requestContext":{"condition":"Success"},"requestPayload":{"Records":[]}}`: "Records: expected no such field",
 		`{"requestContext":{"condition":"Success"},"requestPayload":[{}]}`:           "$: expected an object",
-		`{"specversion":"1.0","id":"1","type":"x"}`:                                  malformed + "0",
+		`{"specversion":"1.0","id":"1","type":"x"}`:                                  nothing,
 		`{"specversion":"1.0","id":"1","type":"x","data":null}`:                      "$: expected an object",
 		`{"specversion":"1.0","data":[{}]}`:                                          "$: expected an object",
 		`{"specversion":"1.0","data":{"a":1},"data_base64":"e30="}`:                  "a: expected no such field",
-		`{"specversion":"1.0","data_base64":"{}"}`:                                   form + "a CloudEvent",
-		`{"specversion":"1.0","type":5,"data":{}}`:                                   form + "a CloudEvent",
-		`{"detail-type":"x"}`:                                                        malformed + "0",
-		`{"detail-type":"x","account":5,"detail":{}}`:                                form + "an EventBridge event",
+		`{"specversion":"1.0","data_base64":"{}"}`:                                   form + "a CloudEvent; illegal base64 data at input byte 0",
+		`{"specversion":"1.0","type":5,"data":{}}`:                                   form + "a CloudEvent; type: expected a string",
+		`{"detail-type":"x"}`:                                                        nothing,
+		`{"detail-type":"x","account":5,"detail":{}}`:                                form + "an EventBridge event; account: expected a string",
 		`{"detail":{}}`: "detail: expected no such field",
 	} {
 		got := mustDecode(t, httpDecoder(), inQueue(t, body, "")).Deliveries[0]

@@ -19,7 +19,7 @@ func TestEventBridgeDetail(t *testing.T) {
 		"empty":            {map[string]any{}, ""},
 		"twice text":       {`"{}"`, "$: expected an object"},
 		"no JSON":          {`hello`, malformed + "0"},
-		"empty text":       {``, malformed + "0"},
+		"empty text":       {``, "$: expected a JSON object and nothing else; there is nothing"},
 		"null":             {nil, "$: expected an object"},
 		"a list":           {[]any{}, "$: expected an object"},
 		"something else's": {map[string]any{"state": "x"}, "state: expected no such field"},

@@ -11,7 +11,10 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"time"
 
 	"cbr-replicator/internal/cbr"
@@ -147,7 +150,7 @@ func (d *Decoder) Decode(payload []byte, inv Invocation) (*Batch, error) {
 		}
 		b, err := t.decode(d, payload, inv)
 		if err != nil {
-			return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("a payload of the form of %s: %v", t.samples[0], err)), Cause: err}
+			return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("a payload of the form of %s: %s", t.samples[0], plain(err))), Cause: err}
 		}
 		return b, nil
 	}
@@ -163,6 +166,8 @@ func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Deliver
 	in, err := unwrap(body, correlation)
 	if err == nil {
 		del.Request, err = d.parse(in.body, d.Defaults)
+	} else {
+		err.Message = d.Redact.Text(err.Message)
 	}
 	del.Err = err
 	if in.again {
@@ -194,6 +199,26 @@ func (d *Decoder) correlate(del Delivery, envelope string) Delivery {
 	del.CausationID = d.Redact.Text(del.CausationID)
 	del.CorrelationID = cmp.Or(del.Request.CorrelationID, d.Redact.Text(envelope), del.CausationID)
 	return del
+}
+
+// plain is err's text without what it says of Go.
+func plain(err error) string {
+	e, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return err.Error()
+	}
+	want := "a number"
+	switch e.Type.Kind() {
+	case reflect.String:
+		want = "a string"
+	case reflect.Bool:
+		want = "true or false"
+	case reflect.Struct, reflect.Map:
+		want = "an object"
+	case reflect.Slice:
+		want = "an array"
+	}
+	return strings.Replace(err.Error(), e.Error(), fmt.Sprintf("%s: expected %s", cmp.Or(e.Field, "$"), want), 1)
 }
 
 func marshal(reply any) ([]byte, error) {

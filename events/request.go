@@ -1,6 +1,8 @@
 package events
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,7 +67,7 @@ func isTime(s string) bool {
 // Forms of ids, in words.
 const (
 	projectForm = "32 hex digits"
-	regionForm  = "a region such as cn-north-4"
+	regionForm  = "a region, in lower-case letters, digits and hyphens, such as cn-north-4"
 	vaultForm   = "a UUID"
 )
 
@@ -122,9 +124,9 @@ func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
 	p.body.Reset(body)
 	p.defaults = defaults.draft()
 	p.object("$", "", requestFields)
-	if p.body.End() != nil {
+	if err := p.body.End(); err != nil {
 		p.got, p.problems = draft{}, nil
-		p.expected("", "$", fmt.Sprintf("a JSON object and nothing else; it breaks off or is malformed after byte %d", p.body.Offset()))
+		p.expected("", "$", "a JSON object and nothing else; "+fault(body, err, p.body.Offset()))
 	}
 	r := p.got.Request
 	// Free text, and the result repeats it.
@@ -145,6 +147,19 @@ func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
 		to.CrossAccountURN = &urn
 	}
 	return r, nil
+}
+
+// fault says what is wrong with a body that is not one JSON text.
+func fault(body []byte, err error, offset int64) string {
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return "there is nothing"
+	case bytes.HasPrefix(body, []byte("\ufeff")):
+		return "it begins with a byte order mark"
+	case errors.Is(err, onepass.ErrMore):
+		return fmt.Sprintf("something follows it after byte %d", offset)
+	}
+	return fmt.Sprintf("it breaks off or is malformed after byte %d", offset)
 }
 
 // parser reads one request.

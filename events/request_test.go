@@ -26,7 +26,7 @@ var fullDefaults = Defaults{
 // What is expected of each field, in words.
 const (
 	wantProject     = "32 hex digits"
-	wantRegion      = "a region such as cn-north-4"
+	wantRegion      = "a region, in lower-case letters, digits and hyphens, such as cn-north-4"
 	wantVault       = "a UUID"
 	wantCorrelation = "1 to 128 printable ASCII characters without spaces"
 	wantTime        = "a time such as 2026-11-23T02:00:00Z"
@@ -111,21 +111,20 @@ func TestRequestIsWrong(t *testing.T) {
 		"replicate.destination_project_id: expected " + missing(wantProject, "HW_CBR_DESTINATION_PROJECT_ID"),
 		"replicate.destination_region: expected " + missing(wantRegion, "HW_CBR_DESTINATION_REGION"),
 	}
-	brokenAfter := func(n int) []string {
-		return []string{fmt.Sprintf("$: expected a JSON object and nothing else; it breaks off or is malformed after byte %d", n)}
-	}
+	notOne := func(why string) []string { return []string{"$: expected a JSON object and nothing else; " + why} }
+	brokenAfter := func(n int) []string { return notOne(fmt.Sprintf("it breaks off or is malformed after byte %d", n)) }
 	for name, tt := range map[string]struct {
 		body     string
 		defaults Defaults
 		want     []string
 	}{
-		"empty":              {"", fullDefaults, brokenAfter(0)},
-		"white space":        {" \n", fullDefaults, brokenAfter(0)},
+		"empty":              {"", fullDefaults, notOne("there is nothing")},
+		"white space":        {" \n", fullDefaults, notOne("there is nothing")},
 		"broken off":         {`{"replicate":{"vault_id":"x`, fullDefaults, brokenAfter(27)},
 		"trailing comma":     {`{"replicate":{},}`, fullDefaults, brokenAfter(15)},
 		"no comma":           {`{"replicate":{} "region":"x"}`, fullDefaults, brokenAfter(16)},
-		"trailing data":      {`{} {}`, fullDefaults, brokenAfter(4)},
-		"byte order mark":    {"\ufeff{}", fullDefaults, brokenAfter(0)},
+		"trailing data":      {`{} {}`, fullDefaults, notOne("something follows it after byte 2")},
+		"byte order mark":    {"\ufeff{}", fullDefaults, notOne("it begins with a byte order mark")},
 		"vertical tab":       {"\v{}", fullDefaults, brokenAfter(0)},
 		"single quotes":      {`{'region':'x'}`, fullDefaults, brokenAfter(1)},
 		"null":               {`null`, Defaults{}, []string{"$: expected an object"}},
@@ -381,7 +380,7 @@ var expectations = func() map[string]bool {
 	return all
 }()
 
-var malformed = regexp.MustCompile(`^\$: expected a JSON object and nothing else; it breaks off or is malformed after byte \d+$`)
+var malformed = regexp.MustCompile(`^\$: expected a JSON object and nothing else; (there is nothing|it begins with a byte order mark|(something follows it|it breaks off or is malformed) after byte \d+)$`)
 
 // FuzzRequest: what is accepted is good, and what is said of the rest is made
 // of field names and of our own words alone, never of a value.

@@ -16,6 +16,7 @@ var sns = trigger{
 
 // notification is an SNS message, whatever brought it.
 type notification struct {
+	Type       string `json:"Type"`
 	MessageID  string `json:"MessageId"`
 	TopicARN   string `json:"TopicArn"`
 	Message    string `json:"Message"`

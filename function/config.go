@@ -175,11 +175,11 @@ func (s *settings) checkForms(p *problems) {
 		want        string
 	}{
 		{"HW_PROJECT_ID", s.ProjectID, cbr.IsProjectID, "32 hex digits"},
-		{"HW_REGION_NAME", s.Region, cbr.IsRegion, "a region such as cn-north-4"},
+		{"HW_REGION_NAME", s.Region, cbr.IsRegion, "a region, in lower-case letters, digits and hyphens, such as cn-north-4"},
 		{"HW_CBR_VAULT_ID", s.VaultID, cbr.IsVaultID, "a UUID"},
 		{"HW_CBR_DESTINATION_VAULT_ID", s.DestinationVaultID, cbr.IsVaultID, "a UUID"},
 		{"HW_CBR_DESTINATION_PROJECT_ID", s.DestinationProjectID, cbr.IsProjectID, "32 hex digits"},
-		{"HW_CBR_DESTINATION_REGION", s.DestinationRegion, cbr.IsRegion, "a region such as cn-north-4"},
+		{"HW_CBR_DESTINATION_REGION", s.DestinationRegion, cbr.IsRegion, "a region, in lower-case letters, digits and hyphens, such as cn-north-4"},
 		{"HW_ENTERPRISE_PROJECT_ID", s.EnterpriseProjectID, isEnterpriseProject, "0, a UUID or " + allEnterpriseProjects},
 	} {
 		if v.value != "" && !v.form(v.value) {

@@ -122,15 +122,23 @@ func (r *Reader) Value() []byte {
 	return value
 }
 
-// End returns what was wrong up to here, or that the text goes on.
+// ErrMore is the error of a text that goes on after its value.
+var ErrMore = errors.New("expected nothing more")
+
+// End returns what was wrong up to here, or ErrMore.
 func (r *Reader) End() error {
 	if r.err != nil {
 		return r.err
 	}
-	if _, err := r.tokens.ReadToken(); err != io.EOF {
-		return cmp.Or(err, errors.New("expected nothing more"))
+	more := r.tokens.PeekKind() != jsontext.KindInvalid
+	if !more {
+		_, err := r.tokens.ReadToken()
+		more = err != io.EOF
 	}
-	return nil
+	if more {
+		r.err = ErrMore
+	}
+	return r.err
 }
 
 // Offset returns how far the text was read without finding a fault, in bytes.

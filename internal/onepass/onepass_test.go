@@ -79,8 +79,8 @@ func TestReaderSaysWhatIsWrong(t *testing.T) {
 		`{"elements":[1 2]}`:     {"invalid character '2'", 15},
 		`{"members":{"a"}}`:      {"invalid character '}'", 15},
 		`{"members":{a:1}}`:      {"invalid character 'a'", 12},
-		`{} {}`:                  {"expected nothing more", 4},
-		`{}}`:                    {"invalid character '}'", 2},
+		`{} {}`:                  {"expected nothing more", 2},
+		`{}}`:                    {"expected nothing more", 2}, `{} x`: {"expected nothing more", 2},
 	} {
 		r := onepass.New([]byte(text))
 		read(r)
