@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync"
 
+	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
 )
 
@@ -36,7 +37,7 @@ func New(options ...cbrtest.Option) *Account {
 // objects that have a field "replicate", also in strings that hold JSON, in
 // base64 or not. A source vault gets two backups when it is first named. It
 // returns a source project and region that the payload names, empty where it
-// names none.
+// names none that could be one.
 func (a *Account) Furnish(payload []byte) (project, region string) {
 	walk(payload, func(request map[string]any) {
 		replicate, _ := request["replicate"].(map[string]any)
@@ -46,14 +47,21 @@ func (a *Account) Furnish(payload []byte) (project, region string) {
 			}
 			return otherwise
 		}
-		project = text(request, "project_id", project)
-		region = text(request, "region", region)
+		if p := text(request, "project_id", ""); cbr.IsProjectID(p) {
+			project = p
+		}
+		if r := text(request, "region", ""); cbr.IsRegion(r) {
+			region = r
+		}
 		source := text(request, "project_id", cbrtest.SourceProject)
 		destination := text(replicate, "destination_project_id", cbrtest.DestinationProject)
 		a.AddProject(source, text(request, "region", cbrtest.SourceRegion))
 		a.AddProject(destination, text(replicate, "destination_region", cbrtest.DestinationRegion))
-		a.AddVault(cbrtest.Vault{ID: text(replicate, "destination_vault_id", cbrtest.DestinationVault), ProjectID: destination, ProtectType: "replication"})
-		if vault := text(replicate, "vault_id", cbrtest.SourceVault); vault != cbrtest.SourceVault && len(vault) == uuidLength {
+		vault, to := text(replicate, "vault_id", cbrtest.SourceVault), text(replicate, "destination_vault_id", cbrtest.DestinationVault)
+		if to != vault { // else CBR is to say that it is no vault for replicas
+			a.AddVault(cbrtest.Vault{ID: to, ProjectID: destination, ProtectType: "replication"})
+		}
+		if isExample := vault == cbrtest.SourceVault && source == cbrtest.SourceProject; !isExample && len(vault) == uuidLength {
 			a.addSource(vault, source)
 		}
 	})

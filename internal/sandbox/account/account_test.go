@@ -74,8 +74,31 @@ func TestFurnishAnything(t *testing.T) {
 		}
 		a.BackUp()
 	}
-	project, region := account.New().Furnish([]byte(request))
+	project, region := account.New().Furnish([]byte(`{"project_id":"p","region":"R","replicate":{}}`))
+	if project != "" || region != "" {
+		t.Errorf("Furnish = %q, %q of what cannot be", project, region)
+	}
+	project, region = account.New().Furnish([]byte(request))
 	if project != cbrtest.SourceProject || region != "region9" {
 		t.Errorf("Furnish = %q, %q", project, region)
+	}
+}
+
+// TestFurnishExample: the example's vault may be named in another project, and
+// is not lost where a payload takes it for its own destination.
+func TestFurnishExample(t *testing.T) {
+	t.Parallel()
+	a := account.New(cbrtest.WithCopyTime(0))
+	own := `{"project_id":"` + cbrtest.SourceProject + `","replicate":{"vault_id":"` + cbrtest.SourceVault + `","destination_vault_id":"` + cbrtest.SourceVault + `"}}`
+	a.Furnish([]byte(own))
+	if n, said := copies(t, a, cbrtest.SourceVault); n == 0 {
+		t.Errorf("the example's vault is gone: %s", said)
+	}
+	other := strings.Repeat("ab", 16)
+	if project, _ := a.Furnish([]byte(strings.ReplaceAll(strings.ReplaceAll(request, cbrtest.SourceProject, other), vault, cbrtest.SourceVault))); project != other {
+		t.Errorf("project %q", project)
+	}
+	if n, said := copies(t, a, cbrtest.SourceVault); n != 0 || !strings.Contains(said, "6105") {
+		t.Errorf("the vault is still where it was: %d, %s", n, said)
 	}
 }

@@ -63,7 +63,7 @@ func (s *screen) verdict() error {
 	if len(s.ills) == 0 {
 		return nil
 	}
-	return errors.New("not all went well: " + strings.Join(s.ills, "; "))
+	return errors.New("not all went well:\n  " + strings.Join(s.ills, "\n  "))
 }
 
 // Write takes a line of the function's log.
@@ -75,7 +75,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	reason, _, _ := strings.Cut(l.Error, ":")
 	why := strings.TrimSpace(l.Kind + " " + cmp.Or(l.Code, reason))
 	if ended := l.Message == "delivery"; ended && (l.Kind == "PublishFailed" || l.Status != "accepted" && l.Status != "unchanged") {
-		s.ill(fmt.Sprintf("vault %.8s %s %s", l.VaultID, l.Status, why))
+		s.ill(fmt.Sprintf("vault %.8s %s, %s: %s", cmp.Or(l.VaultID, "unknown"), l.Status, strings.TrimSpace(l.Kind+" "+l.Code), l.Error))
 	}
 	tries := fmt.Sprintf("%d tries", l.Attempts)
 	if l.Attempts == 1 {
