@@ -121,40 +121,62 @@ func (inv *invocation) verify(ctx context.Context, d *events.Delivery, since tim
 	unchanged := e.err.Of().Policy().Status == kind.Unchanged
 	unknown := e.err.Of() == kind.Unknown
 	// CBR may be busy with what an earlier delivery asked for.
-	if !unchanged && !unknown && (!again || e.err.Of() != kind.InProgress) {
+	busy := again && e.err.Of() == kind.InProgress
+	if !unchanged && !unknown && !busy {
 		return
 	}
 	found, err := inv.find(ctx, d, since, e)
 	switch {
 	case e.refused:
-	case err != nil && unchanged && e.err.Code == "":
+	case err != nil && unchanged && !e.isVerdict():
 		e.unverified = true
 	case err != nil && unchanged:
 		e.err = err // nobody is told "unchanged" that was not seen
 	case err != nil:
-		e.err.Message = inv.Redact.Text(e.err.Message + "; " + err.Message)
+		inv.say(e, err.Message)
 	case (again || unknown) && found.Verdict == reconcile.Found:
 		e.accept(found)
-	case unchanged && again && found.Verdict == reconcile.Undecided:
-		e.err.Kind, e.err.Message = kind.Unknown, inv.Redact.Text(e.err.Message+"; "+found.Why)
-	case unchanged && e.err.Code == "":
-		// An empty list is no verdict that could be wrong: the counts are enough.
-		e.coverage = &found.Coverage
-	case unchanged && !d.Final && found.Coverage.Missing() > 0 && inv.mayShow(d, since, again):
-		e.err.Kind, e.err.Message = kind.Unknown, inv.Redact.Text(e.err.Message+"; the copies that it speaks of may not be seen yet")
 	case unchanged:
-		e.coverage = &found.Coverage
-		// CBR speaks of replicas of backups that the credential does not see.
-		e.unverified = e.unverified || e.err.Kind == kind.AlreadyReplicated && found.Coverage.Backups == 0
-		if missing := found.Coverage.Missing(); missing > 0 {
-			e.err.Kind = kind.NotCovered
-			e.err.Message = inv.Redact.Text(fmt.Sprintf("%d of %d available backups have no replica there, and CBR starts none: %s", missing, found.Coverage.Backups, e.err.Message))
-		}
+		inv.cover(d, since, again, e, found)
 	case found.Verdict == reconcile.Undecided:
-		e.err.Message = inv.Redact.Text(e.err.Message + "; " + found.Why)
+		inv.say(e, found.Why)
 	case unknown:
-		e.err.Message = inv.Redact.Text(e.err.Message + "; no effect is to be seen yet")
+		inv.say(e, "no effect is to be seen yet")
 	}
+}
+
+// cover holds an "unchanged" against what was found.
+func (inv *invocation) cover(d *events.Delivery, since time.Time, again bool, e *effect, found reconcile.Finding) {
+	missing := found.Coverage.Missing()
+	switch {
+	case again && found.Verdict == reconcile.Undecided:
+		e.err.Kind = kind.Unknown
+		inv.say(e, found.Why)
+		return
+	case e.isVerdict() && missing > 0 && !d.Final && inv.mayShow(d, since, again):
+		e.err.Kind = kind.Unknown
+		inv.say(e, "the copies that it speaks of may not be seen yet")
+		return
+	}
+	e.coverage = &found.Coverage
+	if !e.isVerdict() {
+		return // the counts are enough
+	}
+	// CBR speaks of replicas of backups that the credential does not see.
+	e.unverified = e.unverified || e.err.Kind == kind.AlreadyReplicated && found.Coverage.Backups == 0
+	if missing > 0 {
+		e.err.Kind = kind.NotCovered
+		e.err.Message = inv.Redact.Text(fmt.Sprintf("%d of %d available backups have no replica there, and CBR starts none: %s", missing, found.Coverage.Backups, e.err.Message))
+	}
+}
+
+// isVerdict: an "unchanged" is CBR's word, with a code, which could be wrong. A
+// list of backups that is empty is none.
+func (e *effect) isVerdict() bool { return e.err.Code != "" }
+
+// say adds to what e's error says.
+func (inv *invocation) say(e *effect, more string) {
+	e.err.Message = inv.Redact.Text(e.err.Message + "; " + more)
 }
 
 // effectTime is how long it may take until a look-up shows an effect. Nothing is

@@ -67,9 +67,13 @@ func (s *Slot) Publish(e *Event, route Route) error {
 		// only take time.
 		mine = o.load()
 	}
+	if mine != nil {
+		o.calls.Add(1)
+	}
 	o.mu.Unlock()
 	if mine != nil {
 		o.send(mine)
+		o.calls.Done()
 	}
 	<-l.done
 	return l.err
@@ -175,12 +179,12 @@ func (o *Outbox) moreAtOnce() bool {
 // departIn sees to it that what waits is looked at again. The caller holds mu.
 func (o *Outbox) departIn(d time.Duration) {
 	if o.timer != nil {
+		o.timer.Reset(d)
 		return
 	}
 	o.timer = time.AfterFunc(d, func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.timer = nil
 		o.depart()
 	})
 }

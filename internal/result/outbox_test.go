@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -405,4 +406,77 @@ func TestNoSecretInRefusal(t *testing.T) {
 			t.Errorf("%q", text)
 		}
 	}
+}
+
+// panicking is an SNS client whose first call breaks.
+type panicking struct{ calls int }
+
+func (p *panicking) PublishBatch(_ context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+	if p.calls++; p.calls == 1 {
+		time.Sleep(50 * time.Millisecond)
+		panic("the client's fault")
+	}
+	out := &sns.PublishBatchOutput{}
+	for _, e := range in.PublishBatchRequestEntries {
+		out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id})
+	}
+	return out, nil
+}
+
+// TestOutboxPanic: a client that panics fails the letters of its call, and those
+// that have come in meanwhile go out.
+func TestOutboxPanic(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		topic := newTopic(&snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t})
+		topic.SNS = &panicking{}
+		said := run(t.Context(), topic, delivery{id: "a"}, delivery{id: "b", began: 10 * time.Millisecond})
+		if kind.As(said["a"]).Of() != kind.PublishFailed || said["b"] != nil {
+			t.Errorf("a: %v, b: %v", said["a"], said["b"])
+		}
+	})
+}
+
+// TestOutboxClose: it waits for the call of the last publisher, too.
+func TestOutboxClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newTopic(&snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t, Latency: time.Second}).Open(t.Context())
+		slot := o.Begin()
+		go func() { _ = slot.Publish(event("a", 0), route) }()
+		synctest.Wait() // the call is on its way, and the slot has ended
+		began := time.Now()
+		o.Close()
+		if waited := time.Since(began); waited < time.Second {
+			t.Errorf("it returned after %v of a second", waited)
+		}
+	})
+}
+
+// TestOutboxOldTimer: what one delivery waits for is not what the next does.
+func TestOutboxOldTimer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newTopic(&snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t}).Open(t.Context())
+		// Ten that take a minute: the first would wait for three seconds, the
+		// tenth fills the call.
+		var slots []*result.Slot
+		for range 10 {
+			slots = append(slots, o.Begin())
+		}
+		time.Sleep(time.Minute)
+		for i, s := range slots {
+			go func() { _ = s.Publish(event(strconv.Itoa(i), 0), route) }()
+			synctest.Wait()
+		}
+		quick, slow := o.Begin(), o.Begin()
+		time.Sleep(50 * time.Millisecond)
+		began := time.Now()
+		_ = quick.Publish(event("quick", 0), route)
+		if waited := time.Since(began); waited > 10*time.Millisecond {
+			t.Errorf("it waited for %v", waited)
+		}
+		slow.End()
+		o.Close()
+	})
 }

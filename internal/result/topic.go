@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +84,18 @@ func (t *Topic) letter(e *Event, route Route) (*letter, error) {
 // send publishes letters, which fit one batch, and settles each by itself.
 func (t *Topic) send(ctx context.Context, letters []*letter) {
 	open := letters
-	err := t.Retry(ctx, func(ctx context.Context) error {
+	// Stands if the client panics, which is the affair of no letter: nobody may
+	// wait for ever.
+	err := t.failed("the call broke off", nil)
+	defer func() {
+		if p := recover(); p != nil {
+			t.Log.ErrorContext(ctx, "panic", "error", t.Redact.Text(fmt.Sprint(p)), "stack", string(debug.Stack()))
+		}
+		for _, l := range open {
+			l.settle(err)
+		}
+	}()
+	err = t.Retry(ctx, func(ctx context.Context) error {
 		var err error
 		open, err = t.try(ctx, open)
 		return err
@@ -92,9 +104,6 @@ func (t *Topic) send(ctx context.Context, letters []*letter) {
 	})
 	if e := kind.As(err); e != nil && e.Kind != kind.PublishFailed {
 		err = t.failed(e.Message, e)
-	}
-	for _, l := range open {
-		l.settle(err)
 	}
 }
 
