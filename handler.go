@@ -265,6 +265,9 @@ func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.
 		counted.DestinationRegion = ""
 	}
 	inv.metrics.Count(counted)
+	if o.Err.Of() == kind.Internal && o.Err.Cause != nil {
+		inv.Log.ErrorContext(ctx, "unexpected", "error", inv.Redact.Text(o.Err.Cause.Error()), "causation_id", d.CausationID)
+	}
 	// Typed, unlike other lines, which are rare.
 	inv.Log.LogAttrs(ctx, level, "delivery",
 		slog.String("status", status), slog.String("kind", string(k)), slog.String("code", err.Code), slog.String("error", err.Message),

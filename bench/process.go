@@ -101,8 +101,8 @@ func launch(c *contestant, at place, env ...string) (_ *process, err error) {
 		close(p.exited)
 	}()
 	select {
-	case at := <-p.polls:
-		p.start = at.Sub(began)
+	case polled := <-p.polls:
+		p.start = polled.Sub(began)
 		return p, nil
 	case <-p.exited:
 		err = errors.New("ended before its first poll")
@@ -157,7 +157,11 @@ func (p *process) stop() {
 func (p *process) invoke(payload []byte, n int) (usage, error) {
 	before, logged := p.cpu(), p.logged.Load()
 	inv := &invocation{payload: payload, answer: make(chan answer, 1)}
-	p.work <- inv
+	select {
+	case p.work <- inv:
+	case <-p.exited:
+		return usage{}, errors.New("the process ended")
+	}
 	limit := time.NewTimer(timeout)
 	defer limit.Stop()
 	var u usage
@@ -173,7 +177,11 @@ func (p *process) invoke(payload []byte, n int) (usage, error) {
 	case <-p.exited:
 		return u, errors.New("the process ended")
 	}
-	<-p.polls
+	select {
+	case <-p.polls:
+	case <-p.exited:
+		return u, errors.New("the process ended")
+	}
 	u.cpu, u.logs = p.cpu()-before, int(p.logged.Load()-logged)
 	var err error
 	u.tally, err = p.cloud.settle(n)

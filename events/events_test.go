@@ -355,7 +355,7 @@ func TestNotUnderstood(t *testing.T) {
 		"EventBridge without id":   {`{"detail-type":"x","detail":{}}`, `a payload of the form of eventbridge: no id`},
 		"EventBridge, broken":      {`{"detail-type":"x","id":"i","detail":{}`, `a payload of the form of eventbridge: unexpected end of JSON input`},
 		"Kafka, none":              {`{"eventSource":"aws:kafka","records":{"t-0":[]}}`, `a payload of the form of kafka: no records`},
-		"Kafka, a list":            {`{"eventSource":"aws:kafka","records":[]}`, `a payload of the form of kafka: no records`},
+		"Kafka, a list":            {`{"eventSource":"aws:kafka","records":[]}`, `a payload of the form of kafka: records: $: expected an object`},
 		"Kafka without a topic":    {`{"eventSource":"aws:kafka","records":{"t-0":[{"value":"e30="}]}}`, `a payload of the form of kafka: record 0 of "t-0" has no topic`},
 		"Kafka, broken":            {`{"eventSource":"aws:kafka","records":{"t-0":{}}}`, `a payload of the form of kafka: records of "t-0": $: expected an array`},
 		"RabbitMQ, none":           {`{"rmqMessagesByQueue":{}}`, `a payload of the form of rabbitmq: no messages`},

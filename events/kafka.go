@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"cbr-replicator/internal/onepass"
 )
 
 // kafka is a topic of Amazon MSK or of a cluster of one's own (AWS Lambda
@@ -49,15 +47,10 @@ func decodeKafka(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 		return nil, err
 	}
 	var deliveries []Delivery
-	partitions := onepass.New(event.Records)
-	for name := range partitions.Members() {
-		var records []kafkaRecord
-		if err := json.Unmarshal(partitions.Value(), &records); err != nil {
-			return nil, fmt.Errorf("records of %q: %w", name, err)
-		}
+	err := byName(event.Records, "records", func(name string, records []kafkaRecord) error {
 		for i, r := range records {
 			if r.Topic == "" {
-				return nil, fmt.Errorf("record %d of %q has no topic", i, name)
+				return fmt.Errorf("record %d of %q has no topic", i, name)
 			}
 			partition := fmt.Sprintf("%s/%d", r.Topic, r.Partition)
 			deliveries = append(deliveries, d.deliverBase64([]byte(r.Value), Delivery{
@@ -68,6 +61,10 @@ func decodeKafka(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
 				Since:       ofMillis(r.Timestamp),
 			}, r.correlation()))
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(deliveries) == 0 {
 		return nil, errors.New("no records")

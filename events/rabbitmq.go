@@ -3,12 +3,9 @@ package events
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
-
-	"cbr-replicator/internal/onepass"
 )
 
 // rabbitMQ is a queue of Amazon MQ for RabbitMQ (AWS Lambda developer guide,
@@ -38,13 +35,7 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) 
 		return nil, err
 	}
 	var deliveries []Delivery
-	queues := onepass.New(event.Queues)
-	for name := range queues.Members() {
-		queue := string(name)
-		var messages []message
-		if err := json.Unmarshal(queues.Value(), &messages); err != nil {
-			return nil, fmt.Errorf("messages of %q: %w", queue, err)
-		}
+	err := byName(event.Queues, "messages", func(queue string, messages []message) error {
 		for _, m := range messages {
 			// Publishers' ids are unique in a queue at best.
 			del := Delivery{Source: event.ARN + "/" + queue, CausationID: m.Properties.MessageID, Again: true}
@@ -56,6 +47,10 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) 
 			}
 			deliveries = append(deliveries, d.deliverBase64([]byte(m.Data), del, m.Properties.CorrelationID))
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(deliveries) == 0 {
 		return nil, errors.New("no messages")

@@ -17,8 +17,7 @@ type shape struct {
 }
 
 // shapeOf reads as little of a payload as tells its form: of Records no more
-// than the first. What is no JSON may have any shape; the trigger that it seems
-// to be of says what is wrong with it.
+// than the first. What is no JSON has the shape of what comes before its fault.
 func shapeOf(payload []byte) shape {
 	s := shape{keys: map[string]bool{}}
 	r := onepass.New(payload)

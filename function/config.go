@@ -174,12 +174,12 @@ func (s *settings) checkForms(p *problems) {
 		form        func(string) bool
 		want        string
 	}{
-		{"HW_PROJECT_ID", s.ProjectID, cbr.IsProjectID, "32 hex digits"},
-		{"HW_REGION_NAME", s.Region, cbr.IsRegion, "a region, in lower-case letters, digits and hyphens, such as cn-north-4"},
-		{"HW_CBR_VAULT_ID", s.VaultID, cbr.IsVaultID, "a UUID"},
-		{"HW_CBR_DESTINATION_VAULT_ID", s.DestinationVaultID, cbr.IsVaultID, "a UUID"},
-		{"HW_CBR_DESTINATION_PROJECT_ID", s.DestinationProjectID, cbr.IsProjectID, "32 hex digits"},
-		{"HW_CBR_DESTINATION_REGION", s.DestinationRegion, cbr.IsRegion, "a region, in lower-case letters, digits and hyphens, such as cn-north-4"},
+		{"HW_PROJECT_ID", s.ProjectID, cbr.IsProjectID, cbr.ProjectForm},
+		{"HW_REGION_NAME", s.Region, cbr.IsRegion, cbr.RegionForm},
+		{"HW_CBR_VAULT_ID", s.VaultID, cbr.IsVaultID, cbr.VaultForm},
+		{"HW_CBR_DESTINATION_VAULT_ID", s.DestinationVaultID, cbr.IsVaultID, cbr.VaultForm},
+		{"HW_CBR_DESTINATION_PROJECT_ID", s.DestinationProjectID, cbr.IsProjectID, cbr.ProjectForm},
+		{"HW_CBR_DESTINATION_REGION", s.DestinationRegion, cbr.IsRegion, cbr.RegionForm},
 		{"HW_ENTERPRISE_PROJECT_ID", s.EnterpriseProjectID, isEnterpriseProject, "0, a UUID or " + allEnterpriseProjects},
 	} {
 		if v.value != "" && !v.form(v.value) {

@@ -149,7 +149,7 @@ func (c *Client) fault(resp *http.Response, body []byte, readErr error, missing 
 		e.Code, e.Message, e.Cause = "", "the answer was cut: "+c.Redact.Text(readErr.Error()), readErr
 		e.Kind = kindOf(e.HTTPStatus, "")
 	case missing != "" && e.Code == "":
-		e.Message = missing
+		e.Message = c.Redact.Text(missing)
 	}
 	return e
 }

@@ -6,9 +6,7 @@
 // and it loses numeric error codes.
 package cbr
 
-import (
-	"encoding/json"
-)
+import "encoding/json"
 
 // Replicate is the object "replicate" of CopyCheckpoint's body (CBR API
 // reference, CheckpointReplicateParam; cross_account_urn since 2025-10). A nil
@@ -43,6 +41,13 @@ type Answer struct {
 	// RequestID is CBR's X-Request-Id.
 	RequestID string
 }
+
+// The forms of what IsProjectID, IsRegion and IsVaultID take, in words.
+const (
+	ProjectForm = "32 hex digits"
+	RegionForm  = "a region, in lower-case letters, digits and hyphens, such as cn-north-4"
+	VaultForm   = "a UUID"
+)
 
 // IsVaultID reports whether s is a UUID, as vault ids are.
 func IsVaultID(s string) bool {

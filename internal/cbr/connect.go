@@ -21,8 +21,12 @@ import (
 // It waits no longer than timeout. Connections that are being made by then are
 // made all the same, within the client's own bounds. Its error is about the
 // first URL without a connection. Nothing follows from it: a call connects by
-// itself and has an error of its own. Connect is safe for concurrent use, but
-// meant for a client that makes no calls yet.
+// itself and has an error of its own.
+//
+// The client must have made no call and no other Connect: on an idle connection
+// a request without a credential would be sent. As with any connection that is
+// kept, one that the other end closes while the process is frozen may lose the
+// first call on it, which then has an Unknown end.
 func Connect(client *http.Client, timeout time.Duration, urls ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

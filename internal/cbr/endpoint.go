@@ -86,9 +86,8 @@ func IsForeign(endpoint string) bool {
 }
 
 // For returns the base URL of a region, without a slash at its end; empty for
-// the zero Endpoints. The error
-// is an InvalidEvent for what cannot be a region, a NotAllowed for a region
-// that the configuration does not serve.
+// the zero Endpoints. The error is an InvalidEvent for what cannot be a region, a
+// NotAllowed for a region that the configuration does not serve.
 func (e Endpoints) For(region string) (string, error) {
 	if !IsRegion(region) {
 		return "", &kind.Error{Kind: kind.InvalidEvent, Message: "region: expected lower-case letters, digits and hyphens"}

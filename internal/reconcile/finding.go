@@ -61,10 +61,10 @@ type Coverage struct {
 	// Backups is how many of the vault's backups are available. One that CBR
 	// never copies, such as one without the system disk, is among them: it is
 	// just as lost in a disaster.
-	Backups int `json:"backups"`
+	Backups int
 	// Replicated is how many of these have a replication record to the
 	// destination that waits, runs or has succeeded.
-	Replicated int `json:"replicated"`
+	Replicated int
 }
 
 // Missing is how many available backups have no such record.

@@ -26,7 +26,8 @@ const MaxText = 2 << 10
 const Mask = "[redacted]"
 
 // Redactor cleans text and masks credentials. The zero value knows no
-// credential but the signatures of requests, which it knows by their form. It is safe for concurrent use.
+// credential but the signatures of requests, which it knows by their form. It is
+// safe for concurrent use.
 type Redactor struct {
 	Veil
 	mu      sync.RWMutex

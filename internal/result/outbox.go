@@ -144,7 +144,7 @@ func (o *Outbox) send(letters []*letter) {
 }
 
 // fit returns how many of those waiting fit the next call, and whether no
-// further one would.
+// further one would. The caller holds mu.
 func (o *Outbox) fit() (n int, full bool) {
 	size := 0
 	for _, l := range o.waiting {
@@ -160,6 +160,7 @@ func (o *Outbox) fit() (n int, full bool) {
 // moreAtOnce reports whether a delivery is on the point of ending: one that
 // began at the time of the first that waits, give or take a twentieth of what
 // that one took. It is given as long; then what waits leaves without it.
+// The caller holds mu.
 func (o *Outbox) moreAtOnce() bool {
 	first := o.waiting[0]
 	patience := max(first.ended.Sub(first.began)/20, 3*time.Millisecond)

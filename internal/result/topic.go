@@ -186,7 +186,7 @@ func (l *letter) settle(err error) {
 func CheckARN(arn string) (region string, err error) {
 	parts := strings.Split(arn, ":")
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "sns" || parts[3] == "" || parts[5] == "" {
-		return "", fmt.Errorf("expected arn:aws:sns:REGION:ACCOUNT:NAME")
+		return "", errors.New("expected arn:aws:sns:REGION:ACCOUNT:NAME")
 	}
 	return parts[3], nil
 }
