@@ -1165,7 +1165,9 @@ func TestNothingLost(t *testing.T) {
 func TestUnexpected(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.CBR = scripted(func(context.Context, cbr.Replicate) (cbr.Answer, error) { return cbr.Answer{}, errors.New("a very special cause") })
+	r.CBR = scripted(func(context.Context, cbr.Replicate) (cbr.Answer, error) {
+		return cbr.Answer{}, errors.New("a very special cause")
+	})
 	diff(t, "handed back", []string{"m"}, r.handedBack(sqs(t, message{id: "m", body: request(t, vaultID(0), nil)})))
 	lines := r.lines("unexpected")
 	if len(lines) != 1 || lines[0]["error"] != "a very special cause" || lines[0]["causation_id"] != "m" {
