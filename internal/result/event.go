@@ -17,8 +17,8 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// ContentType is that of a structured CloudEvent (CloudEvents JSON format, 3).
-const ContentType = "application/cloudevents+json"
+// contentType is that of a structured CloudEvent (CloudEvents JSON format, 3).
+const contentType = "application/cloudevents+json"
 
 // maxMessage is SNS's limit for a message with its attributes, and for a batch
 // of them, in bytes.
@@ -143,7 +143,7 @@ func (e *Event) attributes(route Route) []attribute {
 		{"vault_id", route.VaultID},
 		{"source_region", route.SourceRegion},
 		{"destination_region", route.DestinationRegion},
-		{"content-type", ContentType},
+		{"content-type", contentType},
 	}
 	if err := e.Data.Error; err != nil {
 		all = append(all,

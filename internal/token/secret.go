@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// ProjectMark in a secret's id stands for the source project.
-	ProjectMark = "{project_id}"
+	// projectMark in a secret's id stands for the source project.
+	projectMark = "{project_id}"
 	// secretAge is how long a secret is used before it is read again, so that a
 	// rotation is seen before what it replaced has died. AWS's own caches for
 	// Lambda keep a secret as long.
@@ -64,7 +64,7 @@ type held struct {
 func newSecret(c Config) *Secret { return &Secret{config: c, secrets: map[string]*held{}} }
 
 func (s *Secret) secret(projectID string) *held {
-	id := strings.ReplaceAll(s.config.SecretID, ProjectMark, projectID)
+	id := strings.ReplaceAll(s.config.SecretID, projectMark, projectID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, ok := s.secrets[id]
@@ -183,7 +183,7 @@ func (s *Secret) read(ctx context.Context, src cbr.Source, h *held) (cbr.Authori
 	}
 	c := s.config
 	c.Fields, c.where = fields, where
-	if strings.Contains(s.config.SecretID, ProjectMark) {
+	if strings.Contains(s.config.SecretID, projectMark) {
 		c.ProjectID = src.ProjectID
 	}
 	return New(c), out.VersionID, nil

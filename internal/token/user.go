@@ -231,34 +231,40 @@ func (u *User) login(ctx context.Context, src cbr.Source, p *issue) (text string
 	case err != nil:
 		return "", 0, &kind.Error{Kind: kind.Unavailable, Message: u.config.Redact.Text("IAM's answer was cut: " + err.Error()), Cause: err}
 	default:
-		e := cbr.Fault(resp, body, u.config.Redact)
-		said := fmt.Sprintf("IAM answered %d: %s", resp.StatusCode, e.Message)
-		switch refused := resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden; {
-		case refused && u.doubt() && p.first():
-			// IAM says the same of a project in which the user has no part. One
-			// such answer is taken for that, so that one event does not stop all
-			// projects; the next is not.
-			e.Kind = kind.Unauthorized
-			e.Message = p.refusals.refuse(e.Kind, fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
-				src.ProjectID, u.config.origin("HW_USER_NAME"), said))
-		case refused:
-			e.Kind = kind.Unauthorized
-			e.Message = settle(cbr.Verdict{Answered: true, Refused: true}, fmt.Sprintf(
-				"the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API", u.config.origin("HW_USER_NAME"), said))
-		case e.Kind == kind.Misconfigured:
-			e.Message = p.refusals.refuse(e.Kind, said)
-		default:
-			e.Message = said
-			if e.Kind != kind.Throttled {
-				e.Kind = kind.Unavailable
-			}
-		}
-		return "", 0, e
+		return "", 0, u.noToken(resp, body, src, p, func(advice string) string { return settle(cbr.Verdict{Answered: true, Refused: true}, advice) })
 	}
 	u.prove()
 	settle(cbr.Verdict{Answered: true}, "")
 	u.config.Redact.Hide(text)
 	return text, lifeOf(body, resp.Header, u.config.Now()), nil
+}
+
+// noToken judges IAM's answer to a login that brought no token. refuse stops
+// logins for a while, and returns what there is to say.
+func (u *User) noToken(resp *http.Response, body []byte, src cbr.Source, p *issue, refuse func(advice string) string) *kind.Error {
+	e := cbr.Fault(resp, body, u.config.Redact)
+	said := fmt.Sprintf("IAM answered %d: %s", resp.StatusCode, e.Message)
+	switch refused := resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden; {
+	case refused && u.doubt() && p.first():
+		// IAM says the same of a project in which the user has no part. One such
+		// answer is taken for that, so that one event does not stop all projects;
+		// the next is not.
+		e.Kind = kind.Unauthorized
+		e.Message = p.refusals.refuse(e.Kind, fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
+			src.ProjectID, u.config.origin("HW_USER_NAME"), said))
+	case refused:
+		e.Kind = kind.Unauthorized
+		e.Message = refuse(fmt.Sprintf(
+			"the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API", u.config.origin("HW_USER_NAME"), said))
+	case e.Kind == kind.Misconfigured:
+		e.Message = p.refusals.refuse(e.Kind, said)
+	default:
+		e.Message = said
+		if e.Kind != kind.Throttled {
+			e.Kind = kind.Unavailable
+		}
+	}
+	return e
 }
 
 // prove keeps that a login has worked; doubt that the next may be the first that
