@@ -20,9 +20,9 @@ const (
 
 // What is logged, in bytes, about.
 const (
-	logDelivery   = 600
+	logDelivery   = 500
 	logStep       = 400  // a retry, a look-up
-	logInvocation = 1500 // metrics, Lambda's own start and report
+	logInvocation = 1800 // metrics 1100, Lambda's own start and report
 )
 
 // price returns what the night cost in USD, and how that comes about.
