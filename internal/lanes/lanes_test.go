@@ -125,11 +125,11 @@ func TestRunOfSorts(t *testing.T) {
 func TestRunInOrder(t *testing.T) {
 	t.Parallel()
 	keys := [][]lanes.Key{
-		{{ID: "a"}}, {{ID: "b"}}, {{ID: "c"}}, {{ID: "a"}}, {{ID: "d"}}, {{ID: "b"}, {ID: "d"}}, {{ID: "c"}},
+		{{ID: "a"}}, {{ID: "b"}}, {{ID: "c"}}, {{ID: "a"}}, {{ID: "d"}}, {{ID: "b"}, {ID: "d"}}, {{ID: "c"}}, {{ID: "a"}},
 	}
 	var got []int
 	lanes.Run(len(keys), 1, func(i int) []lanes.Key { return keys[i] }, func(i int) { got = append(got, i) })
-	if want := []int{0, 3, 1, 4, 5, 2, 6}; !slices.Equal(got, want) {
+	if want := []int{0, 3, 7, 1, 4, 5, 2, 6}; !slices.Equal(got, want) {
 		t.Errorf("ran %v, want %v", got, want)
 	}
 }
