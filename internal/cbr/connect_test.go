@@ -178,11 +178,21 @@ func TestConnectFails(t *testing.T) {
 			t.Parallel()
 			server := newTLSServer(t, nil)
 			client, transport := server.client(t)
+			// Not noMore: where the time is over, a connection is still being made.
+			var over atomic.Bool
+			dial := transport.DialContext
+			transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if over.Load() {
+					<-ctx.Done()
+					return nil, context.Cause(ctx)
+				}
+				return dial(ctx, network, address)
+			}
 			err := cbr.Connect(client.HTTP, 2*time.Second, tt.url, server.URL)
 			if err == nil || !tt.want(err) {
 				t.Errorf("error = %v", err)
 			}
-			noMore(transport)
+			over.Store(true)
 			if _, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); err != nil {
 				t.Error(err)
 			}
