@@ -492,23 +492,27 @@ func TestPublishEnds(t *testing.T) {
 // with a byte more they are two.
 func TestFullToTheByte(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const most, half = 256 << 10, 100 << 10
-		fake := &snstest.Topic{ARN: topicARN, T: t}
-		run(t.Context(), newTopic(fake), delivery{id: "a", size: half})
-		m := fake.Messages()[0]
-		size := len(m.Raw)
-		for name, value := range m.Attributes {
-			size += len(name) + len("String") + len(value)
+	const most, half = 256 << 10, 100 << 10
+	// Both begin before one ends, and each time at the same time: an event is
+	// longer with fractions of a second.
+	published := func(deliveries ...delivery) (fake *snstest.Topic) {
+		synctest.Test(t, func(t *testing.T) {
+			fake = &snstest.Topic{ARN: topicARN, T: t}
+			run(t.Context(), newTopic(fake), deliveries...)
+		})
+		return fake
+	}
+	m := published(delivery{id: "a", took: time.Second, size: half}).Messages()[0]
+	size := len(m.Raw)
+	for name, value := range m.Attributes {
+		size += len(name) + len("String") + len(value)
+	}
+	for more, want := range []int{1, 2} {
+		fake := published(delivery{id: "a", took: time.Second, size: half}, delivery{id: "b", took: time.Second, size: most - 2*size + half + more})
+		if got := len(fake.Calls()); got != want || len(fake.Messages()) != 2 {
+			t.Errorf("%d bytes over: %d calls with %d results, want %d with both", more, got, len(fake.Messages()), want)
 		}
-		for more, want := range []int{1, 2} {
-			fake := &snstest.Topic{ARN: topicARN, T: t}
-			run(t.Context(), newTopic(fake), delivery{id: "a", size: half}, delivery{id: "b", size: most - 2*size + half + more})
-			if got := len(fake.Calls()); got != want || len(fake.Messages()) != 2 {
-				t.Errorf("%d bytes over: %d calls with %d results, want %d with both", more, got, len(fake.Messages()), want)
-			}
-		}
-	})
+	}
 }
 
 // TestNoSecretInRefusal: what SNS says may hold what it was sent.
