@@ -618,6 +618,88 @@ func TestMixedBatch(t *testing.T) {
 	}
 }
 
+// TestPanicAfterTheCall: a panic is its delivery's own affair where CBR has
+// answered, too. Nobody is told that the request was taken.
+func TestPanicAfterTheCall(t *testing.T) {
+	t.Parallel()
+	// A result that the topic refuses is logged, and that is where it breaks.
+	newRig := func(t *testing.T) *rig {
+		r := newRig(t, newServer(t))
+		r.Log = slog.New(breaking{r.Log.Handler()})
+		r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+			if m.Event.Data.Request.(map[string]any)["correlation_id"] == "breaks" {
+				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+			}
+			return nil
+		}
+		return r
+	}
+	check := func(t *testing.T, r *rig, deliveries int) {
+		t.Helper()
+		if got := r.lines("panic"); len(got) != 1 || !strings.Contains(got[0]["stack"].(string), "breaking") || got[0]["error"] != "with the token [redacted]" {
+			t.Errorf("the panic is logged as %v", got)
+		}
+		if got := r.lines("delivery"); len(got) != deliveries {
+			t.Errorf("%d log lines for %d deliveries", len(got), deliveries)
+		}
+		if counts := decode[map[string]any](t, r.emf.String()); counts["Deliveries"] != float64(deliveries) {
+			t.Errorf("%v deliveries are counted, not %d", counts["Deliveries"], deliveries)
+		}
+	}
+	broken := func(t *testing.T, r *rig) string {
+		return request(t, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)[0], object{"correlation_id": "breaks"})
+	}
+	t.Run("queue", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		batch := []message{{id: "0", body: request(t, cbrtest.SourceVault, nil)}, {id: "1", body: broken(t, r)}}
+		for i, vault := range r.cbr.AddVaults(cbrtest.SourceProject, 3, 1) {
+			batch = append(batch, message{id: strconv.Itoa(i + 2), body: request(t, vault, nil)})
+		}
+		diff(t, "handed back", []string{"1"}, r.handedBack(sqs(t, batch...)))
+		diff(t, "results", []string{"0 accepted", "2 accepted", "3 accepted", "4 accepted"}, r.published())
+		check(t, r, 5)
+	})
+	t.Run("HTTP", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		reply, failure := r.invoke(overHTTP(t, "POST", "/", broken(t, r)))
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		if got := decode[response](t, reply); got.StatusCode != 500 || !strings.Contains(got.Body, "an unexpected error") {
+			t.Errorf("answer %+v", got)
+		}
+		check(t, r, 1)
+	})
+	t.Run("direct batch", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		reply, failure := r.invoke([]byte("[" + broken(t, r) + "," + request(t, cbrtest.SourceVault, nil) + "]"))
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		type answer struct {
+			Status kind.Status
+			Error  struct{ Kind kind.Kind }
+		}
+		want := []answer{{Status: kind.Failed}, {Status: kind.Accepted}}
+		want[0].Error.Kind = kind.Internal
+		diff(t, "answers", want, decode[[]answer](t, reply))
+		check(t, r, 2)
+	})
+}
+
+// breaking is a log that panics where a result was not published.
+type breaking struct{ slog.Handler }
+
+func (b breaking) Handle(ctx context.Context, line slog.Record) error {
+	if line.Message == "result not published" {
+		panic("with the token " + cbrtest.Token)
+	}
+	return b.Handler.Handle(ctx, line)
+}
+
 // TestOneVaultAtATime: CBR replicates a vault once at a time, so a batch asks
 // one thing of it at a time, and of others meanwhile.
 func TestOneVaultAtATime(t *testing.T) {

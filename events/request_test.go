@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -218,6 +219,69 @@ func TestRequestIsWrong(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestParserGoesBackEmpty: a parser that is given back holds nothing of a
+// request. It runs by itself, since the next to parse may have the same one.
+func TestParserGoesBackEmpty(t *testing.T) {
+	for _, body := range []string{
+		`{"correlation_id":"c","requested_at":"2026-11-23T02:00:00Z","replicate":{"auto_trigger":true,"enable_acceleration":true,"cross_account_urn":"u"}}`,
+		`{"x":1,"region":1}`, `{"region":"region3"`, ``,
+	} {
+		p := new(parser)
+		p.body.Reset([]byte(body))
+		p.defaults = fullDefaults.draft()
+		p.object("$", "", requestFields)
+		p.done()
+		if !reflect.DeepEqual(p.got, draft{}) || !reflect.DeepEqual(p.defaults, draft{}) || p.problems != nil {
+			t.Errorf("after %s: %+v, %+v, %v", body, p.got, p.defaults, p.problems)
+		}
+		if err := p.body.End(); err != nil || p.body.Offset() != 0 {
+			t.Errorf("after %s: %v after byte %d of what is still there", body, err, p.body.Offset())
+		}
+	}
+}
+
+// TestNothingOfTheLast: whatever was parsed before, a request is the same.
+func TestNothingOfTheLast(t *testing.T) {
+	t.Parallel()
+	whole := string(encode(t, with(requestFor(vaultB), func(r *Request) {
+		r.Region, r.CorrelationID, r.RequestedAt = "region3", "c", nightly
+		r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration, r.Replicate.CrossAccountURN = new(true), new(true), new("urn")
+	})))
+	d := newDecoder()
+	for _, before := range []string{whole, whole[:len(whole)-1], whole + "x", `{"x":1,"correlation_id":"c"}`, `{"correlation_id":"c"`, `null`, ``} {
+		for range 10 { // a pool is free not to give back what it was given
+			_, _ = d.parse([]byte(before), with2(fullDefaults, func(d *Defaults) { d.Region = "region3" }))
+			if got, err := d.parse([]byte(`{}`), fullDefaults); err != nil || !cmp.Equal(got, requestFor(vaultA)) {
+				t.Errorf("{} after %s: %+v, %v", before, got, err)
+			}
+			_, _ = d.parse([]byte(before), fullDefaults)
+			if got, err := d.parse([]byte(`{"region":"region1"}`), Defaults{}); err == nil || got != (Request{}) || strings.Count(err.Message, ";") != 4 {
+				t.Errorf("no defaults after %s: %+v, %v", before, got, err)
+			}
+		}
+	}
+}
+
+// TestWhatARejectionHolds: the correlation id alone, and nothing of what breaks
+// off, which may be half of something.
+func TestWhatARejectionHolds(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"correlation_id":"c","region":1}`:                             "c",
+		`{"region":"REGION","correlation_id":"c"}`:                      "c",
+		`{"correlation_id":"c","correlation_id":"d"}`:                   "c",
+		`{"correlation_id":"no spaces","project_id":"` + project + `"}`: "",
+		`{"correlation_id":"c"`:                                         "",
+		`{"correlation_id":"c"} x`:                                      "",
+		`{"correlation_id":"c","region":"region1",}`:                    "",
+	} {
+		got, err := newDecoder().parse([]byte(body), fullDefaults)
+		if err == nil || !cmp.Equal(got, Request{CorrelationID: want}) {
+			t.Errorf("%s: %+v, %v; want no more than the correlation id %q", body, got, err, want)
+		}
 	}
 }
 

@@ -1,8 +1,11 @@
 package events
 
 import (
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -61,6 +64,11 @@ func TestSQSMessageTwice(t *testing.T) {
 		e["Records"] = append(records, records[0], records[0])
 	})
 	b := mustDecode(t, newDecoder(), payload)
+	for i, d := range b.Deliveries {
+		if d.Again != (i > 1) {
+			t.Errorf("delivery %d may be the second: %t", i, d.Again)
+		}
+	}
 	busy := Outcome{Err: &kind.Error{Kind: kind.InProgress}}
 	for _, tt := range []struct {
 		first Outcome
@@ -116,6 +124,67 @@ func TestSQSBadBody(t *testing.T) {
 		got := mustDecode(t, newDecoder(), payload).Deliveries
 		if got[0].Err == nil || got[1].Err != nil {
 			t.Errorf("%.20q: errors %v, %v", body, got[0].Err, got[1].Err)
+		}
+	}
+}
+
+// TestSQSLargeBatch: a queue may be set to give thousands at once.
+func TestSQSLargeBatch(t *testing.T) {
+	t.Parallel()
+	const n = 1003
+	payload := sampleWith(t, "sqs", func(e map[string]any) {
+		record := e["Records"].([]any)[0].(map[string]any)
+		records := make([]any, n)
+		for i := range records {
+			one := maps.Clone(record)
+			one["messageId"], one["receiptHandle"] = fmt.Sprint("m", i), fmt.Sprint("r", i)
+			records[i] = one
+		}
+		e["Records"] = records
+	})
+	b := mustDecode(t, newDecoder(), payload)
+	if len(b.Deliveries) != n {
+		t.Fatalf("%d deliveries of %d records", len(b.Deliveries), n)
+	}
+	for i, d := range b.Deliveries {
+		if d.CausationID != fmt.Sprint("m", i) || d.Receipt != fmt.Sprint("r", i) || d.Again || d.Err != nil {
+			t.Errorf("delivery %d: %+v", i, d)
+		}
+	}
+}
+
+// TestSQSMembers: their order means nothing, of two the last counts, case
+// matters, and nothing of one record is another's.
+func TestSQSMembers(t *testing.T) {
+	t.Parallel()
+	const record = `{"messageAttributes":{"correlation_id":{"dataType":"String","stringValue":"c","other":"x"},"x":{"stringValue":"y"}},` +
+		`"attributes":{"MessageGroupId":"g","ApproximateReceiveCount":"7","ApproximateReceiveCount":"3","ApproximateFirstReceiveTimestamp":"1795399200000"},` +
+		`"eventSourceARN":"arn:aws:sqs:eu-central-1:123456789012:q.fifo","receiptHandle":"r","messageId":"first","messageId":"last","MESSAGEID":"none",` +
+		`"body":"{}","eventSource":"aws:sqs"}`
+	const bare = `{"messageId":"bare","eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:eu-central-1:123456789012:q.fifo",` +
+		`"attributes":null,"messageAttributes":{"correlation_id":null}}`
+	for _, payload := range []string{
+		`{"Records":[` + record + `,` + bare + `]}`,
+		`{"Records":[` + record + `,` + bare + `],"records":[],"RECORDS":[{"eventSource":"aws:s3"}]}`,
+		`{"Records":[{"eventSource":"aws:sqs"}],"Records":[` + record + `,` + bare + `]}`,
+	} {
+		d := newDecoder()
+		d.Defaults = fullDefaults
+		got := mustDecode(t, d, []byte(payload)).Deliveries
+		const arn = "arn:aws:sqs:eu-central-1:123456789012:q.fifo"
+		want := []Delivery{
+			{
+				Source: arn, CausationID: "last", CorrelationID: "c", Group: "g", Receives: 3, Receipt: "r", Again: true,
+				Since: time.UnixMilli(1795399200000), Request: requestFor(vaultA),
+			},
+			{Source: arn, CausationID: "bare", CorrelationID: "bare"},
+		}
+		if got[1].Err == nil {
+			t.Errorf("no body was taken for a request: %+v", got[1])
+		}
+		got[1].Err = nil
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", payload, diff)
 		}
 	}
 }

@@ -206,6 +206,50 @@ func TestErrorBodies(t *testing.T) {
 	}
 }
 
+// TestTaken: of a 2xx that says what was asked for, in whatever order and with
+// whatever else, and of two of a name the last.
+func TestTaken(t *testing.T) {
+	t.Parallel()
+	const vault = cbrtest.SourceVault
+	good := func(backups string) string { return `{"backups":` + backups + `,"vault_id":"` + vault + `"}` }
+	for body, want := range map[string]string{
+		`{"replication":` + good(`[{}]`) + `}`:                                                         good(`[{}]`),
+		`{"a":{"replication":1},"replication":` + good(`[{},{"backups":[]}]`) + `,"z":{"vault_id":1}}`: good(`[{},{"backups":[]}]`),
+		`{"replication":{"vault_id":"x"},"replication":` + good(`[1]`) + `}`:                           good(`[1]`),
+		`{"replication":` + good(`[1]`) + `,"Replication":{},"REPLICATION":1}`:                         good(`[1]`),
+		`{"replication":{"backups":[],"vault_id":"x","backups":[{}],"vault_id":"` + vault + `"}}`:      `{"backups":[],"vault_id":"x","backups":[{}],"vault_id":"` + vault + `"}`,
+		`{"replication":{"Backups":1,"VAULT_ID":2,"backups":[{}],"vault_id":"` + vault + `"}}`:         `{"Backups":1,"VAULT_ID":2,"backups":[{}],"vault_id":"` + vault + `"}`,
+
+		`{"replication":{"backups":[{},{}],"backups":[],"vault_id":"` + vault + `"}}`: "NothingToReplicate: CBR found no backup to replicate",
+		`{"replication":` + good(`[{}]`) + `,"replication":` + good(`[]`) + `}`:       "NothingToReplicate: CBR found no backup to replicate",
+		`{"replication":` + good(`[{}]`) + `,"replication":{}}`:                       "Unknown: the answer names no vault",
+		`{}`:                                                                      "Unknown: the answer has no object replication",
+		`{"replications":` + good(`[{}]`) + `}`:                                   "Unknown: the answer has no object replication",
+		`{"Replication":` + good(`[{}]`) + `}`:                                    "Unknown: the answer has no object replication",
+		`{"x":{"replication":` + good(`[{}]`) + `}}`:                              "Unknown: the answer has no object replication",
+		`[{"replication":` + good(`[{}]`) + `}]`:                                  "Unknown: the answer has no object replication",
+		`{"replication":` + good(`[{}]`) + ``:                                     "Unknown: the answer has no object replication",
+		`{"replication":` + good(`[{}]`) + `,"x":}`:                               "Unknown: the answer has no object replication",
+		`{"replication":null}`:                                                    "Unknown: the answer names no vault",
+		`{"replication":"` + vault + `"}`:                                         "Unknown: the answer has no object replication of the form that is known: $: expected an object",
+		`{"replication":{"vault_id":5,"backups":[{}]}}`:                           "Unknown: the answer has no object replication of the form that is known: /vault_id: expected a string",
+		`{"replication":` + good(`{"a":"b"}`) + `}`:                               "Unknown: the answer has no object replication of the form that is known: /backups: expected an array",
+		`{"replication":{"vault_id":null,"backups":[{}]}}`:                        "Unknown: the answer names no vault",
+		`{"replication":{"vault_id":"` + vault + `","vault_id":"","backups":[]}}`: "Unknown: the answer names no vault",
+		`{"replication":{"vault_id":"` + vault + ` ","backups":[{}]}}`:            "Unknown: the answer speaks of another vault",
+		`{"replication":{"vault_id":"` + vault + `","Backups":[{}]}}`:             "Unknown: the answer has no list of backups",
+	} {
+		answer, err := answering(t, 200, nil, []byte(body)).Replicate(t.Context(), source, replicate(vault))
+		got := string(answer.Replication)
+		if e := kind.As(err); e != nil {
+			got = fmt.Sprint(e.Kind, ": ", e.Message)
+		}
+		if got != want {
+			t.Errorf("%s\n got %s\nwant %s", body, got, want)
+		}
+	}
+}
+
 func TestRequestIDOfTheBody(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{

@@ -2,6 +2,7 @@ package cbr_test
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -177,15 +178,86 @@ func TestConnectFails(t *testing.T) {
 			t.Parallel()
 			server := newTLSServer(t, nil)
 			client, transport := server.client(t)
+			// Not noMore: where the time is over, a connection is still being made.
+			var over atomic.Bool
+			dial := transport.DialContext
+			transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if over.Load() {
+					<-ctx.Done()
+					return nil, context.Cause(ctx)
+				}
+				return dial(ctx, network, address)
+			}
 			err := cbr.Connect(client.HTTP, 2*time.Second, tt.url, server.URL)
 			if err == nil || !tt.want(err) {
 				t.Errorf("error = %v", err)
 			}
-			noMore(transport)
+			over.Store(true)
 			if _, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); err != nil {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// slowly holds back a client's connections after the first, or to other than
+// that address, until a request has ended: what is connected first must wait.
+func slowly(client *cbr.Client, tr *http.Transport, first string) {
+	ended := make(chan struct{})
+	end := sync.OnceFunc(func() { close(ended) })
+	client.HTTP.Transport = transport(func(req *http.Request) (*http.Response, error) {
+		defer end()
+		return tr.RoundTrip(req)
+	})
+	var dials atomic.Int32
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if n := dials.Add(1); first == "" && n > 1 || first != "" && address != first {
+			<-ended
+		}
+		return dial(ctx, network, address)
+	}
+}
+
+// TestConnectOneAfterAnother: a connection that is there before the others is
+// given to none of the requests that wait for theirs, which would be sent then.
+func TestConnectOneAfterAnother(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	server := newTLSServer(t, func() { requests.Add(1) })
+	client, tr := server.client(t)
+	slowly(client, tr, "")
+	if err := cbr.Connect(client.HTTP, time.Minute, server.URL, server.URL, server.URL); err != nil {
+		t.Fatal(err)
+	}
+	if n, connections := requests.Load(), server.connections.Load(); n != 0 || connections != 3 {
+		t.Errorf("%d requests on %d connections, want none on 3", n, connections)
+	}
+}
+
+// TestConnectWaits: a host that fails at once does not end the wait for one that
+// takes its time, and the error is about the first that fails, in order.
+func TestConnectWaits(t *testing.T) {
+	t.Parallel()
+	away, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away.Close()
+	server := newTLSServer(t, nil)
+	client, tr := server.client(t)
+	var shaken atomic.Bool
+	tr.TLSClientConfig.VerifyConnection = func(tls.ConnectionState) error {
+		shaken.Store(true)
+		return nil
+	}
+	slowly(client, tr, away.Addr().String())
+	err = cbr.Connect(client.HTTP, time.Minute, server.URL, "https://"+away.Addr().String(), "https://%", server.URL)
+	if err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("error = %v, want that of the second", err)
+	}
+	if !shaken.Load() {
+		t.Error("it did not wait for the connection")
 	}
 }
 

@@ -1,10 +1,14 @@
 package lanes_test
 
 import (
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -86,4 +90,68 @@ func TestRunSideBySide(t *testing.T) {
 		together.Done()
 		together.Wait() // hangs if they do not
 	})
+}
+
+// TestRunUpToTheLimit: no fewer than the limit run at once, and no more.
+func TestRunUpToTheLimit(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int]time.Duration{1: 8 * time.Second, 3: 3 * time.Second, 7: 2 * time.Second, 8: time.Second, 20: time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			lanes.Run(8, limit, func(int) []lanes.Key { return nil }, func(int) { time.Sleep(time.Second) })
+			if took := time.Since(began); took != want {
+				t.Errorf("eight of a second each, %d at once, took %v, want %v", limit, took, want)
+			}
+		})
+	}
+}
+
+// TestRunOfSorts: a group and a vault of the same name have nothing to do with
+// each other.
+func TestRunOfSorts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		lanes.Run(2, 2, func(i int) []lanes.Key { return []lanes.Key{{Of: []string{"group", "vault"}[i], ID: "same"}} },
+			func(int) { time.Sleep(time.Second) })
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("took %v, want 1s", took)
+		}
+	})
+}
+
+// TestRunInOrder: lanes begin in the order of their first index, those that a
+// later index joins as well.
+func TestRunInOrder(t *testing.T) {
+	t.Parallel()
+	keys := [][]lanes.Key{
+		{{ID: "a"}}, {{ID: "b"}}, {{ID: "c"}}, {{ID: "a"}}, {{ID: "d"}}, {{ID: "b"}, {ID: "d"}}, {{ID: "c"}}, {{ID: "a"}},
+	}
+	var got []int
+	lanes.Run(len(keys), 1, func(i int) []lanes.Key { return keys[i] }, func(i int) { got = append(got, i) })
+	if want := []int{0, 3, 7, 1, 4, 5, 2, 6}; !slices.Equal(got, want) {
+		t.Errorf("ran %v, want %v", got, want)
+	}
+}
+
+// TestRunAlone: a single lane, a single record above all, needs no goroutine.
+func TestRunAlone(t *testing.T) {
+	t.Parallel()
+	goroutine := func() string {
+		var stack [64]byte
+		id, _, _ := strings.Cut(string(stack[:runtime.Stack(stack[:], false)]), "[")
+		return id
+	}
+	for n := range 4 {
+		here, ran := goroutine(), 0
+		lanes.Run(n, 10, func(int) []lanes.Key { return []lanes.Key{{ID: "a"}} }, func(i int) {
+			if i != ran || goroutine() != here {
+				t.Errorf("%d of %d ran in place %d, on %s, not on %s", i, n, ran, goroutine(), here)
+			}
+			ran++
+		})
+		if ran != n {
+			t.Errorf("ran %d of %d", ran, n)
+		}
+	}
 }

@@ -3,7 +3,11 @@ package metrics_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,5 +105,137 @@ func TestEmitSeveralRegions(t *testing.T) {
 	}
 	if _, ok := lines[1]["Duration"]; ok {
 		t.Error("the invocation's duration is counted twice")
+	}
+}
+
+// TestLine is a line, letter for letter. The second of an invocation has no
+// Duration, neither as a value nor in the list of those to be found in it.
+func TestLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		inv := metrics.NewEmitter(&out, `a "service" of <Å> & \`).Begin()
+		began := time.Now().UnixMilli()
+		inv.Count(metrics.Delivery{DestinationRegion: "region3", Published: kind.Accepted, Attempts: 1})
+		inv.Count(metrics.Delivery{DestinationRegion: "re\"gion\n2", Kind: kind.Unauthorized, Attempts: 2})
+		inv.Count(metrics.Delivery{DestinationRegion: "re\"gion\n2", Kind: kind.InProgress, Redelivered: true, Attempts: 1})
+		time.Sleep(2500 * time.Microsecond)
+		if err := inv.Emit(); err != nil {
+			t.Fatal(err)
+		}
+		const directive = `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"CbrReplicator",` +
+			`"Dimensions":[["service"],["service","destination_region"]],"Metrics":[` +
+			`{"Name":"Deliveries","Unit":"Count"},{"Name":"Accepted","Unit":"Count"},{"Name":"Unchanged","Unit":"Count"},` +
+			`{"Name":"Rejected","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Redelivered","Unit":"Count"},` +
+			`{"Name":"Retries","Unit":"Count"},{"Name":"Throttled","Unit":"Count"},{"Name":"Unauthorized","Unit":"Count"},` +
+			`{"Name":"Misconfigured","Unit":"Count"},{"Name":"InProgress","Unit":"Count"},{"Name":"Unknown","Unit":"Count"},` +
+			`{"Name":"NotCovered","Unit":"Count"},{"Name":"PublishFailures","Unit":"Count"},{"Name":"LookupsRefused","Unit":"Count"},` +
+			`{"Name":"ColdStart","Unit":"Count"}%s]}]},"service":"a \"service\" of \u003cÅ\u003e \u0026 \\",`
+		want := fmt.Sprintf(directive, began, `,{"Name":"Duration","Unit":"Milliseconds"}`) + `"destination_region":"re\"gion\n2",` +
+			`"Deliveries":2,"Accepted":0,"Unchanged":0,"Rejected":0,"Failed":0,"Redelivered":1,"Retries":1,"Throttled":0,"Unauthorized":1,` +
+			`"Misconfigured":0,"InProgress":1,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"ColdStart":1,"Duration":2}` + "\n" +
+			fmt.Sprintf(directive, began, "") + `"destination_region":"region3",` +
+			`"Deliveries":1,"Accepted":1,"Unchanged":0,"Rejected":0,"Failed":0,"Redelivered":0,"Retries":0,"Throttled":0,"Unauthorized":0,` +
+			`"Misconfigured":0,"InProgress":0,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"ColdStart":0}` + "\n"
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestNoRegion: each value of a dimension is paid for, and an empty one is none.
+func TestNoRegion(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	lines := emit(t, metrics.NewEmitter(&out, "replicator"), &out, 0, metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused})
+	if len(lines) != 1 || lines[0]["Rejected"] != 1.0 {
+		t.Fatalf("lines = %v", lines)
+	}
+	if region, ok := lines[0]["destination_region"]; ok {
+		t.Errorf("a region %q", region)
+	}
+	if !strings.Contains(out.String(), `"Dimensions":[["service"]],`) {
+		t.Errorf("dimensions of %s", out.String())
+	}
+}
+
+// TestKindsAndStatuses: each is counted under its own name and no other.
+func TestKindsAndStatuses(t *testing.T) {
+	t.Parallel()
+	for name, d := range map[string]metrics.Delivery{
+		"Accepted": {Published: kind.Accepted}, "Unchanged": {Published: kind.Unchanged}, "Rejected": {Published: kind.Refused}, "Failed": {Published: kind.Failed},
+		"Throttled": {Kind: kind.Throttled}, "Unauthorized": {Kind: kind.Unauthorized}, "Misconfigured": {Kind: kind.Misconfigured},
+		"InProgress": {Kind: kind.InProgress}, "Unknown": {Kind: kind.Unknown}, "NotCovered": {Kind: kind.NotCovered},
+		"Redelivered": {Redelivered: true}, "PublishFailures": {PublishFailed: true}, "LookupsRefused": {LookupRefused: true}, "Retries": {Attempts: 2},
+	} {
+		var out bytes.Buffer
+		line := emit(t, metrics.NewEmitter(&out, "replicator"), &out, 0, d)[0]
+		for got, n := range line {
+			want := 0.0
+			switch got {
+			case name, "Deliveries", "ColdStart":
+				want = 1
+			case "_aws", "service", "Duration":
+				continue
+			}
+			if n != want {
+				t.Errorf("%+v: %s is %v, want %v", d, got, n, want)
+			}
+		}
+	}
+}
+
+// TestSideBySide: invocations share an emitter, and no line is in another. The
+// first of them alone was a cold start.
+func TestSideBySide(t *testing.T) {
+	t.Parallel()
+	out := &pieces{}
+	e := metrics.NewEmitter(out, "replicator")
+	var invocations sync.WaitGroup
+	for range 20 {
+		invocations.Go(func() {
+			inv := e.Begin()
+			inv.Count(metrics.Delivery{DestinationRegion: "region2"})
+			inv.Count(metrics.Delivery{DestinationRegion: "region3"})
+			if err := inv.Emit(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	invocations.Wait()
+	cold := 0.0
+	for _, piece := range out.all {
+		if n := strings.Count(piece, "\n"); n != 2 || !strings.HasSuffix(piece, "\n") {
+			t.Errorf("%d lines at once: %s", n, piece)
+		}
+		for line := range strings.Lines(piece) {
+			var doc map[string]any
+			if err := json.Unmarshal([]byte(line), &doc); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			cold += doc["ColdStart"].(float64)
+		}
+	}
+	if len(out.all) != 20 || cold != 1 {
+		t.Errorf("%d invocations, %v cold starts", len(out.all), cold)
+	}
+}
+
+// pieces keeps what is written to it, one write after another: the race
+// detector tells if they are not.
+type pieces struct{ all []string }
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.all = append(p.all, string(b))
+	return len(b), nil
+}
+
+// TestLost: metrics that cannot be written are not passed over in silence.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	reader, writer := io.Pipe()
+	reader.Close()
+	if err := metrics.NewEmitter(writer, "replicator").Begin().Emit(); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("error = %v", err)
 	}
 }

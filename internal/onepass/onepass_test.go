@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/onepass"
@@ -130,4 +131,127 @@ func FuzzMembers(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestFirstErrorStays: a loop that goes on after it would go on for ever.
+func TestFirstErrorStays(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct {
+		err    string
+		offset int64
+	}{
+		`["a",5,"b"]`: {"/1: expected a string", 6},
+		`["a",5,]`:    {"/1: expected a string", 6},
+		`["a",[],{}]`: {"/1: expected a string", 7},
+		`["a",tru]`:   {"invalid character ']'", 8},
+		`["a",]`:      {"invalid character ','", 4},
+		`["a","b"`:    {"unexpected EOF", 8},
+	} {
+		r := onepass.New([]byte(text))
+		var got []string
+		for range r.Elements() {
+			var element string
+			if r.Text(&element); element != "" {
+				got = append(got, element)
+			}
+		}
+		if err := r.End(); err == nil || !strings.Contains(err.Error(), want.err) || r.Offset() != want.offset {
+			t.Errorf("%s: %v after byte %d, want %s after byte %d", text, err, r.Offset(), want.err, want.offset)
+		}
+		if first := got[0]; first != "a" || len(got) > 2 {
+			t.Errorf("%s: read %q", text, got)
+		}
+		if next, value := r.Next(), r.Value(); next != jsontext.KindInvalid || value != nil {
+			t.Errorf("%s: %v and %s are found after the error", text, next, value)
+		}
+	}
+}
+
+// TestNull leaves what was there, and an empty string does not.
+func TestNull(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{`null`: "before", `""`: "", `"after"`: "after"} {
+		r, got := onepass.New([]byte(text)), "before"
+		r.Text(&got)
+		if err := r.End(); err != nil || got != want {
+			t.Errorf("Text of %s is %q, want %q, %v", text, got, want, err)
+		}
+		r.Reset([]byte(text))
+		bytes := []byte("before")
+		r.Bytes(&bytes)
+		if err := r.End(); err != nil || string(bytes) != want {
+			t.Errorf("Bytes of %s is %q, want %q, %v", text, bytes, want, err)
+		}
+	}
+}
+
+// TestReset: a reader has nothing left of the text before, wherever that ended.
+func TestReset(t *testing.T) {
+	t.Parallel()
+	var r onepass.Reader // its zero value too
+	for _, before := range []string{
+		``, `null`, `{"text":"a"}`, `{"text":"a"`, `{"text":5}`, `{"elements":[1,`, `{"text":"\q"}`, `[]`, `{} {}`, `}`, `{"text":{"a":{"b":[`,
+	} {
+		r.Reset([]byte(before))
+		read(&r)
+		_ = r.End()
+		for _, after := range []string{`{"text":"b"}`, `{"text":true}`} {
+			r.Reset([]byte(after))
+			fresh := onepass.New([]byte(after))
+			got, _, _ := read(&r)
+			want, _, _ := read(fresh)
+			if err, wantErr := r.End(), fresh.End(); got != want || (err == nil) != (wantErr == nil) || r.Offset() != fresh.Offset() {
+				t.Errorf("%s after %s: %q, %v after byte %d, want %q, %v after byte %d", after, before, got, err, r.Offset(), want, wantErr, fresh.Offset())
+			}
+		}
+	}
+	// In the middle of a value, with nobody to read on.
+	r.Reset([]byte(`{"members":{"a":[1,2]},"text":"a"}`))
+	for range r.Members() {
+		for range r.Members() {
+			break
+		}
+		break
+	}
+	r.Reset(nil)
+	if err := r.End(); err != nil {
+		t.Errorf("a reader of nothing: %v", err)
+	}
+}
+
+// TestBreak: a loop that is broken off reads no further.
+func TestBreak(t *testing.T) {
+	t.Parallel()
+	r := onepass.New([]byte(`[{"a":1},2]`))
+	for range r.Elements() {
+		break
+	}
+	if r.Offset() != 1 {
+		t.Errorf("read up to byte %d", r.Offset())
+	}
+	r = onepass.New([]byte(`{"a":1}`))
+	for range r.Members() {
+		break
+	}
+	if r.Offset() != 4 {
+		t.Errorf("read up to byte %d", r.Offset())
+	}
+}
+
+// TestNoCopies: a payload has megabytes, and most of it is text that needs none.
+func TestNoCopies(t *testing.T) {
+	t.Parallel()
+	text := []byte(`{"a":"plain é","b":[1, 2]}`)
+	r := onepass.New(text)
+	var a, b []byte
+	for name := range r.Members() {
+		if string(name) == "a" {
+			r.Bytes(&a)
+		} else {
+			b = r.Value()
+		}
+	}
+	if err := r.End(); err != nil || string(a) != "plain é" || &a[0] != &text[6] || string(b) != "[1, 2]" || &b[0] != &text[20] {
+		t.Errorf("%q and %q, %v, are not parts of the text", a, b, err)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,6 +149,24 @@ func TestDepartures(t *testing.T) {
 				many(1, delivery{id: "c", began: 44 * ms, took: 60 * ms}),
 				many(1, delivery{id: "slow", began: 44 * ms, took: time.Second})),
 			[]string{"101ms 2", "107ms 1", "1.044s 1"},
+		},
+		{
+			"one that began long before is not waited for either", 0,
+			slices.Concat(many(1, delivery{id: "slow", took: time.Second}), many(1, delivery{id: "fast", began: 50 * ms, took: 20 * ms})),
+			[]string{"70ms 1", "1s 1"},
+		},
+		{
+			"one that began a twentieth later is", 0,
+			slices.Concat(many(1, delivery{id: "first", took: 100 * ms}), many(1, delivery{id: "later", began: 5 * ms, took: 98 * ms})),
+			[]string{"103ms 2"},
+		},
+		{
+			"those that come while one waits do not make it wait for longer", 0,
+			slices.Concat(
+				many(1, delivery{id: "a", took: 100 * ms}),
+				many(1, delivery{id: "b", took: 104 * ms}),
+				many(1, delivery{id: "slow", took: 5 * time.Second})),
+			[]string{"105ms 2", "5s 1"},
 		},
 		{
 			"results too big for one call do not wait for the one on its way", 50 * ms,
@@ -391,6 +410,110 @@ func TestClose(t *testing.T) {
 			t.Errorf("an empty one closed after %v", took)
 		}
 	})
+}
+
+// TestWhoCalls: the last publisher makes the call itself. While others work, a
+// goroutine of the outbox does, for which End waits no more than Begin does, but
+// Close until it is over.
+func TestWhoCalls(t *testing.T) {
+	t.Parallel()
+	goroutine := func() string {
+		var stack [64]byte
+		id, _, _ := strings.Cut(string(stack[:runtime.Stack(stack[:], false)]), "[")
+		return id
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var callers []string
+		fake := &snstest.Topic{ARN: topicARN, T: t, Fault: func(int) error {
+			callers = append(callers, goroutine())
+			return nil
+		}}
+		outbox := newTopic(fake).Open(t.Context())
+		for range 2 {
+			if err := outbox.Begin().Publish(event("alone", 0), route); err != nil {
+				t.Error(err)
+			}
+		}
+		other, last := outbox.Begin(), outbox.Begin()
+		var published sync.WaitGroup
+		published.Go(func() { _ = other.Publish(event("other", 0), route) })
+		synctest.Wait()
+		if err := last.Publish(event("last", 0), route); err != nil {
+			t.Error(err)
+		}
+		published.Wait()
+		outbox.Close()
+		if here := goroutine(); !slices.Equal(callers, []string{here, here, here}) {
+			t.Errorf("calls on %q, want three on %q", callers, here)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		fake := &snstest.Topic{ARN: topicARN, T: t, Latency: time.Second}
+		outbox := newTopic(fake).Open(t.Context())
+		slow, fast := outbox.Begin(), outbox.Begin()
+		var published sync.WaitGroup
+		published.Go(func() { _ = fast.Publish(event("fast", 0), route) })
+		synctest.Wait() // for the other, for 3 ms
+		start := time.Now()
+		slow.End()
+		if took := time.Since(start); took != 0 {
+			t.Errorf("End took %v", took)
+		}
+		outbox.Close()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("closed after %v, with a call on its way for a second", took)
+		}
+		published.Wait()
+	})
+}
+
+// TestPublishEnds: Publish ends its slot even where there is nothing to publish.
+func TestPublishEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := &snstest.Topic{ARN: topicARN, T: t}
+		outbox := newTopic(fake).Open(t.Context())
+		tooBig, good := outbox.Begin(), outbox.Begin()
+		time.Sleep(time.Second)
+		if err := tooBig.Publish(event("too big", 300<<10), route); kind.As(err).Of() != kind.PublishFailed {
+			t.Errorf("error = %v", err)
+		}
+		start := time.Now()
+		if err := good.Publish(event("good", 0), route); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("waited %v for one that had ended", took)
+		}
+		outbox.Close()
+	})
+}
+
+// TestFullToTheByte: two results that fill a call to its last byte are one call,
+// with a byte more they are two.
+func TestFullToTheByte(t *testing.T) {
+	t.Parallel()
+	const most, half = 256 << 10, 100 << 10
+	// Both begin before one ends, and each time at the same time: an event is
+	// longer with fractions of a second.
+	published := func(deliveries ...delivery) (fake *snstest.Topic) {
+		synctest.Test(t, func(t *testing.T) {
+			fake = &snstest.Topic{ARN: topicARN, T: t}
+			run(t.Context(), newTopic(fake), deliveries...)
+		})
+		return fake
+	}
+	m := published(delivery{id: "a", took: time.Second, size: half}).Messages()[0]
+	size := len(m.Raw)
+	for name, value := range m.Attributes {
+		size += len(name) + len("String") + len(value)
+	}
+	for more, want := range []int{1, 2} {
+		fake := published(delivery{id: "a", took: time.Second, size: half}, delivery{id: "b", took: time.Second, size: most - 2*size + half + more})
+		if got := len(fake.Calls()); got != want || len(fake.Messages()) != 2 {
+			t.Errorf("%d bytes over: %d calls with %d results, want %d with both", more, got, len(fake.Messages()), want)
+		}
+	}
 }
 
 // TestNoSecretInRefusal: what SNS says may hold what it was sent.

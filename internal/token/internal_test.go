@@ -48,6 +48,33 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// TestLifeOf: the life of a token is what IAM's answer says of it by its own
+// clock, a day at most, and a day where it says nothing of use.
+func TestLifeOf(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		expires, date string
+		want          time.Duration
+	}{
+		{"2026-11-23T12:00:00.000000Z", "Mon, 23 Nov 2026 02:00:00 GMT", 10 * time.Hour},
+		{"2026-11-23T12:00:00.000000Z", "Mon, 23 Nov 2026 07:00:00 GMT", 5 * time.Hour},
+		{"2026-11-23T12:00:00.000000Z", "Sun, 22 Nov 2026 21:00:00 GMT", 15 * time.Hour},
+		{" 2026-11-23T12:00:00+01:00 ", "Mon, 23 Nov 2026 07:00:00 GMT", 4 * time.Hour},
+		{"2026-11-23T12:00:00.000000Z", "", 10 * time.Hour},
+		{"2026-11-23T12:00:00.000000Z", "today", 10 * time.Hour},
+		{"2026-11-30T12:00:00.000000Z", "Mon, 23 Nov 2026 02:00:00 GMT", 24 * time.Hour},
+		{"2026-11-23T12:00:00.000000Z", "Mon, 23 Nov 2026 12:00:00 GMT", 24 * time.Hour},
+		{"2026-11-23T12:00:00.000000Z", "Mon, 23 Nov 2026 12:00:01 GMT", 24 * time.Hour},
+		{"tomorrow", "Mon, 23 Nov 2026 02:00:00 GMT", 24 * time.Hour},
+		{"", "Mon, 23 Nov 2026 02:00:00 GMT", 24 * time.Hour},
+	} {
+		if got := lifeOf([]byte(`{"token":{"expires_at":"`+tt.expires+`"}}`), http.Header{"Date": {tt.date}}, now); got != tt.want {
+			t.Errorf("until %s, at %s: %v, want %v", tt.expires, tt.date, got, tt.want)
+		}
+	}
+}
+
 // FuzzLife: whatever IAM says of a token's life, it is one.
 func FuzzLife(f *testing.F) {
 	f.Add(`{"token":{"expires_at":"2026-11-24T09:05:22.701000Z"}}`, "Mon, 23 Nov 2026 09:05:22 GMT")

@@ -843,3 +843,90 @@ func TestNoEmptyToken(t *testing.T) {
 	}
 	wait.Wait()
 }
+
+// TestLifeByIAMsClock: the clocks of two clouds are hours apart. The life of a
+// token is as long by both, and it is renewed at 80 % of it.
+func TestLifeByIAMsClock(t *testing.T) {
+	t.Parallel()
+	for _, apart := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
+		r := newRig(t, cbrtest.WithTokenLife(10*time.Hour))
+		config := r.config(user)
+		config.Now = func() time.Time { return r.clock().Add(apart) }
+		c := r.client(user)
+		c.Auth = token.New(config)
+		for i, wait := range []time.Duration{0, 7*time.Hour + 50*time.Minute, 20 * time.Minute} {
+			r.pass(wait)
+			if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e != nil {
+				t.Error(e)
+			}
+			if n, want := len(r.cbr.Logins()), []int{1, 1, 2}[i]; n != want {
+				t.Errorf("%v apart: %d logins after another %v, want %d", apart, n, wait, want)
+			}
+		}
+		if calls := r.cbr.Calls(); len(calls) != 3 {
+			t.Errorf("%v apart: %d calls, want 3 without a refusal", apart, len(calls))
+		}
+	}
+}
+
+// TestNoCatalog: the catalog is most of IAM's answer and nobody reads it.
+func TestNoCatalog(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	config := r.config(user)
+	logins := 0
+	next := config.HTTP.Transport
+	config.HTTP.Transport = transport(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Path == "/v3/auth/tokens" {
+			if logins++; req.Method != http.MethodPost || !req.URL.Query().Has("nocatalog") {
+				t.Errorf("%s %s", req.Method, req.URL)
+			}
+		}
+		return next.RoundTrip(req)
+	})
+	t.Cleanup(func() { next.(*http.Transport).CloseIdleConnections() })
+	c := r.client(user)
+	c.Auth = token.New(config)
+	if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e != nil || logins != 1 {
+		t.Errorf("error = %v after %d logins", e, logins)
+	}
+}
+
+// transport answers in place of a network.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// TestRefusedNowAndThen: two refusals in a row stop a token. With a request
+// between them that went through, each is the first.
+func TestRefusedNowAndThen(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		fields token.Fields
+		secret string
+	}{
+		{"user", user, ""},
+		{"a user in a secret", token.Fields{SecretID: "huawei"}, inSecret(user)},
+		{"a token in a secret", token.Fields{SecretID: "huawei"}, cbrtest.Token},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			if tt.secret != "" {
+				r.secrets.Put("huawei", tt.secret)
+			}
+			c := r.client(tt.fields)
+			for i, vault := range r.vaults(cbrtest.SourceProject, 5) {
+				r.cbr.Script(vault, cbrtest.Verdict(401, "APIGW.0307", "The token must be updated"))
+				if e := deliver(t.Context(), c, cbrtest.SourceProject, vault); e != nil {
+					t.Errorf("refusal %d: %v", i+1, e)
+				}
+				r.pass(2 * time.Second) // a secret is read once a second at most
+			}
+			if n := len(r.cbr.Calls()); n != 10 {
+				t.Errorf("%d calls, want five that were refused and five that were not", n)
+			}
+		})
+	}
+}
