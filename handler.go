@@ -108,6 +108,9 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 		if p := recover(); p != nil {
 			o = events.Outcome{Err: inv.panicked(ctx, p)}
 			o.Data = result.Data{Status: kind.Failed, Error: &result.Error{Kind: o.Err.Kind, Message: o.Err.Message}}
+			if d.Final && published == kind.Unpublished {
+				o.PublishErr = o.Err // the caller must not look for it on the topic
+			}
 		}
 		inv.finish(ctx, d, o, published, e, began)
 		if !d.Final {

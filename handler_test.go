@@ -667,7 +667,7 @@ func TestPanicAfterTheCall(t *testing.T) {
 		if failure != nil {
 			t.Fatal(failure)
 		}
-		if got := decode[response](t, reply); got.StatusCode != 500 || !strings.Contains(got.Body, "an unexpected error") {
+		if got := decode[response](t, reply); got.StatusCode != 500 || !strings.Contains(got.Body, "an unexpected error") || got.Headers["X-Result-Published"] != "false" {
 			t.Errorf("answer %+v", got)
 		}
 		check(t, r, 1)

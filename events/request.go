@@ -182,7 +182,7 @@ func (p *parser) expected(within, name, want string) {
 // would match names in any case, take the last of two, and stop at the first
 // wrong type.
 func (p *parser) object(name, within string, fields []field) {
-	if p.body.Next() != jsontext.KindBeginObject {
+	if p.body.Peek() != jsontext.KindBeginObject {
 		p.body.Value()
 		p.expected("", name, "an object")
 		return

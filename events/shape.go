@@ -21,7 +21,7 @@ type shape struct {
 func shapeOf(payload []byte) shape {
 	s := shape{keys: map[string]bool{}}
 	r := onepass.New(payload)
-	switch r.Next() {
+	switch r.Peek() {
 	case jsontext.KindBeginArray:
 		s.array = true
 		for i := range r.Elements() {
@@ -37,7 +37,7 @@ func shapeOf(payload []byte) shape {
 			switch string(name) {
 			case "Records":
 				s.source = ""
-				if r.Next() == jsontext.KindBeginArray {
+				if r.Peek() == jsontext.KindBeginArray {
 					for range r.Elements() {
 						s.source = sourceOf(r)
 						break
@@ -47,7 +47,7 @@ func shapeOf(payload []byte) shape {
 			case "eventSource":
 				s.source, _ = onepass.Text(r.Value())
 			case "requestContext":
-				if r.Next() == jsontext.KindBeginObject {
+				if r.Peek() == jsontext.KindBeginObject {
 					for name := range r.Members() {
 						s.elb = s.elb || string(name) == "elb"
 					}
@@ -60,7 +60,7 @@ func shapeOf(payload []byte) shape {
 
 // sourceOf returns the eventSource of a record.
 func sourceOf(r *onepass.Reader) (source string) {
-	if r.Next() != jsontext.KindBeginObject {
+	if r.Peek() != jsontext.KindBeginObject {
 		return ""
 	}
 	for name := range r.Members() {

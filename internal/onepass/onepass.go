@@ -42,8 +42,8 @@ func (r *Reader) Reset(text []byte) {
 	r.tokens.Reset(&r.text, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// Next returns the kind of what comes next, without reading it.
-func (r *Reader) Next() jsontext.Kind {
+// Peek returns the kind of what comes next, without reading it.
+func (r *Reader) Peek() jsontext.Kind {
 	if r.err != nil {
 		return jsontext.KindInvalid
 	}
@@ -59,7 +59,7 @@ func (r *Reader) Members() iter.Seq[[]byte] {
 		if !r.open(jsontext.KindBeginObject, "an object") {
 			return
 		}
-		for r.Next() != jsontext.KindEndObject {
+		for r.Peek() != jsontext.KindEndObject {
 			name := r.Value()
 			if r.err != nil || !r.yield(func() bool { return yield(unquote(name)) }) {
 				return
@@ -77,8 +77,8 @@ func (r *Reader) Elements() iter.Seq[int] {
 		if !r.open(jsontext.KindBeginArray, "an array") {
 			return
 		}
-		for i := 0; r.Next() != jsontext.KindEndArray; i++ {
-			if r.Next() == jsontext.KindInvalid {
+		for i := 0; r.Peek() != jsontext.KindEndArray; i++ {
+			if r.Peek() == jsontext.KindInvalid {
 				break // the token says what is wrong
 			}
 			if !r.yield(func() bool { return yield(i) }) {
@@ -100,7 +100,7 @@ func (r *Reader) Text(to *string) {
 // Bytes reads a string as Text does, for those who want the text of it as bytes:
 // it is a part of the reader's text where that spells nothing in another way.
 func (r *Reader) Bytes(to *[]byte) {
-	switch r.Next() {
+	switch r.Peek() {
 	case jsontext.KindString:
 		if value := r.Value(); r.err == nil {
 			*to = unquote(value)
@@ -158,7 +158,7 @@ func (r *Reader) token() jsontext.Token {
 }
 
 func (r *Reader) open(kind jsontext.Kind, what string) bool {
-	switch r.Next() {
+	switch r.Peek() {
 	case kind:
 		r.token()
 		return true

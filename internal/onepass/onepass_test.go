@@ -161,7 +161,7 @@ func TestFirstErrorStays(t *testing.T) {
 		if first := got[0]; first != "a" || len(got) > 2 {
 			t.Errorf("%s: read %q", text, got)
 		}
-		if next, value := r.Next(), r.Value(); next != jsontext.KindInvalid || value != nil {
+		if next, value := r.Peek(), r.Value(); next != jsontext.KindInvalid || value != nil {
 			t.Errorf("%s: %v and %s are found after the error", text, next, value)
 		}
 	}
