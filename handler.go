@@ -119,7 +119,7 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 		}
 	}()
 
-	if _, blocked := inv.handedBack.Load(d.Group); blocked {
+	if inv.handedBack.has(d.Group) {
 		o.Err = &kind.Error{Kind: kind.Blocked, Message: "behind a delivery of its group that was handed back"}
 		return o
 	}
@@ -149,11 +149,33 @@ type invocation struct {
 	outbox  *result.Outbox
 	lookups *reconcile.Lookups
 	metrics *metrics.Invocation
-	// handedBack holds the FIFO groups of which a delivery goes back, taken the
+	// handedBack are the FIFO groups of which a delivery goes back, taken the
 	// vaults of which CBR took a request.
-	handedBack, taken sync.Map
+	handedBack, taken set
 	// unseen: CBR may have started what no look-up has shown yet.
 	unseen atomic.Bool
+}
+
+// set is a set of names, safe for concurrent use.
+type set struct {
+	mu    sync.Mutex
+	names map[string]struct{}
+}
+
+func (s *set) add(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names == nil {
+		s.names = map[string]struct{}{}
+	}
+	s.names[name] = struct{}{}
+}
+
+func (s *set) has(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.names[name]
+	return ok
 }
 
 func (h *Handler) begin(ctx context.Context) *invocation {
@@ -248,7 +270,7 @@ func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.
 	case handedBack:
 		status, level = "redelivered", slog.LevelWarn
 		if d.Group != "" {
-			inv.handedBack.Store(d.Group, true)
+			inv.handedBack.add(d.Group)
 		}
 	case published != kind.Accepted && published != kind.Unchanged:
 		level = slog.LevelError

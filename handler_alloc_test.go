@@ -25,7 +25,7 @@ import (
 // network taken out: a count, unlike a time, does not depend on the machine.
 // docs/benchmarks.md has the figures; the race detector adds a hundred, since it
 // makes pools forget.
-const maxBatchAllocations = 690
+const maxBatchAllocations = 630
 
 // TestAllocationsPerBatch runs by itself: the count is the whole process's.
 func TestAllocationsPerBatch(t *testing.T) {
@@ -115,7 +115,13 @@ type acceptingCBR struct {
 	all   chan struct{}
 }
 
-func (c *acceptingCBR) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+// took is what it answers, made once: it is no work of the handler's.
+var took = cbr.Answer{
+	Status: 200, RequestID: "e8ce426dc05c2416330d890b6f989ff3", Sent: true,
+	Replication: json.RawMessage(`{"backups":[{"backup_id":"a","replication_record_id":"b"}],"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}`),
+}
+
+func (c *acceptingCBR) Replicate(context.Context, cbr.Source, cbr.Replicate) (cbr.Answer, error) {
 	c.mu.Lock()
 	all := c.all
 	if c.here++; c.here == c.batch {
@@ -124,18 +130,15 @@ func (c *acceptingCBR) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicat
 	}
 	c.mu.Unlock()
 	<-all
-	return cbr.Answer{
-		Status: 200, RequestID: "e8ce426dc05c2416330d890b6f989ff3", Sent: true,
-		Replication: json.RawMessage(`{"backups":[{"backup_id":"a","replication_record_id":"b"}],"vault_id":"` + r.VaultID + `"}`),
-	}, nil
+	return took, nil
 }
 
 type acceptingSNS struct{}
 
 func (acceptingSNS) PublishBatch(_ context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
-	out := &sns.PublishBatchOutput{}
-	for _, e := range in.PublishBatchRequestEntries {
-		out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id})
+	out := &sns.PublishBatchOutput{Successful: make([]types.PublishBatchResultEntry, len(in.PublishBatchRequestEntries))}
+	for i, e := range in.PublishBatchRequestEntries {
+		out.Successful[i].Id = e.Id
 	}
 	return out, nil
 }

@@ -56,7 +56,7 @@ func (inv *invocation) replicate(ctx context.Context, d *events.Delivery) (e eff
 			inv.lookups.Sent(src, request.VaultID)
 		}
 		if err == nil {
-			inv.taken.Store(request.VaultID, true)
+			inv.taken.add(request.VaultID)
 		}
 		return err
 	}, inv.tryingAgain(ctx, d, &e))
@@ -187,8 +187,7 @@ const effectTime = time.Minute
 // another delivery in this invocation, or of an earlier one. A queue has waited
 // for these before it delivers a third time.
 func (inv *invocation) mayShow(d *events.Delivery, since time.Time, again bool) bool {
-	_, taken := inv.taken.Load(d.Request.Replicate.VaultID)
-	return taken || again && d.Receives < 3 && time.Since(since) < effectTime
+	return inv.taken.has(d.Request.Replicate.VaultID) || again && d.Receives < 3 && time.Since(since) < effectTime
 }
 
 // find makes a look-up, with retries. Where CBR does not allow it there is

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -167,7 +168,8 @@ func (i *Invocation) appendLine(b []byte, region string, first bool) []byte {
 		of["ColdStart"] = 1
 	}
 	for _, name := range names {
-		b = fmt.Appendf(b, `,"%s":%d`, name, of[name])
+		b = append(append(append(b, `,"`...), name...), `":`...)
+		b = strconv.AppendInt(b, int64(of[name]), 10)
 	}
 	if first {
 		b = fmt.Appendf(b, `,"Duration":%d`, time.Since(i.began).Milliseconds())

@@ -45,27 +45,27 @@ func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify f
 	if !p.mayTry(left(ctx)) {
 		return &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left to begin"}
 	}
-	s := &schedule{call: p.Begin(), ctx: ctx}
+	s := &schedule{Call: p.begin(), ctx: ctx}
 	// The result of backoff.RetryNotify is not used: when ctx ends it is ctx's
 	// error, and what upstream said would be lost.
 	_ = backoff.RetryNotify(func() error {
 		s.last = op(ctx)
 		return s.last
 	}, backoff.WithContext(s, ctx), notify)
-	s.call.End(s.last)
+	s.End(s.last)
 	return s.last
 }
 
 // schedule is a Call as a backoff.BackOff.
 type schedule struct {
-	call *Call
+	Call
 	ctx  context.Context
 	last error
 }
 
 // NextBackOff returns how long to wait after the last error, or backoff.Stop.
 func (s *schedule) NextBackOff() time.Duration {
-	if wait, again := s.call.Next(s.last, left(s.ctx)); again {
+	if wait, again := s.Next(s.last, left(s.ctx)); again {
 		return wait
 	}
 	return backoff.Stop
@@ -100,8 +100,11 @@ type Call struct {
 
 // Begin returns the Call for one that has not been tried yet.
 func (p Policy) Begin() *Call {
-	return &Call{policy: p, refund: firstTry}
+	c := p.begin()
+	return &c
 }
+
+func (p Policy) begin() Call { return Call{policy: p, refund: firstTry} }
 
 // backOff is the wait before jitter. Most calls never need one.
 func (c *Call) backOff() time.Duration {
