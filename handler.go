@@ -230,6 +230,7 @@ func (h *Handler) isLast(d *events.Delivery) bool {
 
 // result makes the event that tells of an outcome.
 func (inv *invocation) result(d *events.Delivery, e effect, began time.Time) (*result.Event, result.Route) {
+	now := time.Now()
 	data := result.Data{
 		Status:      e.err.Of().Policy().Status,
 		Replication: e.answer.Replication,
@@ -238,7 +239,7 @@ func (inv *invocation) result(d *events.Delivery, e effect, began time.Time) (*r
 		Coverage:    (*result.Coverage)(e.coverage),
 		Attempts:    e.attempts,
 		Deliveries:  d.Receives,
-		DurationMS:  time.Since(began).Milliseconds(),
+		DurationMS:  now.Sub(began).Milliseconds(),
 		RequestID:   e.answer.RequestID,
 	}
 	if err := e.err; err != nil {
@@ -254,7 +255,7 @@ func (inv *invocation) result(d *events.Delivery, e effect, began time.Time) (*r
 		}
 	}
 	id := result.ID(d.Source, d.CausationID, data.Status)
-	return result.New(id, source, d.CorrelationID, d.CausationID, time.Now(), route, data), route
+	return result.New(id, source, d.CorrelationID, d.CausationID, now, route, data), route
 }
 
 // finish says what became of a delivery: to its group, in the metrics and in

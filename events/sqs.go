@@ -19,10 +19,11 @@ var sqs = trigger{
 }
 
 type sqsRecord struct {
-	messageID, receipt, source, arn string
-	body                            []byte
-	receives, firstReceive, group   string // attributes
-	correlation                     string // a message attribute
+	messageID, receipt, arn string
+	source, body            []byte
+	receives, firstReceive  []byte // attributes
+	group                   string // an attribute
+	correlation             string // a message attribute
 }
 
 func decodeSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
@@ -58,16 +59,16 @@ func (rec *sqsRecord) read(r *onepass.Reader) {
 		case "body":
 			r.Bytes(&rec.body)
 		case "eventSource":
-			r.Text(&rec.source)
+			r.Bytes(&rec.source)
 		case "eventSourceARN":
 			r.Text(&rec.arn)
 		case "attributes":
 			for name := range r.Members() {
 				switch string(name) {
 				case "ApproximateReceiveCount":
-					r.Text(&rec.receives)
+					r.Bytes(&rec.receives)
 				case "ApproximateFirstReceiveTimestamp":
-					r.Text(&rec.firstReceive)
+					r.Bytes(&rec.firstReceive)
 				case "MessageGroupId":
 					r.Text(&rec.group)
 				}
@@ -92,21 +93,21 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 		return nil, errors.New("no records")
 	}
 	b := &Batch{Deliveries: make([]Delivery, len(records))}
-	seen := map[string]bool{}
+	seen := make(map[string]bool, len(records))
 	for i, r := range records {
 		switch {
-		case r.source != "aws:sqs":
+		case string(r.source) != "aws:sqs":
 			return nil, fmt.Errorf("record %d is not of aws:sqs but of %q", i, r.source)
 		case r.messageID == "":
 			// Without it the message could not be handed back by itself.
 			return nil, fmt.Errorf("record %d has no messageId", i)
 		}
 		del := Delivery{Source: r.arn, CausationID: r.messageID, Receipt: r.receipt}
-		del.Receives, _ = strconv.Atoi(r.receives)
+		del.Receives, _ = strconv.Atoi(string(r.receives))
 		// A standard queue may deliver a message twice at once.
 		del.Again = del.Receives > 1 || seen[r.messageID]
 		seen[r.messageID] = true
-		if first, err := strconv.ParseInt(r.firstReceive, 10, 64); err == nil {
+		if first, err := strconv.ParseInt(string(r.firstReceive), 10, 64); err == nil {
 			del.Since = ofMillis(first)
 		}
 		// A standard queue has groups too, for fairness, not for order.
@@ -118,7 +119,7 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 	b.reply = func(outcomes []Outcome) ([]byte, error) {
 		// A standard queue may deliver a message twice at once: it is reported
 		// once, and not at all if one of the two has come to its end.
-		settled := map[string]bool{}
+		settled := make(map[string]bool, len(records))
 		for i, o := range outcomes {
 			if !o.Redeliver() {
 				settled[records[i].messageID] = true

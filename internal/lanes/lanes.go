@@ -66,10 +66,14 @@ func split(n int, keys func(i int) []Key) [][]int {
 			joins[max(a, b)] = min(a, b)
 		}
 	}
-	all := make([][]int, n)
+	all, alone := make([][]int, n), make([]int, n)
 	for i := range n {
-		f := first(i)
-		all[f] = append(all[f], i)
+		if f := first(i); f == i {
+			alone[i] = i // as most are
+			all[i] = alone[i : i+1 : i+1]
+		} else {
+			all[f] = append(all[f], i)
+		}
 	}
 	return slices.DeleteFunc(all, func(lane []int) bool { return lane == nil })
 }
