@@ -63,25 +63,34 @@ func (rec *sqsRecord) read(r *onepass.Reader) {
 		case "eventSourceARN":
 			r.Text(&rec.arn)
 		case "attributes":
-			for name := range r.Members() {
-				switch string(name) {
-				case "ApproximateReceiveCount":
-					r.Bytes(&rec.receives)
-				case "ApproximateFirstReceiveTimestamp":
-					r.Bytes(&rec.firstReceive)
-				case "MessageGroupId":
-					r.Text(&rec.group)
-				}
-			}
+			rec.readAttributes(r)
 		case "messageAttributes":
-			for name := range r.Members() {
-				if string(name) == "correlation_id" {
-					for name := range r.Members() {
-						if string(name) == "stringValue" {
-							r.Text(&rec.correlation)
-						}
-					}
-				}
+			rec.readMessageAttributes(r)
+		}
+	}
+}
+
+func (rec *sqsRecord) readAttributes(r *onepass.Reader) {
+	for name := range r.Members() {
+		switch string(name) {
+		case "ApproximateReceiveCount":
+			r.Bytes(&rec.receives)
+		case "ApproximateFirstReceiveTimestamp":
+			r.Bytes(&rec.firstReceive)
+		case "MessageGroupId":
+			r.Text(&rec.group)
+		}
+	}
+}
+
+func (rec *sqsRecord) readMessageAttributes(r *onepass.Reader) {
+	for name := range r.Members() {
+		if string(name) != "correlation_id" {
+			continue
+		}
+		for name := range r.Members() {
+			if string(name) == "stringValue" {
+				r.Text(&rec.correlation)
 			}
 		}
 	}

@@ -149,12 +149,11 @@ func (r *Reader) Offset() int64 {
 	return r.tokens.InputOffset()
 }
 
-func (r *Reader) token() jsontext.Token {
-	var t jsontext.Token
+// token reads a brace or a bracket, or finds what is wrong instead.
+func (r *Reader) token() {
 	if r.err == nil {
-		t, r.err = r.tokens.ReadToken()
+		_, r.err = r.tokens.ReadToken()
 	}
-	return t
 }
 
 func (r *Reader) open(kind jsontext.Kind, what string) bool {

@@ -67,13 +67,9 @@ func (s *Slot) Publish(e *Event, route Route) error {
 		// only take time.
 		mine = o.load()
 	}
-	if mine != nil {
-		o.calls.Add(1)
-	}
 	o.mu.Unlock()
 	if mine != nil {
 		o.send(mine)
-		o.calls.Done()
 	}
 	<-l.done
 	return l.err
@@ -114,7 +110,7 @@ func (o *Outbox) Close() {
 // depart sends what should leave now. The caller holds mu.
 func (o *Outbox) depart() {
 	for letters := o.load(); letters != nil; letters = o.load() {
-		o.calls.Go(func() { o.send(letters) })
+		go o.send(letters)
 	}
 }
 
@@ -131,11 +127,13 @@ func (o *Outbox) load() []*letter {
 	letters := o.waiting[:n:n]
 	o.waiting = slices.Clone(o.waiting[n:])
 	o.sending++
+	o.calls.Add(1)
 	return letters
 }
 
 // send makes a call and lets go what has come in meanwhile.
 func (o *Outbox) send(letters []*letter) {
+	defer o.calls.Done()
 	o.topic.send(o.ctx, letters)
 	o.mu.Lock()
 	defer o.mu.Unlock()
