@@ -159,13 +159,13 @@ func (d *Decoder) Decode(payload []byte, inv Invocation) (*Batch, error) {
 
 // deliver completes a delivery whose request is in body, in envelopes maybe.
 func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Delivery {
-	del.Request, del.Err = d.parse(body, d.Defaults)
+	del.Request, del.Err = d.parse(body)
 	if del.Err == nil {
 		return d.correlate(del, correlation) // no envelope has the form of a request
 	}
 	in, err := unwrap(body, correlation)
 	if err == nil {
-		del.Request, err = d.parse(in.body, d.Defaults)
+		del.Request, err = d.parse(in.body)
 	} else {
 		err.Message = d.Redact.Text(err.Message)
 	}

@@ -111,11 +111,11 @@ func (d Defaults) draft() (at draft) {
 // unknown, nothing after the object. The error is an InvalidEvent that lists
 // all that is wrong, each with its path and what was expected, never with a
 // value; the request then holds the correlation id alone, if that is good.
-func (d *Decoder) parse(body []byte, defaults Defaults) (Request, *kind.Error) {
+func (d *Decoder) parse(body []byte) (Request, *kind.Error) {
 	p := parsers.Get().(*parser)
 	defer p.done()
 	p.body.Reset(body)
-	p.defaults = defaults.draft()
+	p.defaults = d.Defaults.draft()
 	p.object("$", "", requestFields)
 	if err := p.body.End(); err != nil {
 		p.got, p.problems = draft{}, nil

@@ -39,6 +39,13 @@ func missing(want, variable string) string {
 	return want + " (it is missing, and " + variable + " is not set)"
 }
 
+// parseWith parses with other defaults than d's.
+func (d *Decoder) parseWith(body []byte, defaults Defaults) (Request, *kind.Error) {
+	here := *d
+	here.Defaults = defaults
+	return here.parse(body)
+}
+
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	yes, no, urn := true, false, "urn:example:agency"
@@ -84,7 +91,7 @@ func TestRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := newDecoder().parse([]byte(tt.body), tt.defaults)
+			got, err := newDecoder().parseWith([]byte(tt.body), tt.defaults)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -208,7 +215,7 @@ func TestRequestIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := newDecoder().parse([]byte(tt.body), tt.defaults)
+			r, err := newDecoder().parseWith([]byte(tt.body), tt.defaults)
 			if err == nil {
 				t.Fatalf("accepted as %+v", r)
 			}
@@ -253,12 +260,12 @@ func TestNothingOfTheLast(t *testing.T) {
 	d := newDecoder()
 	for _, before := range []string{whole, whole[:len(whole)-1], whole + "x", `{"x":1,"correlation_id":"c"}`, `{"correlation_id":"c"`, `null`, ``} {
 		for range 10 { // a pool is free not to give back what it was given
-			_, _ = d.parse([]byte(before), with2(fullDefaults, func(d *Defaults) { d.Region = "region3" }))
-			if got, err := d.parse([]byte(`{}`), fullDefaults); err != nil || !cmp.Equal(got, requestFor(vaultA)) {
+			_, _ = d.parseWith([]byte(before), with2(fullDefaults, func(d *Defaults) { d.Region = "region3" }))
+			if got, err := d.parseWith([]byte(`{}`), fullDefaults); err != nil || !cmp.Equal(got, requestFor(vaultA)) {
 				t.Errorf("{} after %s: %+v, %v", before, got, err)
 			}
-			_, _ = d.parse([]byte(before), fullDefaults)
-			if got, err := d.parse([]byte(`{"region":"region1"}`), Defaults{}); err == nil || got != (Request{}) || strings.Count(err.Message, ";") != 4 {
+			_, _ = d.parseWith([]byte(before), fullDefaults)
+			if got, err := d.parseWith([]byte(`{"region":"region1"}`), Defaults{}); err == nil || got != (Request{}) || strings.Count(err.Message, ";") != 4 {
 				t.Errorf("no defaults after %s: %+v, %v", before, got, err)
 			}
 		}
@@ -278,7 +285,7 @@ func TestWhatARejectionHolds(t *testing.T) {
 		`{"correlation_id":"c"} x`:                                      "",
 		`{"correlation_id":"c","region":"region1",}`:                    "",
 	} {
-		got, err := newDecoder().parse([]byte(body), fullDefaults)
+		got, err := newDecoder().parseWith([]byte(body), fullDefaults)
 		if err == nil || !cmp.Equal(got, Request{CorrelationID: want}) {
 			t.Errorf("%s: %+v, %v; want no more than the correlation id %q", body, got, err, want)
 		}
@@ -327,7 +334,7 @@ func TestForms(t *testing.T) {
 				if inner, ok := strings.CutPrefix(path, "replicate."); ok {
 					body = fmt.Sprintf(`{"replicate":{%q:%s}}`, inner, text)
 				}
-				r, err := newDecoder().parse([]byte(body), fullDefaults)
+				r, err := newDecoder().parseWith([]byte(body), fullDefaults)
 				if slices.Contains(values.good, value) {
 					if err != nil {
 						t.Errorf("%q: %v", value, err)
@@ -349,7 +356,7 @@ func TestAbsentStaysAbsent(t *testing.T) {
 	t.Parallel()
 	want := `{"project_id":"` + project + `","region":"region1","replicate":{"vault_id":"` + vaultA + `","destination_vault_id":"` + destinationVault +
 		`","destination_project_id":"` + destinationProject + `","destination_region":"region2"}}`
-	r, err := newDecoder().parse([]byte(`{}`), fullDefaults)
+	r, err := newDecoder().parseWith([]byte(`{}`), fullDefaults)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +370,7 @@ func TestManyProblems(t *testing.T) {
 	t.Parallel()
 	body := "{" + strings.Repeat(`"x":1,`, 100_000) + strings.Repeat(`"y":[`, 9_000) + strings.Repeat(`]`, 9_000) + "}"
 	body = strings.ReplaceAll(body, `["y":`, `[`)
-	_, err := newDecoder().parse([]byte(body), fullDefaults)
+	_, err := newDecoder().parseWith([]byte(body), fullDefaults)
 	if err == nil || len(err.Message) > redact.MaxText || !strings.HasPrefix(err.Message, "x: expected no such field; x: ") {
 		t.Errorf("error %.100v", err)
 	}
@@ -382,7 +389,7 @@ func checkRequest(t testing.TB, d *Decoder, r Request) {
 	if r.CorrelationID != "" && !regexp.MustCompile(`^[\x21-\x7e]{1,128}$`).MatchString(r.CorrelationID) {
 		t.Errorf("accepted correlation_id %q", r.CorrelationID)
 	}
-	again, err := d.parse(encode(t, r), Defaults{})
+	again, err := d.parseWith(encode(t, r), Defaults{})
 	if err != nil {
 		t.Fatalf("%+v, parsed again: %v", r, err)
 	}
@@ -420,7 +427,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, problem := newDecoder().parse(body, Defaults{})
+		got, problem := newDecoder().parseWith(body, Defaults{})
 		if problem != nil {
 			t.Fatalf("%s: %v", body, problem)
 		}
@@ -458,7 +465,7 @@ func FuzzRequest(f *testing.F) {
 		if defaults {
 			or = fullDefaults
 		}
-		r, err := d.parse(body, or)
+		r, err := d.parseWith(body, or)
 		if err == nil {
 			if !json.Valid(body) {
 				t.Fatalf("accepted, but is no JSON")
