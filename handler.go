@@ -149,9 +149,8 @@ type invocation struct {
 	outbox  *result.Outbox
 	lookups *reconcile.Lookups
 	metrics *metrics.Invocation
-	// handedBack are the FIFO groups of which a delivery goes back, taken the
-	// vaults of which CBR took a request.
-	handedBack, taken set
+	// handedBack are the FIFO groups of which a delivery goes back.
+	handedBack set
 	// unseen: CBR may have started what no look-up has shown yet.
 	unseen atomic.Bool
 }
@@ -326,8 +325,8 @@ func (inv *invocation) letShow(ctx context.Context, batch *events.Batch, outcome
 	if !batch.AtOnce || !inv.unseen.Load() || !slices.ContainsFunc(outcomes, events.Outcome.Redeliver) {
 		return
 	}
-	inv.Log.InfoContext(ctx, "waiting for effects to show", "wait_ms", effectTime.Milliseconds())
-	timer := time.NewTimer(effectTime)
+	inv.Log.InfoContext(ctx, "waiting for effects to show", "wait_ms", reconcile.EffectTime.Milliseconds())
+	timer := time.NewTimer(reconcile.EffectTime)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

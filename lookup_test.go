@@ -302,8 +302,8 @@ func TestTopicFailed(t *testing.T) {
 	}
 }
 
-// TestSameVaultTwice: two deliveries for one vault share a look-up as long as
-// none of them calls replicate; after that another shows its effect.
+// TestSameVaultTwice: two deliveries for one vault share a look-up, and what one
+// of them was answered.
 func TestSameVaultTwice(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, cbrtest.WithCopyTime(0))
@@ -312,12 +312,13 @@ func TestSameVaultTwice(t *testing.T) {
 	body := request(t, cbrtest.SourceVault, nil)
 	r.handedBack(sqs(t, message{id: "a", body: body, receives: 2, firstReceive: earlier}, message{id: "b", body: body, receives: 2, firstReceive: earlier}))
 	diff(t, "results", []string{"a accepted", "b accepted"}, r.published())
+	if calls, lookUps := len(server.Calls()), len(server.LookUpCalls()); calls != 1 || lookUps != 1 {
+		t.Errorf("%d calls and %d look-ups, want 1 and 1: what was just taken is known", calls, lookUps)
+	}
+	r.Lookups = reconcile.New(r.CBR.(*cbr.Client), r.Log) // another process
+	r.handedBack(sqs(t, message{id: "c", body: body, receives: 2, firstReceive: earlier}, message{id: "d", body: body, receives: 2, firstReceive: earlier}))
 	if calls, lookUps := len(server.Calls()), len(server.LookUpCalls()); calls != 1 || lookUps != 2 {
 		t.Errorf("%d calls and %d look-ups, want 1 and 2", calls, lookUps)
-	}
-	r.handedBack(sqs(t, message{id: "c", body: body, receives: 2, firstReceive: earlier}, message{id: "d", body: body, receives: 2, firstReceive: earlier}))
-	if calls, lookUps := len(server.Calls()), len(server.LookUpCalls()); calls != 1 || lookUps != 3 {
-		t.Errorf("%d calls and %d look-ups, want 1 and 3", calls, lookUps)
 	}
 }
 
@@ -413,7 +414,7 @@ func (c *lateCBR) ListBackups(_ context.Context, src cbr.Source, vault string, e
 
 // TestEffectsShowBeforeRedelivery: a broker delivers again at once, so the
 // function waits until what it may have done can be seen, as long as its own
-// time lasts.
+// time lasts. What is too short for that the process knows.
 func TestEffectsShowBeforeRedelivery(t *testing.T) {
 	t.Parallel()
 	const a, b = "0000000a-0000-4000-8000-000000000000", "0000000b-0000-4000-8000-000000000000"
@@ -428,7 +429,7 @@ func TestEffectsShowBeforeRedelivery(t *testing.T) {
 		"one taken, one not":      {refusals: map[string]int{b: maxAttempts}, timeout: 2 * time.Minute, taken: 2, wait: time.Minute},
 		"none taken":              {refusals: map[string]int{a: maxAttempts, b: maxAttempts}, timeout: 2 * time.Minute, taken: 2},
 		"all taken":               {timeout: 2 * time.Minute, taken: 2},
-		"an answer lost, no time": {lost: map[string]bool{a: true}, timeout: 30 * time.Second, taken: 4, wait: 25 * time.Second},
+		"an answer lost, no time": {lost: map[string]bool{a: true}, timeout: 30 * time.Second, taken: 2, wait: 25 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -589,4 +590,267 @@ func TestWaiting(t *testing.T) {
 		message{id: "done", body: request(t, cbrtest.SourceVault, nil), group: "d"},
 	))
 	diff(t, "seconds out of sight", map[string]int{"receipt-throttled": 90, "receipt-behind": 0, "receipt-busy": 900, "receipt-last": 60}, r.queues.seconds)
+}
+
+// TestTimeOfAProducer: where the producer alone says how old an event is, a
+// replica of before settles it only if nothing is left to be copied.
+func TestTimeOfAProducer(t *testing.T) {
+	t.Parallel()
+	hoursAgo := time.Now().Add(-2 * time.Hour)
+	bus := func(t *testing.T, body string) []byte {
+		return encode(t, object{"id": "e", "detail-type": "x", "source": "s", "time": hoursAgo, "detail": decode[object](t, body)})
+	}
+	topic := func(t *testing.T, body string) []byte {
+		return encode(t, object{"Records": []object{{"EventSource": "aws:sns", "Sns": object{"MessageId": "e", "TopicArn": "arn:t", "Timestamp": hoursAgo, "Message": body}}}})
+	}
+	queue := func(t *testing.T, body string) []byte {
+		return sqs(t, message{id: "e", body: body, receives: 2, firstReceive: hoursAgo})
+	}
+	for name, tt := range map[string]struct {
+		payload func(*testing.T, string) []byte
+		changes object // of the request
+		status  string // of the backup that has no finished copy of an hour ago
+		calls   int
+		result  string
+	}{
+		"EventBridge":                     {bus, nil, "", 1, "e accepted"},
+		"EventBridge, all copied":         {bus, nil, "success", 0, "e accepted"},
+		"EventBridge, one cannot be told": {bus, nil, "waiting_replicate", 1, ""},
+		"EventBridge, with requested_at":  {bus, object{"requested_at": hoursAgo}, "", 0, "e accepted"},
+		"SNS":                             {topic, nil, "", 1, "e accepted"},
+		"SNS, all copied":                 {topic, nil, "success", 0, "e accepted"},
+		"SQS says it itself":              {queue, nil, "", 0, "e accepted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, cbrtest.WithCopyTime(0))
+			r := newRig(t, server)
+			vault := server.AddVaults(cbrtest.SourceProject, 1, 0)[0]
+			r.effect(vault, time.Hour)
+			r.addBackup(vault, "second", false)
+			switch tt.status {
+			case "":
+			case "waiting_replicate":
+				server.AddRecord("copied-"+vault, cbrtest.Record{Status: tt.status})
+			default:
+				server.AddRecord("second", cbrtest.Record{Status: tt.status, CreatedAt: time.Now().Add(-time.Hour)})
+			}
+			_, _ = r.invoke(tt.payload(t, request(t, vault, tt.changes)))
+			if n := len(server.Calls()); n != tt.calls {
+				t.Errorf("%d calls, want %d", n, tt.calls)
+			}
+			diff(t, "results", strings.Fields(tt.result), strings.Fields(strings.Join(r.published(), " ")))
+		})
+	}
+}
+
+// TestCloudWithoutRecords: where replication records are not shown, nothing
+// passes for looked up, and no backup for one without a replica.
+func TestCloudWithoutRecords(t *testing.T) {
+	t.Parallel()
+	replicated := cbrtest.Verdict(400, "BackupService.1009", "replicated")
+	for _, way := range []string{"ignored", "refused"} {
+		for name, tt := range map[string]struct {
+			fault   *cbrtest.Fault
+			message message
+			changes object
+			want    string
+		}{
+			"a redelivery":        {nil, message{receives: 2, firstReceive: time.Now().Add(-time.Minute)}, nil, "accepted"},
+			"requested_at":        {nil, message{}, object{"requested_at": time.Now().Add(-time.Hour)}, "accepted"},
+			"replicated already":  {&replicated, message{}, nil, "unchanged AlreadyReplicated"},
+			"the answer was lost": {new(cbrtest.ResetAfter()), message{}, nil, ""},
+		} {
+			t.Run(way+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				server := newServer(t, cbrtest.WithCopyTime(0), cbrtest.WithShape(cbrtest.Shape{ShowReplication: way}))
+				r := newRig(t, server)
+				want := []string{}
+				for i, vault := range server.AddVaults(cbrtest.SourceProject, 2, 1) {
+					if tt.fault != nil {
+						server.Script(vault, *tt.fault)
+					}
+					m := tt.message
+					m.id, m.body = fmt.Sprint(i), request(t, vault, tt.changes)
+					r.handedBack(sqs(t, m))
+					if tt.want != "" {
+						want = append(want, m.id+" "+tt.want)
+					}
+				}
+				diff(t, "results", want, r.published())
+				for _, m := range r.topic.Messages() {
+					diff(t, "data", lookUp{Unverified: true}, decode[struct{ Data lookUp }](t, m.Raw).Data)
+				}
+				if n := len(server.Calls()); n != 2 {
+					t.Errorf("%d calls, want 2", n)
+				}
+				if n := len(r.lines("this cloud does not show replication records: redeliveries and requests with requested_at are sent without a look-up and may double a copy, and nothing is told of backups that have no replica")); n != 1 {
+					t.Errorf("the log says %d times what it means, want once", n)
+				}
+				if emf := r.emf.String(); strings.Contains(emf, `"LookupsRefused":1`) {
+					t.Errorf("metrics %s, want no LookupsRefused", emf)
+				}
+			})
+		}
+	}
+}
+
+// TestFailedCopiesAreNoEffect: what has failed or was skipped since a request was
+// first made is asked for again.
+func TestFailedCopiesAreNoEffect(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, cbrtest.WithCopyTime(0))
+	r := newRig(t, server)
+	vault := server.AddVaults(cbrtest.SourceProject, 1, 0)[0]
+	for _, status := range []string{"fail", "skip"} {
+		r.addBackup(vault, status, false)
+		server.AddRecord(status, cbrtest.Record{Status: status, CreatedAt: time.Now().Add(-30 * time.Minute)})
+	}
+	r.handedBack(sqs(t, message{id: "m", body: request(t, vault, object{"requested_at": time.Now().Add(-time.Hour)})}))
+	diff(t, "results", []string{"m accepted"}, r.published())
+	if data := decode[struct{ Data lookUp }](t, r.topic.Messages()[0].Raw).Data; data.Reconciled || len(server.Calls()) != 1 {
+		t.Errorf("%d calls, data %+v; want one that was accepted", len(server.Calls()), data)
+	}
+}
+
+// TestNotCoveredNamesTheVault: CBR keeps one replica in each region, so a backup
+// may have its replica in another vault there.
+func TestNotCoveredNamesTheVault(t *testing.T) {
+	t.Parallel()
+	const other = "0ca3eb86-8800-46da-9c37-000000000000"
+	server := newServer(t)
+	r := newRig(t, server)
+	vault := server.AddVaults(cbrtest.SourceProject, 1, 0)[0]
+	r.addBackup(vault, "there", true)
+	r.addBackup(vault, "in another vault", false)
+	server.AddRecord("in another vault", cbrtest.Record{DestinationVault: other, CreatedAt: time.Now().Add(-time.Hour)})
+	r.handedBack(sqs(t, message{id: "m", body: request(t, vault, nil)}))
+	diff(t, "results", []string{"m rejected NotCovered"}, r.published())
+	if text := r.topic.Messages()[0].Event.Data.Error.Message; !strings.HasSuffix(text, "; 1 have one in vault "+other+", in the same region") {
+		t.Errorf("message %q does not name the vault", text)
+	}
+}
+
+// TestOddRecords: a record that is written as nobody describes it does not keep
+// its vault from being looked up.
+func TestOddRecords(t *testing.T) {
+	t.Parallel()
+	for name, odd := range map[string]string{
+		"a zone without a colon":    `"created_at":"2026-11-23T07:00:00+0000"`,
+		"a number":                  `"created_at":1763881200`,
+		"extra_info is a text":      `"created_at":"2026-11-23T07:00:00","extra_info":""`,
+		"no time at all, elsewhere": `"created_at":"yesterday","destination_region":"region9"`,
+		"a record is none":          `"created_at":"2026-11-23T07:00:00"},null,"record",{"id":3`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			r := newRig(t, server)
+			server.Script(cbrtest.LookUps, cbrtest.Raw(200, fmt.Sprintf(`{"backups":[{"id":"b","status":"available","replication_records":[
+				{"id":"r","status":"success","destination_region":%q,"destination_project_id":%q,"destination_vault_id":%q,%s}]}],"count":1}`,
+				cbrtest.DestinationRegion, cbrtest.DestinationProject, cbrtest.DestinationVault, odd)))
+			back := r.handedBack(sqs(t, message{id: "m", body: request(t, cbrtest.SourceVault, nil), receives: 2, firstReceive: time.Now().Add(-time.Minute)}))
+			diff(t, "handed back", []string{}, back)
+			diff(t, "results", []string{"m accepted"}, r.published())
+		})
+	}
+}
+
+// hiddenCBR takes every request and says so, or not, and shows no copy for
+// a while. What was taken once is replicated for it.
+type hiddenCBR struct {
+	lateCBR
+	lose bool // the first answer
+}
+
+func (c *hiddenCBR) Replicate(ctx context.Context, src cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+	c.mu.Lock()
+	seen := len(c.taken[r.VaultID])
+	c.mu.Unlock()
+	if seen > 0 {
+		return cbr.Answer{Sent: true, Status: 400}, &kind.Error{Kind: kind.AlreadyReplicated, Code: "BackupService.1009", Message: "being replicated"}
+	}
+	answer, err := c.lateCBR.Replicate(ctx, src, r)
+	if c.lose {
+		return cbr.Answer{Sent: true}, &kind.Error{Kind: kind.Unknown, Message: "the answer was lost"}
+	}
+	return answer, err
+}
+
+// TestNotCoveredWaitsForWhatWasTaken: within a minute of a request that this
+// process made, a copy that is not seen may be on its way. A final delivery is
+// told that nobody knows.
+func TestNotCoveredWaitsForWhatWasTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &hiddenCBR{lateCBR: lateCBR{taken: map[string][]time.Time{}}}
+		r := newRig(t, nil)
+		r.CBR, r.Lookups = c, reconcile.New(c, r.Log)
+		body := request(t, cbrtest.SourceVault, nil)
+		diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "first", body: body})))
+		time.Sleep(10 * time.Second)
+		second := message{id: "second", body: body, firstReceive: time.Now()}
+		diff(t, "handed back", []string{"second"}, r.handedBack(sqs(t, second)))
+		if _, failure := r.invoke([]byte(body)); failure == nil || failure.Type != "CBR.Unknown" {
+			t.Errorf("a direct caller is told %v, want Unknown", failure)
+		}
+		time.Sleep(time.Minute)
+		second.receives = 2
+		diff(t, "handed back", []string{}, r.handedBack(sqs(t, second)))
+		diff(t, "results", []string{"first accepted", "request-1/0 failed Unknown", "second accepted"}, r.published())
+	})
+}
+
+// TestRepeatedAfterALostAnswer: a direct call that is made again with the same
+// requested_at, before its effect can be seen, is not sent again.
+func TestRepeatedAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &lateCBR{taken: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: true}}
+		r := newRig(t, nil)
+		r.CBR, r.Lookups = c, reconcile.New(c, r.Log)
+		body := request(t, cbrtest.SourceVault, object{"requested_at": time.Now()})
+		for _, wait := range []time.Duration{0, 10 * time.Second, 30 * time.Second} {
+			time.Sleep(wait)
+			if _, failure := r.invoke([]byte(body)); failure == nil || failure.Type != "CBR.Unknown" {
+				t.Errorf("after %v: %v, want Unknown", wait, failure)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if reply, failure := r.invoke([]byte(body)); failure != nil || decode[object](t, reply)["reconciled"] != true {
+			t.Errorf("in the end: %s, %v", reply, failure)
+		}
+		if n := len(c.taken[cbrtest.SourceVault]); n != 1 {
+			t.Errorf("CBR took %d requests, want 1", n)
+		}
+	})
+}
+
+// TestTwinsOfAForgetfulCBR: a message that is twice in a batch is sent once, also
+// by a CBR that would take it again and shows its copies late.
+func TestTwinsOfAForgetfulCBR(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		lost bool
+		back []string
+		want []string
+	}{
+		"taken":               {false, []string{}, []string{"m accepted", "m accepted"}},
+		"the answer was lost": {true, []string{"m"}, []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := &lateCBR{taken: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: tt.lost}}
+				r := newRig(t, nil)
+				r.CBR, r.Lookups = c, reconcile.New(c, r.Log)
+				m := message{id: "m", body: request(t, cbrtest.SourceVault, nil), firstReceive: time.Now()}
+				diff(t, "handed back", tt.back, r.handedBack(sqs(t, m, m)))
+				diff(t, "results", tt.want, r.published())
+				if n := len(c.taken[cbrtest.SourceVault]); n != 1 {
+					t.Errorf("CBR took %d requests, want 1", n)
+				}
+			})
+		})
+	}
 }

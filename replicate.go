@@ -2,8 +2,10 @@ package replicator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"cbr-replicator/events"
@@ -22,9 +24,12 @@ type effect struct {
 	// records.
 	reconciled bool
 	// unverified: a redelivery was sent, or an "unchanged" believed, without a
-	// look-up. refused: CBR does not let the credential look.
-	unverified, refused bool
-	coverage            *reconcile.Coverage
+	// look-up. blind: there can be none, since CBR does not let the credential
+	// look (refused) or the cloud does not show replication records.
+	unverified, blind, refused bool
+	// hidden: copies that this process asked for a moment ago may not be seen yet.
+	hidden   bool
+	coverage *reconcile.Coverage
 }
 
 // replicate validates, asks whether it is allowed, and calls CBR with retries.
@@ -49,14 +54,19 @@ func (inv *invocation) replicate(ctx context.Context, d *events.Delivery) (e eff
 	if again && inv.lookUpFirst(ctx, d, since, &e) {
 		return e
 	}
+	if d.Claimed && d.Request.RequestedAt.IsZero() {
+		// Nothing of before has settled it: this is the first try.
+		since, again = time.Now(), false
+	}
 	err := inv.Retry.Do(ctx, func(ctx context.Context) (err error) {
+		at := time.Now()
 		e.answer, err = inv.CBR.Replicate(ctx, src, request)
 		if e.answer.Sent {
 			e.attempts++
 			inv.lookups.Sent(src, request.VaultID)
 		}
-		if err == nil {
-			inv.taken.add(request.VaultID)
+		if err == nil || kind.As(err).Of() == kind.Unknown {
+			inv.lookups.Took(src, request, at, e.answer.Replication)
 		}
 		return err
 	}, inv.tryingAgain(ctx, d, &e))
@@ -99,17 +109,31 @@ func (inv *invocation) firstTry(d *events.Delivery, e *effect) (since time.Time,
 
 // lookUpFirst reports whether e is settled without a call of replicate: an
 // earlier delivery had its effect, or it cannot be told whether one had.
+//
+// Where the producer alone says since when, that is not to be trusted with a
+// replica: what is found settles it only if there is nothing left to be copied.
 func (inv *invocation) lookUpFirst(ctx context.Context, d *events.Delivery, since time.Time, e *effect) bool {
+	claimed := d.Claimed && d.Request.RequestedAt.IsZero()
+	at, replication, known := inv.lookups.Recent(d.Request.Source(), d.Request.Replicate, since)
+	if known && replication != nil && !claimed {
+		inv.Log.InfoContext(ctx, "known to be taken", "since", since, "vault_id", d.Request.Replicate.VaultID, "causation_id", d.CausationID)
+		e.accept(replication)
+		return true
+	}
 	found, err := inv.find(ctx, d, since, e)
 	switch {
-	case e.refused:
+	case e.blind:
 		return false
 	case err != nil:
 		e.err = err
-	case found.Verdict == reconcile.Found:
-		e.accept(found)
-	case found.Verdict == reconcile.Undecided:
+	case found.Verdict == reconcile.Found && (!claimed || found.Coverage.Missing() == 0):
+		e.accept(found.Replication)
+	case found.Verdict == reconcile.Undecided && !claimed:
 		e.err = &kind.Error{Kind: kind.Unknown, Message: "CBR may have taken an earlier delivery: " + found.Why}
+	case found.Verdict == reconcile.NotFound && known && (d.Receives == 0 || !at.Before(inv.Began)):
+		// Nothing has waited since then; a queue would have.
+		e.hidden = true
+		e.err = &kind.Error{Kind: kind.Unknown, Message: "CBR may have taken an earlier delivery, whose copies may not be seen yet"}
 	default:
 		return false
 	}
@@ -127,7 +151,7 @@ func (inv *invocation) verify(ctx context.Context, d *events.Delivery, since tim
 	}
 	found, err := inv.find(ctx, d, since, e)
 	switch {
-	case e.refused:
+	case e.blind:
 	case err != nil && unchanged && !e.isVerdict():
 		e.unverified = true
 	case err != nil && unchanged:
@@ -135,7 +159,7 @@ func (inv *invocation) verify(ctx context.Context, d *events.Delivery, since tim
 	case err != nil:
 		inv.say(e, err.Message)
 	case (again || unknown) && found.Verdict == reconcile.Found:
-		e.accept(found)
+		e.accept(found.Replication)
 	case unchanged:
 		inv.cover(d, since, again, e, found)
 	case found.Verdict == reconcile.Undecided:
@@ -153,7 +177,8 @@ func (inv *invocation) cover(d *events.Delivery, since time.Time, again bool, e 
 		e.err.Kind = kind.Unknown
 		inv.say(e, found.Why)
 		return
-	case e.isVerdict() && missing > 0 && !d.Final && inv.mayShow(d, since, again):
+	case e.isVerdict() && missing > 0 && inv.mayShow(d, since, again):
+		e.hidden = true
 		e.err.Kind = kind.Unknown
 		inv.say(e, "the copies that it speaks of may not be seen yet")
 		return
@@ -166,8 +191,31 @@ func (inv *invocation) cover(d *events.Delivery, since time.Time, again bool, e 
 	e.unverified = e.unverified || e.err.Kind == kind.AlreadyReplicated && found.Coverage.Backups == 0
 	if missing > 0 {
 		e.err.Kind = kind.NotCovered
-		e.err.Message = inv.Redact.Text(fmt.Sprintf("%d of %d available backups have no replica there, and CBR starts none: %s", missing, found.Coverage.Backups, e.err.Message))
+		e.err.Message = inv.Redact.Text(fmt.Sprintf("%d of %d available backups have no replica there, and CBR starts none: %s%s",
+			missing, found.Coverage.Backups, e.err.Message, elsewhere(found.Elsewhere)))
 	}
+}
+
+// elsewhere says where else in the region there are replicas: CBR allows one in
+// each (user guide, "Replicating a vault").
+func elsewhere(places []reconcile.Place) string {
+	const most = 3
+	var b strings.Builder
+	for i, p := range places {
+		if i == most {
+			fmt.Fprintf(&b, "; and in %d more vaults", len(places)-most)
+			break
+		}
+		vault := "a vault that CBR does not name"
+		if p.VaultID != "" {
+			vault = "vault " + p.VaultID
+		}
+		if p.ProjectID != "" {
+			vault += " of project " + p.ProjectID
+		}
+		fmt.Fprintf(&b, "; %d have one in %s, in the same region", p.Backups, vault)
+	}
+	return b.String()
 }
 
 // isVerdict: an "unchanged" is CBR's word, with a code, which could be wrong. A
@@ -179,15 +227,13 @@ func (inv *invocation) say(e *effect, more string) {
 	e.err.Message = inv.Redact.Text(e.err.Message + "; " + more)
 }
 
-// effectTime is how long it may take until a look-up shows an effect. Nothing is
-// documented; the queue waits as long with an Unknown.
-const effectTime = time.Minute
-
 // mayShow reports whether copies for the vault may be about to show: those of
-// another delivery in this invocation, or of an earlier one. A queue has waited
-// for these before it delivers a third time.
+// another delivery, as far as this process knows, or of an earlier one. A queue
+// has waited for these before it delivers a third time.
 func (inv *invocation) mayShow(d *events.Delivery, since time.Time, again bool) bool {
-	return inv.taken.has(d.Request.Replicate.VaultID) || again && d.Receives < 3 && time.Since(since) < effectTime
+	at, _, known := inv.lookups.Recent(d.Request.Source(), d.Request.Replicate, time.Time{})
+	waited := d.Receives >= 3
+	return known && (!waited || !at.Before(inv.Began)) || again && !waited && time.Since(since) < reconcile.EffectTime
 }
 
 // find makes a look-up, with retries. Where CBR does not allow it there is
@@ -197,8 +243,9 @@ func (inv *invocation) find(ctx context.Context, d *events.Delivery, since time.
 		found, err = inv.lookups.Find(ctx, d.Request.Source(), d.Request.Replicate, since)
 		return err
 	}, inv.tryingAgain(ctx, d, e))
-	if errors.Is(err, cbr.ErrListRefused) {
-		e.refused, e.unverified = true, true
+	e.refused = e.refused || errors.Is(err, cbr.ErrListRefused)
+	if e.refused || errors.Is(err, cbr.ErrNoRecords) {
+		e.blind, e.unverified = true, true
 	}
 	text := found.Why
 	if why = kind.As(err); why != nil {
@@ -211,6 +258,9 @@ func (inv *invocation) find(ctx context.Context, d *events.Delivery, since time.
 
 // unseen reports whether CBR may have started copies that no look-up has shown.
 func (e *effect) unseen() bool {
+	if e.hidden {
+		return true
+	}
 	if e.attempts == 0 || e.reconciled {
 		return false
 	}
@@ -221,7 +271,7 @@ func (e *effect) unseen() bool {
 	return e.err == nil
 }
 
-// accept takes what was found for CBR's answer.
-func (e *effect) accept(found reconcile.Finding) {
-	e.answer.Replication, e.err, e.reconciled = found.Replication, nil, true
+// accept takes what is known of CBR's answer for the answer.
+func (e *effect) accept(replication json.RawMessage) {
+	e.answer.Replication, e.err, e.reconciled = replication, nil, true
 }

@@ -82,6 +82,9 @@ type Delivery struct {
 	// Since is when the trigger had the delivery first: nothing was sent for it
 	// before. Zero where the trigger does not say.
 	Since time.Time
+	// Claimed: Since is the producer's word, who may write there what he likes.
+	// One that is old need not mean that the delivery is a second one.
+	Claimed bool
 	// Final: the trigger never delivers again by itself; the caller is told.
 	Final bool
 	// Request is valid if Err is nil; else it holds the correlation id alone,

@@ -77,7 +77,7 @@ func (inv Invocation) asynchronous(del Delivery, made string) Delivery {
 	at, err := time.Parse(time.RFC3339, made)
 	del.Again = err != nil || inv.Began.Sub(at) > firstTryAge
 	if err == nil {
-		del.Since = at
+		del.Since, del.Claimed = at, true
 	}
 	return del
 }

@@ -3,7 +3,6 @@ package cbr
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/onepass"
 )
 
 const (
@@ -26,6 +28,13 @@ const (
 	maxPages = 64
 	// overlap is how many backups of a page the next one begins with.
 	overlap = 10
+	// maxRecords bounds the replication records of a list: several for each
+	// backup of the largest vault. What is kept of them, and of up to 64,000
+	// backups, then takes some dozens of megabytes at most.
+	maxRecords = 200_000
+	// maxText bounds ids, regions and states. An id is a UUID wherever one was
+	// seen.
+	maxText = 128
 )
 
 var (
@@ -35,12 +44,19 @@ var (
 	// ErrNoVault is in the chain of an error that says that the vault does not
 	// exist (BackupService.6105).
 	ErrNoVault = errors.New("the vault does not exist")
+	// ErrNoRecords is in the chain of an error that says that this cloud does not
+	// show replication records: no backup of a list that has some has the field
+	// for them, or CBR refuses the parameter that asks for it. The API reference
+	// has the field for Huawei's own clouds alone.
+	ErrNoRecords = errors.New("this cloud does not show replication records")
 )
 
 // Backup is what a look-up needs of a backup (CBR API reference, ListBackups,
 // BackupResp).
 type Backup struct {
 	ID string
+	// CreatedAt is by CBR's clock, zero where CBR does not say.
+	CreatedAt time.Time
 	// Available: it is complete, and can be copied as far as its status says.
 	Available bool
 	// ProviderID tells backups of servers, disks and file systems apart.
@@ -49,30 +65,38 @@ type Backup struct {
 }
 
 // ReplicationRecord is what became of one copy of a backup (CBR API reference,
-// ListBackups, ReplicationRecordGet). Ids come in the case that CBR chose.
+// ListBackups, ReplicationRecordGet). Ids come in the case that CBR chose. What
+// CBR does not say, or says in a way that nobody has described, is empty.
 type ReplicationRecord struct {
 	ID     string
 	Status RecordStatus
 	// CreatedAt is when the copy began, by CBR's clock; zero where CBR did not
 	// say, as for one that waits.
-	CreatedAt                                                   time.Time
+	CreatedAt time.Time
+	// Zoneless: CBR wrote CreatedAt without a zone. It is read as UTC, as it was
+	// in recorded answers of Huawei's own cloud.
+	Zoneless                                                    bool
 	SourceRegion, SourceProjectID                               string
 	DestinationRegion, DestinationProjectID, DestinationVaultID string
 }
 
-// RecordStatus is the state of a copy. "fail" and "skip" are the ones that
-// nothing is decided by.
+// RecordStatus is the state of a copy, in lower case.
 type RecordStatus string
 
-// The states of a copy that is, or is to be, there (CBR API reference).
+// The states of a copy (CBR API reference).
 const (
 	Waiting     RecordStatus = "waiting_replicate"
 	Replicating RecordStatus = "replicating"
 	Replicated  RecordStatus = "success"
+	Failed      RecordStatus = "fail"
+	Skipped     RecordStatus = "skip"
 )
 
 // Covers reports whether the copy is there or under way.
 func (s RecordStatus) Covers() bool { return s == Waiting || s == Replicating || s == Replicated }
+
+// Ended reports whether there is no copy, and none will come of the record.
+func (s RecordStatus) Ended() bool { return s == Failed || s == Skipped }
 
 // Clocks is one moment on two clocks, which need not agree: when CBR answered.
 type Clocks struct {
@@ -80,7 +104,29 @@ type Clocks struct {
 	Ours time.Time
 	// Theirs is the answer's Date, to the second; zero where it had none.
 	Theirs time.Time
+	// Newest is the newest time on the list, NewestZoneless the newest that has
+	// no zone. None is later than the moment itself, so they bound how far the
+	// clock that wrote them may be behind Theirs. Zero where there is none.
+	Newest, NewestZoneless time.Time
 }
+
+// saw keeps a time of the list's.
+func (c *Clocks) saw(s stamp) {
+	// What is ahead of the answer itself has another meaning than ours.
+	if s.IsZero() || s.Sub(c.Theirs) > maxAhead {
+		return
+	}
+	if s.After(c.Newest) {
+		c.Newest = s.Time
+	}
+	if s.zoneless && s.After(c.NewestZoneless) {
+		c.NewestZoneless = s.Time
+	}
+}
+
+// maxAhead is how far after the answer's Date a time on it may be: it was
+// written before the answer was, by another machine.
+const maxAhead = 2 * time.Minute
 
 // ListBackups calls each with every backup of a vault and its replication
 // records, once, newest backup first (CBR API reference, ListBackups). Nothing
@@ -93,8 +139,8 @@ type Clocks struct {
 // The error is a *kind.Error of a kind that is redelivered wherever CBR or the
 // way to it is at fault: no answer to a look-up is a verdict on a replication.
 // For the same reason none is Unknown: a look-up has no effect. See
-// [ErrListRefused] and [ErrNoVault] for the two that tell something. Each page
-// is one try, bounded by Timeout; ctx bounds the whole.
+// [ErrListRefused], [ErrNoVault] and [ErrNoRecords] for those that tell
+// something. Each page is one try, bounded by Timeout; ctx bounds the whole.
 func (c *Client) ListBackups(ctx context.Context, src Source, vaultID string, each func(*Backup)) (Clocks, error) {
 	var at Clocks
 	if !IsVaultID(vaultID) {
@@ -107,10 +153,10 @@ func (c *Client) ListBackups(ctx context.Context, src Source, vaultID string, ea
 	// would be missed: so a page begins with backups of the last one, and if it
 	// does not begin with one that was seen, the list has been torn. As long as
 	// the order stays, whatever was not seen before is behind that one.
-	offset, lap := 0, 0
+	offset, lap, records, shown := 0, 0, 0, false
 	for range maxPages {
 		var p page
-		known, joined := len(seen), offset == 0
+		known, joined := len(seen), lap == 0
 		sent, err := c.call(ctx, src, http.MethodGet, "/backups?"+c.pageQuery(vaultID, offset), nil, func(resp *http.Response) error {
 			if at.Theirs.IsZero() {
 				at.Ours = time.Now()
@@ -119,23 +165,31 @@ func (c *Client) ListBackups(ctx context.Context, src Source, vaultID string, ea
 			first := true
 			var err error
 			p, err = c.readPage(resp, func(b *wireBackup) error {
-				if b.ID = c.Redact.Text(b.ID); b.ID == "" {
+				if b.id = c.Redact.Text(b.id); b.id == "" {
 					return errors.New("a backup has no id")
 				}
-				joined = joined || first && seen[b.ID]
+				joined = joined || first && seen[b.id]
 				first = false
-				if seen[b.ID] {
+				if records += len(b.records); records > maxRecords {
+					return fmt.Errorf("there are more than %d replication records", maxRecords)
+				}
+				if seen[b.id] {
 					return nil
 				}
-				seen[b.ID] = true
-				if b.VaultID != "" && !strings.EqualFold(b.VaultID, vaultID) {
+				seen[b.id] = true
+				shown = shown || b.shown
+				if b.vaultID != "" && !strings.EqualFold(b.vaultID, vaultID) {
 					return nil // a filter that is not honoured must not mix up vaults
 				}
-				backup, err := c.backup(b)
-				if err == nil {
-					each(backup)
+				for _, s := range []stamp{b.created, b.updated, b.protected} {
+					at.saw(s)
 				}
-				return err
+				backup := c.backup(b)
+				for _, r := range backup.Records {
+					at.saw(stamp{r.CreatedAt, r.Zoneless})
+				}
+				each(backup)
+				return nil
 			})
 			return err
 		})
@@ -143,12 +197,16 @@ func (c *Client) ListBackups(ctx context.Context, src Source, vaultID string, ea
 		switch {
 		case err != nil:
 			return at, c.listFault(sent, err)
+		// An empty page ends a list, but where the list has become shorter than
+		// what was seen of it.
+		case p.backups == 0 && (p.count == 0 || p.count > offset || lap == 0):
+			return at, shows(shown || len(seen) == 0)
 		case !joined:
 			return at, &kind.Error{Kind: kind.Unavailable, Message: "the list of backups changed while it was read"}
 		// A count may be the page's or the list's, and speak of more than is
 		// shown: it can ask for another page, but not end the list.
 		case last && (offset+p.backups >= p.count || !fresh && p.backups <= lap):
-			return at, nil
+			return at, shows(shown || len(seen) == 0)
 		case !fresh:
 			return at, &kind.Error{Kind: kind.Unavailable, Message: "CBR gave the same page of backups twice"}
 		}
@@ -156,6 +214,14 @@ func (c *Client) ListBackups(ctx context.Context, src Source, vaultID string, ea
 		offset += p.backups - lap
 	}
 	return at, &kind.Error{Kind: kind.Unavailable, Message: fmt.Sprintf("the list of backups did not end after %d pages", maxPages)}
+}
+
+// shows is the error of a list whose backups lack the field for records.
+func shows(records bool) error {
+	if records {
+		return nil
+	}
+	return &kind.Error{Kind: kind.Misconfigured, Message: "no backup of the list has replication_records", Cause: ErrNoRecords}
 }
 
 // pageQuery is the query of the page that begins at offset.
@@ -178,10 +244,10 @@ func (c *Client) readPage(resp *http.Response, each func(*wireBackup) error) (pa
 		raw, err := readAll(resp.Body, maxFault)
 		return page{}, c.fault(resp, raw, err, "")
 	}
-	body := &io.LimitedReader{R: resp.Body, N: maxPage + 1}
-	p, err := decodePage(body, each)
-	if body.N <= 0 {
-		err = fmt.Errorf("it is longer than %d bytes", maxPage)
+	var p page
+	body, err := readAll(resp.Body, maxPage)
+	if err == nil {
+		p, err = decodePage(body, each)
 	}
 	if err != nil {
 		return page{}, c.fault(resp, nil, nil, c.Redact.Text("the list of backups cannot be read: "+err.Error()))
@@ -206,6 +272,8 @@ func (c *Client) listFault(sent bool, err error) error {
 		e.Cause = ErrListRefused
 	case normal(e.Code) == "BackupService.6105":
 		e.Cause = ErrNoVault
+	case normal(e.Code) == "BackupService.9900" && strings.Contains(strings.ToLower(e.Message), "show_replication"):
+		e.Cause = ErrNoRecords
 	}
 	switch {
 	case e.Kind == kind.Unknown:
@@ -224,82 +292,59 @@ type page struct {
 }
 
 // wireBackup is BackupResp on the wire, as far as it is needed. Any field may be
-// absent or null (recorded answers; CBR API reference, examples).
+// absent, null (recorded answers; CBR API reference, examples) or of another
+// type: what cannot be read is left empty, since one odd backup or record must
+// not keep a whole vault from being looked up.
 type wireBackup struct {
-	ID         string       `json:"id"`
-	Status     string       `json:"status"`
-	ProviderID string       `json:"provider_id"`
-	VaultID    string       `json:"vault_id"`
-	Records    []wireRecord `json:"replication_records"`
-	// Record is the name that Terraform's provider reads.
-	Record []wireRecord `json:"replication_record"`
+	id, status, providerID, vaultID string
+	created, updated, protected     stamp
+	records                         []wireRecord
+	// shown: there is a field for records, whatever is in it.
+	shown bool
 }
 
 // wireRecord is ReplicationRecordGet on the wire.
 type wireRecord struct {
-	ID                   string `json:"id"`
-	Status               string `json:"status"`
-	CreatedAt            string `json:"created_at"`
-	SourceRegion         string `json:"source_region"`
-	SourceProjectID      string `json:"source_project_id"`
-	DestinationRegion    string `json:"destination_region"`
-	DestinationProjectID string `json:"destination_project_id"`
-	destinationVault
-	ExtraInfo destinationVault `json:"extra_info"`
+	id, status                              string
+	created                                 stamp
+	sourceRegion, sourceProject             string
+	destinationRegion, destinationProject   string
+	vault, misspelt, extraVault, extraSpelt string
 }
 
-// destinationVault is a record's destination vault under the name that it has
-// and the one that it had before 2025-09 (huaweicloud-sdk-go-v3, v0.1.169).
-type destinationVault struct {
-	Vault    string `json:"destination_vault_id"`
-	Misspelt string `json:"destinatio_vault_id"`
-}
-
-// decodePage reads a page one backup at a time, for which it calls each.
-func decodePage(body io.Reader, each func(*wireBackup) error) (p page, err error) {
+// decodePage reads a page, and calls each for its backups.
+func decodePage(body []byte, each func(*wireBackup) error) (p page, err error) {
 	p.limit = pageLimit
-	dec := json.NewDecoder(body)
-	defer func() {
+	r := onepass.New(body)
+	listed := false
+	for name := range r.Members() {
+		switch string(name) {
+		case "backups":
+			listed = true
+			for range r.Elements() {
+				var b wireBackup
+				b.read(r)
+				if r.Err() != nil {
+					break // it is not whole
+				}
+				if err := each(&b); err != nil {
+					return p, err
+				}
+				p.backups++
+			}
+		case "count":
+			p.count, _ = strconv.Atoi(string(r.Value()))
+		case "limit":
+			if n, err := strconv.Atoi(string(r.Value())); err == nil && n > 0 {
+				p.limit = min(n, pageLimit)
+			}
+		}
+	}
+	if err := r.End(); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-	}()
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return p, cmp.Or(err, errors.New("it is not an object"))
-	}
-	listed := false
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return p, err
-		}
-		if name == "backups" {
-			listed = true
-			n, err := decodeBackups(dec, each)
-			if err != nil {
-				return p, err
-			}
-			p.backups += n
-			continue
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return p, err
-		}
-		n, err := strconv.Atoi(string(value))
-		switch {
-		case err != nil:
-		case name == "count":
-			p.count = n
-		case name == "limit" && n > 0:
-			p.limit = min(n, pageLimit)
-		}
-	}
-	if _, err := dec.Token(); err != nil {
 		return p, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return p, cmp.Or(err, errors.New("there is more after the object"))
 	}
 	if !listed {
 		return p, errors.New("it has none")
@@ -307,77 +352,172 @@ func decodePage(body io.Reader, each func(*wireBackup) error) (p page, err error
 	return p, nil
 }
 
-// decodeBackups reads the list itself and returns its length.
-func decodeBackups(dec *json.Decoder, each func(*wireBackup) error) (n int, err error) {
-	switch t, err := dec.Token(); {
-	case err != nil:
-		return 0, err
-	case t == nil:
-		return 0, nil
-	case t != json.Delim('['):
-		return 0, errors.New("it is not a list")
-	}
-	for ; dec.More(); n++ {
-		var b wireBackup
-		if err := dec.Decode(&b); err != nil {
-			return n, err
+func (b *wireBackup) read(r *onepass.Reader) {
+	var records, record []wireRecord
+	members(r, func(name string) {
+		switch name {
+		case "id":
+			b.id = text(r)
+		case "status":
+			b.status = text(r)
+		case "provider_id":
+			b.providerID = text(r)
+		case "vault_id":
+			b.vaultID = text(r)
+		case "created_at":
+			b.created = stampOf(r.Value())
+		case "updated_at":
+			b.updated = stampOf(r.Value())
+		case "protected_at":
+			b.protected = stampOf(r.Value())
+		case "replication_records":
+			b.shown = true
+			records = readRecords(r)
+		case "replication_record": // as Terraform's provider reads it
+			b.shown = true
+			record = readRecords(r)
 		}
-		if err := each(&b); err != nil {
-			return n, err
-		}
+	})
+	if b.records = records; len(records) == 0 {
+		b.records = record
 	}
-	_, err = dec.Token()
-	return n, err
+}
+
+// readRecords reads a list. One of another type is an error: it may hide what
+// was done.
+func readRecords(r *onepass.Reader) (records []wireRecord) {
+	for range r.Elements() {
+		if len(records) > maxRecords {
+			r.Value() // counted as too many already
+			continue
+		}
+		var w wireRecord
+		w.read(r)
+		records = append(records, w)
+	}
+	return records
+}
+
+func (w *wireRecord) read(r *onepass.Reader) {
+	members(r, func(name string) {
+		switch name {
+		case "id":
+			w.id = text(r)
+		case "status":
+			w.status = text(r)
+		case "created_at":
+			w.created = stampOf(r.Value())
+		case "source_region":
+			w.sourceRegion = text(r)
+		case "source_project_id":
+			w.sourceProject = text(r)
+		case "destination_region":
+			w.destinationRegion = text(r)
+		case "destination_project_id":
+			w.destinationProject = text(r)
+		// The second is its name before 2025-09 (huaweicloud-sdk-go-v3, v0.1.169).
+		case "destination_vault_id":
+			w.vault = text(r)
+		case "destinatio_vault_id":
+			w.misspelt = text(r)
+		case "extra_info":
+			members(r, func(name string) {
+				switch name {
+				case "destination_vault_id":
+					w.extraVault = text(r)
+				case "destinatio_vault_id":
+					w.extraSpelt = text(r)
+				}
+			})
+		}
+	})
+}
+
+// members reads an object. Any other value has no members.
+func members(r *onepass.Reader, each func(name string)) {
+	if r.Peek() != jsontext.KindBeginObject {
+		r.Value()
+		return
+	}
+	for name := range r.Members() {
+		each(string(name))
+	}
+}
+
+// text reads a string, or a number as it is written. Any other value is none,
+// and so is one that is longer than what is read here ever is.
+func text(r *onepass.Reader) string {
+	value := r.Value()
+	s, ok := onepass.Text(value)
+	if !ok && len(value) > 0 && (value[0] == '-' || isDigit(value[0])) {
+		s = string(value)
+	}
+	if len(s) > maxText {
+		return ""
+	}
+	return s
 }
 
 // backup returns what is kept of b, whose id has passed Redact. So does what
 // else may go into a result.
-func (c *Client) backup(b *wireBackup) (*Backup, error) {
-	records := b.Records
-	if len(records) == 0 {
-		records = b.Record
-	}
+func (c *Client) backup(b *wireBackup) *Backup {
 	out := &Backup{
-		ID:         b.ID,
-		Available:  b.Status == "available",
-		ProviderID: c.Redact.Text(b.ProviderID),
-		Records:    make([]ReplicationRecord, 0, len(records)),
+		ID:         b.id,
+		CreatedAt:  b.created.Time,
+		Available:  strings.EqualFold(b.status, "available"),
+		ProviderID: c.Redact.Text(b.providerID),
+		Records:    make([]ReplicationRecord, 0, len(b.records)),
 	}
-	for _, r := range records {
-		created, err := parseTime(r.CreatedAt)
-		if err != nil {
-			return nil, fmt.Errorf("created_at of a replication record: %w", err)
-		}
-		id := c.Redact.Text(r.ID)
-		if id == "" {
-			return nil, errors.New("a replication record has no id")
-		}
+	for _, r := range b.records {
 		out.Records = append(out.Records, ReplicationRecord{
-			ID:                   id,
-			Status:               RecordStatus(r.Status),
-			CreatedAt:            created,
-			SourceRegion:         c.Redact.Text(r.SourceRegion),
-			SourceProjectID:      c.Redact.Text(r.SourceProjectID),
-			DestinationRegion:    r.DestinationRegion,
-			DestinationProjectID: r.DestinationProjectID,
-			DestinationVaultID:   cmp.Or(r.Vault, r.Misspelt, r.ExtraInfo.Vault, r.ExtraInfo.Misspelt),
+			ID:                   c.Redact.Text(r.id),
+			Status:               RecordStatus(strings.ToLower(r.status)),
+			CreatedAt:            r.created.Time,
+			Zoneless:             r.created.zoneless,
+			SourceRegion:         c.Redact.Text(r.sourceRegion),
+			SourceProjectID:      c.Redact.Text(r.sourceProject),
+			DestinationRegion:    r.destinationRegion,
+			DestinationProjectID: r.destinationProject,
+			DestinationVaultID:   cmp.Or(r.vault, r.misspelt, r.extraVault, r.extraSpelt),
 		})
 	}
-	return out, nil
+	return out
 }
 
-// parseTime reads a time in any of the forms in which CBR was seen to write
-// one: with T or a space, with a zone or, in UTC, without. An empty one is zero,
-// and no other is.
-func parseTime(s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
+// stamp is a time of CBR's: zero for none, and for what is no time.
+type stamp struct {
+	time.Time
+	zoneless bool // read as UTC
+}
+
+// zones are the ways to write one.
+var zones = []string{"Z07:00", "Z0700", "Z07"}
+
+// stampOf reads a time in any of the forms in which CBR was seen to write one,
+// with T or a space, with a zone or without, and in those that others write: a
+// zone without a colon, seconds or milliseconds since 1970.
+func stampOf(value []byte) stamp {
+	s, ok := onepass.Text(value)
+	if !ok {
+		s = string(value)
 	}
-	s = strings.Replace(s, " ", "T", 1)
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
-		if t, err := time.Parse(layout, s); err == nil && !t.IsZero() {
-			return t.UTC(), nil
+	if n, err := strconv.ParseFloat(s, 64); err == nil {
+		if n >= 1e11 { // in milliseconds that is 1973, in seconds the year 5138
+			n /= 1000
+		}
+		if n < 1 || n >= 1e11 {
+			return stamp{}
+		}
+		return stamp{Time: time.UnixMicro(int64(n * 1e6)).UTC()}
+	}
+	s = strings.ToUpper(strings.Replace(s, " ", "T", 1))
+	for _, zone := range zones {
+		if t, err := time.Parse("2006-01-02T15:04:05"+zone, s); err == nil && !t.IsZero() {
+			return stamp{Time: t.UTC()}
 		}
 	}
-	return time.Time{}, errors.New("not a time such as 2019-05-23T14:31:36.039365")
+	if t, err := time.Parse("2006-01-02T15:04:05", s); err == nil && !t.IsZero() {
+		return stamp{t, true}
+	}
+	return stamp{}
 }

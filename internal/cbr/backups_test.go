@@ -70,7 +70,7 @@ func (v *vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	backups := []any{}
 	for _, id := range v.ids[min(offset, len(v.ids)):min(offset+limit, len(v.ids))] {
-		backups = append(backups, map[string]any{"id": id, "status": "available"})
+		backups = append(backups, map[string]any{"id": id, "status": "available", "replication_records": []any{}})
 	}
 	answer := map[string]any{"backups": backups, "count": len(v.ids), "offset": offset, "limit": limit}
 	if v.edit != nil {
@@ -131,6 +131,7 @@ func TestListBackupsOfCBR(t *testing.T) {
 	want := cbr.ReplicationRecord{
 		Status:               cbr.Replicated,
 		CreatedAt:            now,
+		Zoneless:             true,
 		SourceRegion:         cbrtest.SourceRegion,
 		SourceProjectID:      cbrtest.SourceProject,
 		DestinationRegion:    cbrtest.DestinationRegion,
@@ -159,7 +160,11 @@ func TestListBackupsShapes(t *testing.T) {
 		return []cbr.Backup{{ID: "b", Available: true, Records: []cbr.ReplicationRecord{r}}}
 	}
 	created := func(s string) string { return id + `"replication_records":[{"id":"r","created_at":` + s + `}]}]}` }
-	at := one(cbr.ReplicationRecord{CreatedAt: time.Date(2019, 5, 23, 14, 31, 36, 39365000, time.UTC)})
+	when := time.Date(2019, 5, 23, 14, 31, 36, 39365000, time.UTC)
+	at := one(cbr.ReplicationRecord{CreatedAt: when})
+	zoneless := one(cbr.ReplicationRecord{CreatedAt: when, Zoneless: true})
+	seconds := one(cbr.ReplicationRecord{CreatedAt: when.Truncate(time.Second)})
+	undated := one(cbr.ReplicationRecord{})
 	there := one(cbr.ReplicationRecord{DestinationVaultID: "v"})
 	for _, tt := range []struct {
 		name, body string
@@ -169,18 +174,45 @@ func TestListBackupsShapes(t *testing.T) {
 		{"null for no backups", `{"count":0,"backups":null}`, nil},
 		{"no records", id + `"replication_records":[]}]}`, none},
 		{"null for no records", id + `"replication_records":null}]}`, none},
-		{"records absent", id + `"x":1}]}`, none},
 		{"records under the singular", id + `"replication_record":[{"id":"r"}]}]}`, one(cbr.ReplicationRecord{})},
 		{"the singular beside an empty plural", id + `"replication_record":[{"id":"r"}],"replication_records":[]}]}`, one(cbr.ReplicationRecord{})},
-		{"no zone", created(`"2019-05-23T14:31:36.039365"`), at},
+		{"no zone", created(`"2019-05-23T14:31:36.039365"`), zoneless},
 		{"Z", created(`"2019-05-23T14:31:36.039365Z"`), at},
 		{"zone", created(`"2019-05-23T14:31:36.039365+00:00"`), at},
 		{"another zone", created(`"2019-05-23T16:31:36.039365+02:00"`), at},
-		{"space", created(`"2019-05-23 14:31:36.039365"`), at},
+		{"a zone without a colon", created(`"2019-05-23T16:31:36.039365+0200"`), at},
+		{"a zone of hours", created(`"2019-05-23T12:31:36.039365-02"`), at},
+		{"lower case", created(`"2019-05-23t14:31:36.039365z"`), at},
+		{"space", created(`"2019-05-23 14:31:36.039365"`), zoneless},
 		{"space and zone", created(`"2019-05-23 14:31:36.039365+00:00"`), at},
-		{"whole seconds", created(`"2019-05-23T14:31:36"`), one(cbr.ReplicationRecord{CreatedAt: time.Date(2019, 5, 23, 14, 31, 36, 0, time.UTC)})},
-		{"null for a time", created(`null`), one(cbr.ReplicationRecord{})},
-		{"no text for a time", created(`""`), one(cbr.ReplicationRecord{})},
+		{"whole seconds", created(`"2019-05-23T14:31:36"`), one(cbr.ReplicationRecord{CreatedAt: when.Truncate(time.Second), Zoneless: true})},
+		{"seconds since 1970", created(`1558621896`), seconds},
+		{"milliseconds since 1970", created(`1558621896000`), seconds},
+		{"a number as text", created(`"1558621896"`), seconds},
+		{"null for a time", created(`null`), undated},
+		{"no text for a time", created(`""`), undated},
+		{"a time that is none", created(`"yesterday"`), undated},
+		{"the zero time", created(`"0001-01-01T00:00:00"`), undated},
+		{"zero", created(`0`), undated},
+		{"a negative number", created(`-5`), undated},
+		{"a number out of reach", created(`1e400`), undated},
+		{"true for a time", created(`true`), undated},
+		{"an object for a time", created(`{"at":[1]}`), undated},
+		{
+			"fields of other types", id + `"provider_id":{},"vault_id":[],"replication_records":[{"id":7,"status":{},"destination_region":["x"],"extra_info":""}]}]}`,
+			[]cbr.Backup{{ID: "b", Available: true, Records: []cbr.ReplicationRecord{{ID: "7"}}}},
+		},
+		{"no record", id + `"replication_records":[null,"x",3,[]]}]}`, []cbr.Backup{{ID: "b", Available: true, Records: make([]cbr.ReplicationRecord, 4)}}},
+		{"no record id", id + `"replication_records":[{"status":"SUCCESS","destination_vault_id":"v"}]}]}`, []cbr.Backup{{
+			ID: "b", Available: true, Records: []cbr.ReplicationRecord{{Status: cbr.Replicated, DestinationVaultID: "v"}},
+		}}},
+		{"a text that is too long", id + `"replication_records":[{"id":"r","destination_vault_id":"` + strings.Repeat("v", 129) + `"}]}]}`, undated},
+		{"a backup's own time", `{"backups":[{"id":"b","created_at":"2019-05-23T14:31:36Z","replication_records":[]}]}`, []cbr.Backup{{
+			ID: "b", CreatedAt: when.Truncate(time.Second), Records: []cbr.ReplicationRecord{},
+		}}},
+		{"records of one backup alone", `{"backups":[{"id":"a"},{"id":"b","status":"available","replication_records":[]}]}`, []cbr.Backup{
+			{ID: "a", Records: []cbr.ReplicationRecord{}}, none[0],
+		}},
 		{"the vault in the record", id + `"replication_records":[{"id":"r","destination_vault_id":"v","extra_info":null}]}]}`, there},
 		{"misspelt", id + `"replication_records":[{"id":"r","destinatio_vault_id":"v"}]}]}`, there},
 		{"in extra_info alone", id + `"replication_records":[{"id":"r","destination_vault_id":null,"extra_info":{"progress":3,"destination_vault_id":"v"}}]}]}`, there},
@@ -190,9 +222,9 @@ func TestListBackupsShapes(t *testing.T) {
 				"replication_records":[{"id":"r","status":null,"destination_region":null,"new":[1e999]}]}],"count":null,"limit":"many"}` + "\n",
 			[]cbr.Backup{{ID: "b", Records: []cbr.ReplicationRecord{{ID: "r"}}}},
 		},
-		{"a backup of another vault", `{"backups":[{"id":"b","vault_id":"` + cbrtest.DestinationVault + `"}]}`, nil},
-		{"the vault in capitals", `{"backups":[{"id":"b","status":"available","vault_id":"` + strings.ToUpper(cbrtest.SourceVault) + `"}]}`, none},
-		{"one backup twice", `{"backups":[{"id":"b","status":"available"},{"id":"b"}]}`, none},
+		{"a backup of another vault", `{"backups":[{"id":"b","vault_id":"` + cbrtest.DestinationVault + `","replication_records":[]}]}`, nil},
+		{"the vault in capitals", `{"backups":[{"id":"b","status":"available","vault_id":"` + strings.ToUpper(cbrtest.SourceVault) + `","replication_records":[]}]}`, none},
+		{"one backup twice", `{"backups":[{"id":"b","status":"available","replication_records":[]},{"id":"b"}]}`, none},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -213,21 +245,21 @@ func TestListBackupsUnreadable(t *testing.T) {
 	const record = `{"backups":[{"id":"b","replication_records":[`
 	for _, tt := range []struct{ name, body, want string }{
 		{"nothing", ``, "unexpected EOF"},
-		{"HTML", `<html>`, "invalid character '<' looking for beginning of value"},
-		{"no object", `[]`, "it is not an object"},
+		{"HTML", `<html>`, "jsontext: invalid character '<' at start of value"},
+		{"no object", `[]`, "$: expected an object"},
 		{"no list", `{"count":0}`, "it has none"},
 		{"an error", `{"error_code":"BackupService.9910","error_msg":"?"}`, "it has none"},
-		{"an object for the list", `{"backups":{}}`, "it is not a list"},
-		{"cut before the list", `{"backups"`, "unexpected EOF"},
-		{"cut in the list", `{"backups":[{"id":"b"}`, "unexpected EOF"},
-		{"cut after the list", `{"backups":[{"id":"b"}]`, "unexpected EOF"},
-		{"cut in a backup", `{"backups":[{"id":"b"`, "unexpected EOF"},
-		{"more after the object", `{"backups":[]} {}`, "there is more after the object"},
+		{"an object for the list", `{"backups":{}}`, "/backups: expected an array"},
+		{"cut before the list", `{"backups"`, `jsontext: unexpected EOF within "/backups" after offset 10`},
+		{"cut in the list", `{"backups":[{"id":"b"}`, `jsontext: unexpected EOF within "/backups" after offset 22`},
+		{"cut after the list", `{"backups":[{"id":"b"}]`, "jsontext: unexpected EOF after offset 23"},
+		{"cut in a backup", `{"backups":[{"id":"b"`, `jsontext: unexpected EOF within "/backups/0" after offset 21`},
+		{"more after the object", `{"backups":[]} {}`, "expected nothing more"},
 		{"no backup", `{"backups":[null]}`, "a backup has no id"},
 		{"an id that cannot be shown", `{"backups":[{"id":"\u0000"}]}`, "a backup has no id"},
-		{"no record id", record + `{"status":"success"}]}]}`, "a replication record has no id"},
-		{"no time", record + `{"id":"r","created_at":"yesterday"}]}]}`, "created_at of a replication record: not a time such as 2019-05-23T14:31:36.039365"},
-		{"a time that would pass for none", record + `{"id":"r","created_at":"0001-01-01T00:00:00"}]}]}`, "created_at of a replication record: not a time such as 2019-05-23T14:31:36.039365"},
+		{"an id that is too long", `{"backups":[{"id":"` + strings.Repeat("b", 129) + `"}]}`, "a backup has no id"},
+		{"an object for the records", `{"backups":[{"id":"b","replication_records":{}}]}`, "/backups/0/replication_records: expected an array"},
+		{"too many records", record + strings.Repeat("{},", 200_000) + `{}]}]}`, "there are more than 200000 replication records"},
 		{"too long", `{"backups":[],"new":"` + strings.Repeat("x", 16<<20) + `"}`, "it is longer than 16777216 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -261,6 +293,13 @@ func TestListBackupsPages(t *testing.T) {
 		{"the count is the page's", 2500, 0, func(a map[string]any) { a["count"] = len(a["backups"].([]any)) }, []string{"0", "990", "1980"}},
 		{"no count", 2500, 0, func(a map[string]any) { delete(a, "count") }, []string{"0", "990", "1980"}},
 		{"the count is more than there is", 250, 0, func(a map[string]any) { a["count"] = 9000 }, []string{"0", "240"}},
+		{"one, the count is more", 1, 0, func(a map[string]any) { a["count"] = 5 }, []string{"0", "1"}},
+		{"few are shown of many", 12, 0, func(a map[string]any) {
+			a["count"] = 30
+			if a["offset"] != 0 {
+				a["backups"] = []any{}
+			}
+		}, []string{"0", "6"}},
 		{"the count is less than there is", 2500, 0, func(a map[string]any) { a["count"] = 3 }, []string{"0", "990", "1980"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -308,7 +347,8 @@ func TestListBackupsWhileTheListChanges(t *testing.T) {
 				v.ids[i] = fmt.Sprintf("new-%d-%d", len(v.asked), i)
 			}
 		}, false},
-		{"all go", func(v *vault) { v.ids = nil }, true},
+		{"all but a few go", func(v *vault) { v.ids = v.ids[:5] }, true},
+		{"all go", func(v *vault) { v.ids = nil }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -494,6 +534,28 @@ func TestListBackupsReusesConnections(t *testing.T) {
 	}
 }
 
+// TestListBackupsOfManyPagesIsBounded: what is kept of a list that somebody made
+// to be kept is a part of it.
+func TestListBackupsOfManyPagesIsBounded(t *testing.T) {
+	t.Parallel()
+	records := strings.TrimSuffix(strings.Repeat(`{"id":"r","status":"success"},`, 500), ",")
+	pages := 0
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		offset, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+		pages++
+		io.WriteString(w, `{"backups":[`)
+		for i := range 1000 {
+			fmt.Fprintf(w, `{"id":"%d","replication_records":[%s]},`, offset+i, records)
+		}
+		fmt.Fprintf(w, `{"id":"%d"}]}`, offset+1000)
+	}
+	kept := 0
+	_, err := lister(t, answer).ListBackups(t.Context(), source, cbrtest.SourceVault, func(b *cbr.Backup) { kept += len(b.Records) })
+	if e := kind.As(err); e.Of() != kind.Unavailable || pages != 1 || kept > 200_000 {
+		t.Errorf("%d pages, %d records, error %v; want an Unavailable", pages, kept, err)
+	}
+}
+
 // FuzzListBackups: whatever comes in, the look-up ends, each backup has an id
 // that no other has, and only JSON passes for a list.
 func FuzzListBackups(f *testing.F) {
@@ -505,6 +567,8 @@ func FuzzListBackups(f *testing.F) {
 		`{"backups":[{"id":"b","replication_records":[{"id":"r","created_at":"2019-05-23T14:31:36.039365","destinatio_vault_id":"v"}]}]}`,
 		`{"backups":[{"id":"b","replication_records":[{"id":"r","created_at":"2019-05-23T14:31:36Z","extra_info":{"destinatio_vault_id":"v"}}]}]}`,
 		`{"backups":[{"id":"b","replication_records":[{"id":"r","status":"waiting_replicate","created_at":null,"extra_info":{"destination_vault_id":"v"}}]}]}`,
+		`{"backups":[{"id":"b","replication_records":[{"id":7,"created_at":1558621896,"extra_info":""},null,3]}]}`,
+		`{"backups":[{"id":"b","replication_records":[{"id":"r","created_at":"2019-05-23T14:31:36+0000"}]}]}`,
 		`{"backups":[{"id":"\u0000"}]}`,
 		`{"count":9,"limit":1,"backups":[{"id":"a"}],"backups":[{"id":"a"},{"id":"b"}]}`,
 		`{"error_code":"BackupService.9910","error_msg":"?"}`,
@@ -561,5 +625,63 @@ func BenchmarkListBackups(b *testing.B) {
 		if _, err := client.ListBackups(b.Context(), source, cbrtest.SourceVault, func(*cbr.Backup) { n++ }); err != nil || n != 1000 {
 			b.Fatal(n, err)
 		}
+	}
+}
+
+// TestListBackupsWithoutRecords: a cloud that shows no replication records is
+// told from a vault without any.
+func TestListBackupsWithoutRecords(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		want   bool
+	}{
+		"no backup has the field":     {says(`{"backups":[{"id":"a"},{"id":"b","status":"available"}]}`), true},
+		"one has":                     {says(`{"backups":[{"id":"a"},{"id":"b","replication_records":[]}]}`), false},
+		"one has null":                {says(`{"backups":[{"id":"a","replication_records":null}]}`), false},
+		"another vault's has":         {says(`{"backups":[{"id":"a","vault_id":"x","replication_records":[]}]}`), false},
+		"there are no backups":        {says(`{"backups":[],"count":0}`), false},
+		"the parameter is refused":    {refusal(400, "BackupService.9900", "The parameter Show_Replication is invalid."), true},
+		"another parameter is":        {refusal(400, "BackupService.9900", "Parameter verification failed."), false},
+		"refused without CBR's code":  {refusal(400, "APIGW.0201", "show_replication"), false},
+		"an error that speaks of it":  {refusal(500, "BackupService.9910", "show_replication"), false},
+		"an empty page after the end": {newVault(1000).ServeHTTP, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := list(t.Context(), lister(t, tt.answer))
+			if got := errors.Is(err, cbr.ErrNoRecords); got != tt.want {
+				t.Errorf("error = %v, no records: %t, want %t", err, got, tt.want)
+			}
+			if e := kind.As(err); err != nil && !e.Kind.Policy().Redeliver {
+				t.Errorf("error = %v would be acknowledged", err)
+			}
+		})
+	}
+}
+
+func refusal(status int, code, message string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"error_code":%q,"error_msg":%q}`, code, message)
+	}
+}
+
+// TestListBackupsNewest: the newest times of a list, of those that can be times
+// of what has happened.
+func TestListBackupsNewest(t *testing.T) {
+	t.Parallel()
+	_, at, err := list(t.Context(), lister(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", "Mon, 23 Nov 2026 07:00:00 GMT")
+		io.WriteString(w, `{"backups":[
+			{"id":"a","created_at":"2026-11-23T05:00:00","updated_at":"2026-11-23T06:00:00","replication_records":[{"created_at":"2026-11-23T06:50:00Z"}]},
+			{"id":"b","created_at":"2026-11-23T04:00:00","protected_at":"2026-11-23T07:02:01","replication_records":[{"created_at":"2026-11-23T06:20:00"},{"created_at":"?"}]}]}`)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := func(hour, minute int) time.Time { return time.Date(2026, 11, 23, hour, minute, 0, 0, time.UTC) }
+	if !at.Newest.Equal(clock(6, 50)) || !at.NewestZoneless.Equal(clock(6, 20)) {
+		t.Errorf("newest %v, without a zone %v", at.Newest, at.NewestZoneless)
 	}
 }

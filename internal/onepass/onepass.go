@@ -122,6 +122,9 @@ func (r *Reader) Value() []byte {
 	return value
 }
 
+// Err returns what was wrong up to here.
+func (r *Reader) Err() error { return r.err }
+
 // ErrMore is the error of a text that goes on after its value.
 var ErrMore = errors.New("expected nothing more")
 

@@ -26,9 +26,13 @@ type tester interface {
 }
 
 // find looks up the request in backups, by clocks that are apart by CBR's lead.
-// The times of records are by CBR's clock.
+// The times of records are by CBR's clock. The list has a time of this moment,
+// unless it has another newest one.
 func find(t tester, backups []cbr.Backup, at cbr.Clocks, since time.Time) reconcile.Finding {
 	t.Helper()
+	if at.Newest.IsZero() {
+		at.Newest = at.Theirs
+	}
 	lookups := reconcile.New(lists(func(_ context.Context, _ cbr.Source, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 		for _, b := range backups {
 			each(&b)
@@ -71,6 +75,11 @@ func TestFindRules(t *testing.T) {
 	region := func(r *cbr.ReplicationRecord) { r.DestinationRegion = "region3" }
 	project := func(r *cbr.ReplicationRecord) { r.DestinationProjectID = source.ProjectID }
 	vault := func(r *cbr.ReplicationRecord) { r.DestinationVaultID = request.VaultID }
+	noRegion := func(r *cbr.ReplicationRecord) { r.DestinationRegion = "" }
+	noProject := func(r *cbr.ReplicationRecord) { r.DestinationProjectID = "" }
+	anywhere := func(r *cbr.ReplicationRecord) {
+		r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID = "", "", ""
+	}
 	nowhere := func(r *cbr.ReplicationRecord) { r.DestinationVaultID = "" }
 	for _, tt := range []struct {
 		name    string
@@ -88,6 +97,11 @@ func TestFindRules(t *testing.T) {
 		{"before the first try", []r{{success, tried + 3*time.Second + time.Microsecond, nil}}, false, reconcile.NotFound, "", ""},
 		{"long before", []r{{success, 300 * 24 * time.Hour, nil}}, false, reconcile.NotFound, "", ""},
 		{"of any status", []r{{"fail", 0, nil}, {"skip", 0, nil}, {cbr.Replicating, 0, nil}, {waits, 0, nil}, {"new", 0, nil}}, false, reconcile.Found, "0 1 2 3 4", ""},
+		{"failed since then", []r{{"fail", 0, nil}}, false, reconcile.NotFound, "", ""},
+		{"skipped or failed since then", []r{{"skip", 0, nil}, {"fail", time.Minute, nil}, {"skip", tried, nil}}, false, reconcile.NotFound, "", ""},
+		{"failed since then, and one waits", []r{{"fail", 0, nil}, {waits, never, nil}}, false, reconcile.Undecided, "", "replication records wait that do not say since when"},
+		{"failed, and no Date", []r{{"fail", 0, nil}}, true, reconcile.NotFound, "", ""},
+		{"failed in the future", []r{{"fail", -time.Hour, nil}}, false, reconcile.NotFound, "", ""},
 		{"old and new", []r{{success, time.Hour, nil}, {success, 0, nil}, {"fail", 2 * tried, nil}}, false, reconcile.Found, "1", ""},
 		{"in capitals", []r{{success, 0, capitals}}, false, reconcile.Found, "0", ""},
 		{"to another region", []r{{success, 0, region}}, false, reconcile.NotFound, "", ""},
@@ -99,12 +113,19 @@ func TestFindRules(t *testing.T) {
 		{"waits", []r{{waits, never, nil}}, false, reconcile.Undecided, "", "replication records wait that do not say since when"},
 		{"waits beside an old one", []r{{waits, never, nil}, {success, time.Hour, nil}}, false, reconcile.Undecided, "", "replication records wait that do not say since when"},
 		{"waits beside one of the request", []r{{waits, never, nil}, {cbr.Replicating, 0, nil}}, false, reconcile.Found, "0 1", ""},
-		{"undated, and does not wait", []r{{success, 0, nil}, {success, never, nil}}, false, reconcile.Undecided, "", "replication record 1 does not say when it began, although it does not wait"},
+		{"undated, and does not wait, beside one of the request", []r{{success, 0, nil}, {success, never, nil}}, false, reconcile.Found, "0", ""},
+		{"undated, and does not wait", []r{{success, time.Hour, nil}, {success, never, nil}}, false, reconcile.Undecided, "", "replication record 1 does not say when it began, although it does not wait"},
 		{"skipped or failed before it began", []r{{"skip", never, nil}, {"fail", never, nil}}, false, reconcile.NotFound, "", ""},
+		{"to a region that is not named", []r{{success, 0, noRegion}}, false, reconcile.Found, "0", ""},
+		{"to a project that is not named", []r{{success, 0, noProject}}, false, reconcile.Found, "0", ""},
+		{"to places that are named in several ways", []r{{success, 0, noProject}, {success, 0, nil}, {waits, never, noRegion}, {success, time.Minute, nil}}, false, reconcile.Found, "0 1 2 3", ""},
+		{"to nowhere", []r{{success, 0, anywhere}}, false, reconcile.Undecided, "", "replication records do not say to which vault they go"},
+		{"failed, to no vault that is named", []r{{"fail", 0, nowhere}}, false, reconcile.NotFound, "", ""},
 		{"to no vault that is named", []r{{success, 0, nowhere}}, false, reconcile.Undecided, "", "replication records do not say to which vault they go"},
 		{"to no vault that is named, long before", []r{{success, 300 * 24 * time.Hour, nowhere}}, false, reconcile.NotFound, "", ""},
 		{"a little ahead", []r{{success, -2 * time.Minute, nil}}, false, reconcile.Found, "0", ""},
-		{"ahead", []r{{success, 0, nil}, {success, -2*time.Minute - time.Microsecond, nil}}, false, reconcile.Undecided, "", "replication record 1 began in the future"},
+		{"ahead, beside one of the request", []r{{success, 0, nil}, {success, -2*time.Minute - time.Microsecond, nil}}, false, reconcile.Found, "0", ""},
+		{"ahead", []r{{success, time.Hour, nil}, {success, -2*time.Minute - time.Microsecond, nil}}, false, reconcile.Undecided, "", "replication record 1 began in the future"},
 	} {
 		for _, lead := range []time.Duration{0, time.Hour, -time.Hour} {
 			t.Run(fmt.Sprintf("%s/%v", tt.name, lead), func(t *testing.T) {
@@ -179,6 +200,108 @@ func TestFindReplication(t *testing.T) {
 	}
 }
 
+// TestFindBehind: records whose clock is behind that of CBR's answers by as much
+// as the list allows, or whose local times pass for UTC. What cannot be told is
+// settled if nothing is left to be copied, and not sent if something new is.
+func TestFindBehind(t *testing.T) {
+	t.Parallel()
+	const tried = 10 * time.Minute // ago
+	type (
+		b struct {
+			made    time.Duration // before the answer, by the records' clock; 0: not said
+			covered bool
+		}
+		want = reconcile.Verdict
+	)
+	covered, before, after, untold := b{time.Hour, true}, b{time.Hour, false}, b{time.Minute, false}, b{0, false}
+	for _, tt := range []struct {
+		name     string
+		age      time.Duration // of the record
+		newest   time.Duration // on the list
+		zoneless bool
+		backups  []b
+		want     want
+	}{
+		{"5 s behind, covered", tried + 5*time.Second, time.Minute, false, []b{covered}, reconcile.Found},
+		{"5 s behind, a new backup", tried + 5*time.Second, time.Minute, false, []b{covered, after}, reconcile.Undecided},
+		{"5 s behind, a backup that was passed over", tried + 5*time.Second, time.Minute, false, []b{covered, before}, reconcile.NotFound},
+		{"5 s behind, a backup without a time", tried + 5*time.Second, time.Minute, false, []b{covered, untold}, reconcile.NotFound},
+		{"5 s behind, nothing available", tried + 5*time.Second, time.Minute, false, nil, reconcile.NotFound},
+		{"at the edge", tried + 63*time.Second, time.Hour, false, []b{covered}, reconcile.Found},
+		{"over the edge", tried + 64*time.Second, time.Hour, false, []b{covered}, reconcile.NotFound},
+		{"more than the list allows", tried + 5*time.Second, time.Second, false, []b{covered, after}, reconcile.NotFound},
+		{"as much as the list allows", tried + 5*time.Second, 2 * time.Second, false, []b{covered, after}, reconcile.Undecided},
+		{"local, covered", tried + 5*time.Hour, 5 * time.Hour, true, []b{covered}, reconcile.Found},
+		{"local, a new backup", tried + 5*time.Hour, 5 * time.Hour, true, []b{covered, after}, reconcile.Undecided},
+		{"local, half an hour", tried + 210*time.Minute, 210 * time.Minute, true, []b{covered, after}, reconcile.Undecided},
+		{"with a zone", tried + 5*time.Hour, 5 * time.Hour, false, []b{covered, after}, reconcile.NotFound},
+		{"older by as much, and something of this hour is on the list", tried + 5*time.Hour, 20 * time.Minute, true, []b{covered, after}, reconcile.NotFound},
+		{"older than any zone", tried + 13*time.Hour, 13 * time.Hour, true, []b{covered, after}, reconcile.NotFound},
+	} {
+		for _, lead := range []time.Duration{0, time.Hour, -time.Hour} {
+			t.Run(fmt.Sprintf("%s/%v", tt.name, lead), func(t *testing.T) {
+				t.Parallel()
+				at := cbr.Clocks{Ours: ours, Theirs: ours.Add(lead)}
+				at.Newest = at.Theirs.Add(-tt.newest)
+				if tt.zoneless {
+					at.NewestZoneless = at.Newest
+				}
+				backups := []cbr.Backup{}
+				for i, b := range tt.backups {
+					backup := cbr.Backup{ID: fmt.Sprint(i), Available: true}
+					if b.made > 0 {
+						backup.CreatedAt = at.Theirs.Add(-b.made)
+					}
+					if tt.zoneless && b == after {
+						backup.CreatedAt = at.Newest.Add(-time.Minute) // by the local clock, too
+					}
+					if b.covered {
+						r := record("r", cbr.Replicated, at.Theirs.Add(-tt.age))
+						r.Zoneless = tt.zoneless
+						backup.Records = []cbr.ReplicationRecord{r}
+					}
+					backups = append(backups, backup)
+				}
+				if tt.backups == nil {
+					backups = append(backups, cbr.Backup{ID: "gone", Records: []cbr.ReplicationRecord{record("r", cbr.Replicated, at.Theirs.Add(-tt.age))}})
+				}
+				f := find(t, backups, at, ours.Add(-tried))
+				if f.Verdict != tt.want || (f.Why != "") != (tt.want == reconcile.Undecided) || (f.Replication != nil) != (tt.want == reconcile.Found) {
+					t.Errorf("finding = %v %q, want %v", f.Verdict, f.Why, tt.want)
+				}
+			})
+		}
+	}
+}
+
+// TestFindElsewhere: a replica in another vault of the region is told, by vault,
+// for the backups that have none at the destination.
+func TestFindElsewhere(t *testing.T) {
+	t.Parallel()
+	to := func(region, project, vault string, status cbr.RecordStatus) cbr.ReplicationRecord {
+		r := record("r", status, ours.AddDate(-1, 0, 0))
+		r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID = region, project, vault
+		return r
+	}
+	region, project := request.DestinationRegion, request.DestinationProjectID
+	there := to(region, project, request.DestinationVaultID, cbr.Replicated)
+	backup := func(available bool, records ...cbr.ReplicationRecord) cbr.Backup {
+		return cbr.Backup{ID: fmt.Sprintf("%p", &records), Available: available, Records: records}
+	}
+	f := find(t, []cbr.Backup{
+		backup(true, to(region, project, "b", cbr.Replicated)),
+		backup(true, to(region, project, "b", cbr.Waiting), to(region, "another", "c", cbr.Replicating)),
+		backup(true, to(region, "", "d", cbr.Replicated), to(region, project, "e", cbr.Failed)),
+		backup(true, to(region, project, "", cbr.Replicated)),
+		backup(true, to("region3", project, "f", cbr.Replicated)),
+		backup(true, there, to(region, project, "g", cbr.Replicated)),
+		backup(false, to(region, project, "h", cbr.Replicated)),
+	}, cbr.Clocks{Ours: ours, Theirs: ours}, ours)
+	if diff := cmp.Diff([]reconcile.Place{{"b", "", 2}, {"", "", 1}, {"c", "another", 1}, {"d", "", 1}}, f.Elsewhere); diff != "" || f.Coverage.Missing() != 5 {
+		t.Errorf("coverage %v, elsewhere (-want +got):\n%s", f.Coverage, diff)
+	}
+}
+
 func TestFindCoverage(t *testing.T) {
 	t.Parallel()
 	backup := func(id string, available bool, records ...cbr.ReplicationRecord) cbr.Backup {
@@ -248,7 +371,7 @@ func TestFindSharedIsJudgedForEach(t *testing.T) {
 	lookups := reconcile.New(lists(func(_ context.Context, _ cbr.Source, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 		calls++
 		each(&cbr.Backup{ID: "b", Available: true, Records: []cbr.ReplicationRecord{record("r", cbr.Replicated, ours.Add(-time.Minute))}})
-		return cbr.Clocks{Ours: ours, Theirs: ours}, nil
+		return cbr.Clocks{Ours: ours, Theirs: ours, Newest: ours}, nil
 	}), quiet).Open()
 	elsewhere := request
 	elsewhere.DestinationRegion = "region3"
@@ -285,6 +408,7 @@ func TestFindIsRight(t *testing.T) {
 		at := cbr.Clocks{Ours: ours, Theirs: ours.Add(lead).Truncate(time.Second)}
 		theirs := func(ours time.Time) time.Time { return ours.Add(lead) }
 
+		live := false // of the effect
 		visible := rapid.Bool().Draw(t, "visible")
 		began := since.Add(time.Duration(rapid.Float64Range(0, 1).Draw(t, "effect after") * float64(ours.Sub(since))))
 		statuses := rapid.SampledFrom([]cbr.RecordStatus{"success", "fail", "skip", "replicating", "waiting_replicate"})
@@ -320,7 +444,8 @@ func TestFindIsRight(t *testing.T) {
 				if r.Status == cbr.Waiting && rapid.Bool().Draw(t, "undated") {
 					r.CreatedAt = time.Time{}
 				}
-				dated = dated || !r.CreatedAt.IsZero()
+				dated = dated || !r.CreatedAt.IsZero() && !r.Status.Ended()
+				live = live || !r.Status.Ended()
 				add("effect", r)
 				want[b.Records[len(b.Records)-1].ID] = b.ID
 			}
@@ -329,7 +454,7 @@ func TestFindIsRight(t *testing.T) {
 
 		f := find(t, backups, at, since)
 		switch {
-		case len(want) == 0:
+		case !live:
 			if f.Verdict != reconcile.NotFound {
 				t.Fatalf("found what is not there: %+v", f)
 			}
@@ -343,6 +468,43 @@ func TestFindIsRight(t *testing.T) {
 			if diff := cmp.Diff(want, replicationOf(t, f.Replication)["backups"]); diff != "" {
 				t.Fatalf("records (-want +got):\n%s", diff)
 			}
+		}
+	})
+}
+
+// TestFindDoublesNothing is the promise for clocks of CBR that do not agree with
+// each other: a request that CBR took is never taken for one that it did not as
+// long as a new backup would be copied. Its records may be dated up to a minute
+// behind the Date of CBR's answers, or in a local time west of UTC.
+func TestFindDoublesNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		millis := func(from, to time.Duration, label string) time.Duration {
+			return time.Duration(rapid.Int64Range(from.Milliseconds(), to.Milliseconds()).Draw(t, label)) * time.Millisecond
+		}
+		ago := millis(0, 3*time.Hour, "tried before")
+		took := millis(0, min(ago, time.Minute), "CBR took it after")
+		behind := millis(0, time.Minute, "records are dated behind by")
+		west := time.Duration(rapid.IntRange(0, 24).Draw(t, "half hours west")) * 30 * time.Minute
+		lead := millis(-time.Hour, time.Hour, "CBR's clock is ahead by")
+
+		at := cbr.Clocks{Ours: ours, Theirs: ours.Add(lead).Truncate(time.Second)}
+		tried := ours.Add(-ago)
+		dated := tried.Add(took + lead - behind - west)
+		r := record("r", cbr.Replicated, dated)
+		r.Zoneless = west > 0
+		// The list has the record, and a backup that was made since.
+		made := dated.Add(millis(0, ago-took, "a new backup after"))
+		at.Newest = made
+		if r.Zoneless {
+			at.NewestZoneless = made
+		}
+		f := find(t, []cbr.Backup{
+			{ID: "new", CreatedAt: made, Available: true},
+			{ID: "old", CreatedAt: dated.Add(-time.Hour), Available: true, Records: []cbr.ReplicationRecord{r}},
+		}, at, tried)
+		if f.Verdict == reconcile.NotFound {
+			t.Fatalf("the request would be sent again: %+v", f)
 		}
 	})
 }

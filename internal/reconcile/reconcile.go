@@ -11,6 +11,7 @@ package reconcile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -37,12 +38,14 @@ type Finder struct {
 	lister  Lister
 	log     *slog.Logger
 	slots   chan struct{}
+	recent  recent
 	refused sync.Once
+	hidden  sync.Once
 }
 
 // New returns a Finder that asks lister.
 func New(lister Lister, log *slog.Logger) *Finder {
-	return &Finder{lister: lister, log: log, slots: make(chan struct{}, sideBySide)}
+	return &Finder{lister: lister, log: log, slots: make(chan struct{}, sideBySide), recent: recent{last: map[pair]call{}}}
 }
 
 // Open returns an empty set of look-ups for one invocation.
@@ -70,9 +73,10 @@ func vaultOf(src cbr.Source, id string) vault {
 // making, for the vault, unless one was [Lookups.Sent] since that began. One
 // that fails is shared with those that wait for it, and with none after them.
 //
-// The error is a *kind.Error; cbr.ErrListRefused is in its chain where the
-// credential may not list backups, which the log says once for the process. A
-// vault that does not exist is no error: nothing was found there.
+// The error is a *kind.Error. cbr.ErrListRefused is in its chain where the
+// credential may not list backups, cbr.ErrNoRecords where the cloud does not show
+// what a look-up looks for; the log says either once for the process. A vault
+// that does not exist is no error: nothing was found there.
 func (l *Lookups) Find(ctx context.Context, src cbr.Source, r cbr.Replicate, since time.Time) (Finding, error) {
 	look, err := l.lookup(ctx, src, r.VaultID)
 	if err != nil {
@@ -83,10 +87,26 @@ func (l *Lookups) Find(ctx context.Context, src cbr.Source, r cbr.Replicate, sin
 	return look.judge(src, r, since), nil
 }
 
-// Sent tells that a replicate call for the vault was made, whatever became of
+// Sent tells that a replicate call was made for the vault, whatever became of
 // it: what was looked up before does not show its effect.
 func (l *Lookups) Sent(src cbr.Source, vaultID string) {
 	l.forget(vaultOf(src, vaultID))
+}
+
+// Took tells that CBR took a request that was sent at at, by our clock, and
+// answered with replication; nil if the answer was lost, so that it may have
+// taken it. The process remembers it for EffectTime.
+func (l *Lookups) Took(src cbr.Source, r cbr.Replicate, at time.Time, replication json.RawMessage) {
+	l.finder.recent.keep(pairOf(src, r), at, replication)
+}
+
+// Recent tells what this process knows of a request that was first tried at
+// since, without a look-up: when CBR took, or may have taken, the last one for
+// the same vault and destination, if that was since then and within EffectTime,
+// and what it answered, nil if nobody knows.
+func (l *Lookups) Recent(src cbr.Source, r cbr.Replicate, since time.Time) (at time.Time, replication json.RawMessage, ok bool) {
+	c, ok := l.finder.recent.since(pairOf(src, r), since)
+	return c.at, c.replication, ok
 }
 
 // forget has the next to ask make a look-up of its own.
@@ -149,6 +169,10 @@ func (f *Finder) list(ctx context.Context, src cbr.Source, vaultID string, look 
 	case errors.Is(err, cbr.ErrListRefused):
 		f.refused.Do(func() {
 			f.log.WarnContext(ctx, "the credential may not list backups: redeliveries are sent without a look-up and may double a copy", "error", kind.As(err).Message)
+		})
+	case errors.Is(err, cbr.ErrNoRecords):
+		f.hidden.Do(func() {
+			f.log.WarnContext(ctx, "this cloud does not show replication records: redeliveries and requests with requested_at are sent without a look-up and may double a copy, and nothing is told of backups that have no replica", "error", kind.As(err).Message)
 		})
 	}
 	return err

@@ -30,6 +30,13 @@ func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
 		return nil, invalid("limit, offset or show_replication is invalid.")
 	}
 
+	switch {
+	case c.shape.ShowReplication == "refused" && query.Has("show_replication"):
+		return nil, &refusal{http.StatusBadRequest, "BackupService.9900", "Parameter verification failed: show_replication."}
+	case c.shape.ShowReplication == "ignored":
+		records = false
+	}
+
 	var found []*backup
 	vaults := maps.Keys(c.backups)
 	if query.Has("vault_id") {

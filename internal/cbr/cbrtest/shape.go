@@ -5,11 +5,14 @@ import "time"
 // A Shape is how look-ups write what recorded answers and documents write in more than one way. The zero Shape is that of the
 // recorded answers.
 type Shape struct {
-	// NoRecords is the replication_records of a backup that has none: "[]" (the default), "null", or "absent".
+	// NoRecords is the replication_records of a backup that has none: "[]" (the default) or "null".
 	NoRecords string
 	// OldSpelling has a record's extra_info name the vault destinatio_vault_id, as specifications before September 2025 do, in
 	// place of destination_vault_id.
 	OldSpelling bool
+	// ShowReplication is what becomes of the parameter of that name: it is followed (the default), "ignored", so that no backup has
+	// replication_records, or "refused", as on clouds whose API reference does not know it.
+	ShowReplication string
 	// Zone ends each time: "" (the default), "Z" or "+00:00".
 	Zone string
 }
@@ -32,7 +35,6 @@ func (s Shape) add(backup object, records []object) {
 	switch {
 	case len(records) > 0:
 		backup["replication_records"] = records
-	case s.NoRecords == "absent":
 	case s.NoRecords == "null":
 		backup["replication_records"] = nil
 	default:

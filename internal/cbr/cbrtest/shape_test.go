@@ -15,7 +15,6 @@ func TestShape(t *testing.T) {
 		{Shape{Zone: "Z"}, `"created_at":"2026-11-23T07:00:05.123456Z"`, `"replication_records":[]`},
 		{Shape{Zone: "+00:00"}, `"created_at":"2026-11-23T07:00:05.123456+00:00"`, `"replication_records":[]`},
 		{Shape{NoRecords: "null"}, `"destination_vault_id":"` + DestinationVault + `","fail_code"`, `"replication_records":null`},
-		{Shape{NoRecords: "absent"}, `"destination_vault_id":"` + DestinationVault + `","fail_code"`, ``},
 		{Shape{OldSpelling: true}, `"destinatio_vault_id":"` + DestinationVault + `","fail_code"`, `"replication_records":[]`},
 	} {
 		s, now := newExample(t, WithShape(tt.shape))

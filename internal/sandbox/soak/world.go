@@ -119,7 +119,7 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		cbrtest.WithLateRecords(w.late),
 		cbrtest.WithCopyTime(time.Duration(rng.Int64N(int64(maxCopyTime)))),
 		cbrtest.WithShape(cbrtest.Shape{
-			NoRecords:   []string{"[]", "null", "absent"}[rng.IntN(3)],
+			NoRecords:   []string{"[]", "null"}[rng.IntN(2)],
 			OldSpelling: rng.IntN(2) == 0,
 			Zone:        []string{"", "Z", "+00:00"}[rng.IntN(3)],
 		}),
