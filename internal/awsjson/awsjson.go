@@ -115,6 +115,10 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 		return fmt.Errorf("%s: %w", operation, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode < http.StatusOK {
+		// Its body may be the connection, whose reading no context ends.
+		return fmt.Errorf("%s: an answer %s, which ends no request", operation, resp.Status)
+	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return fmt.Errorf("%s: the answer was cut: %w", operation, err)

@@ -89,3 +89,24 @@ func TestCallFails(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswerUnder200: it ends the call, whatever the client that makes it: the
+// body of a "101 Switching Protocols" is the connection, and no context ends its
+// reading.
+func TestAnswerUnder200(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn) // until the other end closes it
+	})
+	err := c.Call(t.Context(), "X", struct{}{}, new(any))
+	if _, ok := errors.AsType[*awsjson.Error](err); err == nil || ok || !strings.Contains(err.Error(), "101") {
+		t.Errorf("error = %v", err)
+	}
+}

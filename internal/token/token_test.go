@@ -884,7 +884,7 @@ func TestNoCatalog(t *testing.T) {
 		}
 		return next.RoundTrip(req)
 	})
-	t.Cleanup(func() { next.(*http.Transport).CloseIdleConnections() })
+	t.Cleanup(func() { next.(interface{ CloseIdleConnections() }).CloseIdleConnections() })
 	c := r.client(user)
 	c.Auth = token.New(config)
 	if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e != nil || logins != 1 {
