@@ -189,7 +189,7 @@ func (c *Client) call(ctx context.Context, src Source, method, path string, body
 	e := kind.As(err)
 	said := Verdict{Refused: refusesCredential(e)}
 	// A gateway may throttle, or fail, before it looks at the credential.
-	said.Answered = e == nil || said.Refused || strings.HasPrefix(normal(e.Code), "BackupService.")
+	said.Answered = e == nil || said.Refused || strings.HasPrefix(normal(e.HTTPStatus, e.Code), "BackupService.")
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		said.Date = at
 	}
