@@ -947,7 +947,8 @@ func TestIAMsWords(t *testing.T) {
 		{"a failure", cbrtest.Raw(502, "<html>bad</html>"), kind.Unavailable, []string{"IAM answered 502: <html>bad</html>"}, 2},
 		{
 			"a refusal", cbrtest.Raw(401, `{"error":{"code":401,"message":"The username or password is wrong.","title":"Unauthorized"}}`), kind.Unauthorized,
-			[]string{"(IAM answered 401: The username or password is wrong.)", "check name, password and domain", "MFA or login protection"}, 1,
+			[]string{"(IAM answered 401: The username or password is wrong.)", "check name, password and domain", "MFA or login protection"},
+			1,
 		},
 		{"a number that CBR has, too", cbrtest.Raw(400, `{"error_code":1005,"error_msg":"m"}`), kind.Misconfigured, []string{"IAM answered 400: m"}, 1},
 		{"a number that CBR has, too, with 401", cbrtest.Raw(401, `{"error_code":"1005","error_msg":"m"}`), kind.Unauthorized, []string{"IAM answered 401: m"}, 1},
