@@ -37,7 +37,7 @@ func TestLookUps(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 	busy := cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")
-	refused := cbrtest.Verdict(403, "APIGW.0302", "not authorized")
+	refused := cbrtest.Verdict(403, "PAP5.0001", "access denied")
 	for _, tt := range []struct {
 		name     string
 		options  []cbrtest.Option
@@ -126,6 +126,10 @@ func TestLookUps(t *testing.T) {
 		{
 			name: "a redelivery, the look-up not allowed", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1, data: lookUp{Unverified: true}, refusals: 1,
 			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.LookUps, refused) },
+		},
+		{
+			name: "a redelivery, a firewall's page for a look-up", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: 1, back: 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.LookUps, cbrtest.Raw(403, "<html>Forbidden</html>")) },
 		},
 		{
 			name: "a redelivery, busy with its own copy", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 2, want: "accepted", back: -1, data: lookUp{Reconciled: true},

@@ -585,8 +585,8 @@ func TestTopicFails(t *testing.T) {
 		t.Errorf("logged %v", lost[0])
 	}
 
-	// A throttled topic is tried again.
-	r.topic.Script(sandbox.TopicFault{Status: 400, Code: "Throttling"})
+	// A throttled topic is tried again, by whatever name.
+	r.topic.Script(sandbox.TopicFault{Status: 400, Code: "Throttling"}, sandbox.TopicFault{Status: 429, Code: "Throttled"}, sandbox.TopicFault{Status: 400, Code: "Throttled"})
 	r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.6129", "full"))
 	before := len(r.topic.Messages())
 	r.invoke(sample(t, "direct"), time.Minute)

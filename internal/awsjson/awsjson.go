@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"cbr-replicator/internal/redact"
@@ -64,7 +65,15 @@ func (e *Error) Error() string {
 // Passes reports whether the same call may succeed later: throttling, and what
 // the service blames on itself.
 func (e *Error) Passes() bool {
-	return e.Status >= 500 || e.Status == http.StatusTooManyRequests || strings.Contains(e.Code, "Throttl")
+	return e.Status >= 500 || e.Status == http.StatusTooManyRequests || Throttles(e.Code)
+}
+
+// Throttles reports whether an error's code, of any of AWS's services, says that
+// there were too many requests. Services have more names for it than the SDK
+// knows, and less than all of them come with status 429.
+func Throttles(code string) bool {
+	_, known := retry.DefaultThrottleErrorCodes[code]
+	return known || strings.Contains(code, "Throttl")
 }
 
 // Endpoint is the URL of a service in a region.
@@ -115,6 +124,10 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 		return fmt.Errorf("%s: %w", operation, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode < http.StatusOK {
+		// Its body may be the connection, whose reading no context ends.
+		return fmt.Errorf("%s: an answer %s, which ends no request", operation, resp.Status)
+	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return fmt.Errorf("%s: the answer was cut: %w", operation, err)

@@ -56,10 +56,14 @@ func TestCallFails(t *testing.T) {
 		status     int
 		want       awsjson.Error
 		text       string
+		passes     bool
 	}{
-		{"plain", `{"__type":"AccessDeniedException","Message":"no"}`, 400, awsjson.Error{Status: 400, Code: "AccessDeniedException", Message: "no"}, "AccessDeniedException: no"},
-		{"namespace", `{"__type":"com.amazonaws.sqs#QueueDoesNotExist:http://x/","message":"gone"}`, 400, awsjson.Error{Status: 400, Code: "QueueDoesNotExist", Message: "gone"}, "QueueDoesNotExist: gone"},
-		{"no JSON", `<html>`, 503, awsjson.Error{Status: 503}, "Service Unavailable"},
+		{"plain", `{"__type":"AccessDeniedException","Message":"no"}`, 400, awsjson.Error{Status: 400, Code: "AccessDeniedException", Message: "no"}, "AccessDeniedException: no", false},
+		{"namespace", `{"__type":"com.amazonaws.sqs#QueueDoesNotExist:http://x/","message":"gone"}`, 400, awsjson.Error{Status: 400, Code: "QueueDoesNotExist", Message: "gone"}, "QueueDoesNotExist: gone", false},
+		{"throttled", `{"__type":"com.amazonaws.sqs#RequestThrottled"}`, 400, awsjson.Error{Status: 400, Code: "RequestThrottled"}, "RequestThrottled", true},
+		{"over a limit", `{"__type":"RequestLimitExceeded"}`, 400, awsjson.Error{Status: 400, Code: "RequestLimitExceeded"}, "RequestLimitExceeded", true},
+		{"a throttled key", `{"__type":"KMS.ThrottlingException"}`, 400, awsjson.Error{Status: 400, Code: "KMS.ThrottlingException"}, "KMS.ThrottlingException", true},
+		{"no JSON", `<html>`, 503, awsjson.Error{Status: 503}, "Service Unavailable", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +73,7 @@ func TestCallFails(t *testing.T) {
 			})
 			err := c.Call(t.Context(), "X", struct{}{}, new(any))
 			answer, ok := errors.AsType[*awsjson.Error](err)
-			if !ok || *answer != tt.want || err.Error() != tt.text || answer.Passes() != (tt.status == 503) {
+			if !ok || *answer != tt.want || err.Error() != tt.text || answer.Passes() != tt.passes {
 				t.Errorf("error = %#v, %v", answer, err)
 			}
 		})
@@ -87,5 +91,26 @@ func TestCallFails(t *testing.T) {
 		if got := awsjson.DNSSuffix(region); got != want {
 			t.Errorf("DNSSuffix(%s) = %s", region, got)
 		}
+	}
+}
+
+// TestAnswerUnder200: it ends the call, whatever the client that makes it: the
+// body of a "101 Switching Protocols" is the connection, and no context ends its
+// reading.
+func TestAnswerUnder200(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn) // until the other end closes it
+	})
+	err := c.Call(t.Context(), "X", struct{}{}, new(any))
+	if _, ok := errors.AsType[*awsjson.Error](err); err == nil || ok || !strings.Contains(err.Error(), "101") {
+		t.Errorf("error = %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package cbr_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -43,16 +44,22 @@ func TestKinds(t *testing.T) {
 		{500, "BackupService.4005", kind.Unavailable},
 		{404, "BackupService.6105", kind.Rejected},
 		{400, "BackupService.6105", kind.Rejected},
-		{400, "BackupService.6112", kind.Rejected},
+		{400, "BackupService.6110", kind.InProgress},
+		{400, "BackupService.6112", kind.InProgress},
 		{400, "BackupService.6118", kind.Unavailable},
 		{400, "BackupService.6119", kind.Rejected},
 		{400, "BackupService.6120", kind.Rejected},
 		{400, "BackupService.6122", kind.Rejected},
+		{400, "BackupService.6123", kind.InProgress},
+		{400, "BackupService.6125", kind.InProgress},
 		{400, "BackupService.6128", kind.Rejected},
 		{400, "BackupService.6129", kind.Rejected},
 		{400, "BackupService.6130", kind.InProgress},
+		{400, "BackupService.6134", kind.InProgress},
 		{404, "BackupService.6200", kind.Rejected},
+		{400, "BackupService.6203", kind.InProgress},
 		{404, "BackupService.6217", kind.Rejected},
+		{400, "BackupService.7302", kind.InProgress},
 		{403, "BackupService.8600", kind.Rejected},
 		{400, "BackupService.9900", kind.Rejected},
 		{500, "BackupService.9910", kind.Unknown},
@@ -123,9 +130,30 @@ func TestKinds(t *testing.T) {
 	}
 
 	rows = append(rows,
-		// A number that has lost its prefix is CBR's only if it is known to be.
+		// A number that has lost its prefix is CBR's only if it is known to be, with
+		// that status.
 		row{400, "6130", kind.InProgress},
+		row{401, "6130", kind.Unauthorized},
+		row{403, "6130", kind.Unauthorized},
+		row{404, "6130", kind.Misconfigured},
+		row{429, "6130", kind.Throttled},
+		row{503, "6130", kind.Unavailable},
+		row{500, "0002", kind.InProgress},
+		row{400, "0002", kind.Misconfigured},
+		row{400, "1005", kind.Rejected},
+		row{500, "1005", kind.Rejected},
+		row{401, "1005", kind.Unauthorized},
+		row{403, "1005", kind.Unauthorized},
+		row{403, "1009", kind.Unauthorized},
+		row{401, "0001", kind.Unauthorized},
+		row{404, "6105", kind.Rejected},
+		row{403, "6105", kind.Unauthorized},
+		row{403, "8600", kind.Rejected},
+		row{401, "8600", kind.Unauthorized},
+		row{500, "9998", kind.Unauthorized},
+		row{400, "9998", kind.Misconfigured},
 		row{401, "1101", kind.Unauthorized},
+		row{400, "7777", kind.Misconfigured},
 		row{400, " BackupService.6130 ", kind.InProgress})
 
 	server := newServer(t)
@@ -145,6 +173,56 @@ func TestKinds(t *testing.T) {
 				t.Errorf("answer = %+v beside %+v", answer, e)
 			}
 		})
+	}
+}
+
+// TestStatesThatPass: what a vault's state forbids waits for the state to pass,
+// and is final where the text names one that does not.
+func TestStatesThatPass(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]kind.Kind{
+		"":                                                         kind.InProgress,
+		"Invalid vault status.":                                    kind.InProgress,
+		"The vault cannot be updated.":                             kind.InProgress,
+		"Backups are being synchronized.":                          kind.InProgress,
+		"The status lock of vault is invalid":                      kind.InProgress,
+		"Invalid vault status: locked":                             kind.InProgress,
+		"The vault is being expanded.":                             kind.InProgress,
+		"Vault status is PROCESSING, expected available":           kind.InProgress,
+		"Error: the vault is busy":                                 kind.InProgress,
+		"Vault status error.":                                      kind.InProgress, // "is wrong" as well as "is error"
+		"An error occurred in the status check":                    kind.InProgress,
+		"The vault is locked; a frozen vault cannot be replicated": kind.InProgress,
+		"存储库状态不正确":                                                 kind.InProgress,
+
+		"The vault is frozen.":                                   kind.Rejected,
+		"Invalid vault status: FROZEN":                           kind.Rejected,
+		"The status [deleting] of the vault does not allow this": kind.Rejected,
+		"The vault is being deleted.":                            kind.Rejected,
+		"Invalid vault status (error)":                           kind.Rejected,
+		"Vault status is error":                                  kind.Rejected,
+		"vault in error state":                                   kind.Rejected,
+		`status "error-deleting" of vault`:                       kind.Rejected,
+		"status=error":                                           kind.Rejected,
+		"The account is in arrears.":                             kind.Rejected,
+		"The vault has expired.":                                 kind.Rejected,
+	} {
+		body, err := json.Marshal(map[string]string{"error_msg": message})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, code := range []string{"BackupService.6110", "BackupService.6112", "BackupService.7302", "6112"} {
+			client := answering(t, 400, nil, fmt.Appendf(nil, `{"error_code":%q,%s`, code, body[1:]))
+			_, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+			if e := kind.As(err); e.Of() != want || e.Code != code {
+				t.Errorf("%s %q: %v, want %s", code, message, err, want)
+			}
+		}
+		// The text of others' is no verdict.
+		client := answering(t, 400, nil, fmt.Appendf(nil, `{"error_code":"BackupService.6130",%s`, body[1:]))
+		if _, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); kind.As(err).Of() != kind.InProgress {
+			t.Errorf(".6130 %q: %v", message, err)
+		}
 	}
 }
 

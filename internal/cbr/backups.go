@@ -38,8 +38,8 @@ const (
 )
 
 var (
-	// ErrListRefused is in the chain of an error that says that the credential,
-	// good as it is, may not list backups.
+	// ErrListRefused is in the chain of an error in which CBR or IAM itself says
+	// that the credential, good as it is, may not list backups.
 	ErrListRefused = errors.New("listing backups is not allowed")
 	// ErrNoVault is in the chain of an error that says that the vault does not
 	// exist (BackupService.6105).
@@ -242,7 +242,11 @@ func (c *Client) pageQuery(vaultID string, offset int) string {
 func (c *Client) readPage(resp *http.Response, each func(*wireBackup) error) (page, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		raw, err := readAll(resp.Body, maxFault)
-		return page{}, c.fault(resp, raw, err, "")
+		e := c.fault(resp, raw, err, "")
+		if err == nil && deniedByCloud(e, raw) {
+			e.Cause = ErrListRefused
+		}
+		return page{}, e
 	}
 	var p page
 	body, err := readAll(resp.Body, maxPage)
@@ -268,11 +272,9 @@ func (c *Client) listFault(sent bool, err error) error {
 	switch {
 	case e.HTTPStatus == 0 && e.Kind == kind.Unknown:
 		e.Message = c.Redact.Text("no answer to the look-up: " + e.Cause.Error())
-	case e.HTTPStatus == http.StatusForbidden && !refusesCredential(&e):
-		e.Cause = ErrListRefused
-	case normal(e.Code) == "BackupService.6105":
+	case normal(e.HTTPStatus, e.Code) == "BackupService.6105":
 		e.Cause = ErrNoVault
-	case normal(e.Code) == "BackupService.9900" && strings.Contains(strings.ToLower(e.Message), "show_replication"):
+	case normal(e.HTTPStatus, e.Code) == "BackupService.9900" && strings.Contains(strings.ToLower(e.Message), "show_replication"):
 		e.Cause = ErrNoRecords
 	}
 	switch {

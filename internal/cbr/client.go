@@ -83,15 +83,16 @@ type Client struct {
 // NewHTTPClient returns a client fit for calls that must not be doubled:
 // it follows no redirect, since the credential would follow; it speaks
 // HTTP/1.1, since one reset HTTP/2 connection makes every request on it
-// uncertain; and it does not reuse a connection that was idle for long, since
-// it may have died while the environment was frozen. It keeps up to
-// connections idle ones to a host.
+// uncertain; it does not reuse a connection that was idle for long, since
+// it may have died while the environment was frozen; and all reading of an
+// answer ends with its request's context. It keeps up to connections idle ones
+// to a host.
 func NewHTTPClient(connections int) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+		Transport: transport{&http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 			TLSHandshakeTimeout:    5 * time.Second,
@@ -99,8 +100,24 @@ func NewHTTPClient(connections int) *http.Client {
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 			Protocols:              protocols,
-		},
+		}},
 	}
+}
+
+// transport is net/http's, but that an answer under 200 is an error: after a
+// "101 Switching Protocols" net/http hands out the connection itself for a body
+// and no longer ends it with the context (Transport, persistConn.readLoop), so
+// that whoever reads it may wait for ever. Nothing asks for another protocol.
+type transport struct{ *http.Transport }
+
+// RoundTrip makes one request.
+func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.Transport.RoundTrip(req)
+	if err != nil || resp.StatusCode >= http.StatusOK {
+		return resp, err
+	}
+	_ = resp.Body.Close() // and with it the connection
+	return nil, fmt.Errorf("an answer %s, which ends no request", resp.Status)
 }
 
 // Replicate asks CBR, once, to copy the backups of a vault that have no
@@ -172,7 +189,7 @@ func (c *Client) call(ctx context.Context, src Source, method, path string, body
 	e := kind.As(err)
 	said := Verdict{Refused: refusesCredential(e)}
 	// A gateway may throttle, or fail, before it looks at the credential.
-	said.Answered = e == nil || said.Refused || strings.HasPrefix(normal(e.Code), "BackupService.")
+	said.Answered = e == nil || said.Refused || strings.HasPrefix(normal(e.HTTPStatus, e.Code), "BackupService.")
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		said.Date = at
 	}

@@ -316,8 +316,8 @@ func TestReplicateAfterIdleDeath(t *testing.T) {
 	t.Cleanup(server.Close)
 	client := newClient(t, server.URL)
 	closed := make(chan struct{}, 2) // one for each connection
-	dial := client.HTTP.Transport.(*http.Transport).DialContext
-	client.HTTP.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := cbr.TransportOf(client.HTTP).DialContext
+	cbr.TransportOf(client.HTTP).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		return &watched{Conn: conn, closed: sync.OnceFunc(func() { closed <- struct{}{} })}, err
 	}
@@ -376,7 +376,7 @@ func TestReplicateSpeaksHTTP1(t *testing.T) {
 	config := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	config.RootCAs = x509.NewCertPool()
 	config.RootCAs.AddCert(server.Certificate())
-	client.HTTP.Transport.(*http.Transport).TLSClientConfig = config
+	cbr.TransportOf(client.HTTP).TLSClientConfig = config
 	if answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); answer.Status != 200 {
 		t.Fatal(err)
 	}

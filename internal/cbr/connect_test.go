@@ -59,7 +59,7 @@ func newTLSServer(t *testing.T, arrived func()) *tlsServer {
 func (s *tlsServer) client(t *testing.T) (*cbr.Client, *http.Transport) {
 	t.Helper()
 	client := newClient(t, s.URL)
-	transport := client.HTTP.Transport.(*http.Transport)
+	transport := cbr.TransportOf(client.HTTP)
 	transport.TLSClientConfig = s.Server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	return client, transport
 }
@@ -285,7 +285,7 @@ func TestConnectVerifies(t *testing.T) {
 func TestConnectLeavesPlainHTTP(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, newServer(t).URL)
-	noMore(client.HTTP.Transport.(*http.Transport))
+	noMore(cbr.TransportOf(client.HTTP))
 	for _, u := range []string{newServer(t).URL, ""} {
 		if err := cbr.Connect(client.HTTP, time.Minute, u); err != nil {
 			t.Errorf("%q: %v", u, err)

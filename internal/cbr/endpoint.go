@@ -19,6 +19,10 @@ type Endpoints struct {
 	only     string // the region that a template without {region} serves
 }
 
+// LoginPath is where IAM gives tokens (IAM API reference, "Obtaining a User
+// Token Through Password Authentication").
+const LoginPath = "/v3/auth/tokens"
+
 const regionMark, cloudMark = "{region}", "{cloud}"
 
 var domain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$`)
@@ -50,9 +54,14 @@ func NewEndpoints(endpoint, cloud, home string) (Endpoints, error) {
 // NewIAMEndpoints makes Endpoints of IAM. An empty authURL is
 // https://iam.{region}.{cloud}. One without {region} serves every region, as
 // IAM's global endpoint does; a /v3 at its end, as Terraform's provider takes
-// it, is left out.
+// it, is left out, and so is the path of the call itself, as IAM's API
+// reference has it, with its query.
 func NewIAMEndpoints(authURL, cloud string) (Endpoints, error) {
-	e := Endpoints{template: strings.TrimSuffix(strings.TrimRight(authURL, "/"), "/v3"), cloud: cloud}
+	base := authURL
+	if url, _, _ := strings.Cut(authURL, "?"); strings.HasSuffix(strings.TrimRight(url, "/"), LoginPath) {
+		base = strings.TrimSuffix(strings.TrimRight(url, "/"), strings.TrimPrefix(LoginPath, "/v3"))
+	}
+	e := Endpoints{template: strings.TrimRight(strings.TrimSuffix(strings.TrimRight(base, "/"), "/v3"), "/"), cloud: cloud}
 	if authURL == "" {
 		e.template = "https://iam." + regionMark + "." + cloudMark
 		return e, nil

@@ -49,6 +49,11 @@ func TestIAMEndpoints(t *testing.T) {
 		{"https://iam.myhuaweicloud.com/v3/", "", "https://iam.myhuaweicloud.com"},
 		{"https://iam.{region}.example.com", "", "https://iam.cn-north-4.example.com"},
 		{"http://127.0.0.1:8080/v3", "", "http://127.0.0.1:8080"},
+		{"https://iam.myhuaweicloud.com/v3/auth/tokens", "", "https://iam.myhuaweicloud.com"},
+		{"https://iam.myhuaweicloud.com/v3/auth/tokens/", "", "https://iam.myhuaweicloud.com"},
+		{"https://iam.myhuaweicloud.com/v3/auth/tokens?nocatalog=true", "", "https://iam.myhuaweicloud.com"},
+		{"https://iam.{region}.example.com/iam/v3/auth/tokens/?nocatalog=true", "", "https://iam.cn-north-4.example.com/iam"},
+		{"https://iam.example.com//v3//", "", "https://iam.example.com"},
 	} {
 		e, err := cbr.NewIAMEndpoints(tt.authURL, tt.cloud)
 		if err != nil {
@@ -58,7 +63,7 @@ func TestIAMEndpoints(t *testing.T) {
 			t.Errorf("%q, %q: %q, %v, want %q", tt.authURL, tt.cloud, got, err, tt.want)
 		}
 	}
-	for _, authURL := range []string{"http://iam.example.com/v3", "iam.example.com", "https://user:pass@iam.example.com", "https://iam.example.com?a=b"} {
+	for _, authURL := range []string{"http://iam.example.com/v3", "iam.example.com", "https://user:pass@iam.example.com", "https://iam.example.com?a=b", "https://iam.example.com/v3?a=b", "https://iam.example.com/v3/auth/tokens#a", "https://iam.example.com/?a=/v3/auth/tokens"} {
 		if _, err := cbr.NewIAMEndpoints(authURL, ""); err == nil || strings.Contains(err.Error(), "pass") {
 			t.Errorf("%s: error = %v", authURL, err)
 		}

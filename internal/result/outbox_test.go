@@ -270,17 +270,22 @@ func TestRefusedResult(t *testing.T) {
 			switch {
 			case id == "bad":
 				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), Message: aws.String("no such thing"), SenderFault: true}
+			case id == "throttled" && tries[id] < 3:
+				return &types.BatchResultErrorEntry{Code: aws.String("Throttled"), Message: aws.String("Rate exceeded"), SenderFault: true}
+			case id == "key throttled" && tries[id] < 2:
+				return &types.BatchResultErrorEntry{Code: aws.String("KMSThrottling"), Message: aws.String("Rate exceeded"), SenderFault: true}
 			case id == "late" && tries[id] < 3, id == "never":
 				return &types.BatchResultErrorEntry{Code: aws.String("InternalError"), Message: aws.String("try again")}
 			}
 			return nil
 		}}
-		said := run(t.Context(), newTopic(fake), delivery{id: "good"}, delivery{id: "bad"}, delivery{id: "late"}, delivery{id: "never"})
+		said := run(t.Context(), newTopic(fake), delivery{id: "good"}, delivery{id: "bad"}, delivery{id: "late"}, delivery{id: "never"},
+			delivery{id: "throttled"}, delivery{id: "key throttled"})
 		got := map[string]string{}
 		for id, err := range said {
 			got[id] = fmt.Sprintf("%d %s", tries[id], kind.As(err).Of())
 		}
-		want := map[string]string{"good": "1 ", "bad": "1 PublishFailed", "late": "3 ", "never": "4 PublishFailed"}
+		want := map[string]string{"good": "1 ", "bad": "1 PublishFailed", "late": "3 ", "never": "4 PublishFailed", "throttled": "3 ", "key throttled": "2 "}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("tries and kind (-want +got):\n%s", diff)
 		}
@@ -301,6 +306,15 @@ func TestRefusedCall(t *testing.T) {
 		passes bool
 	}{
 		{&smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}, true},
+		{&smithy.GenericAPIError{Code: "Throttled", Message: "Rate exceeded"}, true},
+		{&smithy.GenericAPIError{Code: "ThrottledException"}, true},
+		{&smithy.GenericAPIError{Code: "ThrottlingException"}, true},
+		{&smithy.GenericAPIError{Code: "RequestLimitExceeded"}, true},
+		{&smithy.GenericAPIError{Code: "TooManyRequestsException"}, true},
+		{&smithy.GenericAPIError{Code: "KMSThrottling", Fault: smithy.FaultClient}, true},
+		{&smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusTooManyRequests}}, Err: &smithy.GenericAPIError{Code: "New"},
+		}, true},
 		{&types.ThrottledException{Message: message}, true},
 		{&types.KMSThrottlingException{Message: message}, true},
 		{&smithyhttp.RequestSendError{Err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, true},
@@ -340,6 +354,91 @@ func TestRefusedCall(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTooLong: what SNS finds too long for one call goes out in as many as it
+// takes, in its order. A result that is too long by itself is refused for good,
+// and nobody else's fault.
+func TestTooLong(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		most  int
+		sizes []int
+		calls []int // the results of each
+		never []int // that are refused
+	}{
+		"in halves":                {8 << 10, slices.Repeat([]int{1 << 10}, 10), []int{10, 5, 5}, nil},
+		"in halves of halves":      {4 << 10, slices.Repeat([]int{1 << 10}, 10), []int{10, 5, 2, 3, 1, 2, 5, 2, 3, 1, 2}, nil},
+		"one by one":               {2 << 10, slices.Repeat([]int{1 << 10}, 3), []int{3, 1, 2, 1, 1}, nil},
+		"a single one":             {2 << 10, []int{10 << 10}, []int{1}, []int{0}},
+		"one of several":           {4 << 10, []int{1, 1, 10 << 10, 1}, []int{4, 2, 2, 1, 1}, []int{2}},
+		"what fits is not divided": {64 << 10, slices.Repeat([]int{1 << 10}, 10), []int{10}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				fake := &snstest.Topic{ARN: topicARN, T: t, Most: tt.most, Latency: time.Millisecond}
+				var deliveries []delivery
+				for i, size := range tt.sizes {
+					// They end in this order, and leave together.
+					deliveries = append(deliveries, delivery{id: strconv.Itoa(i), took: time.Minute + time.Duration(i)*time.Millisecond, size: size})
+				}
+				said := run(t.Context(), newTopic(fake), deliveries...)
+				var calls []int
+				for _, call := range fake.Calls() {
+					calls = append(calls, len(call.Messages))
+				}
+				if diff := cmp.Diff(tt.calls, calls); diff != "" {
+					t.Errorf("results of calls (-want +got):\n%s", diff)
+				}
+				var out, want []string
+				for _, m := range fake.Messages() {
+					out = append(out, m.Event.ID)
+				}
+				for i := range tt.sizes {
+					id := strconv.Itoa(i)
+					refused := slices.Contains(tt.never, i)
+					if !refused {
+						want = append(want, id)
+					}
+					if err := said[id]; refused != (err != nil) || refused && kind.As(err).Of() != kind.PublishFailed {
+						t.Errorf("%s: %v", id, err)
+					}
+				}
+				if diff := cmp.Diff(want, out); diff != "" {
+					t.Errorf("on the topic (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// TestTooLongAndThrottled: each half is tried again by itself, and a client that
+// breaks in the middle of it fails no letter that is out.
+func TestTooLongAndThrottled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := &snstest.Topic{ARN: topicARN, T: t, Most: 8 << 10, Fault: func(call int) error {
+			switch call {
+			case 0, 2:
+				return &smithy.GenericAPIError{Code: "Throttled"}
+			case 4:
+				panic("the client's fault")
+			}
+			return nil
+		}}
+		said := run(t.Context(), newTopic(fake), many(10, delivery{took: time.Second, size: 1 << 10})...)
+		failed := 0
+		for _, err := range said {
+			if err != nil {
+				failed++
+			}
+		}
+		// Throttled, too long; the first half throttled, then out; the second breaks.
+		if len(fake.Calls()) != 5 || len(fake.Messages()) != 5 || failed != 5 {
+			t.Errorf("%d calls, %d results out, %d failed", len(fake.Calls()), len(fake.Messages()), failed)
+		}
+	})
 }
 
 // TestPublishDeadline: no call begins after the deadline, none outlasts it, and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -14,7 +15,10 @@ import (
 	awsretry "github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
@@ -84,6 +88,7 @@ func (t *Topic) letter(e *Event, route Route) (*letter, error) {
 // send publishes letters, which fit one batch, and settles each by itself.
 func (t *Topic) send(ctx context.Context, letters []*letter) {
 	open := letters
+	tooLong := false
 	// Stands if the client panics, which is the affair of no letter: nobody may
 	// wait for ever.
 	err := t.failed("the call broke off", nil)
@@ -98,10 +103,20 @@ func (t *Topic) send(ctx context.Context, letters []*letter) {
 	err = t.Retry(ctx, func(ctx context.Context) error {
 		var err error
 		open, err = t.try(ctx, open)
+		if tooLong = len(open) > 1 && isTooLong(err); tooLong {
+			return nil // more of the same would be, too
+		}
 		return err
 	}, func(err error, wait time.Duration) {
 		t.Log.InfoContext(ctx, "trying again", "kind", kind.PublishFailed, "error", kind.As(err).Message, "results", len(open), "wait_ms", wait.Milliseconds())
 	})
+	if tooLong {
+		whole, half := open, len(open)/2
+		open = nil
+		t.Log.InfoContext(ctx, "too long for one call", "results", len(whole))
+		t.send(ctx, whole[:half])
+		t.send(ctx, whole[half:])
+	}
 	if e := kind.As(err); e != nil && e.Kind != kind.PublishFailed {
 		err = t.failed(e.Message, e)
 	}
@@ -120,7 +135,7 @@ func (t *Topic) try(ctx context.Context, letters []*letter) (open []*letter, err
 	out, err := t.SNS.PublishBatch(ctx, &sns.PublishBatchInput{TopicArn: aws.String(t.ARN), PublishBatchRequestEntries: entries})
 	if err != nil {
 		failed := t.failed(err.Error(), err)
-		if passing(err) {
+		if passing(err) || len(letters) > 1 && isTooLong(err) {
 			return letters, failed
 		}
 		for _, l := range letters {
@@ -143,7 +158,7 @@ func (t *Topic) try(ctx context.Context, letters []*letter) (open []*letter, err
 		switch {
 		case took[id]:
 			l.settle(nil)
-		case isRefused && f.SenderFault:
+		case isRefused && f.SenderFault && !awsjson.Throttles(aws.ToString(f.Code)):
 			l.settle(t.failed(aws.ToString(f.Code)+" "+aws.ToString(f.Message), nil))
 		default:
 			open = append(open, l)
@@ -162,19 +177,32 @@ func (t *Topic) failed(why string, cause error) error {
 }
 
 // passing reports whether an error of a call may pass. The SDK knows which of
-// AWS's codes do, but for SNS's own names of throttling (SNS API reference,
-// "PublishBatch", Errors); what never got an answer may.
+// AWS's codes do, but not SNS's own names of throttling: PublishBatch has no
+// type for "Throttled" (SNS API reference, "Common errors"). What never got an
+// answer may.
 func passing(err error) bool {
-	var (
-		throttled    *types.ThrottledException
-		kmsThrottled *types.KMSThrottlingException
-	)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
-		errors.As(err, &throttled), errors.As(err, &kmsThrottled):
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return true
 	}
-	return awsretry.NewStandard().IsErrorRetryable(err)
+	answer, ok := errors.AsType[smithy.APIError](err)
+	status, _ := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && awsjson.Throttles(answer.ErrorCode()) ||
+		status != nil && status.HTTPStatusCode() == http.StatusTooManyRequests ||
+		awsretry.NewStandard().IsErrorRetryable(err)
+}
+
+// isTooLong reports whether SNS found a call too long. A topic may take less
+// than the service does (SNS developer guide, MaximumMessageSize).
+func isTooLong(err error) bool {
+	answer, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	switch strings.TrimSuffix(answer.ErrorCode(), "Exception") {
+	case "BatchRequestTooLong", "TooManyEntriesInBatchRequest":
+		return true
+	}
+	return false
 }
 
 func (l *letter) settle(err error) {

@@ -884,7 +884,7 @@ func TestNoCatalog(t *testing.T) {
 		}
 		return next.RoundTrip(req)
 	})
-	t.Cleanup(func() { next.(*http.Transport).CloseIdleConnections() })
+	t.Cleanup(func() { next.(interface{ CloseIdleConnections() }).CloseIdleConnections() })
 	c := r.client(user)
 	c.Auth = token.New(config)
 	if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e != nil || logins != 1 {
@@ -928,5 +928,73 @@ func TestRefusedNowAndThen(t *testing.T) {
 				t.Errorf("%d calls, want five that were refused and five that were not", n)
 			}
 		})
+	}
+}
+
+// TestIAMsWords: what IAM answers to a login is told as IAM's, with what there is
+// to do about it. What is no verdict on the password stops no login.
+func TestIAMsWords(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		fault  cbrtest.Fault
+		want   kind.Kind
+		says   []string
+		logins int // by a second delivery, two seconds later
+	}{
+		{"a redirect", cbrtest.Fault{Status: 301}, kind.Misconfigured, []string{"IAM answered 301 Moved Permanently without a message"}, 1},
+		{"no status that has a name", cbrtest.Fault{Status: 499}, kind.Misconfigured, []string{"IAM answered 499 without a message"}, 1},
+		{"a failure", cbrtest.Raw(502, "<html>bad</html>"), kind.Unavailable, []string{"IAM answered 502: <html>bad</html>"}, 2},
+		{
+			"a refusal", cbrtest.Raw(401, `{"error":{"code":401,"message":"The username or password is wrong.","title":"Unauthorized"}}`), kind.Unauthorized,
+			[]string{"(IAM answered 401: The username or password is wrong.)", "check name, password and domain", "MFA or login protection"},
+			1,
+		},
+		{"a number that CBR has, too", cbrtest.Raw(400, `{"error_code":1005,"error_msg":"m"}`), kind.Misconfigured, []string{"IAM answered 400: m"}, 1},
+		{"a number that CBR has, too, with 401", cbrtest.Raw(401, `{"error_code":"1005","error_msg":"m"}`), kind.Unauthorized, []string{"IAM answered 401: m"}, 1},
+		{"a token that must be updated", cbrtest.Verdict(401, "APIGW.0307", "The token must be updated"), kind.Unavailable, []string{"IAM answered 401: The token must be updated"}, 2},
+		{"the same by its code alone", cbrtest.Verdict(403, "APIG.0307", "no"), kind.Unavailable, []string{"IAM answered 403: no"}, 2},
+		{"the same in words", cbrtest.Raw(401, `{"message":"the token must be updated."}`), kind.Unavailable, []string{"the token must be updated."}, 2},
+		{"too many", cbrtest.Throttled(0), kind.Throttled, []string{"IAM answered 429: "}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			c := r.client(user)
+			vault := r.vaults(cbrtest.SourceProject, 1)[0]
+			r.cbr.Script(cbrtest.Tokens, tt.fault)
+			e := deliver(t.Context(), c, cbrtest.SourceProject, vault)
+			if e.Of() != tt.want || strings.Contains(e.Message, "CBR answered") {
+				t.Errorf("error = %v, want %s", e, tt.want)
+			}
+			for _, text := range tt.says {
+				if e != nil && !strings.Contains(e.Message, text) {
+					t.Errorf("error = %v, want %q in it", e, text)
+				}
+			}
+			r.pass(2 * time.Second)
+			e = deliver(t.Context(), c, cbrtest.SourceProject, vault)
+			// Faults come before IAM counts a login.
+			if asked := 1 + len(r.cbr.Logins()); asked != tt.logins || (e == nil) != (tt.logins == 2) {
+				t.Errorf("%d logins, then %v; want %d", asked, e, tt.logins)
+			}
+		})
+	}
+}
+
+// TestAuthURLOfTheCall: the URL of the call itself, as IAM's reference has it, is
+// where a user logs in.
+func TestAuthURLOfTheCall(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	config := r.config(user)
+	var err error
+	if config.IAM, err = cbr.NewIAMEndpoints(r.cbr.URL+"/v3/auth/tokens?nocatalog=true", ""); err != nil {
+		t.Fatal(err)
+	}
+	c := r.client(user)
+	c.Auth = token.New(config)
+	if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e != nil {
+		t.Error(e)
 	}
 }

@@ -212,7 +212,7 @@ func (u *User) login(ctx context.Context, src cbr.Source, p *issue) (text string
 
 	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, loginTimeout))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v3/auth/tokens?nocatalog=true", bytes.NewReader(u.loginBody(src.ProjectID)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+cbr.LoginPath+"?nocatalog=true", bytes.NewReader(u.loginBody(src.ProjectID)))
 	if err != nil {
 		return "", 0, fmt.Errorf("make the request to IAM: %w", err)
 	}
@@ -242,9 +242,12 @@ func (u *User) login(ctx context.Context, src cbr.Source, p *issue) (text string
 // noToken judges IAM's answer to a login that brought no token. refuse stops
 // logins for a while, and returns what there is to say.
 func (u *User) noToken(resp *http.Response, body []byte, src cbr.Source, p *issue, refuse func(advice string) string) *kind.Error {
-	e := cbr.Fault(resp, body, u.config.Redact)
-	said := fmt.Sprintf("IAM answered %d: %s", resp.StatusCode, e.Message)
+	e := cbr.IAMFault(resp, body, u.config.Redact)
+	said := e.Message
 	switch refused := resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden; {
+	case cbr.TokenMustBeUpdated(e):
+		// A login has no token yet: this is no verdict on the password.
+		e.Kind = kind.Unavailable
 	case refused && u.doubt() && p.first():
 		// IAM says the same of a project in which the user has no part. One such
 		// answer is taken for that, so that one event does not stop all projects;
@@ -254,15 +257,12 @@ func (u *User) noToken(resp *http.Response, body []byte, src cbr.Source, p *issu
 			src.ProjectID, u.config.origin("HW_USER_NAME"), said))
 	case refused:
 		e.Kind = kind.Unauthorized
-		e.Message = refuse(fmt.Sprintf(
-			"the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API", u.config.origin("HW_USER_NAME"), said))
+		e.Message = refuse(fmt.Sprintf("the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API; "+
+			"IAM refuses a right password, too, of a user with MFA or login protection: take these off the user, or sign with an access key", u.config.origin("HW_USER_NAME"), said))
 	case e.Kind == kind.Misconfigured:
 		e.Message = p.refusals.refuse(e.Kind, said)
-	default:
-		e.Message = said
-		if e.Kind != kind.Throttled {
-			e.Kind = kind.Unavailable
-		}
+	case e.Kind != kind.Throttled:
+		e.Kind = kind.Unavailable
 	}
 	return e
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/smithy-go"
 
 	"cbr-replicator/internal/result"
 )
@@ -39,6 +40,10 @@ type Topic struct {
 	}
 	// Latency is how long each call takes.
 	Latency time.Duration
+	// Most, if set, is how many bytes it takes in a call, which an owner may set
+	// below SNS's own limit (SNS API reference, MaximumMessageSize). More is
+	// refused, and no breach: no publisher can know.
+	Most int
 	// Fault, if set, is how the call with this number, from 0, fails as a
 	// whole; nil lets it through.
 	Fault func(call int) error
@@ -85,7 +90,7 @@ func (t *Topic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, _ .
 	if err := ctx.Err(); err != nil {
 		t.T.Errorf("SNS: a call after its deadline: %v", err)
 	}
-	messages := t.check(in)
+	messages, size := t.check(in)
 	t.mu.Lock()
 	number := len(t.calls)
 	t.calls = append(t.calls, Call{At: time.Now(), Messages: messages})
@@ -104,6 +109,11 @@ func (t *Topic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, _ .
 		if err := t.Fault(number); err != nil {
 			return nil, err
 		}
+	}
+	if t.Most > 0 && size > t.Most {
+		return nil, &smithy.OperationError{ServiceID: "SNS", OperationName: "PublishBatch", Err: &types.BatchRequestTooLongException{
+			Message: aws.String("The length of all the batch messages put together is more than the limit."),
+		}}
 	}
 	out := &sns.PublishBatchOutput{}
 	t.mu.Lock()
@@ -124,8 +134,9 @@ func (t *Topic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, _ .
 	return out, nil
 }
 
-// check reads a call's messages and reports every breach of SNS's rules.
-func (t *Topic) check(in *sns.PublishBatchInput) []Message {
+// check reads a call's messages, and their size together, and reports every
+// breach of SNS's rules.
+func (t *Topic) check(in *sns.PublishBatchInput) (messages []Message, size int) {
 	if got := aws.ToString(in.TopicArn); got != t.ARN {
 		t.T.Errorf("SNS: a call to the topic %q, this one is %q", got, t.ARN)
 	}
@@ -134,8 +145,8 @@ func (t *Topic) check(in *sns.PublishBatchInput) []Message {
 		t.T.Errorf("SNS: %d entries in a call, allowed are 1 to %d", len(entries), maxEntries)
 	}
 	fifo := strings.HasSuffix(t.ARN, ".fifo")
-	messages := make([]Message, len(entries))
-	ids, size := map[string]bool{}, 0
+	messages = make([]Message, len(entries))
+	ids := map[string]bool{}
 	for i, entry := range entries {
 		m := Message{
 			Raw:        aws.ToString(entry.Message),
@@ -173,5 +184,5 @@ func (t *Topic) check(in *sns.PublishBatchInput) []Message {
 	if size > maxBytes {
 		t.T.Errorf("SNS: %d bytes in a call, allowed are %d", size, maxBytes)
 	}
-	return messages
+	return messages, size
 }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cbr-replicator/internal/cbr/cbrtest"
+)
+
+// switching answers every request as if another protocol had been asked for,
+// and then says nothing. It returns its URL.
+func switching(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conversations sync.WaitGroup
+	conversations.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conversations.Go(func() {
+				defer func() { _ = conn.Close() }()
+				r := bufio.NewReader(conn)
+				if _, err := http.ReadRequest(r); err == nil {
+					_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+					_, _ = io.Copy(io.Discard, r)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		conversations.Wait()
+	})
+	return "http://" + l.Addr().String()
+}
+
+// TestAnswerUnder200: whoever of those that the function calls answers so, the
+// invocation ends, and its deliveries go back.
+func TestAnswerUnder200(t *testing.T) {
+	t.Parallel()
+	url := switching(t)
+	busy := cbrtest.Verdict(400, "BackupService.6130", "busy")
+	for name, tt := range map[string]struct {
+		env        map[string]string
+		faults     []cbrtest.Fault
+		kind, says string
+	}{
+		"CBR": {map[string]string{"HW_CBR_ENDPOINT": url}, nil, "Unknown", "CBR may have taken the request"},
+		"IAM": {
+			without(map[string]string{"HW_AUTH_URL": url, "HW_USER_NAME": "replicator", "HW_USER_PASSWORD": userPassword, "HW_DOMAIN_NAME": "example"}),
+			nil, "Unavailable", "IAM is out of reach",
+		},
+		"SNS": {map[string]string{"AWS_ENDPOINT_URL_SNS": url}, nil, "PublishFailed", "the result topic did not take the result"},
+		"SQS": {map[string]string{"AWS_ENDPOINT_URL_SQS": url}, []cbrtest.Fault{busy, busy}, "InProgress", "busy"},
+		"Secrets Manager": {
+			without(map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_ENDPOINT_URL_SECRETS_MANAGER": url}),
+			nil, "Unavailable", "cannot be read",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "results", tt.env)
+			r.cbr.Script(cbrtest.AnyVault, tt.faults...)
+			response := r.invoke(sample(t, "sqs"), 20*time.Second)
+			if response.Error != nil || failures(t, response) != 2 {
+				t.Errorf("answer %s, error %v; want two handed back", response.Payload, response.Error)
+			}
+			for _, line := range r.lines("delivery") {
+				if text, _ := line["error"].(string); line["kind"] != tt.kind || !strings.Contains(text, tt.says) {
+					t.Errorf("%v %v, want %s that says %q", line["kind"], text, tt.kind, tt.says)
+				}
+			}
+		})
+	}
+}
