@@ -26,6 +26,7 @@ import (
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/metrics"
@@ -38,7 +39,7 @@ import (
 
 // Replicator makes the call to CBR, once; cbr.Client is one.
 type Replicator interface {
-	Replicate(context.Context, cbr.Source, cbr.Replicate) (cbr.Answer, error)
+	Replicate(context.Context, huawei.Scope, cbr.Replicate) (cbr.Answer, error)
 }
 
 // Handler handles invocations. All fields are required. It holds no state of
@@ -47,7 +48,7 @@ type Handler struct {
 	Decoder   *events.Decoder
 	Allow     *allow.List
 	CBR       Replicator
-	Endpoints cbr.Endpoints
+	Endpoints huawei.Endpoints
 	Retry     retry.Policy
 	Lookups   *reconcile.Finder
 	Queues    *visibility.Changer

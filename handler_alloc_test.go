@@ -18,6 +18,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/metrics"
 )
 
@@ -121,7 +122,7 @@ var took = cbr.Answer{
 	Replication: json.RawMessage(`{"backups":[{"backup_id":"a","replication_record_id":"b"}],"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}`),
 }
 
-func (c *acceptingCBR) Replicate(context.Context, cbr.Source, cbr.Replicate) (cbr.Answer, error) {
+func (c *acceptingCBR) Replicate(context.Context, huawei.Scope, cbr.Replicate) (cbr.Answer, error) {
 	c.mu.Lock()
 	all := c.all
 	if c.here++; c.here == c.batch {

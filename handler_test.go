@@ -35,6 +35,7 @@ import (
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/reconcile"
@@ -129,11 +130,11 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 	if server != nil {
 		url = server.URL
 	}
-	endpoints, err := cbr.NewEndpoints(url, "", cbrtest.SourceRegion)
+	endpoints, err := huawei.NewEndpoints("cbr", url, "", cbrtest.SourceRegion)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := cbr.NewHTTPClient(10)
+	client := huawei.NewHTTPClient(10)
 	t.Cleanup(client.CloseIdleConnections)
 	hidden := new(redact.Redactor)
 	policy := retry.Policy{
@@ -143,10 +144,10 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 	publishing := policy
 	publishing.MinTry = 0
 	log := slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	service := &cbr.Client{
+	service := cbr.NewClient(huawei.Service{
 		HTTP: client, Endpoints: endpoints, Redact: hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
 		Auth: token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
-	}
+	})
 	r.Handler = &replicator.Handler{
 		Decoder: &events.Decoder{Redact: hidden, HTTPTimeout: 27 * time.Second},
 		Allow: &allow.List{
@@ -362,7 +363,7 @@ type response struct {
 // scripted is a CBR in one function.
 type scripted func(context.Context, cbr.Replicate) (cbr.Answer, error)
 
-func (s scripted) Replicate(ctx context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+func (s scripted) Replicate(ctx context.Context, _ huawei.Scope, r cbr.Replicate) (cbr.Answer, error) {
 	return s(ctx, r)
 }
 
@@ -581,7 +582,7 @@ func TestMixedBatch(t *testing.T) {
 		if p.VaultID == panicking {
 			panic("with the token " + cbrtest.Token)
 		}
-		return client.Replicate(ctx, cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}, p)
+		return client.Replicate(ctx, huawei.Scope{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}, p)
 	})
 	batch := []message{
 		{id: "malformed", body: "{"},
@@ -1156,7 +1157,7 @@ func TestNothingLost(t *testing.T) {
 				if p.VaultID == vaults[0] {
 					panic(cbrtest.Token)
 				}
-				return client.Replicate(ctx, cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}, p)
+				return client.Replicate(ctx, huawei.Scope{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}, p)
 			})
 		}
 		fifo := rapid.Bool().Draw(t, "fifo")

@@ -13,6 +13,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/reconcile"
 )
@@ -386,7 +387,7 @@ type lateCBR struct {
 	taken    map[string][]time.Time
 }
 
-func (c *lateCBR) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+func (c *lateCBR) Replicate(_ context.Context, _ huawei.Scope, r cbr.Replicate) (cbr.Answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.refusals[r.VaultID] > 0 {
@@ -400,7 +401,7 @@ func (c *lateCBR) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicate) (c
 	return taken(r)
 }
 
-func (c *lateCBR) ListBackups(_ context.Context, src cbr.Source, vault string, each func(*cbr.Backup)) (cbr.Clocks, error) {
+func (c *lateCBR) ListBackups(_ context.Context, src huawei.Scope, vault string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := cbr.Backup{ID: "backup", Available: true}
@@ -767,7 +768,7 @@ type hiddenCBR struct {
 	lose bool // the first answer
 }
 
-func (c *hiddenCBR) Replicate(ctx context.Context, src cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+func (c *hiddenCBR) Replicate(ctx context.Context, src huawei.Scope, r cbr.Replicate) (cbr.Answer, error) {
 	c.mu.Lock()
 	seen := len(c.taken[r.VaultID])
 	c.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 )
@@ -33,8 +34,8 @@ type Request struct {
 }
 
 // Source returns where the vault is.
-func (r *Request) Source() cbr.Source {
-	return cbr.Source{ProjectID: r.ProjectID, Region: r.Region}
+func (r *Request) Source() huawei.Scope {
+	return huawei.Scope{ProjectID: r.ProjectID, Region: r.Region}
 }
 
 // Defaults are what a request need not say, empty where it must.
@@ -82,15 +83,15 @@ type field struct {
 }
 
 var requestFields = []field{
-	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: cbr.IsProjectID, want: cbr.ProjectForm, env: "HW_PROJECT_ID"},
-	{name: "region", text: func(d *draft) *string { return &d.Region }, form: cbr.IsRegion, want: cbr.RegionForm, env: "HW_REGION_NAME"},
+	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_PROJECT_ID"},
+	{name: "region", text: func(d *draft) *string { return &d.Region }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_REGION_NAME"},
 	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: isCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
 	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: "a time such as 2026-11-23T02:00:00Z"},
 	{name: "replicate", fields: []field{
 		{name: "vault_id", text: func(d *draft) *string { return &d.Replicate.VaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_VAULT_ID"},
 		{name: "destination_vault_id", text: func(d *draft) *string { return &d.Replicate.DestinationVaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_DESTINATION_VAULT_ID"},
-		{name: "destination_project_id", text: func(d *draft) *string { return &d.Replicate.DestinationProjectID }, form: cbr.IsProjectID, want: cbr.ProjectForm, env: "HW_CBR_DESTINATION_PROJECT_ID"},
-		{name: "destination_region", text: func(d *draft) *string { return &d.Replicate.DestinationRegion }, form: cbr.IsRegion, want: cbr.RegionForm, env: "HW_CBR_DESTINATION_REGION"},
+		{name: "destination_project_id", text: func(d *draft) *string { return &d.Replicate.DestinationProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_CBR_DESTINATION_PROJECT_ID"},
+		{name: "destination_region", text: func(d *draft) *string { return &d.Replicate.DestinationRegion }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_CBR_DESTINATION_REGION"},
 		{name: "auto_trigger", flag: func(d *draft) **bool { return &d.Replicate.AutoTrigger }},
 		{name: "enable_acceleration", flag: func(d *draft) **bool { return &d.Replicate.EnableAcceleration }},
 		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable characters"},

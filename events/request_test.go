@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 )
@@ -382,8 +383,8 @@ func checkRequest(t testing.TB, d *Decoder, r Request) {
 	t.Helper()
 	to := r.Replicate
 	lower := r.ProjectID + to.VaultID + to.DestinationVaultID + to.DestinationProjectID
-	if !cbr.IsProjectID(r.ProjectID) || !cbr.IsRegion(r.Region) || !cbr.IsVaultID(to.VaultID) || !cbr.IsVaultID(to.DestinationVaultID) ||
-		!cbr.IsProjectID(to.DestinationProjectID) || !cbr.IsRegion(to.DestinationRegion) || lower != strings.ToLower(lower) {
+	if !huawei.IsProjectID(r.ProjectID) || !huawei.IsRegion(r.Region) || !cbr.IsVaultID(to.VaultID) || !cbr.IsVaultID(to.DestinationVaultID) ||
+		!huawei.IsProjectID(to.DestinationProjectID) || !huawei.IsRegion(to.DestinationRegion) || lower != strings.ToLower(lower) {
 		t.Errorf("accepted %+v", r)
 	}
 	if r.CorrelationID != "" && !regexp.MustCompile(`^[\x21-\x7e]{1,128}$`).MatchString(r.CorrelationID) {

@@ -14,6 +14,7 @@ import (
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/token"
 )
@@ -95,8 +96,8 @@ func defaults() config {
 type settings struct {
 	config
 	topicRegion string
-	endpoints   cbr.Endpoints
-	iam         cbr.Endpoints
+	endpoints   huawei.Endpoints
+	iam         huawei.Endpoints
 	allow       *allow.List
 }
 
@@ -174,12 +175,12 @@ func (s *settings) checkForms(p *problems) {
 		form        func(string) bool
 		want        string
 	}{
-		{"HW_PROJECT_ID", s.ProjectID, cbr.IsProjectID, cbr.ProjectForm},
-		{"HW_REGION_NAME", s.Region, cbr.IsRegion, cbr.RegionForm},
+		{"HW_PROJECT_ID", s.ProjectID, huawei.IsProjectID, huawei.ProjectForm},
+		{"HW_REGION_NAME", s.Region, huawei.IsRegion, huawei.RegionForm},
 		{"HW_CBR_VAULT_ID", s.VaultID, cbr.IsVaultID, cbr.VaultForm},
 		{"HW_CBR_DESTINATION_VAULT_ID", s.DestinationVaultID, cbr.IsVaultID, cbr.VaultForm},
-		{"HW_CBR_DESTINATION_PROJECT_ID", s.DestinationProjectID, cbr.IsProjectID, cbr.ProjectForm},
-		{"HW_CBR_DESTINATION_REGION", s.DestinationRegion, cbr.IsRegion, cbr.RegionForm},
+		{"HW_CBR_DESTINATION_PROJECT_ID", s.DestinationProjectID, huawei.IsProjectID, huawei.ProjectForm},
+		{"HW_CBR_DESTINATION_REGION", s.DestinationRegion, huawei.IsRegion, huawei.RegionForm},
 		{"HW_ENTERPRISE_PROJECT_ID", s.EnterpriseProjectID, isEnterpriseProject, "0, a UUID or " + allEnterpriseProjects},
 	} {
 		if v.value != "" && !v.form(v.value) {
@@ -206,12 +207,12 @@ func (s *settings) checkCredential(p *problems) {
 		return
 	}
 	var err error
-	s.iam, err = cbr.NewIAMEndpoints(s.AuthURL, s.Cloud)
+	s.iam, err = huawei.NewIAMEndpoints(s.AuthURL, s.Cloud)
 	p.check("HW_AUTH_URL", err)
 }
 
 // foreign: CBR may be another company's, of which nothing more is said.
-func (s *settings) foreign() bool { return s.Cloud == "" && cbr.IsForeign(s.Endpoint) }
+func (s *settings) foreign() bool { return s.Cloud == "" && huawei.IsForeign(s.Endpoint) }
 
 // secretRegion is the region of an ARN, else the function's own.
 func (s *settings) secretRegion() string {
@@ -233,7 +234,7 @@ func (s *settings) checkTopic(p *problems) {
 
 func (s *settings) checkEndpoints(p *problems) {
 	var err error
-	s.endpoints, err = cbr.NewEndpoints(s.Endpoint, s.Cloud, s.Region)
+	s.endpoints, err = huawei.NewEndpoints("cbr", s.Endpoint, s.Cloud, s.Region)
 	name := "HW_CBR_ENDPOINT"
 	if s.Endpoint == "" {
 		name = "HW_CLOUD"

@@ -14,6 +14,7 @@ import (
 
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 )
 
@@ -207,7 +208,7 @@ func TestEnterpriseProject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, tt.set)
-			h := newHandler(mustLoad(t), cbr.NewHTTPClient(1), io.Discard, slog.New(slog.DiscardHandler))
+			h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, slog.New(slog.DiscardHandler))
 			if got := h.CBR.(*cbr.Client).EnterpriseProjectID; got != tt.want {
 				t.Errorf("enterprise project %q, want %q", got, tt.want)
 			}
@@ -229,14 +230,14 @@ func TestNewHandlerHidesEveryCredential(t *testing.T) {
 		"HTTPS_PROXY":           "http://user:proxy-password@proxy.example.com:3128",
 	})
 	var out bytes.Buffer
-	h := newHandler(mustLoad(t), cbr.NewHTTPClient(1), &out, slog.New(slog.DiscardHandler))
+	h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), &out, slog.New(slog.DiscardHandler))
 	for _, credential := range []string{secret, "wJalrXUtnFEMIK7MDENG", "IQoJb3JpZ2luX2VjE", "proxy-password"} {
 		if got := h.Redact.Text("x" + credential + "y"); strings.Contains(got, credential) {
 			t.Errorf("%q is not masked", credential)
 		}
 	}
 	// The token is for its own project, whatever the allow-list says.
-	_, err := h.CBR.Replicate(t.Context(), cbr.Source{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
+	_, err := h.CBR.Replicate(t.Context(), huawei.Scope{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
 	if e := kind.As(err); e == nil || e.Kind != kind.NotAllowed {
 		t.Errorf("another project: %v", err)
 	}

@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"os"
 
+	"cbr-replicator/internal/huawei"
+
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
-
-	"cbr-replicator/internal/cbr"
 )
 
 // version is set by the linker.
@@ -26,7 +26,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	client := cbr.NewHTTPClient(s.BatchConcurrency.value)
+	client := huawei.NewHTTPClient(s.BatchConcurrency.value)
 	h := newHandler(s, client, os.Stdout, log)
 	if err := s.connectAhead(client); err != nil {
 		log.Debug("not connected ahead of the first call", "error", h.Redact.Text(err.Error()))

@@ -17,6 +17,7 @@ import (
 	"cbr-replicator/events"
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
@@ -64,15 +65,15 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Lo
 		credential.SecretsManager = s.aws("secretsmanager", "secretsmanager", "1.1", s.secretRegion(), s.EndpointSecrets, client, userAgent)
 	}
 
-	service := &cbr.Client{
-		HTTP:                client,
-		Endpoints:           s.endpoints,
-		Auth:                token.New(credential),
-		Redact:              hidden,
-		UserAgent:           userAgent,
-		Timeout:             s.CBRTimeout.value,
-		EnterpriseProjectID: s.EnterpriseProjectID,
-	}
+	service := cbr.NewClient(huawei.Service{
+		HTTP:      client,
+		Endpoints: s.endpoints,
+		Auth:      token.New(credential),
+		Redact:    hidden,
+		UserAgent: userAgent,
+		Timeout:   s.CBRTimeout.value,
+	})
+	service.EnterpriseProjectID = s.EnterpriseProjectID
 
 	return &replicator.Handler{
 		Decoder: &events.Decoder{
@@ -114,7 +115,7 @@ func (s *settings) connectAhead(client *http.Client) error {
 	// Lambda gives a start a whole processor, and an invocation with 256 MB a
 	// seventh of one. It ends a start after ten seconds.
 	const timeout = time.Second
-	return cbr.Connect(client, timeout, s.ahead()...)
+	return huawei.Connect(client, timeout, s.ahead()...)
 }
 
 // ahead are the URLs of all connections, one after the other.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 )
 
@@ -32,7 +33,7 @@ type Destination struct{ Region, ProjectID string }
 func ParseProjects(list []string) ([]string, error) {
 	var out []string
 	for i, s := range list {
-		if s != anyValue && !cbr.IsProjectID(s) {
+		if s != anyValue && !huawei.IsProjectID(s) {
 			return nil, fmt.Errorf("entry %d is neither 32 hex digits nor *", i+1)
 		}
 		out = append(out, strings.ToLower(s))
@@ -48,9 +49,9 @@ func ParseDestinations(list []string) ([]Destination, error) {
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("entry %d is not region/project_id", i+1)
-		case region != anyValue && !cbr.IsRegion(region):
+		case region != anyValue && !huawei.IsRegion(region):
 			return nil, fmt.Errorf("entry %d names neither a region nor *", i+1)
-		case project != anyValue && !cbr.IsProjectID(project):
+		case project != anyValue && !huawei.IsProjectID(project):
 			return nil, fmt.Errorf("entry %d names neither a project of 32 hex digits nor *", i+1)
 		}
 		out = append(out, Destination{region, strings.ToLower(project)})
@@ -60,7 +61,7 @@ func ParseDestinations(list []string) ([]Destination, error) {
 
 // Check returns nil if all that a validated request names is allowed, else a
 // *kind.Error, NotAllowed, that says what is not and which setting would.
-func (l *List) Check(src cbr.Source, r cbr.Replicate) error {
+func (l *List) Check(src huawei.Scope, r cbr.Replicate) error {
 	var refused []error
 	if !slices.Contains(l.Projects, anyValue) && !slices.Contains(l.Projects, src.ProjectID) {
 		refused = append(refused, errors.New("project_id: not in ALLOWED_PROJECT_IDS"))

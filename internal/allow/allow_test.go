@@ -10,6 +10,7 @@ import (
 
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 )
 
@@ -126,7 +127,7 @@ func TestCheck(t *testing.T) {
 			t.Parallel()
 			r := cbr.Replicate{DestinationRegion: "eu-nl", DestinationProjectID: theirs}
 			tt.change(&r)
-			err := tt.list.Check(cbr.Source{ProjectID: tt.project, Region: "eu-de"}, r)
+			err := tt.list.Check(huawei.Scope{ProjectID: tt.project, Region: "eu-de"}, r)
 			switch e := kind.As(err); {
 			case tt.want == "" && err != nil:
 				t.Errorf("Check = %v", err)
@@ -153,7 +154,7 @@ func TestEveryPartIsOnAList(t *testing.T) {
 			URNs:         rapid.SliceOfN(one(urns...), 0, 2).Draw(t, "URNs"),
 			Acceleration: rapid.Bool().Draw(t, "acceleration"),
 		}
-		src := cbr.Source{ProjectID: one(projects...).Draw(t, "project"), Region: one(regions...).Draw(t, "region")}
+		src := huawei.Scope{ProjectID: one(projects...).Draw(t, "project"), Region: one(regions...).Draw(t, "region")}
 		r := cbr.Replicate{
 			DestinationRegion:    one(regions...).Draw(t, "destination region"),
 			DestinationProjectID: one(projects...).Draw(t, "destination project"),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 )
@@ -141,7 +142,7 @@ const maxAhead = 2 * time.Minute
 // For the same reason none is Unknown: a look-up has no effect. See
 // [ErrListRefused], [ErrNoVault] and [ErrNoRecords] for those that tell
 // something. Each page is one try, bounded by Timeout; ctx bounds the whole.
-func (c *Client) ListBackups(ctx context.Context, src Source, vaultID string, each func(*Backup)) (Clocks, error) {
+func (c *Client) ListBackups(ctx context.Context, src huawei.Scope, vaultID string, each func(*Backup)) (Clocks, error) {
 	var at Clocks
 	if !IsVaultID(vaultID) {
 		return at, &kind.Error{Kind: kind.InvalidEvent, Message: "vault_id: expected a UUID"}
@@ -157,7 +158,7 @@ func (c *Client) ListBackups(ctx context.Context, src Source, vaultID string, ea
 	for range maxPages {
 		var p page
 		known, joined := len(seen), lap == 0
-		sent, err := c.call(ctx, src, http.MethodGet, "/backups?"+c.pageQuery(vaultID, offset), nil, func(resp *http.Response) error {
+		sent, err := c.Call(ctx, src, http.MethodGet, "/backups?"+c.pageQuery(vaultID, offset), nil, func(resp *http.Response) error {
 			if at.Theirs.IsZero() {
 				at.Ours = time.Now()
 				at.Theirs, _ = http.ParseTime(resp.Header.Get("Date"))
@@ -241,20 +242,20 @@ func (c *Client) pageQuery(vaultID string, offset int) string {
 // readPage reads ListBackups' answer.
 func (c *Client) readPage(resp *http.Response, each func(*wireBackup) error) (page, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		raw, err := readAll(resp.Body, maxFault)
-		e := c.fault(resp, raw, err, "")
-		if err == nil && deniedByCloud(e, raw) {
+		raw, err := huawei.ReadAll(resp.Body, huawei.MaxFault)
+		e := c.Fault(resp, raw, err, "")
+		if err == nil && c.Codes.Denied(e, raw) {
 			e.Cause = ErrListRefused
 		}
 		return page{}, e
 	}
 	var p page
-	body, err := readAll(resp.Body, maxPage)
+	body, err := huawei.ReadAll(resp.Body, maxPage)
 	if err == nil {
 		p, err = decodePage(body, each)
 	}
 	if err != nil {
-		return page{}, c.fault(resp, nil, nil, c.Redact.Text("the list of backups cannot be read: "+err.Error()))
+		return page{}, c.Fault(resp, nil, nil, c.Redact.Text("the list of backups cannot be read: "+err.Error()))
 	}
 	return p, nil
 }
@@ -272,9 +273,9 @@ func (c *Client) listFault(sent bool, err error) error {
 	switch {
 	case e.HTTPStatus == 0 && e.Kind == kind.Unknown:
 		e.Message = c.Redact.Text("no answer to the look-up: " + e.Cause.Error())
-	case normal(e.HTTPStatus, e.Code) == "BackupService.6105":
+	case c.Codes.Normal(e.HTTPStatus, e.Code) == "BackupService.6105":
 		e.Cause = ErrNoVault
-	case normal(e.HTTPStatus, e.Code) == "BackupService.9900" && strings.Contains(strings.ToLower(e.Message), "show_replication"):
+	case c.Codes.Normal(e.HTTPStatus, e.Code) == "BackupService.9900" && strings.Contains(strings.ToLower(e.Message), "show_replication"):
 		e.Cause = ErrNoRecords
 	}
 	switch {
@@ -451,7 +452,7 @@ func members(r *onepass.Reader, each func(name string)) {
 func text(r *onepass.Reader) string {
 	value := r.Value()
 	s, ok := onepass.Text(value)
-	if !ok && len(value) > 0 && (value[0] == '-' || isDigit(value[0])) {
+	if !ok && len(value) > 0 && (value[0] == '-' || '0' <= value[0] && value[0] <= '9') {
 		s = string(value)
 	}
 	if len(s) > maxText {

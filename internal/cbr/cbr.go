@@ -6,7 +6,11 @@
 // and it loses numeric error codes.
 package cbr
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"cbr-replicator/internal/huawei"
+)
 
 // Replicate is the object "replicate" of CopyCheckpoint's body (CBR API
 // reference, CheckpointReplicateParam; cross_account_urn since 2025-10). A nil
@@ -19,13 +23,6 @@ type Replicate struct {
 	AutoTrigger          *bool   `json:"auto_trigger,omitempty"`
 	EnableAcceleration   *bool   `json:"enable_acceleration,omitempty"`
 	CrossAccountURN      *string `json:"cross_account_urn,omitempty"`
-}
-
-// Source names where a vault is: the call goes to this region's endpoint with
-// this project in its path, and the credential must be good for the project.
-type Source struct {
-	ProjectID string
-	Region    string
 }
 
 // Answer is what CBR said. It is filled in as far as there was an answer, also
@@ -42,12 +39,8 @@ type Answer struct {
 	RequestID string
 }
 
-// The forms of what IsProjectID, IsRegion and IsVaultID take, in words.
-const (
-	ProjectForm = "32 hex digits"
-	RegionForm  = "a region, in lower-case letters, digits and hyphens, such as cn-north-4"
-	VaultForm   = "a UUID"
-)
+// VaultForm is the form of what IsVaultID takes, in words.
+const VaultForm = "a UUID"
 
 // IsVaultID reports whether s is a UUID, as vault ids are.
 func IsVaultID(s string) bool {
@@ -58,34 +51,10 @@ func IsVaultID(s string) bool {
 				return false
 			}
 		default:
-			if !isHex(s[i]) {
+			if !huawei.IsHex(s[i]) {
 				return false
 			}
 		}
 	}
 	return len(s) == 36
 }
-
-// IsProjectID reports whether s is 32 hex digits, as project ids are.
-func IsProjectID(s string) bool {
-	for i := range len(s) {
-		if !isHex(s[i]) {
-			return false
-		}
-	}
-	return len(s) == 32
-}
-
-// IsRegion reports whether s may be a region: it becomes part of a host name.
-func IsRegion(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !isLower(c) && !isDigit(c) && (c != '-' || i == 0) {
-			return false
-		}
-	}
-	return 1 <= len(s) && len(s) <= 63
-}
-
-func isHex(c byte) bool   { return isDigit(c) || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-func isLower(c byte) bool { return 'a' <= c && c <= 'z' }

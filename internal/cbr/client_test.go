@@ -23,6 +23,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 )
 
@@ -316,8 +317,8 @@ func TestReplicateAfterIdleDeath(t *testing.T) {
 	t.Cleanup(server.Close)
 	client := newClient(t, server.URL)
 	closed := make(chan struct{}, 2) // one for each connection
-	dial := cbr.TransportOf(client.HTTP).DialContext
-	cbr.TransportOf(client.HTTP).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := client.HTTP.Transport.(huawei.Transport).Transport.DialContext
+	client.HTTP.Transport.(huawei.Transport).Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		return &watched{Conn: conn, closed: sync.OnceFunc(func() { closed <- struct{}{} })}, err
 	}
@@ -376,7 +377,7 @@ func TestReplicateSpeaksHTTP1(t *testing.T) {
 	config := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	config.RootCAs = x509.NewCertPool()
 	config.RootCAs.AddCert(server.Certificate())
-	cbr.TransportOf(client.HTTP).TLSClientConfig = config
+	client.HTTP.Transport.(huawei.Transport).Transport.TLSClientConfig = config
 	if answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); answer.Status != 200 {
 		t.Fatal(err)
 	}
@@ -446,16 +447,16 @@ type keys struct {
 	told  []string
 }
 
-func (k *keys) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
+func (k *keys) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, error) {
 	req.Header.Set("X-Auth-Token", "stale")
 	if k.err != nil {
 		return nil, k.err
 	}
 	var once sync.Once
-	return func(v cbr.Verdict) (remedy cbr.Remedy) {
+	return func(v huawei.AuthResult) (remedy huawei.Advice) {
 		once.Do(func() {
 			k.told = append(k.told, fmt.Sprintf("%s: answered %t, refused %t, dated %t", src.Region, v.Answered, v.Refused, !v.Date.IsZero()))
-			remedy = cbr.Remedy{Fresh: k.fresh, Advice: "mend it"}
+			remedy = huawei.Advice{Fresh: k.fresh, Text: "mend it"}
 		})
 		return remedy
 	}, nil
@@ -522,7 +523,7 @@ func TestReplicateNeverBecomesAURL(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	client := newClient(t, server.URL)
-	for _, src := range []cbr.Source{
+	for _, src := range []huawei.Scope{
 		{ProjectID: "../" + cbrtest.SourceProject, Region: cbrtest.SourceRegion},
 		{ProjectID: "", Region: cbrtest.SourceRegion},
 		{ProjectID: cbrtest.SourceProject, Region: "evil.example/"},

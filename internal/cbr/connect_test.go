@@ -19,6 +19,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 )
 
@@ -59,7 +60,7 @@ func newTLSServer(t *testing.T, arrived func()) *tlsServer {
 func (s *tlsServer) client(t *testing.T) (*cbr.Client, *http.Transport) {
 	t.Helper()
 	client := newClient(t, s.URL)
-	transport := cbr.TransportOf(client.HTTP)
+	transport := client.HTTP.Transport.(huawei.Transport).Transport
 	transport.TLSClientConfig = s.Server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	return client, transport
 }
@@ -86,7 +87,7 @@ func TestConnect(t *testing.T) {
 		<-together
 	})
 	client, transport := server.client(t)
-	if err := cbr.Connect(client.HTTP, time.Minute, server.URL, server.URL, server.URL); err != nil {
+	if err := huawei.Connect(client.HTTP, time.Minute, server.URL, server.URL, server.URL); err != nil {
 		t.Fatal(err)
 	}
 	noMore(transport)
@@ -129,7 +130,7 @@ func TestConnectTooEarly(t *testing.T) {
 				return &watched{Conn: conn, closed: sync.OnceFunc(func() { closed <- struct{}{} })}, err
 			}
 			transport.IdleConnTimeout = idle
-			if err := cbr.Connect(client.HTTP, time.Minute, server.URL); err != nil {
+			if err := huawei.Connect(client.HTTP, time.Minute, server.URL); err != nil {
 				t.Fatal(err)
 			}
 			if name == "closed" {
@@ -188,7 +189,7 @@ func TestConnectFails(t *testing.T) {
 				}
 				return dial(ctx, network, address)
 			}
-			err := cbr.Connect(client.HTTP, 2*time.Second, tt.url, server.URL)
+			err := huawei.Connect(client.HTTP, 2*time.Second, tt.url, server.URL)
 			if err == nil || !tt.want(err) {
 				t.Errorf("error = %v", err)
 			}
@@ -227,7 +228,7 @@ func TestConnectOneAfterAnother(t *testing.T) {
 	server := newTLSServer(t, func() { requests.Add(1) })
 	client, tr := server.client(t)
 	slowly(client, tr, "")
-	if err := cbr.Connect(client.HTTP, time.Minute, server.URL, server.URL, server.URL); err != nil {
+	if err := huawei.Connect(client.HTTP, time.Minute, server.URL, server.URL, server.URL); err != nil {
 		t.Fatal(err)
 	}
 	if n, connections := requests.Load(), server.connections.Load(); n != 0 || connections != 3 {
@@ -252,7 +253,7 @@ func TestConnectWaits(t *testing.T) {
 		return nil
 	}
 	slowly(client, tr, away.Addr().String())
-	err = cbr.Connect(client.HTTP, time.Minute, server.URL, "https://"+away.Addr().String(), "https://%", server.URL)
+	err = huawei.Connect(client.HTTP, time.Minute, server.URL, "https://"+away.Addr().String(), "https://%", server.URL)
 	if err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("error = %v, want that of the second", err)
 	}
@@ -268,7 +269,7 @@ func TestConnectVerifies(t *testing.T) {
 	server := newTLSServer(t, nil)
 	client, transport := server.client(t)
 	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-	_, untrusted := errors.AsType[x509.UnknownAuthorityError](cbr.Connect(client.HTTP, time.Minute, server.URL))
+	_, untrusted := errors.AsType[x509.UnknownAuthorityError](huawei.Connect(client.HTTP, time.Minute, server.URL))
 	if !untrusted {
 		t.Error("it was trusted")
 	}
@@ -285,9 +286,9 @@ func TestConnectVerifies(t *testing.T) {
 func TestConnectLeavesPlainHTTP(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, newServer(t).URL)
-	noMore(cbr.TransportOf(client.HTTP))
+	noMore(client.HTTP.Transport.(huawei.Transport).Transport)
 	for _, u := range []string{newServer(t).URL, ""} {
-		if err := cbr.Connect(client.HTTP, time.Minute, u); err != nil {
+		if err := huawei.Connect(client.HTTP, time.Minute, u); err != nil {
 			t.Errorf("%q: %v", u, err)
 		}
 	}
@@ -317,7 +318,7 @@ func TestConnectThroughProxy(t *testing.T) {
 			t.Cleanup(proxy.Close)
 			client, transport := server.client(t)
 			transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
-			if err := cbr.Connect(client.HTTP, time.Minute, server.URL); err != nil {
+			if err := huawei.Connect(client.HTTP, time.Minute, server.URL); err != nil {
 				t.Fatal(err)
 			}
 			noMore(transport)

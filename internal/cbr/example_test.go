@@ -7,6 +7,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/token"
 )
@@ -16,20 +17,20 @@ func ExampleClient_Replicate() {
 	defer server.Close()
 	server.AddExample()
 
-	endpoints, err := cbr.NewEndpoints(server.URL, "", cbrtest.SourceRegion)
+	endpoints, err := huawei.NewEndpoints("cbr", server.URL, "", cbrtest.SourceRegion)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	hidden := new(redact.Redactor)
-	client := &cbr.Client{
-		HTTP:      cbr.NewHTTPClient(1),
+	client := cbr.NewClient(huawei.Service{
+		HTTP:      huawei.NewHTTPClient(1),
 		Endpoints: endpoints,
 		Auth:      token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
 		Redact:    hidden,
 		UserAgent: "cbr-replicator/example",
 		Timeout:   30 * time.Second,
-	}
+	})
 	defer client.HTTP.CloseIdleConnections()
 
 	for range 2 {

@@ -9,6 +9,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/token"
 )
@@ -27,24 +28,24 @@ func newServer(t *testing.T, options ...cbrtest.Option) *cbrtest.Server {
 // newClient returns a client as the function makes it, for one address.
 func newClient(t testing.TB, address string) *cbr.Client {
 	t.Helper()
-	endpoints, err := cbr.NewEndpoints(address, "", cbrtest.SourceRegion)
+	endpoints, err := huawei.NewEndpoints("cbr", address, "", cbrtest.SourceRegion)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := cbr.NewHTTPClient(10)
+	client := huawei.NewHTTPClient(10)
 	t.Cleanup(client.CloseIdleConnections)
 	hidden := new(redact.Redactor)
-	return &cbr.Client{
+	return cbr.NewClient(huawei.Service{
 		HTTP:      client,
 		Endpoints: endpoints,
 		Auth:      token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
 		Redact:    hidden,
 		UserAgent: "cbr-replicator/v0",
 		Timeout:   30 * time.Second,
-	}
+	})
 }
 
-var source = cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}
+var source = huawei.Scope{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}
 
 // replicate is the example's request, with another source vault.
 func replicate(vault string) cbr.Replicate {

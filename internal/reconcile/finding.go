@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 )
 
 const (
@@ -163,7 +164,7 @@ func (l *lookup) add(b *cbr.Backup) {
 }
 
 // judge tells what became of r, which was first tried at since.
-func (l *lookup) judge(src cbr.Source, r cbr.Replicate, since time.Time) Finding {
+func (l *lookup) judge(src huawei.Scope, r cbr.Replicate, since time.Time) Finding {
 	to := destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)
 	there, unnamed, elsewhere := l.copiesBy(to)
 	covered := l.covered(there.records)
@@ -362,7 +363,7 @@ func mayBeSince(r record, first time.Time, at cbr.Clocks) bool {
 
 // replication is the object replication of CopyCheckpoint's answer (CBR API
 // reference, CheckpointReplicateRespBody).
-func (l *lookup) replication(src cbr.Source, r cbr.Replicate, c *copies, effect []record) json.RawMessage {
+func (l *lookup) replication(src huawei.Scope, r cbr.Replicate, c *copies, effect []record) json.RawMessage {
 	type copied struct {
 		BackupID            string `json:"backup_id"`
 		ReplicationRecordID string `json:"replication_record_id"`

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/reconcile"
 )
 
@@ -33,7 +34,7 @@ func find(t tester, backups []cbr.Backup, at cbr.Clocks, since time.Time) reconc
 	if at.Newest.IsZero() {
 		at.Newest = at.Theirs
 	}
-	lookups := reconcile.New(lists(func(_ context.Context, _ cbr.Source, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
+	lookups := reconcile.New(lists(func(_ context.Context, _ huawei.Scope, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 		for _, b := range backups {
 			each(&b)
 		}
@@ -330,7 +331,7 @@ func TestFindCoverage(t *testing.T) {
 
 // largeVault is a vault as large as they get, with an old copy of each backup
 // to each of several destinations, as a lister brings it: a backup at a time.
-func largeVault(_ context.Context, _ cbr.Source, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
+func largeVault(_ context.Context, _ huawei.Scope, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 	for i := range 15000 {
 		b := cbr.Backup{ID: fmt.Sprintf("3b5816b5-f29c-4172-9d9a-%012d", i), Available: true, ProviderID: strings.Repeat("p", 36)}
 		for _, region := range []string{"region3", request.DestinationRegion} {
@@ -368,7 +369,7 @@ func BenchmarkFind(b *testing.B) {
 func TestFindSharedIsJudgedForEach(t *testing.T) {
 	t.Parallel()
 	calls := 0
-	lookups := reconcile.New(lists(func(_ context.Context, _ cbr.Source, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
+	lookups := reconcile.New(lists(func(_ context.Context, _ huawei.Scope, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 		calls++
 		each(&cbr.Backup{ID: "b", Available: true, Records: []cbr.ReplicationRecord{record("r", cbr.Replicated, ours.Add(-time.Minute))}})
 		return cbr.Clocks{Ours: ours, Theirs: ours, Newest: ours}, nil

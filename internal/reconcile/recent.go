@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 )
 
 // EffectTime is how long it may take until a look-up shows an effect. Nothing is
@@ -34,7 +35,7 @@ type pair struct {
 	to destination
 }
 
-func pairOf(src cbr.Source, r cbr.Replicate) pair {
+func pairOf(src huawei.Scope, r cbr.Replicate) pair {
 	return pair{vaultOf(src, r.VaultID), destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)}
 }
 

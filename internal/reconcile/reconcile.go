@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 )
 
@@ -29,7 +30,7 @@ const sideBySide = 2
 // Lister lists a vault's backups; [cbr.Client] is one. See
 // [cbr.Client.ListBackups] for what it promises.
 type Lister interface {
-	ListBackups(ctx context.Context, src cbr.Source, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error)
+	ListBackups(ctx context.Context, src huawei.Scope, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error)
 }
 
 // Finder makes look-ups, for all invocations of a process. It is safe for
@@ -64,7 +65,7 @@ type Lookups struct {
 // vault is a source vault. Ids are compared without regard to case.
 type vault struct{ region, project, id string }
 
-func vaultOf(src cbr.Source, id string) vault {
+func vaultOf(src huawei.Scope, id string) vault {
 	return vault{src.Region, strings.ToLower(src.ProjectID), strings.ToLower(id)}
 }
 
@@ -77,7 +78,7 @@ func vaultOf(src cbr.Source, id string) vault {
 // credential may not list backups, cbr.ErrNoRecords where the cloud does not show
 // what a look-up looks for; the log says either once for the process. A vault
 // that does not exist is no error: nothing was found there.
-func (l *Lookups) Find(ctx context.Context, src cbr.Source, r cbr.Replicate, since time.Time) (Finding, error) {
+func (l *Lookups) Find(ctx context.Context, src huawei.Scope, r cbr.Replicate, since time.Time) (Finding, error) {
 	look, err := l.lookup(ctx, src, r.VaultID)
 	if err != nil {
 		e := *kind.As(err)
@@ -89,14 +90,14 @@ func (l *Lookups) Find(ctx context.Context, src cbr.Source, r cbr.Replicate, sin
 
 // Sent tells that a replicate call was made for the vault, whatever became of
 // it: what was looked up before does not show its effect.
-func (l *Lookups) Sent(src cbr.Source, vaultID string) {
+func (l *Lookups) Sent(src huawei.Scope, vaultID string) {
 	l.forget(vaultOf(src, vaultID))
 }
 
 // Took tells that CBR took a request that was sent at at, by our clock, and
 // answered with replication; nil if the answer was lost, so that it may have
 // taken it. The process remembers it for EffectTime.
-func (l *Lookups) Took(src cbr.Source, r cbr.Replicate, at time.Time, replication json.RawMessage) {
+func (l *Lookups) Took(src huawei.Scope, r cbr.Replicate, at time.Time, replication json.RawMessage) {
 	l.finder.recent.keep(pairOf(src, r), at, replication)
 }
 
@@ -104,7 +105,7 @@ func (l *Lookups) Took(src cbr.Source, r cbr.Replicate, at time.Time, replicatio
 // since, without a look-up: when CBR took, or may have taken, the last one for
 // the same vault and destination, if that was since then and within EffectTime,
 // and what it answered, nil if nobody knows.
-func (l *Lookups) Recent(src cbr.Source, r cbr.Replicate, since time.Time) (at time.Time, replication json.RawMessage, ok bool) {
+func (l *Lookups) Recent(src huawei.Scope, r cbr.Replicate, since time.Time) (at time.Time, replication json.RawMessage, ok bool) {
 	c, ok := l.finder.recent.since(pairOf(src, r), since)
 	return c.at, c.replication, ok
 }
@@ -119,7 +120,7 @@ func (l *Lookups) forget(v vault) {
 // lookup returns the vault's look-up once it is done. The first to ask makes
 // it, with a ctx that serves the others too: all are of one invocation and end
 // with it.
-func (l *Lookups) lookup(ctx context.Context, src cbr.Source, vaultID string) (*lookup, error) {
+func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, vaultID string) (*lookup, error) {
 	v := vaultOf(src, vaultID)
 	l.mu.Lock()
 	look, ok := l.made[v]
@@ -141,7 +142,7 @@ func (l *Lookups) lookup(ctx context.Context, src cbr.Source, vaultID string) (*
 }
 
 // fill makes look. One that fails is forgotten before its waiters learn of it.
-func (l *Lookups) fill(ctx context.Context, src cbr.Source, vaultID string, look *lookup) {
+func (l *Lookups) fill(ctx context.Context, src huawei.Scope, vaultID string, look *lookup) {
 	// Stands if the lister panics, which is the first asker's affair: the
 	// others must not wait for ever.
 	look.err = &kind.Error{Kind: kind.Internal, Message: "it broke off"}
@@ -155,7 +156,7 @@ func (l *Lookups) fill(ctx context.Context, src cbr.Source, vaultID string, look
 }
 
 // list asks CBR as soon as there is a slot.
-func (f *Finder) list(ctx context.Context, src cbr.Source, vaultID string, look *lookup) (err error) {
+func (f *Finder) list(ctx context.Context, src huawei.Scope, vaultID string, look *lookup) (err error) {
 	select {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()

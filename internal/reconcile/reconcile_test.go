@@ -18,6 +18,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
@@ -26,7 +27,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	source  = cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}
+	source  = huawei.Scope{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}
 	request = cbr.Replicate{
 		VaultID:              cbrtest.SourceVault,
 		DestinationVaultID:   cbrtest.DestinationVault,
@@ -36,9 +37,9 @@ var (
 )
 
 // lists is a Lister.
-type lists func(ctx context.Context, src cbr.Source, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error)
+type lists func(ctx context.Context, src huawei.Scope, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error)
 
-func (f lists) ListBackups(ctx context.Context, src cbr.Source, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error) {
+func (f lists) ListBackups(ctx context.Context, src huawei.Scope, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 	return f(ctx, src, vaultID, each)
 }
 
@@ -50,7 +51,7 @@ func now() cbr.Clocks { return cbr.Clocks{Ours: time.Now(), Theirs: time.Now()} 
 
 // counted answers every look-up after a second and counts them.
 func counted(calls *[]string) lists {
-	return func(ctx context.Context, src cbr.Source, vaultID string, _ func(*cbr.Backup)) (cbr.Clocks, error) {
+	return func(ctx context.Context, src huawei.Scope, vaultID string, _ func(*cbr.Backup)) (cbr.Clocks, error) {
 		*calls = append(*calls, src.Region+" "+vaultID)
 		time.Sleep(time.Second)
 		return now(), nil
@@ -63,7 +64,7 @@ func TestFindShares(t *testing.T) {
 		var calls []string
 		finder := reconcile.New(counted(&calls), quiet)
 		lookups := finder.Open()
-		find := func(lookups *reconcile.Lookups, src cbr.Source, vaultID string) {
+		find := func(lookups *reconcile.Lookups, src huawei.Scope, vaultID string) {
 			r := request
 			r.VaultID = vaultID
 			if f, err := lookups.Find(t.Context(), src, r, time.Now()); err != nil || f.Verdict != reconcile.NotFound {
@@ -76,7 +77,7 @@ func TestFindShares(t *testing.T) {
 				t.Errorf("%s: look-ups %q, want %d in all", what, calls, n)
 			}
 		}
-		elsewhere := cbr.Source{ProjectID: source.ProjectID, Region: "region9"}
+		elsewhere := huawei.Scope{ProjectID: source.ProjectID, Region: "region9"}
 
 		var group sync.WaitGroup
 		for range 10 {
@@ -84,7 +85,7 @@ func TestFindShares(t *testing.T) {
 		}
 		group.Wait()
 		want("ten at once", 1)
-		find(lookups, cbr.Source{ProjectID: strings.ToUpper(source.ProjectID), Region: source.Region}, strings.ToUpper(request.VaultID))
+		find(lookups, huawei.Scope{ProjectID: strings.ToUpper(source.ProjectID), Region: source.Region}, strings.ToUpper(request.VaultID))
 		want("one after them, in capitals", 1)
 		find(lookups, elsewhere, request.VaultID)
 		want("in another region", 2)
@@ -135,7 +136,7 @@ func TestFindTwoAtOnce(t *testing.T) {
 			running += n
 			peak = max(peak, running)
 		}
-		finder := reconcile.New(lists(func(context.Context, cbr.Source, string, func(*cbr.Backup)) (cbr.Clocks, error) {
+		finder := reconcile.New(lists(func(context.Context, huawei.Scope, string, func(*cbr.Backup)) (cbr.Clocks, error) {
 			count(1)
 			defer count(-1)
 			time.Sleep(time.Second)
@@ -170,7 +171,7 @@ func TestFindWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		lookups := reconcile.New(lists(func(context.Context, cbr.Source, string, func(*cbr.Backup)) (cbr.Clocks, error) {
+		lookups := reconcile.New(lists(func(context.Context, huawei.Scope, string, func(*cbr.Backup)) (cbr.Clocks, error) {
 			if calls++; calls == 1 {
 				time.Sleep(time.Minute)
 				panic("a bug")
@@ -217,7 +218,7 @@ func TestFindFails(t *testing.T) {
 	var next error
 	calls := 0
 	var log bytes.Buffer
-	finder := reconcile.New(lists(func(context.Context, cbr.Source, string, func(*cbr.Backup)) (cbr.Clocks, error) {
+	finder := reconcile.New(lists(func(context.Context, huawei.Scope, string, func(*cbr.Backup)) (cbr.Clocks, error) {
 		calls++
 		return cbr.Clocks{}, next
 	}), slog.New(slog.NewTextHandler(&log, nil)))
@@ -260,9 +261,9 @@ func TestFindFails(t *testing.T) {
 // authorizer puts the example's token on.
 type authorizer struct{}
 
-func (authorizer) Authorize(req *http.Request, _ cbr.Source) (cbr.Settle, error) {
+func (authorizer) Authorize(req *http.Request, _ huawei.Scope) (huawei.Report, error) {
 	req.Header.Set("X-Auth-Token", cbrtest.Token)
-	return func(cbr.Verdict) cbr.Remedy { return cbr.Remedy{} }, nil
+	return func(huawei.AuthResult) huawei.Advice { return huawei.Advice{} }, nil
 }
 
 // TestFindInCBR is the way through a whole CBR with a vault of several pages:
@@ -274,11 +275,11 @@ func TestFindInCBR(t *testing.T) {
 	t.Cleanup(server.Close)
 	server.AddExample()
 	server.AddVault(cbrtest.Vault{ID: cbrtest.DestinationVault, ProjectID: cbrtest.DestinationProject, ProtectType: "replication", Size: 1 << 20})
-	endpoints, err := cbr.NewEndpoints(server.URL, "", cbrtest.SourceRegion)
+	endpoints, err := huawei.NewEndpoints("cbr", server.URL, "", cbrtest.SourceRegion)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &cbr.Client{HTTP: cbr.NewHTTPClient(1), Endpoints: endpoints, Auth: authorizer{}, Redact: new(redact.Redactor), Timeout: time.Minute}
+	client := cbr.NewClient(huawei.Service{HTTP: huawei.NewHTTPClient(1), Endpoints: endpoints, Auth: authorizer{}, Redact: new(redact.Redactor), Timeout: time.Minute})
 	t.Cleanup(client.HTTP.CloseIdleConnections)
 	r := request
 	r.VaultID = server.AddVaults(cbrtest.SourceProject, 1, backups)[0]

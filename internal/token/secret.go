@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"cbr-replicator/internal/awsjson"
-	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/deadline"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 )
@@ -54,9 +54,9 @@ type held struct {
 	turn chan struct{}
 
 	mu      sync.Mutex
-	source  cbr.Authorizer // nil before the first reading
+	source  huawei.Authorizer // nil before the first reading
 	version string
-	doubted bool      // the source was refused since the last reading
+	stale   bool      // the source was refused since the last reading
 	read    time.Time // the last reading, or the last attempt
 	err     error     // of that attempt
 }
@@ -77,37 +77,37 @@ func (s *Secret) secret(projectID string) *held {
 
 // Authorize does what the source in the secret does. Where that one is refused,
 // it looks for a new version.
-func (s *Secret) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
+func (s *Secret) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, error) {
 	h := s.secret(src.ProjectID)
 	source, version, err := s.current(req.Context(), src, h, secretAge)
 	if err != nil {
 		return nil, err
 	}
-	settle, err := source.Authorize(req, src)
+	report, err := source.Authorize(req, src)
 	if kind.As(err).Of() == kind.Unauthorized {
 		next, nextVersion, readErr := s.current(req.Context(), src, h, secretPause)
 		if readErr != nil || nextVersion == version {
 			return nil, err
 		}
 		version = nextVersion
-		settle, err = next.Authorize(req, src)
+		report, err = next.Authorize(req, src)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return func(v cbr.Verdict) cbr.Remedy {
-		remedy := settle(v)
-		if v.Refused {
+	return func(r huawei.AuthResult) huawei.Advice {
+		advice := report(r)
+		if r.Refused {
 			// Whether there is a new version shows when it is read again.
-			h.doubt(version)
-			remedy.Fresh = true
+			h.expire(version)
+			advice.Fresh = true
 		}
-		return remedy
+		return advice
 	}, nil
 }
 
 // current returns the source that the secret holds, read at most maxAge ago.
-func (s *Secret) current(ctx context.Context, src cbr.Source, h *held, maxAge time.Duration) (cbr.Authorizer, string, error) {
+func (s *Secret) current(ctx context.Context, src huawei.Scope, h *held, maxAge time.Duration) (huawei.Authorizer, string, error) {
 	if source, version, err, ok := h.get(s.config.Now(), maxAge); ok {
 		return source, version, err
 	}
@@ -130,11 +130,11 @@ func (s *Secret) current(ctx context.Context, src cbr.Source, h *held, maxAge ti
 }
 
 // get returns what was read, or why nothing was, unless it is time to read.
-func (h *held) get(now time.Time, maxAge time.Duration) (source cbr.Authorizer, version string, err error, ok bool) {
+func (h *held) get(now time.Time, maxAge time.Duration) (source huawei.Authorizer, version string, err error, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.doubted, h.err != nil && h.source == nil:
+	case h.stale, h.err != nil && h.source == nil:
 		maxAge = secretPause
 	case h.err != nil:
 		maxAge = renewalPause
@@ -148,25 +148,25 @@ func (h *held) get(now time.Time, maxAge time.Duration) (source cbr.Authorizer, 
 	return h.source, h.version, nil, true
 }
 
-// doubt has the secret read again before its time.
-func (h *held) doubt(version string) {
+// expire has the secret read again before its time.
+func (h *held) expire(version string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.doubted = h.doubted || version == h.version
+	h.stale = h.stale || version == h.version
 }
 
 // put keeps what was read. The same version keeps its source, which knows more.
-func (h *held) put(source cbr.Authorizer, version string, now time.Time, err error) {
+func (h *held) put(source huawei.Authorizer, version string, now time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.read, h.err, h.doubted = now, err, false
+	h.read, h.err, h.stale = now, err, false
 	if err == nil && (h.source == nil || version != h.version) {
 		h.source, h.version = source, version
 	}
 }
 
 // read reads the secret (Secrets Manager API reference, GetSecretValue).
-func (s *Secret) read(ctx context.Context, src cbr.Source, h *held) (cbr.Authorizer, string, error) {
+func (s *Secret) read(ctx context.Context, src huawei.Scope, h *held) (huawei.Authorizer, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, readTimeout))
 	defer cancel()
 	where := "the secret " + s.config.Redact.Text(h.id)

@@ -1,7 +1,7 @@
 // Package token holds the sources of what authorizes a request to CBR: a token
 // that was handed over ([Static]), tokens from IAM for a user ([User]), an
 // access key that signs ([Key]), and a secret in AWS Secrets Manager that holds
-// one of these ([Secret]). Each is a cbr.Authorizer: it puts its credential on
+// one of these ([Secret]). Each is a huawei.Authorizer: it puts its credential on
 // a request and is told what the answer said of it.
 //
 // Huawei locks a user after as few as 3 failed logins in 15 minutes, and an
@@ -18,7 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 )
@@ -29,8 +29,8 @@ type Config struct {
 
 	// ProjectID is the project that a token in Fields is good for.
 	ProjectID string
-	// IAM is where [User] logs in; see cbr.NewIAMEndpoints.
-	IAM cbr.Endpoints
+	// IAM is where [User] logs in; see huawei.NewIAMEndpoints.
+	IAM huawei.Endpoints
 	// HTTP makes calls to IAM.
 	HTTP      *http.Client
 	UserAgent string
@@ -50,7 +50,7 @@ type Config struct {
 // nothing wrong with. It is safe for concurrent use and shows itself nowhere:
 // not under any fmt verb, in JSON or in a log. Nothing is fetched before the
 // first request.
-func New(c Config) cbr.Authorizer {
+func New(c Config) huawei.Authorizer {
 	c.hide(c.Redact)
 	switch {
 	case c.SecretID != "":
@@ -71,17 +71,17 @@ func New(c Config) cbr.Authorizer {
 type Static struct {
 	redact.Veil
 	config  Config
-	trust   trust
+	breaker breaker
 	strikes atomic.Int32 // refusals since the last request that went through
 }
 
 func newStatic(c Config) *Static {
-	return &Static{config: c, trust: trust{now: c.Now}}
+	return &Static{config: c, breaker: breaker{now: c.Now}}
 }
 
 // Authorize sets X-Auth-Token. For another project than the token's it is a
 // NotAllowed, before anything is sent.
-func (s *Static) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
+func (s *Static) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, error) {
 	c := s.config
 	switch {
 	case c.ProjectID == "":
@@ -92,25 +92,25 @@ func (s *Static) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error
 			Message: fmt.Sprintf("project_id: the token of %s is good for HW_PROJECT_ID (%s) alone", c.origin("HW_AUTH_TOKEN"), c.ProjectID),
 		}
 	}
-	if _, err := s.trust.known(); err != nil {
+	if _, err := s.breaker.state(); err != nil {
 		return nil, err
 	}
 	req.Header.Set(tokenHeader, c.Token)
-	return s.settle, nil
+	return s.report, nil
 }
 
-func (s *Static) settle(v cbr.Verdict) cbr.Remedy {
-	if v.Answered && !v.Refused {
+func (s *Static) report(r huawei.AuthResult) huawei.Advice {
+	if r.Answered && !r.Refused {
 		s.strikes.Store(0)
 	}
-	if !v.Refused {
-		return cbr.Remedy{}
+	if !r.Refused {
+		return huawei.Advice{}
 	}
 	advice := "the token of " + s.config.origin("HW_AUTH_TOKEN") + " was refused: a token lives for at most 24 hours; put a new one there"
 	if s.config.where != "" && s.strikes.Add(1) > 1 {
-		advice = s.trust.refuse(kind.Unauthorized, advice)
+		advice = s.breaker.trip(kind.Unauthorized, advice)
 	}
-	return cbr.Remedy{Advice: advice}
+	return huawei.Advice{Text: advice}
 }
 
 // tokenHeader carries a token (API Gateway user guide). It is set as it is

@@ -18,6 +18,7 @@ import (
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/sandbox"
@@ -87,11 +88,11 @@ func (r *rig) config(f token.Fields) token.Config {
 	if problems := f.Check(); len(problems) > 0 {
 		r.t.Fatalf("fields: %v", problems)
 	}
-	iam, err := cbr.NewIAMEndpoints(r.cbr.URL+"/v3", "")
+	iam, err := huawei.NewIAMEndpoints(r.cbr.URL+"/v3", "")
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	client := cbr.NewHTTPClient(10)
+	client := huawei.NewHTTPClient(10)
 	r.t.Cleanup(client.CloseIdleConnections)
 	return token.Config{
 		Fields: f, ProjectID: cbrtest.SourceProject, IAM: iam, HTTP: client, UserAgent: "cbr-replicator/test",
@@ -109,13 +110,13 @@ func (r *rig) config(f token.Fields) token.Config {
 func (r *rig) client(f token.Fields) *cbr.Client {
 	r.t.Helper()
 	config := r.config(f)
-	endpoints, err := cbr.NewEndpoints(r.cbr.URL, "", cbrtest.SourceRegion)
+	endpoints, err := huawei.NewEndpoints("cbr", r.cbr.URL, "", cbrtest.SourceRegion)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return &cbr.Client{
+	return cbr.NewClient(huawei.Service{
 		HTTP: config.HTTP, Endpoints: endpoints, Auth: token.New(config), Redact: r.hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
-	}
+	})
 }
 
 // vaults makes n vaults with a backup each.
@@ -125,7 +126,7 @@ func (r *rig) vaults(project string, n int) []string { return r.cbr.AddVaults(pr
 // credential where there is one.
 func deliver(ctx context.Context, c *cbr.Client, project, vault string) *kind.Error {
 	for again := false; ; again = true {
-		_, err := c.Replicate(ctx, cbr.Source{ProjectID: project, Region: cbrtest.SourceRegion}, cbr.Replicate{
+		_, err := c.Replicate(ctx, huawei.Scope{ProjectID: project, Region: cbrtest.SourceRegion}, cbr.Replicate{
 			VaultID: vault, DestinationVaultID: cbrtest.DestinationVault,
 			DestinationProjectID: cbrtest.DestinationProject, DestinationRegion: cbrtest.DestinationRegion,
 		})
@@ -443,25 +444,25 @@ func TestLateAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	source := token.New(r.config(key))
-	authorize := func() (cbr.Settle, error) {
+	authorize := func() (huawei.Report, error) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.cbr.URL, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return source.Authorize(req, cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion})
+		return source.Authorize(req, huawei.Scope{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion})
 	}
-	must := func() cbr.Settle {
+	must := func() huawei.Report {
 		t.Helper()
-		settle, err := authorize()
+		report, err := authorize()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return settle
+		return report
 	}
-	must()(cbr.Verdict{Answered: true})
+	must()(huawei.AuthResult{Answered: true})
 	slow, refused := must(), must()
-	refused(cbr.Verdict{Answered: true, Refused: true})
-	slow(cbr.Verdict{Answered: true})
+	refused(huawei.AuthResult{Answered: true, Refused: true})
+	slow(huawei.AuthResult{Answered: true})
 	if _, err := authorize(); kind.As(err).Of() != kind.Unauthorized {
 		t.Errorf("error = %v, want the refusal", err)
 	}
@@ -527,12 +528,12 @@ func TestNowhereToLogIn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	config := r.config(user)
-	config.IAM = cbr.Endpoints{}
+	config.IAM = huawei.Endpoints{}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.cbr.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = token.New(config).Authorize(req, cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion})
+	_, err = token.New(config).Authorize(req, huawei.Scope{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion})
 	if kind.As(err).Of() != kind.Misconfigured || !strings.Contains(err.Error(), "HW_AUTH_URL") {
 		t.Errorf("error = %v", err)
 	}
@@ -647,7 +648,7 @@ func TestTokenOfOneProject(t *testing.T) {
 		config := r.config(f)
 		config.ProjectID = ""
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, r.cbr.URL, nil)
-		_, err := token.New(config).Authorize(req, cbr.Source{ProjectID: otherProject})
+		_, err := token.New(config).Authorize(req, huawei.Scope{ProjectID: otherProject})
 		if kind.As(err).Of() != kind.Misconfigured || !strings.Contains(err.Error(), "HW_PROJECT_ID") {
 			t.Errorf("without HW_PROJECT_ID: %v", err)
 		}
@@ -815,7 +816,7 @@ func TestNoEmptyToken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	source := token.New(r.config(user))
-	src := cbr.Source{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}
+	src := huawei.Scope{ProjectID: cbrtest.SourceProject, Region: cbrtest.SourceRegion}
 	var wait sync.WaitGroup
 	for range 16 {
 		wait.Go(func() {
@@ -825,7 +826,7 @@ func TestNoEmptyToken(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				settle, err := source.Authorize(req, src)
+				report, err := source.Authorize(req, src)
 				if err != nil {
 					t.Error(err)
 					return
@@ -834,9 +835,9 @@ func TestNoEmptyToken(t *testing.T) {
 					t.Error("a request without a token")
 				}
 				// Never twice in a row, which would be the end of it.
-				settle(cbr.Verdict{Answered: true})
+				report(huawei.AuthResult{Answered: true})
 				if i%4 == 0 {
-					settle(cbr.Verdict{Answered: true, Refused: true})
+					report(huawei.AuthResult{Answered: true, Refused: true})
 				}
 			}
 		})
@@ -989,7 +990,7 @@ func TestAuthURLOfTheCall(t *testing.T) {
 	r := newRig(t)
 	config := r.config(user)
 	var err error
-	if config.IAM, err = cbr.NewIAMEndpoints(r.cbr.URL+"/v3/auth/tokens?nocatalog=true", ""); err != nil {
+	if config.IAM, err = huawei.NewIAMEndpoints(r.cbr.URL+"/v3/auth/tokens?nocatalog=true", ""); err != nil {
 		t.Fatal(err)
 	}
 	c := r.client(user)

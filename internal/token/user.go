@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/deadline"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 )
@@ -38,20 +38,20 @@ type User struct {
 	redact.Veil
 	config Config
 	// logins is what is known of the password.
-	logins trust
+	logins breaker
 
 	mu       sync.Mutex
 	projects map[string]*issue
-	// proven: the last login has worked.
-	proven bool
+	// worked: the last login has.
+	worked bool
 }
 
 // issue is the token of one project.
 type issue struct {
 	// turn is held while the token is renewed.
 	turn chan struct{}
-	// refusals is what is known of the tokens that IAM gives for the project.
-	refusals trust
+	// tokens is what is known of the tokens that IAM gives for the project.
+	tokens breaker
 
 	mu             sync.Mutex
 	failure        *kind.Error // of the last login, if that may pass
@@ -63,7 +63,7 @@ type issue struct {
 }
 
 func newUser(c Config) *User {
-	return &User{config: c, logins: trust{now: c.Now, oneByOne: true, always: true}, projects: map[string]*issue{}}
+	return &User{config: c, logins: breaker{now: c.Now, oneByOne: true, always: true}, projects: map[string]*issue{}}
 }
 
 func (u *User) project(id string) *issue {
@@ -71,14 +71,14 @@ func (u *User) project(id string) *issue {
 	defer u.mu.Unlock()
 	p, ok := u.projects[id]
 	if !ok {
-		p = &issue{turn: make(chan struct{}, 1), refusals: trust{now: u.config.Now}}
+		p = &issue{turn: make(chan struct{}, 1), tokens: breaker{now: u.config.Now}}
 		u.projects[id] = p
 	}
 	return p
 }
 
 // Authorize sets X-Auth-Token, for which it may log in.
-func (u *User) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) {
+func (u *User) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, error) {
 	p := u.project(src.ProjectID)
 	text, number, due := p.get(u.config.Now())
 	for due {
@@ -89,7 +89,7 @@ func (u *User) Authorize(req *http.Request, src cbr.Source) (cbr.Settle, error) 
 		due = text == "" // refused meanwhile, to another request
 	}
 	req.Header.Set(tokenHeader, text)
-	return func(v cbr.Verdict) cbr.Remedy { return u.settle(p, number, v) }, nil
+	return func(r huawei.AuthResult) huawei.Advice { return u.report(p, number, r) }, nil
 }
 
 // get returns the token and whether it is time for another.
@@ -101,7 +101,7 @@ func (p *issue) get(now time.Time) (text string, number int, due bool) {
 
 // renew fetches a token for p, unless another request has done so meanwhile. A
 // token that cannot be renewed is good until its life ends.
-func (u *User) renew(ctx context.Context, src cbr.Source, p *issue) error {
+func (u *User) renew(ctx context.Context, src huawei.Scope, p *issue) error {
 	select {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
@@ -111,7 +111,7 @@ func (u *User) renew(ctx context.Context, src cbr.Source, p *issue) error {
 	if _, _, due := p.get(u.config.Now()); !due {
 		return nil
 	}
-	_, err := p.refusals.known()
+	_, err := p.tokens.state()
 	if err == nil {
 		err = p.lately(u.config.Now())
 	}
@@ -170,32 +170,32 @@ func (p *issue) extend(now time.Time) (expires time.Time, ok bool) {
 	return p.expires, true
 }
 
-// settle learns what became of a request with a token of p.
-func (u *User) settle(p *issue, number int, v cbr.Verdict) cbr.Remedy {
+// report learns what became of a request with a token of p.
+func (u *User) report(p *issue, number int, r huawei.AuthResult) huawei.Advice {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case !v.Answered:
-		return cbr.Remedy{}
-	case !v.Refused:
+	case !r.Answered:
+		return huawei.Advice{}
+	case !r.Refused:
 		p.strikes = 0
-		return cbr.Remedy{}
+		return huawei.Advice{}
 	case number != p.number || p.text == "":
 		// Another request has dropped it already.
-		return cbr.Remedy{Fresh: true}
+		return huawei.Advice{Fresh: true}
 	}
 	p.text = ""
 	if p.strikes++; p.strikes == 1 {
-		return cbr.Remedy{Fresh: true}
+		return huawei.Advice{Fresh: true}
 	}
-	return cbr.Remedy{Advice: p.refusals.refuse(kind.Unauthorized, "a token that IAM had just given for the user of "+u.config.origin("HW_USER_NAME")+
+	return huawei.Advice{Text: p.tokens.trip(kind.Unauthorized, "a token that IAM had just given for the user of "+u.config.origin("HW_USER_NAME")+
 		" was refused: is the user still there, and has it a part in the project?")}
 }
 
 // login gets a token (IAM API reference, "Obtaining a User Token Through
 // Password Authentication") and how long it will live. Logins are made one
 // after another; one that was refused is the last for a while.
-func (u *User) login(ctx context.Context, src cbr.Source, p *issue) (text string, life time.Duration, err error) {
+func (u *User) login(ctx context.Context, src huawei.Scope, p *issue) (text string, life time.Duration, err error) {
 	base, err := u.config.IAM.For(src.Region)
 	if err != nil {
 		return "", 0, err
@@ -204,15 +204,15 @@ func (u *User) login(ctx context.Context, src cbr.Source, p *issue) (text string
 		return "", 0, &kind.Error{Kind: kind.Misconfigured, Message: "HW_AUTH_URL or HW_CLOUD must say where the user of " +
 			u.config.origin("HW_USER_NAME") + " logs in, since HW_CBR_ENDPOINT is not Huawei's own"}
 	}
-	settle, err := u.logins.begin(ctx)
+	done, err := u.logins.allow(ctx)
 	if err != nil {
 		return "", 0, err
 	}
-	defer settle(cbr.Verdict{}, "")
+	defer done(huawei.AuthResult{}, "")
 
 	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, loginTimeout))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+cbr.LoginPath+"?nocatalog=true", bytes.NewReader(u.loginBody(src.ProjectID)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+huawei.LoginPath+"?nocatalog=true", bytes.NewReader(u.loginBody(src.ProjectID)))
 	if err != nil {
 		return "", 0, fmt.Errorf("make the request to IAM: %w", err)
 	}
@@ -231,55 +231,62 @@ func (u *User) login(ctx context.Context, src cbr.Source, p *issue) (text string
 	case err != nil:
 		return "", 0, &kind.Error{Kind: kind.Unavailable, Message: u.config.Redact.Text("IAM's answer was cut: " + err.Error()), Cause: err}
 	default:
-		return "", 0, u.noToken(resp, body, src, p, func(advice string) string { return settle(cbr.Verdict{Answered: true, Refused: true}, advice) })
+		return "", 0, u.noToken(resp, body, src, p, func(advice string) string { return done(huawei.AuthResult{Answered: true, Refused: true}, advice) })
 	}
-	u.prove()
-	settle(cbr.Verdict{Answered: true}, "")
+	u.loggedIn(true)
+	done(huawei.AuthResult{Answered: true}, "")
 	u.config.Redact.Hide(text)
 	return text, lifeOf(body, resp.Header, u.config.Now()), nil
 }
 
 // noToken judges IAM's answer to a login that brought no token. refuse stops
 // logins for a while, and returns what there is to say.
-func (u *User) noToken(resp *http.Response, body []byte, src cbr.Source, p *issue, refuse func(advice string) string) *kind.Error {
-	e := cbr.IAMFault(resp, body, u.config.Redact)
+func (u *User) noToken(resp *http.Response, body []byte, src huawei.Scope, p *issue, refuse func(advice string) string) *kind.Error {
+	e := iamFault(resp, body, u.config.Redact)
 	said := e.Message
 	switch refused := resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden; {
-	case cbr.TokenMustBeUpdated(e):
+	case huawei.TokenMustBeUpdated(e):
 		// A login has no token yet: this is no verdict on the password.
 		e.Kind = kind.Unavailable
-	case refused && u.doubt() && p.first():
+	case refused && u.loggedIn(false) && p.first():
 		// IAM says the same of a project in which the user has no part. One such
 		// answer is taken for that, so that one event does not stop all projects;
 		// the next is not.
 		e.Kind = kind.Unauthorized
-		e.Message = p.refusals.refuse(e.Kind, fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
+		e.Message = p.tokens.trip(e.Kind, fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
 			src.ProjectID, u.config.origin("HW_USER_NAME"), said))
 	case refused:
 		e.Kind = kind.Unauthorized
 		e.Message = refuse(fmt.Sprintf("the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API; "+
 			"IAM refuses a right password, too, of a user with MFA or login protection: take these off the user, or sign with an access key", u.config.origin("HW_USER_NAME"), said))
 	case e.Kind == kind.Misconfigured:
-		e.Message = p.refusals.refuse(e.Kind, said)
+		e.Message = p.tokens.trip(e.Kind, said)
 	case e.Kind != kind.Throttled:
 		e.Kind = kind.Unavailable
 	}
 	return e
 }
 
-// prove keeps that a login has worked; doubt that the next may be the first that
-// does not, and reports whether the last one has.
-func (u *User) prove() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.proven = true
+// iamFault reads an error's answer of IAM, which takes the same forms as those of
+// other services. Its message says that IAM answered, and what.
+func iamFault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
+	e := huawei.ReadFault(resp, body, r)
+	huawei.Codes{}.Judge(e)
+	if e.Message == "" {
+		e.Message = "IAM answered " + huawei.StatusLine(e.HTTPStatus) + " without a message"
+	} else {
+		e.Message = r.Text(fmt.Sprintf("IAM answered %d: %s", e.HTTPStatus, e.Message))
+	}
+	return e
 }
 
-func (u *User) doubt() (worked bool) {
+// loggedIn keeps whether the last login has worked, and reports whether the one
+// before had.
+func (u *User) loggedIn(now bool) (before bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	worked, u.proven = u.proven, false
-	return worked
+	before, u.worked = u.worked, now
+	return before
 }
 
 // first reports whether there never was a token for the project.

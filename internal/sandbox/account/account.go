@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"sync"
 
-	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 )
 
 // uuidLength is what a vault's id must have to be one. Another is left to the
@@ -47,10 +47,10 @@ func (a *Account) Furnish(payload []byte) (project, region string) {
 			}
 			return otherwise
 		}
-		if p := text(request, "project_id", ""); cbr.IsProjectID(p) {
+		if p := text(request, "project_id", ""); huawei.IsProjectID(p) {
 			project = p
 		}
-		if r := text(request, "region", ""); cbr.IsRegion(r) {
+		if r := text(request, "region", ""); huawei.IsRegion(r) {
 			region = r
 		}
 		source := text(request, "project_id", cbrtest.SourceProject)

@@ -1,4 +1,4 @@
-package cbr
+package huawei
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package cbr
+package huawei
 
 import (
 	"errors"
@@ -27,16 +27,17 @@ const regionMark, cloudMark = "{region}", "{cloud}"
 
 var domain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$`)
 
-// NewEndpoints makes Endpoints of an operator's settings. An empty endpoint is
-// https://cbr.{region}.{cloud}; an empty cloud is Huawei's own domain. An
-// endpoint without {region} serves the home region alone.
-func NewEndpoints(endpoint, cloud, home string) (Endpoints, error) {
+// NewEndpoints makes Endpoints of a service, "cbr" for one, and an operator's
+// settings. An empty endpoint is https://{service}.{region}.{cloud}; an empty
+// cloud is Huawei's own domain. An endpoint without {region} serves the home
+// region alone.
+func NewEndpoints(service, endpoint, cloud, home string) (Endpoints, error) {
 	if cloud != "" && !domain.MatchString(cloud) {
 		return Endpoints{}, errors.New("the cloud is not a domain name such as myhuaweicloud.com")
 	}
 	e := Endpoints{template: strings.TrimRight(endpoint, "/"), cloud: cloud}
 	if endpoint == "" {
-		e.template = "https://cbr." + regionMark + "." + cloudMark
+		e.template = "https://" + service + "." + regionMark + "." + cloudMark
 		return e, nil
 	}
 	if err := e.check(); err != nil {

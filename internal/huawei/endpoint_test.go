@@ -1,10 +1,10 @@
-package cbr_test
+package huawei_test
 
 import (
 	"strings"
 	"testing"
 
-	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 )
 
@@ -29,7 +29,7 @@ func TestEndpoints(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			e, err := cbr.NewEndpoints(tt.endpoint, tt.cloud, tt.home)
+			e, err := huawei.NewEndpoints("cbr", tt.endpoint, tt.cloud, tt.home)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +55,7 @@ func TestIAMEndpoints(t *testing.T) {
 		{"https://iam.{region}.example.com/iam/v3/auth/tokens/?nocatalog=true", "", "https://iam.cn-north-4.example.com/iam"},
 		{"https://iam.example.com//v3//", "", "https://iam.example.com"},
 	} {
-		e, err := cbr.NewIAMEndpoints(tt.authURL, tt.cloud)
+		e, err := huawei.NewIAMEndpoints(tt.authURL, tt.cloud)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestIAMEndpoints(t *testing.T) {
 		}
 	}
 	for _, authURL := range []string{"http://iam.example.com/v3", "iam.example.com", "https://user:pass@iam.example.com", "https://iam.example.com?a=b", "https://iam.example.com/v3?a=b", "https://iam.example.com/v3/auth/tokens#a", "https://iam.example.com/?a=/v3/auth/tokens"} {
-		if _, err := cbr.NewIAMEndpoints(authURL, ""); err == nil || strings.Contains(err.Error(), "pass") {
+		if _, err := huawei.NewIAMEndpoints(authURL, ""); err == nil || strings.Contains(err.Error(), "pass") {
 			t.Errorf("%s: error = %v", authURL, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestNewEndpointsRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := cbr.NewEndpoints(tt.endpoint, tt.cloud, tt.home)
+			_, err := huawei.NewEndpoints("cbr", tt.endpoint, tt.cloud, tt.home)
 			if err == nil {
 				t.Fatal("taken")
 			}
@@ -109,7 +109,7 @@ func TestNewEndpointsRefuses(t *testing.T) {
 
 func TestForRefuses(t *testing.T) {
 	t.Parallel()
-	everywhere, err := cbr.NewEndpoints("", "", "")
+	everywhere, err := huawei.NewEndpoints("cbr", "", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestForRefuses(t *testing.T) {
 		}
 	}
 
-	home, err := cbr.NewEndpoints("https://cbr.example.com", "", "eu-de")
+	home, err := huawei.NewEndpoints("cbr", "https://cbr.example.com", "", "eu-de")
 	if err != nil {
 		t.Fatal(err)
 	}
