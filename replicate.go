@@ -24,6 +24,9 @@ type effect struct {
 	// unverified: a redelivery was sent, or an "unchanged" believed, without a
 	// look-up. refused: CBR does not let the credential look.
 	unverified, refused bool
+	// notAllowed: the request asks for what the configuration does not allow.
+	// notKept: its body, or that of what is no request, is gone.
+	notAllowed, notKept bool
 	coverage            *reconcile.Coverage
 }
 
