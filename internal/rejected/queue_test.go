@@ -193,7 +193,9 @@ func TestNothingToKeep(t *testing.T) {
 // back.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	answer := func(status int, code string) error { return &awsjson.Error{Status: status, Code: code, Message: "secret body"} }
+	answer := func(status int, code string) error {
+		return &awsjson.Error{Status: status, Code: code, Message: "secret body"}
+	}
 	reset := errors.New("connection reset")
 	for name, tt := range map[string]struct {
 		faults []error
