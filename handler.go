@@ -32,6 +32,7 @@ import (
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/rejected"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
 	"cbr-replicator/internal/visibility"
@@ -42,7 +43,7 @@ type Replicator interface {
 	Replicate(context.Context, huawei.Scope, cbr.Replicate) (cbr.Answer, error)
 }
 
-// Handler handles invocations. All fields are required. It holds no state of
+// Handler handles invocations. All fields but Rejected are required. It holds no state of
 // its own and is safe for concurrent use.
 type Handler struct {
 	Decoder   *events.Decoder
@@ -52,6 +53,7 @@ type Handler struct {
 	Retry     retry.Policy
 	Lookups   *reconcile.Finder
 	Queues    *visibility.Changer
+	Rejected  *rejected.Queue // nil: no body is kept
 	Topic     *result.Topic
 	Metrics   *metrics.Emitter
 	Log       *slog.Logger
@@ -125,6 +127,7 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 		return o
 	}
 	e = inv.replicate(ctx, d)
+	inv.keep(ctx, d, &e)
 	if e.unseen() {
 		inv.unseen.Store(true)
 	}
@@ -284,9 +287,10 @@ func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.
 		Redelivered:       handedBack,
 		PublishFailed:     o.PublishErr != nil,
 		LookupRefused:     e.refused,
+		NotKept:           e.notKept,
 		Attempts:          e.attempts,
 	}
-	if k == kind.NotAllowed {
+	if e.notAllowed {
 		// A sender must not make metrics by inventing regions.
 		counted.DestinationRegion = ""
 	}

@@ -28,8 +28,11 @@ type effect struct {
 	// look (refused) or the cloud does not show replication records.
 	unverified, blind, refused bool
 	// hidden: copies that this process asked for a moment ago may not be seen yet.
-	hidden   bool
-	coverage *reconcile.Coverage
+	hidden bool
+	// notAllowed: the request asks for what the configuration does not allow.
+	// notKept: its body, or that of what is no request, is gone.
+	notAllowed, notKept bool
+	coverage            *reconcile.Coverage
 }
 
 // replicate validates, asks whether it is allowed, and calls CBR with retries.

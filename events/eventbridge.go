@@ -41,7 +41,8 @@ func decodeEventBridge(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 	// Each part but the last has a form without a slash. The ARNs in resources
 	// would tell no more: who puts an event writes there what he likes.
 	source := strings.Join([]string{event.Account, event.Region, event.Source}, "/")
-	del := inv.asynchronous(Delivery{Source: source, CausationID: event.ID}, event.Time)
+	// The whole event is kept: it is an envelope, and says more than the detail.
+	del := inv.asynchronous(Delivery{Source: source, CausationID: event.ID, body: payload}, event.Time)
 	del = d.deliver(content(event.Detail), del, "")
 	return d.wholeBatch([]Delivery{del}), nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/onepass"
 	"cbr-replicator/internal/redact"
 )
 
@@ -96,6 +97,26 @@ type Delivery struct {
 	// and logged, its outcome is the zero one, and it is never published: that
 	// would go round for ever. Err is set as well.
 	Skip bool
+
+	// body is what the trigger carried, as a JSON string if quoted: a part of the
+	// payload where it can be, for a batch may have thousands.
+	body   []byte
+	quoted bool
+}
+
+// Body returns what the trigger carried the request in, as it came: the body of
+// a queue's message, an SNS message, an event of EventBridge whole, a broker's
+// value or data out of its base64. As the body of a message in a queue that the
+// function reads it is the same request again, but for a correlation id that was
+// beside it. It is nil for a caller that learns the outcome, see Final.
+func (d *Delivery) Body() []byte {
+	switch {
+	case d.Final:
+		return nil
+	case d.quoted:
+		return onepass.Unquote(d.body)
+	}
+	return d.body
 }
 
 // Outcome is how a delivery ended.
@@ -186,9 +207,11 @@ func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Deliver
 func (d *Decoder) deliverBase64(text []byte, del Delivery, correlation string) Delivery {
 	body, err := base64.StdEncoding.AppendDecode(nil, text)
 	if err != nil {
+		del.body = text
 		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected base64"}
 		return d.correlate(del, correlation)
 	}
+	del.body = body
 	return d.deliver(body, del, correlation)
 }
 

@@ -49,8 +49,9 @@ func decodeSNS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 		case r.SNS.MessageID == "":
 			return nil, fmt.Errorf("record %d has no MessageId", i)
 		}
-		del := inv.asynchronous(Delivery{Source: r.SNS.TopicARN, CausationID: r.SNS.MessageID}, r.SNS.Timestamp)
-		deliveries[i] = d.deliver([]byte(r.SNS.Message), del, r.SNS.Attributes.CorrelationID.Value)
+		del := Delivery{Source: r.SNS.TopicARN, CausationID: r.SNS.MessageID, body: []byte(r.SNS.Message)}
+		del = inv.asynchronous(del, r.SNS.Timestamp)
+		deliveries[i] = d.deliver(del.body, del, r.SNS.Attributes.CorrelationID.Value)
 	}
 	return d.wholeBatch(deliveries), nil
 }

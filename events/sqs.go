@@ -20,7 +20,8 @@ var sqs = trigger{
 
 type sqsRecord struct {
 	messageID, receipt, arn string
-	source, body            []byte
+	source                  []byte
+	body                    []byte // in quotes
 	receives, firstReceive  []byte // attributes
 	group                   string // an attribute
 	correlation             string // a message attribute
@@ -57,7 +58,7 @@ func (rec *sqsRecord) read(r *onepass.Reader) {
 		case "receiptHandle":
 			r.Text(&rec.receipt)
 		case "body":
-			r.Bytes(&rec.body)
+			r.Quoted(&rec.body)
 		case "eventSource":
 			r.Bytes(&rec.source)
 		case "eventSourceARN":
@@ -111,7 +112,7 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 			// Without it the message could not be handed back by itself.
 			return nil, fmt.Errorf("record %d has no messageId", i)
 		}
-		del := Delivery{Source: r.arn, CausationID: r.messageID, Receipt: r.receipt}
+		del := Delivery{Source: r.arn, CausationID: r.messageID, Receipt: r.receipt, body: r.body, quoted: true}
 		del.Receives, _ = strconv.Atoi(string(r.receives))
 		// A standard queue may deliver a message twice at once.
 		del.Again = del.Receives > 1 || seen[r.messageID]
@@ -123,7 +124,7 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 		if strings.HasSuffix(r.arn, ".fifo") {
 			del.Group = r.group
 		}
-		b.Deliveries[i] = d.deliver(r.body, del, r.correlation)
+		b.Deliveries[i] = d.deliver(del.Body(), del, r.correlation)
 	}
 	b.reply = func(outcomes []Outcome) ([]byte, error) {
 		// A standard queue may deliver a message twice at once: it is reported

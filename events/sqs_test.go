@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"cbr-replicator/internal/kind"
 )
@@ -183,7 +184,7 @@ func TestSQSMembers(t *testing.T) {
 			t.Errorf("no body was taken for a request: %+v", got[1])
 		}
 		got[1].Err = nil
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Delivery{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", payload, diff)
 		}
 	}

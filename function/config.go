@@ -15,6 +15,7 @@ import (
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/huawei"
+	"cbr-replicator/internal/queue"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/token"
 )
@@ -40,7 +41,8 @@ type config struct {
 	AllowedURNs         list    `envconfig:"ALLOWED_CROSS_ACCOUNT_URNS"`
 	AllowAcceleration   boolean `envconfig:"ALLOW_ACCELERATION"`
 
-	ResultTopicARN string `envconfig:"RESULT_TOPIC_ARN"`
+	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN"`
+	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN"`
 
 	CBRTimeout      duration `envconfig:"CBR_TIMEOUT"`
 	HTTPTimeout     duration `envconfig:"HTTP_TIMEOUT"`
@@ -96,6 +98,7 @@ func defaults() config {
 type settings struct {
 	config
 	topicRegion string
+	rejected    *queue.Name // nil: none
 	endpoints   huawei.Endpoints
 	iam         huawei.Endpoints
 	allow       *allow.List
@@ -115,6 +118,7 @@ func load() (*settings, error) {
 	s.checkForms(&p)
 	s.checkCredential(&p)
 	s.checkTopic(&p)
+	s.checkRejectedQueue(&p)
 	s.checkEndpoints(&p)
 	s.checkAllowed(&p)
 	return s, p.err()
@@ -138,7 +142,7 @@ func (p problems) err() error {
 }
 
 func (s *settings) trim() {
-	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN} {
+	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.RejectedQueueARN} {
 		*v = strings.TrimSpace(*v)
 	}
 	if s.EnterpriseProjectID == "" && s.Cloud == "" && !s.foreign() {
@@ -230,6 +234,15 @@ func (s *settings) checkTopic(p *problems) {
 	var err error
 	s.topicRegion, err = result.CheckARN(s.ResultTopicARN)
 	p.check("RESULT_TOPIC_ARN", err)
+}
+
+func (s *settings) checkRejectedQueue(p *problems) {
+	if s.RejectedQueueARN == "" {
+		return
+	}
+	name, err := queue.Parse(s.RejectedQueueARN)
+	p.check("REJECTED_QUEUE_ARN", err)
+	s.rejected = &name
 }
 
 func (s *settings) checkEndpoints(p *problems) {

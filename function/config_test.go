@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/allow"
+	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
@@ -99,6 +100,7 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 		"ALLOWED_DESTINATIONS":          "badregion",
 		"ALLOW_ACCELERATION":            "badbool",
 		"RESULT_TOPIC_ARN":              "badtopic",
+		"REJECTED_QUEUE_ARN":            "badqueue",
 		"CBR_TIMEOUT":                   "badduration",
 		"HTTP_TIMEOUT":                  "-27s",
 		"RETRY_INITIAL_INTERVAL":        "500",
@@ -123,7 +125,7 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 	for _, name := range []string{
 		"HW_AUTH_TOKEN", "HW_PROJECT_ID", "HW_REGION_NAME", "HW_CBR_VAULT_ID", "HW_CBR_DESTINATION_VAULT_ID",
 		"HW_CBR_DESTINATION_PROJECT_ID", "HW_CBR_DESTINATION_REGION", "HW_CBR_ENDPOINT", "ALLOWED_PROJECT_IDS",
-		"ALLOWED_DESTINATIONS", "ALLOW_ACCELERATION", "RESULT_TOPIC_ARN", "CBR_TIMEOUT", "HTTP_TIMEOUT",
+		"ALLOWED_DESTINATIONS", "ALLOW_ACCELERATION", "RESULT_TOPIC_ARN", "REJECTED_QUEUE_ARN", "CBR_TIMEOUT", "HTTP_TIMEOUT",
 		"RETRY_INITIAL_INTERVAL", "RETRY_MAX_INTERVAL", "RETRY_MAX_ATTEMPTS", "RETRY_MAX_ELAPSED", "DEADLINE_RESERVE",
 		"BATCH_CONCURRENCY", "MAX_RECEIVE_COUNT", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "HW_AUTH_URL", "HTTPS_PROXY",
 	} {
@@ -131,7 +133,7 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 			t.Errorf("%s is named %d times in:\n%v", name, n, err)
 		}
 	}
-	for _, value := range []string{secret, "badproject", "badvault", "badregion", "badbool", "badduration", "badcount", "evil", "bad proxy"} {
+	for _, value := range []string{secret, "badproject", "badvault", "badregion", "badqueue", "badbool", "badduration", "badcount", "evil", "bad proxy"} {
 		if strings.Contains(err.Error(), value) {
 			t.Errorf("the value %q is in:\n%v", value, err)
 		}
@@ -220,6 +222,49 @@ func TestEnterpriseProject(t *testing.T) {
 	setenv(t, map[string]string{"HW_ENTERPRISE_PROJECT_ID": "x&y=z"})
 	if _, err := load(); err == nil || !strings.HasPrefix(err.Error(), "HW_ENTERPRISE_PROJECT_ID: ") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// TestRejectedQueue: none unless it is named; its region is its ARN's, wherever
+// the function is.
+func TestRejectedQueue(t *testing.T) {
+	const arn = "arn:aws:sqs:eu-west-1:210987654321:rejected"
+	for name, tt := range map[string]struct {
+		set      map[string]string
+		arn      string // of the queue, empty for none
+		endpoint string
+	}{
+		"not set":               {nil, "", ""},
+		"empty":                 {map[string]string{"REJECTED_QUEUE_ARN": ""}, "", ""},
+		"set":                   {map[string]string{"REJECTED_QUEUE_ARN": " " + arn + "\n"}, arn, ""},
+		"FIFO":                  {map[string]string{"REJECTED_QUEUE_ARN": arn + ".fifo"}, arn + ".fifo", ""},
+		"elsewhere":             {map[string]string{"REJECTED_QUEUE_ARN": arn, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, arn, "http://127.0.0.1:1"},
+		"SQS alone is there":    {map[string]string{"REJECTED_QUEUE_ARN": arn, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:2"}, arn, "http://127.0.0.1:2"},
+		"SQS alone, none named": {map[string]string{"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:2"}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AWS_REGION", "eu-central-1")
+			setenv(t, tt.set)
+			h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, slog.New(slog.DiscardHandler))
+			if tt.arn == "" {
+				if h.Rejected != nil {
+					t.Errorf("bodies are kept in %v", h.Rejected.Name)
+				}
+				return
+			}
+			client := h.Rejected.SQS.(*awsjson.Client)
+			if h.Rejected.Name.ARN() != tt.arn || client.Region != "eu-west-1" || client.Endpoint != tt.endpoint {
+				t.Errorf("bodies go to %s at %q in %s", h.Rejected.Name.ARN(), client.Endpoint, client.Region)
+			}
+		})
+	}
+	for _, arn := range []string{
+		"https://sqs.eu-west-1.amazonaws.com/210987654321/rejected", "arn:aws:sns:eu-west-1:210987654321:rejected", "rejected",
+	} {
+		setenv(t, map[string]string{"REJECTED_QUEUE_ARN": arn})
+		if _, err := load(); err == nil || err.Error() != "REJECTED_QUEUE_ARN: expected arn:aws:sqs:REGION:ACCOUNT:NAME" {
+			t.Errorf("%s: error = %v", arn, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -85,6 +86,7 @@ type rig struct {
 	topic    *sandbox.Topic
 	secrets  *sandbox.Secrets
 	queue    *sandbox.Queue
+	rejected *sandbox.Queue // not the function's unless a test says so
 	sqs      *sandbox.SQS
 
 	mu    sync.Mutex
@@ -117,7 +119,8 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 	}
 	t.Cleanup(r.secrets.Close)
 	r.queue = sandbox.NewQueue(sandbox.QueueConfig{Name: "requests", VisibilityTimeout: time.Hour, Now: time.Now})
-	if r.sqs, err = sandbox.NewSQS(r.queue); err != nil {
+	r.rejected = sandbox.NewQueue(sandbox.QueueConfig{Name: "rejected", Now: time.Now})
+	if r.sqs, err = sandbox.NewSQS(r.queue, r.rejected); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.sqs.Close)
@@ -696,5 +699,59 @@ func TestVisibility(t *testing.T) {
 	}
 	if lines := r.lines("visibility not changed"); len(lines) > 0 {
 		t.Errorf("log: %v", lines)
+	}
+}
+
+// TestRejectedBody: the built function keeps a body, text or not, with why, and
+// hands the message back while it cannot.
+func TestRejectedBody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "results", map[string]string{
+		"REJECTED_QUEUE_ARN": "arn:aws:sqs:" + sandbox.Region + ":" + sandbox.Account + ":rejected", "RETRY_MAX_ATTEMPTS": "2", "RETRY_MAX_INTERVAL": "10ms",
+	})
+	outage := sandbox.SQSFault{Status: 503, Code: "ServiceUnavailable"}
+	r.sqs.Script(outage, outage) // of the first message, and there is no second
+	deliver := func(body string) (failed []string) {
+		r.queue.Send(body, nil, "")
+		messages := r.queue.Receive(10)
+		payload, err := sandbox.SQSEvent(r.queue, messages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sandbox.Settle(r.queue, messages, r.invoke(payload, time.Minute), 0)
+	}
+	if failed := deliver("not json"); len(failed) != 1 || len(r.topic.Messages()) > 0 || len(r.rejected.Messages()) > 0 {
+		t.Fatalf("without the queue: handed back %v, results %v, bodies %v", failed, r.topic.Messages(), r.rejected.Messages())
+	}
+	r.queue.Purge()
+	bodies := []string{"not json", "\x00 is no text for SQS", `{"priority":1}`}
+	for _, body := range bodies {
+		if failed := deliver(body); len(failed) > 0 {
+			t.Errorf("%q is handed back", body)
+		}
+	}
+	var got []string
+	for i, m := range r.rejected.Messages() {
+		body := m.Body
+		if m.Attributes["encoding"] == "base64" {
+			text, err := base64.StdEncoding.DecodeString(body)
+			if err != nil {
+				t.Error(err)
+			}
+			body = string(text)
+		}
+		got = append(got, body)
+		result := r.topic.Messages()[i]
+		if result.Attributes["kind"] != m.Attributes["kind"] || !strings.Contains(result.Message, `"causationid":"`+m.Attributes["causation_id"]+`"`) {
+			t.Errorf("attributes %v of the body, and the result %s", m.Attributes, result.Message)
+		}
+	}
+	if diff := cmp.Diff(bodies, got); diff != "" {
+		t.Errorf("bodies (-want +got):\n%s", diff)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if said := strings.Join(r.log, ""); strings.Contains(said, "not json") || strings.Contains(said, "is no text") {
+		t.Errorf("a body is in the log:\n%s", said)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/rejected"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
 	"cbr-replicator/internal/token"
@@ -75,6 +76,17 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Lo
 	})
 	service.EnterpriseProjectID = s.EnterpriseProjectID
 
+	var bodies *rejected.Queue
+	if s.rejected != nil {
+		bodies = &rejected.Queue{
+			Name:   *s.rejected,
+			SQS:    s.aws("sqs", "AmazonSQS", "1.0", s.rejected.Region, s.EndpointSQS, client, userAgent),
+			Retry:  publishing.Do,
+			Log:    log,
+			Redact: hidden,
+		}
+	}
+
 	return &replicator.Handler{
 		Decoder: &events.Decoder{
 			Defaults:    s.requestDefaults(),
@@ -92,6 +104,7 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Lo
 			Redact: hidden,
 			Rand:   rand.Float64,
 		},
+		Rejected: bodies,
 		Topic: &result.Topic{
 			ARN:    s.ResultTopicARN,
 			SNS:    s.sns(client),

@@ -107,33 +107,37 @@ type Policy struct {
 	// Status is published: for a kind that is redelivered only with its last
 	// delivery.
 	Status Status
+	// KeepBody: what was asked for is nowhere but in the delivery's body, and may
+	// be right once sender or configuration are mended. Where nobody is told, the
+	// body is kept before the delivery is acknowledged.
+	KeepBody bool
 }
 
 var table = map[Kind]Policy{
-	None:               {Never, false, AtOnce, OwnAnswer, 0, Accepted},
-	AlreadyReplicated:  {Never, false, AtOnce, OwnAnswer, 0, Unchanged},
-	NothingToReplicate: {Never, false, AtOnce, OwnAnswer, 0, Unchanged},
-	NotCovered:         {Never, false, AtOnce, OwnAnswer, 0, Refused},
+	None:               {Never, false, AtOnce, OwnAnswer, 0, Accepted, false},
+	AlreadyReplicated:  {Never, false, AtOnce, OwnAnswer, 0, Unchanged, false},
+	NothingToReplicate: {Never, false, AtOnce, OwnAnswer, 0, Unchanged, false},
+	NotCovered:         {Never, false, AtOnce, OwnAnswer, 0, Refused, false},
 	// A vault may be busy for hours: waiting in place would be paid for in vain.
-	InProgress:    {Never, true, ForCopy, http.StatusConflict, 15 * time.Minute, Failed},
-	InvalidEvent:  {Never, false, AtOnce, http.StatusBadRequest, 0, Refused},
-	NotAllowed:    {Never, false, AtOnce, http.StatusForbidden, 0, Refused},
-	Rejected:      {Never, false, AtOnce, OwnAnswer, 0, Refused},
-	Misconfigured: {Never, true, Growing, http.StatusBadGateway, 0, Failed},
-	Unauthorized:  {FreshCredential, true, Growing, http.StatusBadGateway, 0, Failed},
-	Throttled:     {Backoff, true, Growing, http.StatusTooManyRequests, 30 * time.Second, Failed},
-	Unavailable:   {Backoff, true, Growing, http.StatusServiceUnavailable, 30 * time.Second, Failed},
-	Unknown:       {Lookup, true, ForEffect, http.StatusGatewayTimeout, 0, Failed},
-	OutOfTime:     {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Failed},
+	InProgress:    {Never, true, ForCopy, http.StatusConflict, 15 * time.Minute, Failed, false},
+	InvalidEvent:  {Never, false, AtOnce, http.StatusBadRequest, 0, Refused, true},
+	NotAllowed:    {Never, false, AtOnce, http.StatusForbidden, 0, Refused, true},
+	Rejected:      {Never, false, AtOnce, OwnAnswer, 0, Refused, false},
+	Misconfigured: {Never, true, Growing, http.StatusBadGateway, 0, Failed, false},
+	Unauthorized:  {FreshCredential, true, Growing, http.StatusBadGateway, 0, Failed, false},
+	Throttled:     {Backoff, true, Growing, http.StatusTooManyRequests, 30 * time.Second, Failed, false},
+	Unavailable:   {Backoff, true, Growing, http.StatusServiceUnavailable, 30 * time.Second, Failed, false},
+	Unknown:       {Lookup, true, ForEffect, http.StatusGatewayTimeout, 0, Failed, false},
+	OutOfTime:     {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Failed, false},
 	// Behind a delivery of its FIFO group that was handed back: nothing was
 	// asked of CBR for it, so there is nothing to tell. At once means with that
 	// delivery: a queue holds a group back while any of it is out of sight (SQS
 	// developer guide, "Interleaving multiple ordered message groups"), so a wait
 	// of its own could only make the whole group's longer.
-	Blocked: {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Unpublished},
+	Blocked: {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Unpublished, false},
 	// CBR's outcome stands, but nobody could be told of it.
-	PublishFailed: {Backoff, true, GrowingForEffect, OwnAnswer, 0, Unpublished},
-	Internal:      {Never, true, GrowingForEffect, http.StatusInternalServerError, 0, Failed},
+	PublishFailed: {Backoff, true, GrowingForEffect, OwnAnswer, 0, Unpublished, false},
+	Internal:      {Never, true, GrowingForEffect, http.StatusInternalServerError, 0, Failed, false},
 }
 
 // Policy returns what follows from k. A kind that is not in the table is

@@ -24,6 +24,9 @@ func TestPromises(t *testing.T) {
 		if p.Wait != AtOnce && !p.Redeliver {
 			t.Errorf("%q waits in a queue that it does not go back to", k)
 		}
+		if p.KeepBody && p.Status != Refused {
+			t.Errorf("%q is %s: its body is kept although it was no refusal", k, p.Status)
+		}
 		if p.Wait == AtOnce && p.Redeliver && k != OutOfTime && k != Blocked {
 			t.Errorf("%q comes back at once, to meet the same again", k)
 		}

@@ -26,7 +26,7 @@ const Namespace = "CbrReplicator"
 var names = []string{
 	"Deliveries", "Accepted", "Unchanged", "Rejected", "Failed", "Redelivered", "Retries",
 	"Throttled", "Unauthorized", "Misconfigured", "InProgress", "Unknown", "NotCovered",
-	"PublishFailures", "LookupsRefused", "ColdStart",
+	"PublishFailures", "LookupsRefused", "RejectedNotKept", "ColdStart",
 }
 
 // ofStatus and ofKind name what a delivery is counted as besides "Deliveries".
@@ -87,7 +87,9 @@ type Delivery struct {
 	PublishFailed bool
 	// LookupRefused: CBR did not let the credential list backups.
 	LookupRefused bool
-	Attempts      int
+	// NotKept: the body of a rejected request is gone, the delivery acknowledged.
+	NotKept  bool
+	Attempts int
 }
 
 // Count adds one delivery.
@@ -115,6 +117,9 @@ func (i *Invocation) Count(d Delivery) {
 	}
 	if d.LookupRefused {
 		c["LookupsRefused"]++
+	}
+	if d.NotKept {
+		c["RejectedNotKept"]++
 	}
 }
 

@@ -52,14 +52,14 @@ func TestEmit(t *testing.T) {
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Unknown, Published: kind.Failed, Redelivered: true, Attempts: 1},
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Misconfigured, Redelivered: true, Attempts: 1},
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.NotCovered, Published: kind.Refused, Attempts: 1},
-			metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused},
+			metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused, NotKept: true},
 			metrics.Delivery{DestinationRegion: "region2", PublishFailed: true, LookupRefused: true, Redelivered: true, Attempts: 1},
 		)
 		want := map[string]any{
 			"service": "replicator", "destination_region": "region2",
 			"Deliveries": 8.0, "Accepted": 1.0, "Unchanged": 1.0, "Rejected": 2.0, "Failed": 1.0,
 			"Redelivered": 4.0, "Retries": 7.0, "Throttled": 1.0, "Unauthorized": 0.0, "Misconfigured": 1.0, "InProgress": 0.0,
-			"Unknown": 1.0, "NotCovered": 1.0, "PublishFailures": 1.0, "LookupsRefused": 1.0, "ColdStart": 1.0, "Duration": 412.0,
+			"Unknown": 1.0, "NotCovered": 1.0, "PublishFailures": 1.0, "LookupsRefused": 1.0, "RejectedNotKept": 1.0, "ColdStart": 1.0, "Duration": 412.0,
 		}
 		if len(lines) != 1 {
 			t.Fatalf("%d lines, want 1", len(lines))
@@ -129,14 +129,14 @@ func TestLine(t *testing.T) {
 			`{"Name":"Rejected","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Redelivered","Unit":"Count"},` +
 			`{"Name":"Retries","Unit":"Count"},{"Name":"Throttled","Unit":"Count"},{"Name":"Unauthorized","Unit":"Count"},` +
 			`{"Name":"Misconfigured","Unit":"Count"},{"Name":"InProgress","Unit":"Count"},{"Name":"Unknown","Unit":"Count"},` +
-			`{"Name":"NotCovered","Unit":"Count"},{"Name":"PublishFailures","Unit":"Count"},{"Name":"LookupsRefused","Unit":"Count"},` +
+			`{"Name":"NotCovered","Unit":"Count"},{"Name":"PublishFailures","Unit":"Count"},{"Name":"LookupsRefused","Unit":"Count"},{"Name":"RejectedNotKept","Unit":"Count"},` +
 			`{"Name":"ColdStart","Unit":"Count"}%s]}]},"service":"a \"service\" of \u003cÅ\u003e \u0026 \\",`
 		want := fmt.Sprintf(directive, began, `,{"Name":"Duration","Unit":"Milliseconds"}`) + `"destination_region":"re\"gion\n2",` +
 			`"Deliveries":2,"Accepted":0,"Unchanged":0,"Rejected":0,"Failed":0,"Redelivered":1,"Retries":1,"Throttled":0,"Unauthorized":1,` +
-			`"Misconfigured":0,"InProgress":1,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"ColdStart":1,"Duration":2}` + "\n" +
+			`"Misconfigured":0,"InProgress":1,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"RejectedNotKept":0,"ColdStart":1,"Duration":2}` + "\n" +
 			fmt.Sprintf(directive, began, "") + `"destination_region":"region3",` +
 			`"Deliveries":1,"Accepted":1,"Unchanged":0,"Rejected":0,"Failed":0,"Redelivered":0,"Retries":0,"Throttled":0,"Unauthorized":0,` +
-			`"Misconfigured":0,"InProgress":0,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"ColdStart":0}` + "\n"
+			`"Misconfigured":0,"InProgress":0,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"RejectedNotKept":0,"ColdStart":0}` + "\n"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("lines (-want +got):\n%s", diff)
 		}
@@ -166,7 +166,7 @@ func TestKindsAndStatuses(t *testing.T) {
 		"Accepted": {Published: kind.Accepted}, "Unchanged": {Published: kind.Unchanged}, "Rejected": {Published: kind.Refused}, "Failed": {Published: kind.Failed},
 		"Throttled": {Kind: kind.Throttled}, "Unauthorized": {Kind: kind.Unauthorized}, "Misconfigured": {Kind: kind.Misconfigured},
 		"InProgress": {Kind: kind.InProgress}, "Unknown": {Kind: kind.Unknown}, "NotCovered": {Kind: kind.NotCovered},
-		"Redelivered": {Redelivered: true}, "PublishFailures": {PublishFailed: true}, "LookupsRefused": {LookupRefused: true}, "Retries": {Attempts: 2},
+		"Redelivered": {Redelivered: true}, "PublishFailures": {PublishFailed: true}, "LookupsRefused": {LookupRefused: true}, "RejectedNotKept": {NotKept: true}, "Retries": {Attempts: 2},
 	} {
 		var out bytes.Buffer
 		line := emit(t, metrics.NewEmitter(&out, "replicator"), &out, 0, d)[0]

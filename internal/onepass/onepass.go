@@ -61,7 +61,7 @@ func (r *Reader) Members() iter.Seq[[]byte] {
 		}
 		for r.Peek() != jsontext.KindEndObject {
 			name := r.Value()
-			if r.err != nil || !r.yield(func() bool { return yield(unquote(name)) }) {
+			if r.err != nil || !r.yield(func() bool { return yield(Unquote(name)) }) {
 				return
 			}
 		}
@@ -100,10 +100,19 @@ func (r *Reader) Text(to *string) {
 // Bytes reads a string as Text does, for those who want the text of it as bytes:
 // it is a part of the reader's text where that spells nothing in another way.
 func (r *Reader) Bytes(to *[]byte) {
+	var value []byte
+	if r.Quoted(&value); value != nil {
+		*to = Unquote(value)
+	}
+}
+
+// Quoted reads a string as Bytes does and returns its JSON, a part of the
+// reader's text, nil for null; [Unquote] has the text of it.
+func (r *Reader) Quoted(to *[]byte) {
 	switch r.Peek() {
 	case jsontext.KindString:
 		if value := r.Value(); r.err == nil {
-			*to = unquote(value)
+			*to = value
 		}
 	case jsontext.KindNull:
 		r.Value()
@@ -196,11 +205,15 @@ func Text(value []byte) (text string, ok bool) {
 	if len(value) == 0 || value[0] != '"' {
 		return "", false
 	}
-	return string(unquote(value)), true
+	return string(Unquote(value)), true
 }
 
-// unquote returns the text of a JSON string.
-func unquote(value []byte) []byte {
+// Unquote returns the text of value, which is the JSON of a string or empty: a
+// part of it where it spells nothing in another way.
+func Unquote(value []byte) []byte {
+	if len(value) == 0 {
+		return nil
+	}
 	if inner := value[1 : len(value)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return inner
 	}

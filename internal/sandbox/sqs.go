@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,25 +21,31 @@ type SQSFault struct {
 	// Status and Code refuse the whole call.
 	Status int
 	Code   string
-	// Entries refuses these entries of the call, by index: true is the sender's fault.
+	// Entries refuses these entries of a batch's call, by index: true is the sender's fault.
 	Entries map[int]bool
 	// Reset cuts the connection before the call is taken.
 	Reset bool
+	// AnswerLost does what the call asks for, then cuts the connection: the caller cannot know that it was taken.
+	AnswerLost bool
 	// Delay comes before everything else.
 	Delay time.Duration
 }
 
 // SQS puts queues behind SQS's own protocol, on 127.0.0.1. It does what a function needs that Lambda's event source mapping
-// polls for: ChangeMessageVisibilityBatch, for callers that sign for SQS in [Region]. Safe for concurrent use.
+// polls for, ChangeMessageVisibilityBatch, and of one that it sends to, SendMessage, for callers that sign for SQS in
+// [Region]. Safe for concurrent use.
 type SQS struct {
 	script[SQSFault]
 	server *server
 	queues map[string]*Queue // by name
+
+	mu    sync.Mutex
+	dedup map[string]sentOnce // what FIFO queues were sent, by queue and deduplication id
 }
 
 // NewSQS starts an SQS with these queues.
 func NewSQS(queues ...*Queue) (*SQS, error) {
-	s := &SQS{queues: map[string]*Queue{}}
+	s := &SQS{queues: map[string]*Queue{}, dedup: map[string]sentOnce{}}
 	for _, q := range queues {
 		s.queues[q.config.Name] = q
 	}
@@ -58,8 +65,7 @@ func (s *SQS) URL() string { return "http://" + s.server.addr }
 
 // changeVisibilityBatch is what ChangeMessageVisibilityBatch asks for.
 type changeVisibilityBatch struct {
-	QueueURL string
-	Entries  []changeVisibilityEntry
+	Entries []changeVisibilityEntry
 }
 
 type changeVisibilityEntry struct {
@@ -84,26 +90,45 @@ func (s *SQS) serve(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if action != "ChangeMessageVisibilityBatch" {
+	switch action {
+	case "ChangeMessageVisibilityBatch":
+		s.changeVisibilityBatch(w, body, fault)
+	case "SendMessage":
+		s.sendMessage(w, body, fault)
+	default:
 		sqsProtocol.refuse(w, http.StatusBadRequest, "UnknownOperationException", "the sandbox has no action "+action)
-		return
 	}
-	var call changeVisibilityBatch
-	if err := json.Unmarshal(body, &call); err != nil {
+}
+
+// read reads a call and returns the queue that it is for, or answers what is wrong with it: nil.
+func (s *SQS) read(w http.ResponseWriter, body []byte, call any) *Queue {
+	var of struct{ QueueURL string }
+	if err := errors.Join(json.Unmarshal(body, &of), json.Unmarshal(body, call)); err != nil {
 		sqsProtocol.refuse(w, http.StatusBadRequest, "SerializationException", err.Error())
+		return nil
+	}
+	name, ours := strings.CutPrefix(strings.TrimPrefix(of.QueueURL, "https://sqs."+Region+".amazonaws.com"), "/"+Account+"/")
+	queue := s.queues[name]
+	switch {
+	case !ours:
+		refuseSQS(w, http.StatusNotFound, "InvalidAddress", "The address "+of.QueueURL+" is not valid for this endpoint.")
+	case queue == nil:
+		refuseSQS(w, http.StatusBadRequest, "QueueDoesNotExist", "The specified queue does not exist.")
+	}
+	return queue
+}
+
+func (s *SQS) changeVisibilityBatch(w http.ResponseWriter, body []byte, fault SQSFault) {
+	var call changeVisibilityBatch
+	queue := s.read(w, body, &call)
+	if queue == nil {
 		return
 	}
 	ids := map[string]bool{}
 	for _, e := range call.Entries {
 		ids[e.ID] = true
 	}
-	name, ours := strings.CutPrefix(strings.TrimPrefix(call.QueueURL, "https://sqs."+Region+".amazonaws.com"), "/"+Account+"/")
-	queue := s.queues[name]
 	switch {
-	case !ours:
-		refuseSQS(w, http.StatusNotFound, "InvalidAddress", "The address "+call.QueueURL+" is not valid for this endpoint.")
-	case queue == nil:
-		refuseSQS(w, http.StatusBadRequest, "QueueDoesNotExist", "The specified queue does not exist.")
 	case len(call.Entries) == 0:
 		refuseSQS(w, http.StatusBadRequest, "EmptyBatchRequest", "There should be at least one ChangeMessageVisibilityBatchRequestEntry in the request.")
 	case len(call.Entries) > maxQueueEntries:
@@ -114,8 +139,16 @@ func (s *SQS) serve(w http.ResponseWriter, r *http.Request) {
 	case len(ids) < len(call.Entries):
 		refuseSQS(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
 	default:
-		sqsProtocol.respond(w, http.StatusOK, changeVisibilities(queue, call.Entries, fault.Entries))
+		fault.answer(w, changeVisibilities(queue, call.Entries, fault.Entries))
 	}
+}
+
+// answer gives the answer to a call that was taken, unless that is lost.
+func (f SQSFault) answer(w http.ResponseWriter, answer any) {
+	if f.AnswerLost {
+		cut()
+	}
+	sqsProtocol.respond(w, http.StatusOK, answer)
 }
 
 // changeVisibilities does what the entries ask for, but for those that are scripted to fail.
@@ -147,6 +180,8 @@ func refuseSQS(w http.ResponseWriter, status int, code, text string) {
 		old = "AWS.SimpleQueueService.NonExistentQueue"
 	case "InvalidAddress":
 		old = code
+	case "InvalidParameterValue", "MissingParameter": // of AWS's framework, not of SQS's model
+		old, code = code, "com.amazon.coral.service#"+code+"Exception"
 	}
 	w.Header().Set("X-Amzn-Query-Error", old+";Sender")
 	sqsProtocol.refuse(w, status, code, text)

@@ -32,6 +32,7 @@ func world(t testing.TB, s situation) map[string]float64 {
 	all := map[string]float64{
 		"AWS/Lambda Errors FunctionName ${Function}":                                        s.errors,
 		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${DeadLetterQueue.QueueName}": s.dead,
+		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${RejectedQueue.QueueName}":   s.bodies,
 		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${Queue.QueueName}":           s.visible,
 		"AWS/SQS ApproximateNumberOfMessagesNotVisible QueueName ${Queue.QueueName}":        s.invisible,
 		"AWS/SQS NumberOfMessagesReceived QueueName ${Queue.QueueName}":                     s.received,
@@ -51,6 +52,7 @@ type situation struct {
 	name                                            string
 	deliveries                                      []metrics.Delivery
 	errors, dead, visible, invisible, received, age float64
+	bodies                                          float64 // in the queue for rejected ones
 	want                                            []string
 }
 
@@ -95,6 +97,12 @@ func TestAlarms(t *testing.T) {
 
 		// What is not.
 		{name: "a wrong request", deliveries: ended(kind.InvalidEvent, kind.Refused), received: 1, want: []string{"RejectedAlarm"}},
+		{name: "and once its body is kept", bodies: 1},
+		{
+			name: "a wrong request whose body is not kept", received: 1,
+			deliveries: []metrics.Delivery{{Kind: kind.InvalidEvent, Published: kind.Refused, NotKept: true}},
+			want:       []string{"RejectedAlarm", "RejectedNotKeptAlarm"},
+		},
 		{name: "backups without a replica", deliveries: ended(kind.NotCovered, kind.Refused), received: 1, want: []string{"RejectedAlarm"}},
 		{name: "a dead credential", deliveries: again(kind.Unauthorized), received: 1, want: []string{"RedeliveredAlarm", "UnauthorizedAlarm"}},
 		{name: "a wrong endpoint", deliveries: again(kind.Misconfigured), received: 1, want: []string{"MisconfiguredAlarm", "RedeliveredAlarm"}},

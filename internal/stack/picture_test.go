@@ -33,6 +33,7 @@ var samples = map[string][24]float64{
 
 	"ApproximateNumberOfMessagesVisible ${Queue.QueueName}":           {2: 34},
 	"ApproximateNumberOfMessagesVisible ${DeadLetterQueue.QueueName}": {},
+	"ApproximateNumberOfMessagesVisible ${RejectedQueue.QueueName}":   {2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1, 9: 1},
 	"ApproximateNumberOfMessagesNotVisible ${Queue.QueueName}":        {2: 10, 3: 4, 4: 3},
 	"ApproximateAgeOfOldestMessage ${Queue.QueueName}":                {2: 1500, 3: 5400, 4: 9000},
 }

@@ -27,7 +27,7 @@ func TestSurface(t *testing.T) {
 			EnterpriseProjectId VaultId DestinationVaultId DestinationProjectId DestinationRegion ScheduleExpression ScheduleTimezone
 			ScheduleFlexibleMinutes RequestTopicArn EventBusName ResultTopicArn AlarmTopicArn Enabled MaximumConcurrency MemorySize
 			Timeout LogLevel LogRetentionInDays KmsKeyArn SubnetIds SecurityGroupIds PermissionsBoundaryArn`,
-		"Outputs": `QueueUrl QueueArn DeadLetterQueueUrl ResultTopicArn HttpApiUrl FunctionArn DashboardUrl`,
+		"Outputs": `QueueUrl QueueArn DeadLetterQueueUrl RejectedQueueUrl ResultTopicArn HttpApiUrl FunctionArn DashboardUrl`,
 	} {
 		var got []string
 		for name, entry := range tpl.section(section) {
@@ -110,6 +110,8 @@ func TestQueue(t *testing.T) {
 		}{
 			{"maxReceiveCount", at(queue, "RedrivePolicy", "maxReceiveCount"), at(variables, "MAX_RECEIVE_COUNT")},
 			{"the dead-letter queue", at(queue, "RedrivePolicy", "deadLetterTargetArn"), "${DeadLetterQueue.Arn}"},
+			{"the queue for rejected bodies", at(variables, "REJECTED_QUEUE_ARN"), "${RejectedQueue.Arn}"},
+			{"how long it keeps them", s.properties("RejectedQueue")["MessageRetentionPeriod"], "1209600"},
 			{"the batch size", source["BatchSize"], at(variables, "BATCH_CONCURRENCY")},
 			{"partial answers", source["FunctionResponseTypes"], []any{"ReportBatchItemFailures"}},
 			{"the source", source["EventSourceArn"], "${Queue.Arn}"},

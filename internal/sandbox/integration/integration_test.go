@@ -43,6 +43,7 @@ func TestMoto(t *testing.T) {
 		"handed-back":  testHandedBack,
 		"dead-letter":  testDeadLetter,
 		"redrive":      testRedrive,
+		"rejected":     testRejected,
 		"redrive-fifo": testRedriveFIFO,
 		"secrets":      testSecrets,
 		"sns-to-sqs":   testSNSToSQS,
@@ -324,6 +325,59 @@ func testRedrive(t *testing.T, s *setting) {
 	}
 	if n := len(st.calls(taken)); n != 1 {
 		t.Errorf("CBR was asked %d times for what it had taken", n)
+	}
+}
+
+// testRejected: the body of what is rejected is in its queue, with what it was,
+// and of a FIFO queue in a group of its own. What the queue does not take, since
+// it has a limit of its own, is acknowledged; while there is no queue, the message
+// goes back.
+func testRejected(t *testing.T, s *setting) {
+	rejected := s.newQueue(t, s.name+"-bodies.fifo", map[string]string{"FifoQueue": "true", "MaximumMessageSize": "1024"})
+	st := newStack(t, s, map[string]string{"REJECTED_QUEUE_ARN": rejected.arn})
+	const invalid = `{"priority":"high"}`
+	forbidden := strings.Replace(request(cbrtest.SourceVault), `"replicate":{`, `"replicate":{"destination_region":"region9",`, 1)
+	st.send(t, st.queue, invalid, nil)
+	st.send(t, st.queue, forbidden, correlated("nightly"))
+	st.send(t, st.queue, strings.Repeat("x", 1025), nil)
+	st.expect(st.until(3), "rejected InvalidEvent", "rejected InvalidEvent", cbrtest.SourceVault+" rejected NotAllowed")
+	st.pollUntil("an empty queue", func() bool { return s.count(t, st.queue) == 0 })
+
+	got := map[string]string{}
+	for _, m := range st.receive(t, rejected, 1) {
+		var all []string
+		for name, a := range m.MessageAttributes {
+			if name != "causation_id" {
+				all = append(all, name+"="+*a.StringValue)
+			}
+		}
+		slices.Sort(all)
+		got[*m.Body] = strings.Join(all, " ")
+		if m.MessageAttributes["causation_id"].StringValue == nil || m.Attributes["MessageGroupId"] == "" || m.Attributes["MessageGroupId"] != m.Attributes["MessageDeduplicationId"] {
+			t.Errorf("%s is kept as %v", *m.Body, m.Attributes)
+		}
+	}
+	if diff := cmp.Diff(map[string]string{invalid: "kind=InvalidEvent", forbidden: "correlation_id=nightly kind=NotAllowed"}, got); diff != "" {
+		t.Errorf("bodies (-want +got):\n%s", diff)
+	}
+	if n := len(st.calls(cbrtest.SourceVault)); n != 0 {
+		t.Errorf("CBR was asked %d times", n)
+	}
+
+	if _, err := s.sqs.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &rejected.url}); err != nil {
+		t.Fatal(err)
+	}
+	st.send(t, st.queue, invalid, nil)
+	const hidden = sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible
+	st.pollUntil("a message that went back", func() bool {
+		got, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &st.queue.url, AttributeNames: []sqstypes.QueueAttributeName{hidden}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.count(t, st.queue) == 0 && got.Attributes[string(hidden)] == "1"
+	})
+	if len(st.results) != 3 {
+		t.Errorf("results %v of what went back", st.results[3:])
 	}
 }
 

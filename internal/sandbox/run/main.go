@@ -62,7 +62,8 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 	}
 	defer topic.Close()
 	queues := newQueues()
-	sqs, err := sandbox.NewSQS(queues["sqs"].Queue, queues["sqs-fifo"].Queue)
+	rejected := sandbox.NewQueue(sandbox.QueueConfig{Name: "rejected", Now: time.Now})
+	sqs, err := sandbox.NewSQS(queues["sqs"].Queue, queues["sqs-fifo"].Queue, rejected)
 	if err != nil {
 		return err
 	}
@@ -80,6 +81,7 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 		"HW_CBR_ENDPOINT":        address.url(),
 		"ALLOWED_DESTINATIONS":   "*/*",
 		"RESULT_TOPIC_ARN":       topic.ARN(),
+		"REJECTED_QUEUE_ARN":     rejected.ARN(),
 		"AWS_ENDPOINT_URL_SNS":   topic.URL(),
 		"AWS_ENDPOINT_URL_SQS":   sqs.URL(),
 		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
@@ -92,7 +94,7 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 	if payload != nil {
 		return sendOwn(ctx, screen, binary, env, address, topic, payload)
 	}
-	return showSamples(ctx, screen, binary, env, address, topic, queues)
+	return showSamples(ctx, screen, binary, env, address, topic, queues, rejected)
 }
 
 // sendOwn sends the user's payload to a CBR that has all the vaults it names.

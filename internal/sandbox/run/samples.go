@@ -30,6 +30,8 @@ type scene struct {
 	want []string
 	// dead is how many messages are dead-lettered.
 	dead int
+	// wrong is the body of one message more, which is no request.
+	wrong string
 }
 
 const (
@@ -98,6 +100,12 @@ func scenes() []scene {
 		{title: "REST API", sample: "apigw-rest", want: []string{"accepted"}},
 		{title: "Application Load Balancer", sample: "alb", want: []string{"accepted"}},
 		{
+			title:  "SQS. One message more has a field that no request has",
+			sample: "sqs",
+			want:   []string{"accepted", "accepted", "rejected"},
+			wrong:  `{"priority":"high","replicate":{"vault_id":"` + cbrtest.SourceVault + `"}}`,
+		},
+		{
 			title:  "SQS. One vault stays busy: 3 deliveries, then dead letters",
 			sample: "sqs",
 			faults: map[string][]cbrtest.Fault{vaultB: slices.Repeat([]cbrtest.Fault{cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")}, 3)},
@@ -131,7 +139,7 @@ func newQueues() map[string]queue {
 }
 
 // showSamples sends the samples through, one scene after another.
-func showSamples(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic, queues map[string]queue) error {
+func showSamples(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic, queues map[string]queue, rejected *sandbox.Queue) error {
 	env["ALLOWED_DESTINATIONS"] = cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject
 	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
 	defer function.Close()
@@ -155,6 +163,15 @@ func showSamples(ctx context.Context, screen *screen, binary string, env map[str
 		}
 		if dead > 0 {
 			screen.line(fmt.Sprintf("  %d message in the dead-letter queue, with its body, to be redriven", dead))
+		}
+		var kept []string
+		for _, m := range rejected.Messages() {
+			screen.line(fmt.Sprintf("  %s: its body is in the queue for rejected bodies,\n  for when its sender is mended", m.Attributes["kind"]))
+			kept = append(kept, m.Body)
+		}
+		rejected.Purge()
+		if s.wrong != "" && !slices.Equal(kept, []string{s.wrong}) || s.wrong == "" && len(kept) > 0 {
+			wrong = append(wrong, fmt.Errorf("scene %d: the bodies %q are kept, expected %q", n+1, kept, s.wrong))
 		}
 		deliveries += len(s.want)
 	}
@@ -193,15 +210,16 @@ func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Funct
 		return 0, err
 	}
 	if q, ok := queues[s.sample]; ok {
-		return q.deliver(ctx, screen, function, payload)
+		return q.deliver(ctx, screen, function, payload, s.wrong)
 	}
 	_, err = screen.invoke(ctx, function, payload)
 	return 0, err
 }
 
-// deliver puts the sample's messages into the queue and delivers them until it
-// is empty, as Lambda's event source mapping does. It returns how many are dead.
-func (q queue) deliver(ctx context.Context, screen *screen, function *sandbox.Function, payload []byte) (dead int, err error) {
+// deliver puts the sample's messages into the queue, and what is wrong if there
+// is, and delivers them until it is empty, as Lambda's event source mapping does.
+// It returns how many are dead.
+func (q queue) deliver(ctx context.Context, screen *screen, function *sandbox.Function, payload []byte, wrong string) (dead int, err error) {
 	sample, err := sandbox.ReadSQSEvent(payload)
 	if err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
@@ -209,6 +227,9 @@ func (q queue) deliver(ctx context.Context, screen *screen, function *sandbox.Fu
 	defer q.deadLetters.Purge()
 	for _, m := range sample {
 		q.Send(m.Body, m.Attributes, m.Group)
+	}
+	if wrong != "" {
+		q.Send(wrong, nil, "")
 	}
 	for {
 		messages := q.Receive(10)

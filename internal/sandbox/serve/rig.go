@@ -56,6 +56,7 @@ type rig struct {
 	topic       *sandbox.Topic
 	sqs         *sandbox.SQS
 	queues      []*queue
+	rejected    *sandbox.Queue // bodies, until they are shown
 	account     atomic.Pointer[account.Account]
 	cbrFaults   faultSwitch[cbrtest.Fault]
 	topicFaults faultSwitch[sandbox.TopicFault]
@@ -96,7 +97,8 @@ func newRig(binary string, pace pace) (*rig, error) {
 		return nil, fmt.Errorf("the topic's address: %w", err)
 	}
 	r.queues = []*queue{newQueue("", pace.again), newQueue(".fifo", pace.again)}
-	if r.sqs, err = sandbox.NewSQS(r.queues[0].Queue, r.queues[1].Queue); err != nil {
+	r.rejected = sandbox.NewQueue(sandbox.QueueConfig{Name: "rejected", Now: time.Now})
+	if r.sqs, err = sandbox.NewSQS(r.queues[0].Queue, r.queues[1].Queue, r.rejected); err != nil {
 		r.topic.Close()
 		return nil, err
 	}
@@ -115,6 +117,7 @@ func newRig(binary string, pace pace) (*rig, error) {
 		"HW_CBR_ENDPOINT":        cbr.URL,
 		"ALLOWED_DESTINATIONS":   "*/*",
 		"RESULT_TOPIC_ARN":       r.topic.ARN(),
+		"REJECTED_QUEUE_ARN":     r.rejected.ARN(),
 		"AWS_ENDPOINT_URL_SNS":   sns.URL,
 		"AWS_ENDPOINT_URL_SQS":   r.sqs.URL(),
 		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
@@ -187,8 +190,17 @@ func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error
 		case <-r.life.Done():
 		}
 	}
+	r.showRejected()
 	r.add(answered)
 	return response, nil
+}
+
+// showRejected shows what came into the queue for rejected bodies, and takes it out.
+func (r *rig) showRejected() {
+	for _, m := range r.rejected.Receive(maxMessages) {
+		r.add(entry{Step: stepQueue, Vault: vaultOf(m.Body), Text: "Body kept in the queue for rejected ones: " + m.Attributes["kind"], Detail: m.Body})
+		r.rejected.Delete(m.Receipt)
+	}
 }
 
 // ended reports whether the process ended, so that its log may have no end.

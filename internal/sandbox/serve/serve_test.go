@@ -349,6 +349,7 @@ func TestQueue(t *testing.T) {
 	// Not only SQS events can be sent: any text is a message.
 	s.post("/queue", "no JSON")
 	s.untilStep(stepOutcome, "rejected")
+	s.until(func(e entry) bool { return strings.HasPrefix(e.Text, "Body kept ") && e.Detail == "no JSON" })
 	s.post("/queue", sample(t, "sqs-fifo"))
 	s.until(func(e entry) bool { return e.Step == stepInvoked && strings.HasPrefix(e.Text, "FIFO queue delivers ") })
 }

@@ -155,9 +155,9 @@ type complaint struct {
 }
 
 // judge holds what became of all requests against what CBR made, which is the
-// copies of each request that it took, by vault, and against the dead letters'
-// bodies, by message id.
-func (b *book) judge(made map[string][][]string, dead map[string]string) []complaint {
+// copies of each request that it took, by vault, and against the bodies of dead
+// letters and those that were kept, by message id.
+func (b *book) judge(made map[string][][]string, dead, kept map[string]string) []complaint {
 	var all []complaint
 	complain := func(class string, v *vault, format string, args ...any) {
 		all = append(all, complaint{class, v.id, fmt.Sprintf(format, args...)})
@@ -178,6 +178,8 @@ func (b *book) judge(made map[string][][]string, dead map[string]string) []compl
 			complain("lost", r.vault, "the dead letter %s has another body", r.id)
 		case !isDead && len(r.results) == 0:
 			complain("lost", r.vault, "message %s has no result and is no dead letter", r.id)
+		case r.vault.fate.kept() && len(r.results) > 0 && kept[r.id] != r.body:
+			complain("lost", r.vault, "the body of message %s is not kept", r.id)
 		case isDead && len(r.results) > 0 && !r.interrupted:
 			complain("wrong", r.vault, "message %s is a dead letter although its result was published: %v", r.id, r.results)
 		}

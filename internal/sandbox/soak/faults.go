@@ -54,10 +54,12 @@ var topicChances = []chance[sandbox.TopicFault]{
 	{"taken, answer lost", 30, sandbox.TopicFault{AnswerLost: true}},
 }
 
-var visibilityChances = []chance[sandbox.SQSFault]{
+// queueChances are those of SQS where a visibility is changed or a body kept.
+var queueChances = []chance[sandbox.SQSFault]{
 	{"500", 20, sandbox.SQSFault{Status: http.StatusInternalServerError, Code: "InternalError"}},
 	{"reset", 15, sandbox.SQSFault{Reset: true}},
 	{"entry failed", 15, sandbox.SQSFault{Entries: map[int]bool{0: false}}},
+	{"taken, answer lost", 15, sandbox.SQSFault{AnswerLost: true}},
 }
 
 // drawn is what goes wrong with a service's calls, one after another.

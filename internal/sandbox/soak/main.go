@@ -5,8 +5,8 @@
 // Several processes of the binary take batches from a standard and a FIFO queue
 // with visibility timeouts, redrive and redelivery. CBR throttles, fails, resets
 // connections before a request was taken and loses answers after; look-ups and
-// the topic fail too, and so does SQS where a visibility is changed. Processes
-// are killed at any moment, and acknowledged messages come again. Each vault has
+// the topic fail too, and so does SQS where a visibility is changed or the body of
+// a rejected request is kept. Processes are killed at any moment, and acknowledged messages come again. Each vault has
 // records of before and of copies to elsewhere. The moment CBR has taken a
 // request, the vault gets another backup, so that a needless second request
 // would be taken as well, and seen.

@@ -29,6 +29,10 @@ const (
 	busy
 	// covered: all of its backups have a copy already.
 	covered
+	// invalid: its request has a field that no request has.
+	invalid
+	// forbidden: its request asks for a region that is not allowed.
+	forbidden
 	// uncovered: one has a copy elsewhere in the destination's region, so that
 	// CBR makes none here.
 	uncovered
@@ -39,7 +43,7 @@ func (f fate) want() string {
 	switch f {
 	case twice:
 		return "" // the second may find nothing to do
-	case gone, full, uncovered:
+	case gone, full, uncovered, invalid, forbidden:
 		return "rejected"
 	case covered:
 		return "unchanged"
@@ -49,11 +53,17 @@ func (f fate) want() string {
 
 // copies is how often CBR may take a request for the vault.
 func (f fate) copies() int {
-	if f == twice {
+	switch f {
+	case twice:
 		return 2
+	case invalid, forbidden:
+		return 0
 	}
 	return 1
 }
+
+// kept reports whether the body of a rejected request must be.
+func (f fate) kept() bool { return f == invalid || f == forbidden }
 
 // vault is a source vault.
 type vault struct {
@@ -97,8 +107,12 @@ func plan(rng *rand.Rand, n int) []*vault {
 			v.fate = covered
 		case at < 37:
 			v.fate = uncovered
+		case at < 39:
+			v.fate = invalid
+		case at < 41:
+			v.fate = forbidden
 		}
-		if v.fate.copies() == 1 && v.fate != repeated && i%3 == 0 {
+		if v.fate.copies() <= 1 && v.fate != repeated && i%3 == 0 {
 			v.group = fmt.Sprint("group-", i/(3*groupSize))
 		}
 		vaults[i] = v
@@ -163,15 +177,21 @@ func furnish(c *cbrtest.CBR, rng *rand.Rand, vaults []*vault, began time.Time) {
 
 // body is the request for a vault.
 func (v *vault) body(at time.Time) string {
-	destination, requestedAt := cbrtest.DestinationVault, ""
+	destination, region, requestedAt := cbrtest.DestinationVault, cbrtest.DestinationRegion, ""
 	if v.fate == full {
 		destination = fullVault
 	}
 	if v.fate == dated || v.fate == repeated {
 		requestedAt = fmt.Sprintf(`"requested_at":%q,`, at.UTC().Format(time.RFC3339))
 	}
+	switch v.fate {
+	case invalid:
+		requestedAt = `"priority":"high",`
+	case forbidden:
+		region = elsewhere
+	}
 	return fmt.Sprintf(`{%s"replicate":{"vault_id":%q,"destination_vault_id":%q,"destination_project_id":%q,"destination_region":%q}}`,
-		requestedAt, v.id, destination, cbrtest.DestinationProject, cbrtest.DestinationRegion)
+		requestedAt, v.id, destination, cbrtest.DestinationProject, region)
 }
 
 // id is the nth UUID of a kind, which is a hex digit.

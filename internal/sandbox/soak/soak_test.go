@@ -26,7 +26,7 @@ func TestSoak(t *testing.T) {
 	// What the run is for must have happened in it.
 	for _, want := range []string{
 		"CBR: throttled", "CBR: reset before taken", "CBR: taken, then reset", "CBR: taken, answer too late", "look-up: ", "topic: taken, answer lost",
-		"SQS: ", "accepted\n", "accepted, by a look-up", "rejected", "unchanged", "failed",
+		"SQS: ", "accepted\n", "accepted, by a look-up", "rejected", "unchanged", "failed", "rejected bodies kept",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
@@ -53,7 +53,7 @@ func TestJudge(t *testing.T) {
 		fate        fate
 		taken       int
 		results     []result
-		dead        string // body
+		dead, kept  string // body
 		interrupted bool
 		second      []result // of another message for the vault
 		want        []string
@@ -62,12 +62,19 @@ func TestJudge(t *testing.T) {
 		{name: "accepted, told twice", taken: 1, results: []result{accepted, accepted}},
 		{name: "given up", dead: "body"},
 		{name: "rejected", fate: gone, results: []result{rejected}},
+		{name: "rejected and kept", fate: invalid, results: []result{rejected}, kept: "body"},
+		{name: "not allowed and kept", fate: forbidden, results: []result{rejected}, kept: "body"},
+		{name: "not kept and given up", fate: invalid, dead: "body"},
 		{name: "accepted, then killed, then given up", taken: 1, results: []result{accepted}, dead: "body", interrupted: true},
 		{name: "two requests", fate: twice, taken: 2, results: []result{accepted, whole}, second: []result{other}},
 		{name: "sent again", fate: repeated, taken: 1, results: []result{accepted}, second: []result{other}},
 
 		{name: "no result", taken: 1, want: []string{"lost"}},
 		{name: "another body", dead: "?", want: []string{"lost"}},
+		{name: "not kept", fate: invalid, results: []result{rejected}, want: []string{"lost"}},
+		{name: "not allowed and not kept", fate: forbidden, results: []result{rejected}, want: []string{"lost"}},
+		{name: "another body kept", fate: invalid, results: []result{rejected}, kept: "?", want: []string{"lost"}},
+		{name: "taken though it is no request", fate: invalid, taken: 1, results: []result{rejected}, kept: "body", want: []string{"doubled"}},
 		{name: "taken twice", taken: 2, results: []result{accepted}, want: []string{"doubled"}},
 		{name: "sent again and taken again", fate: repeated, taken: 2, results: []result{accepted}, second: []result{other}, want: []string{"doubled"}},
 		{name: "published and given up", taken: 1, results: []result{accepted}, dead: "body", want: []string{"wrong"}},
@@ -93,7 +100,7 @@ func TestJudge(t *testing.T) {
 			if tt.dead != "" {
 				dead["m1"] = tt.dead
 			}
-			if diff := cmp.Diff(tt.want, classes(b.judge(map[string][][]string{"v": {one, {"b3 r3"}}}, dead))); diff != "" {
+			if diff := cmp.Diff(tt.want, classes(b.judge(map[string][][]string{"v": {one, {"b3 r3"}}}, dead, map[string]string{"m1": tt.kept}))); diff != "" {
 				t.Errorf("complaints (-want +got):\n%s", diff)
 			}
 		})
@@ -123,7 +130,7 @@ func TestJudgeOrder(t *testing.T) {
 			}
 			b.requests[m].results = []result{{eventID: m, status: "rejected", place: place}}
 		}
-		if diff := cmp.Diff(tt.want, classes(b.judge(nil, dead))); diff != "" {
+		if diff := cmp.Diff(tt.want, classes(b.judge(nil, dead, nil))); diff != "" {
 			t.Errorf("results in the order %v: complaints (-want +got):\n%s", tt.places, diff)
 		}
 	}
@@ -135,7 +142,7 @@ func TestUnknownResult(t *testing.T) {
 	if _, _, err := b.published(`{"id":"e","causationid":"nobody","data":{"status":"accepted"}}`, 1); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"wrong"}, classes(b.judge(nil, nil))); diff != "" {
+	if diff := cmp.Diff([]string{"wrong"}, classes(b.judge(nil, nil, nil))); diff != "" {
 		t.Errorf("complaints (-want +got):\n%s", diff)
 	}
 }

@@ -12,7 +12,7 @@ type tally struct {
 	vaults, requests, invocations, deliveries int
 	kills, unacknowledged                     int
 	calls, taken, lookUps, publishes, changes int
-	deadLetters                               int
+	deadLetters, kept                         int
 	faults, results                           map[string]int
 	complaints                                []complaint
 	ill                                       map[string]int      // vaults, by the class of what is wrong with them
@@ -36,6 +36,7 @@ func (t *tally) add(o *tally) {
 	t.publishes += o.publishes
 	t.changes += o.changes
 	t.deadLetters += o.deadLetters
+	t.kept += o.kept
 	for _, m := range []struct{ into, from map[string]int }{{t.faults, o.faults}, {t.results, o.results}, {t.ill, o.ill}} {
 		for name, n := range m.from {
 			m.into[name] += n
@@ -93,5 +94,5 @@ func (t *tally) print(out io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(t.results)) {
 		fmt.Fprintf(out, "  %6d %s\n", t.results[name], name)
 	}
-	fmt.Fprintf(out, "%d dead letters\n%s\n", t.deadLetters, t.verdict())
+	fmt.Fprintf(out, "%d dead letters, %d rejected bodies kept\n%s\n", t.deadLetters, t.kept, t.verdict())
 }

@@ -43,6 +43,7 @@ type world struct {
 	sqs       *sandbox.SQS
 	queues    []*sandbox.Queue // a standard and a FIFO queue
 	dead      []*sandbox.Queue // and their dead letters
+	rejected  *sandbox.Queue   // bodies of what is rejected
 	env       map[string]string
 	vaults    []*vault
 	lookUps   drawn[cbrtest.Fault]
@@ -93,7 +94,7 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		vaults:  plan(rng, vaults),
 		lookUps: draw(rng, lookUpChances, callsPlanned*vaults),
 		topics:  draw(rng, topicChances, callsPlanned*vaults),
-		changes: draw(rng, visibilityChances, callsPlanned*vaults),
+		changes: draw(rng, queueChances, callsPlanned*vaults),
 		tally:   newTally(),
 	}
 	for _, name := range []string{"requests", "requests.fifo"} {
@@ -107,7 +108,8 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 	if w.topic, err = sandbox.NewTopic("results", w.resultPublished, sandbox.WithoutMessages()); err != nil {
 		return nil, err
 	}
-	if w.sqs, err = sandbox.NewSQS(w.queues...); err != nil {
+	w.rejected = sandbox.NewQueue(sandbox.QueueConfig{Name: "rejected", Now: w.clock.now})
+	if w.sqs, err = sandbox.NewSQS(append(w.queues, w.rejected)...); err != nil {
 		w.topic.Close()
 		return nil, err
 	}
@@ -140,6 +142,7 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		"HW_CBR_ENDPOINT":        w.cbr.URL,
 		"ALLOWED_DESTINATIONS":   cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject,
 		"RESULT_TOPIC_ARN":       w.topic.ARN(),
+		"REJECTED_QUEUE_ARN":     w.rejected.ARN(),
 		"AWS_ENDPOINT_URL_SNS":   w.topic.URL(),
 		"AWS_ENDPOINT_URL_SQS":   w.sqs.URL(),
 		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
@@ -239,7 +242,12 @@ func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 		}
 	}
 	t.deadLetters = len(dead)
-	t.complain(w.judge(made, dead))
+	kept := map[string]string{}
+	for _, m := range w.rejected.Messages() {
+		kept[m.Attributes["causation_id"]] = m.Body
+	}
+	t.kept = len(kept)
+	t.complain(w.judge(made, dead, kept))
 	return t, nil
 }
 

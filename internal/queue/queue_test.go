@@ -1,0 +1,54 @@
+package queue_test
+
+import (
+	"strings"
+	"testing"
+
+	"cbr-replicator/internal/queue"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("q", 80)
+	for _, tt := range []struct {
+		arn, url string
+		fifo     bool
+	}{
+		{"arn:aws:sqs:eu-central-1:123456789012:requests", "https://sqs.eu-central-1.amazonaws.com/123456789012/requests", false},
+		{"arn:aws:sqs:us-gov-west-1:123456789012:A_b-1.fifo", "https://sqs.us-gov-west-1.amazonaws.com/123456789012/A_b-1.fifo", true},
+		{"arn:aws-cn:sqs:cn-north-1:123456789012:q", "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", false},
+		{"arn:aws:sqs:eu-central-1:123456789012:" + long, "https://sqs.eu-central-1.amazonaws.com/123456789012/" + long, false},
+	} {
+		n, err := queue.Parse(tt.arn)
+		if err != nil || n.URL() != tt.url || n.ARN() != tt.arn || n.FIFO() != tt.fifo {
+			t.Errorf("Parse(%s) = %s, %s, FIFO %t, %v; want %s, itself, %t", tt.arn, n.URL(), n.ARN(), n.FIFO(), err, tt.url, tt.fifo)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for _, arn := range []string{
+		"",
+		"requests",
+		"https://sqs.eu-central-1.amazonaws.com/123456789012/requests",
+		"arn:aws:sns:eu-central-1:123456789012:requests",
+		"arn:aws:sqs::123456789012:requests",
+		"arn:aws:sqs:eu-central-1:12345:requests",
+		"arn:aws:sqs:eu-central-1:123456789012:",
+		"arn:aws:sqs:eu-central-1:123456789012:a/b",
+		"arn:aws:sqs:eu-central-1:123456789012:a:b",
+		"arn:aws:sqs:eu-central-1:123456789012:a.fifo.fifo",
+		"arn:aws:sqs:eu-central-1:123456789012:a\n",
+		"arn:aws:sqs:evil.example/:123456789012:a",
+		"arn:aws:sqs:eu-central-1:123456789012:" + strings.Repeat("q", 81),
+		" arn:aws:sqs:eu-central-1:123456789012:requests",
+	} {
+		n, err := queue.Parse(arn)
+		if err == nil || n != (queue.Name{}) {
+			t.Errorf("Parse(%q) = %+v, want an error", arn, n)
+		} else if arn != "" && strings.Contains(err.Error(), arn) {
+			t.Errorf("Parse(%q): the error repeats it", arn)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+// Package rejected keeps the bodies of requests that are rejected although
+// nobody is told: those of a queue, a broker or an asynchronous trigger that are
+// no request or ask for what is not allowed. A sender that has one new field
+// must not lose its requests. They are kept in a queue of the operator's, where
+// they wait for the sender or the lists to be mended.
+package rejected
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/deadline"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/queue"
+	"cbr-replicator/internal/redact"
+)
+
+// SQS makes a call to SQS, and no other; awsjson.Client does.
+type SQS interface {
+	Call(ctx context.Context, operation string, in, out any) error
+}
+
+// Queue is where bodies are kept. All fields are required. It is safe for
+// concurrent use. A nil Queue keeps nothing.
+type Queue struct {
+	Name queue.Name
+	// SQS is a client for the queue's region.
+	SQS SQS
+	// Retry calls op again while it fails with what may pass, and says so to
+	// notify before each wait; see retry.Policy.
+	Retry  func(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error
+	Log    *slog.Logger
+	Redact *redact.Redactor
+}
+
+// Body is one body, and what it was.
+type Body struct {
+	Content []byte
+	// Kind is why it was rejected.
+	Kind kind.Kind
+	// Source and CausationID name the delivery. CorrelationID is empty where
+	// nobody gave one.
+	Source, CausationID, CorrelationID string
+	// ID is that of the delivery's result: the same delivery has the same again.
+	ID string
+}
+
+const (
+	// maxMessage is SQS's limit for a message with its attributes, in bytes (SQS
+	// developer guide, "Amazon SQS message quotas"). A queue's own may be lower.
+	maxMessage = 1 << 20
+	// timeout bounds one try, which gets at most half of the time that is left.
+	timeout = 5 * time.Second
+)
+
+// message is SendMessage's input (SQS API reference, "SendMessage").
+type message struct {
+	QueueURL               string `json:"QueueUrl"`
+	MessageBody            string
+	MessageAttributes      map[string]attribute
+	MessageGroupID         string `json:"MessageGroupId,omitempty"`
+	MessageDeduplicationID string `json:"MessageDeduplicationId,omitempty"`
+}
+
+type attribute struct{ DataType, StringValue string }
+
+// Keep returns nil once the queue has the body, which a delivery that comes
+// again may bring about once more. A body without content is as good as kept.
+//
+// Any error is a *kind.Error without anything of the body. If its kind is
+// redelivered, the delivery must go back, or the body is lost: SQS is out of
+// reach, or an operator has to mend something. Otherwise SQS will never take
+// the body.
+func (q *Queue) Keep(ctx context.Context, b Body) error {
+	switch {
+	case q == nil || len(b.Content) == 0:
+		return nil
+	case b.Source == q.Name.ARN():
+		// It would go round for ever, each time as a new message.
+		return q.failed(kind.Misconfigured, "it is the queue that the delivery came from")
+	}
+	m, err := q.message(b)
+	if err != nil {
+		return err
+	}
+	return q.Retry(ctx, func(ctx context.Context) error {
+		return q.send(ctx, m)
+	}, func(err error, wait time.Duration) {
+		why := kind.As(err)
+		q.Log.InfoContext(ctx, "trying again", "kind", why.Kind, "error", why.Message, "causation_id", b.CausationID, "wait_ms", wait.Milliseconds())
+	})
+}
+
+func (q *Queue) message(b Body) (*message, error) {
+	text, encoding := encode(b.Content)
+	m := &message{QueueURL: q.Name.URL(), MessageBody: text, MessageAttributes: map[string]attribute{}}
+	size := len(text)
+	for _, a := range [...]struct{ name, value string }{
+		{"kind", string(b.Kind)},
+		{"causation_id", b.CausationID},
+		{"correlation_id", b.CorrelationID},
+		{"encoding", encoding},
+	} {
+		// SQS takes no attribute without a value.
+		if a.value != "" {
+			m.MessageAttributes[a.name] = attribute{"String", a.value}
+			size += len(a.name) + len("String") + len(a.value)
+		}
+	}
+	if size > maxMessage {
+		return nil, q.failed(kind.Rejected, fmt.Sprintf("it takes no message of more than %d bytes, and this one has %d", maxMessage, size))
+	}
+	if q.Name.FIFO() {
+		// Bodies have no order. As a group of its own, none waits for another.
+		m.MessageGroupID, m.MessageDeduplicationID = b.ID, b.ID
+	}
+	return m, nil
+}
+
+// encode returns the text to send, and the name of its encoding: "base64" where
+// content is no text for SQS, which takes the characters of XML and, with a
+// content that has another, stores U+FFFD in its place (SQS API reference,
+// "SendMessage"); else empty.
+func encode(content []byte) (text, encoding string) {
+	for i := 0; i < len(content); {
+		c, size := utf8.DecodeRune(content[i:])
+		if c == utf8.RuneError && size < 2 || !isText(c) {
+			return base64.StdEncoding.EncodeToString(content), "base64"
+		}
+		i += size
+	}
+	return string(content), ""
+}
+
+func isText(c rune) bool {
+	return c == '\t' || c == '\n' || c == '\r' || c >= ' ' && c != '\ufffe' && c != '\uffff'
+}
+
+// send makes one call.
+func (q *Queue) send(ctx context.Context, m *message) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, timeout))
+	defer cancel()
+	var out struct {
+		ID string `json:"MessageId"`
+	}
+	err := q.SQS.Call(ctx, "SendMessage", m, &out)
+	answer, isAnswer := errors.AsType[*awsjson.Error](err)
+	switch {
+	case err == nil && out.ID != "":
+		return nil
+	case err == nil:
+		return q.failed(kind.Unavailable, "what answers is not SQS")
+	case !isAnswer:
+		return q.failed(kind.Unavailable, err.Error())
+	}
+	// Without the text, which may repeat what was sent.
+	why := cmp.Or(answer.Code, http.StatusText(answer.Status))
+	switch {
+	case answer.Passes():
+		return q.failed(kind.Unavailable, why)
+	case isOfMessage(answer.Code):
+		return q.failed(kind.Rejected, why)
+	}
+	// That it may not send, say, or that there is no such queue.
+	return q.failed(kind.Misconfigured, why)
+}
+
+// isOfMessage reports whether a code means that SQS will not take this message,
+// rather than no message: a body larger than the queue's limit is an
+// InvalidParameterValueException.
+func isOfMessage(code string) bool {
+	switch strings.TrimSuffix(code, "Exception") {
+	case "InvalidMessageContents", "InvalidParameterValue":
+		return true
+	}
+	return false
+}
+
+func (q *Queue) failed(k kind.Kind, why string) error {
+	return &kind.Error{Kind: k, Message: q.Redact.Text("the queue of REJECTED_QUEUE_ARN did not take the body: " + why)}
+}

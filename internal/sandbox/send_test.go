@@ -1,0 +1,144 @@
+package sandbox
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/google/go-cmp/cmp"
+)
+
+// sendTo sends with AWS's own client, which checks the sum of the body.
+func sendTo(t *testing.T, s *SQS, in sqs.SendMessageInput) (id string, err error) {
+	t.Helper()
+	out, err := newSQSClient(t, s, Region).SendMessage(t.Context(), &in)
+	if err != nil {
+		return "", err
+	}
+	return *out.MessageId, nil
+}
+
+func TestSendMessage(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests", Now: newClock().Now})
+	s := newSQS(t, q)
+	id, err := sendTo(t, s, sqs.SendMessageInput{
+		QueueUrl: aws.String(requestsURL), MessageBody: aws.String("a <body> ä\n"),
+		MessageAttributes: map[string]types.MessageAttributeValue{"kind": {DataType: aws.String("String"), StringValue: aws.String("InvalidEvent")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := q.Messages()
+	if len(got) != 1 || got[0].ID != id || got[0].Body != "a <body> ä\n" {
+		t.Fatalf("messages %+v, want one with the id %s", got, id)
+	}
+	if diff := cmp.Diff(map[string]string{"kind": "InvalidEvent"}, got[0].Attributes); diff != "" {
+		t.Errorf("attributes (-want +got):\n%s", diff)
+	}
+}
+
+// TestSendMessageReplaces: SQS takes a body with characters that it does not
+// take, and has others in their place.
+func TestSendMessageReplaces(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests", Now: newClock().Now})
+	_, _ = sendTo(t, newSQS(t, q), sqs.SendMessageInput{QueueUrl: aws.String(requestsURL), MessageBody: aws.String("a\x00\t\uffff𝄞")})
+	if got := q.Messages(); len(got) != 1 || got[0].Body != "a\ufffd\t\ufffd𝄞" {
+		t.Errorf("messages %+v", got)
+	}
+}
+
+// TestSendMessageFIFO: what was sent already is not sent again within five minutes.
+func TestSendMessageFIFO(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := NewQueue(QueueConfig{Name: "requests.fifo", Now: c.Now})
+	s := newSQS(t, q)
+	message := sqs.SendMessageInput{
+		QueueUrl: aws.String(requestsURL + ".fifo"), MessageBody: aws.String("b"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("d"),
+	}
+	first, err := sendTo(t, s, message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.advance(dedupWindow - time.Second)
+	if again, err := sendTo(t, s, message); err != nil || again != first || len(q.Messages()) != 1 {
+		t.Errorf("sent again: %s, %v, %d messages; want %s, one message", again, err, len(q.Messages()), first)
+	}
+	c.advance(time.Second)
+	if later, err := sendTo(t, s, message); err != nil || later == first || len(q.Messages()) != 2 {
+		t.Errorf("sent later: %s, %v, %d messages", later, err, len(q.Messages()))
+	}
+	if q.Messages()[0].Group != "g" {
+		t.Errorf("group %q", q.Messages()[0].Group)
+	}
+}
+
+// TestSendMessageRefusals, each with the code that SQS has for it, and nothing is
+// in the queue.
+func TestSendMessageRefusals(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	value := func(text string) map[string]types.MessageAttributeValue {
+		return map[string]types.MessageAttributeValue{"a": {DataType: aws.String("String"), StringValue: aws.String(text)}}
+	}
+	const room = maxQueueMessage - len("a") - len("String") - len("v")
+	fits := sqs.SendMessageInput{MessageBody: aws.String(strings.Repeat("x", room)), MessageAttributes: value("v")}
+	for name, tt := range map[string]struct {
+		in   sqs.SendMessageInput
+		fifo bool
+		code string
+	}{
+		"fits":                  {fits, false, ""},
+		"a byte too much":       {sqs.SendMessageInput{MessageBody: aws.String(strings.Repeat("x", room+1)), MessageAttributes: value("v")}, false, "InvalidParameterValue"},
+		"no body":               {sqs.SendMessageInput{MessageBody: aws.String("")}, false, "MissingParameter"},
+		"no value":              {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageAttributes: value("")}, false, "InvalidParameterValue"},
+		"no group":              {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageDeduplicationId: aws.String("d")}, true, "MissingParameter"},
+		"no deduplication id":   {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageGroupId: aws.String("g")}, true, "InvalidParameterValue"},
+		"a type of other sorts": {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageAttributes: map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Number"), StringValue: aws.String("1")}}}, false, "InvalidParameterValue"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			suffix := ""
+			if tt.fifo {
+				suffix = ".fifo"
+			}
+			q := NewQueue(QueueConfig{Name: "requests" + suffix, Now: c.Now})
+			tt.in.QueueUrl = aws.String(requestsURL + suffix)
+			_, err := sendTo(t, newSQS(t, q), tt.in)
+			if tt.code == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			wantAPIError(t, err, 400, tt.code, smithy.FaultClient)
+			if n := len(q.Messages()); n > 0 {
+				t.Errorf("%d messages", n)
+			}
+		})
+	}
+}
+
+// TestSendMessageFaults: nothing is sent but where only the answer is lost.
+func TestSendMessageFaults(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests", Now: newClock().Now})
+	s := newSQS(t, q)
+	s.Script(SQSFault{Status: 400, Code: "RequestThrottled"}, SQSFault{Reset: true}, SQSFault{AnswerLost: true})
+	in := sqs.SendMessageInput{QueueUrl: aws.String(requestsURL), MessageBody: aws.String("b")}
+	_, err := sendTo(t, s, in)
+	wantAPIError(t, err, 400, "RequestThrottled", smithy.FaultClient)
+	if _, err = sendTo(t, s, in); !as[*smithyhttp.RequestSendError](err) || len(q.Messages()) != 0 {
+		t.Errorf("reset: %v, %d messages", err, len(q.Messages()))
+	}
+	if _, err = sendTo(t, s, in); !as[*smithyhttp.RequestSendError](err) || len(q.Messages()) != 1 {
+		t.Errorf("answer lost: %v, %d messages", err, len(q.Messages()))
+	}
+}
