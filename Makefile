@@ -18,25 +18,25 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the main job on this machine: queue, function, CBR, topic (EVENT=my.json sends your own)
-	@go run ./internal/sandbox/run $(if $(EVENT),-event "$(EVENT)")
+	@go run ./cmd/run $(if $(EVENT),-event "$(EVENT)")
 
 # Built first, since `go run` ends with an error on Ctrl-C.
 serve: ## the sandbox stays open, with a page on http://127.0.0.1:8080 (PORT=0 for any port)
-	@go build -o bin/serve ./internal/sandbox/serve
+	@go build -o bin/serve ./cmd/serve
 	@exec bin/serve $(if $(PORT),-port $(PORT))
 
 live: ## the same function against the real CBR of your HW_* variables (EVENT=my.json is required)
-	@go run ./internal/sandbox/run -live -event "$(EVENT)"
+	@go run ./cmd/run -live -event "$(EVENT)"
 
 test: ## all tests
 	go test $(RACE) -shuffle=on ./...
 
 soak: ## faults everywhere at once, over and over: counts what is lost, doubled, wrong (SEED=1 N=500 SEEDS=20 DURATION=5m)
-	@go run ./internal/sandbox/soak $(if $(SEED),-seed $(SEED)) $(if $(N),-vaults $(N)) $(if $(SEEDS),-seeds $(SEEDS)) \
+	@go run ./cmd/soak $(if $(SEED),-seed $(SEED)) $(if $(N),-vaults $(N)) $(if $(SEEDS),-seeds $(SEEDS)) \
 		$(if $(DURATION),-duration $(DURATION))
 
 fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cost (SEED=1 VAULTS=1000000); a minute of one core
-	@go run ./internal/sandbox/fleet $(if $(SEED),-seed $(SEED)) $(if $(VAULTS),-vaults $(VAULTS))
+	@go run ./cmd/fleet $(if $(SEED),-seed $(SEED)) $(if $(VAULTS),-vaults $(VAULTS))
 
 bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=3 is quicker, DOCS=1 rewrites docs/benchmarks.md); needs Linux and Node.js 20
 	@cd bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../docs)
@@ -108,10 +108,10 @@ package: ## zips for Lambda on arm64 and amd64 with their SHA-256 sums in dist, 
 	@for arch in amd64 arm64; do \
 		GOOS=linux GOARCH=$$arch $(GOBUILD) -o $(DIST)/linux_$$arch/bootstrap ./function || exit 1; \
 	done
-	@go run ./internal/release zip $(DIST) $(VERSION)
+	@go run ./cmd/release zip $(DIST) $(VERSION)
 
 release: ## check, package and tag VERSION=v1.0.0 in this clone; pushes nothing
-	@go run ./internal/release notes '$(VERSION)' >/dev/null
+	@go run ./cmd/release notes '$(VERSION)' >/dev/null
 	@test -z "$$(git status --porcelain)" || { echo "the tree has changes that are not committed:"; git status --short; exit 1; }
 	@! git rev-parse --quiet --verify 'refs/tags/$(VERSION)' >/dev/null || { echo "there is a tag $(VERSION) already"; exit 1; }
 	.ci/run

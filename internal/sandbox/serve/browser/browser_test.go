@@ -29,7 +29,7 @@ const root = "../../../.."
 func serve(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "serve")
-	build := exec.Command("go", "build", "-o", binary, "./internal/sandbox/serve")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/serve")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the sandbox: %v\n%s", err, out)

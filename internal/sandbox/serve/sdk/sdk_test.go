@@ -33,7 +33,7 @@ func serve(t *testing.T) string {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(t.TempDir(), "serve")
-	build := exec.Command("go", "build", "-o", binary, "./internal/sandbox/serve")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/serve")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -1,22 +1,20 @@
-// Command release makes what a release consists of, besides its tag: zips of the
+// Package release makes what a release consists of, besides its tag: zips of the
 // function that are the same bytes whoever packs the same binaries, their
 // SHA-256 sums, and the notes, which are the version's section of CHANGELOG.md.
 // It is what `make package` and `make release` run.
-package main
+package release
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 )
 
-func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+// Run does what args say: "zip DIR VERSION" or "notes VERSION", which reads
+// CHANGELOG.md in the working directory.
+func Run(_ context.Context, args []string, out io.Writer) error { return run(args, out) }
 
 // run does what the arguments say; notes reads CHANGELOG.md in the working
 // directory.

@@ -1,4 +1,4 @@
-// Command serve keeps the sandbox open: the function's real binary under a
+// Package serve keeps the sandbox open: the function's real binary under a
 // Lambda Runtime API, with two queues, a result topic and a CBR that can be made
 // to fail, and a page that shows what happens. All of it is on loopback, and the
 // function is used only as AWS uses it: payloads and answers, environment
@@ -8,7 +8,7 @@
 // POST /v3/{project_id}/checkpoints/replicate behind an HTTP API, and
 // POST /2015-03-31/functions/function/invocations as AWS's Runtime Interface
 // Emulator has it.
-package main
+package serve
 
 import (
 	"context"
@@ -19,22 +19,18 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strconv"
 	"time"
 
 	"cbr-replicator/internal/sandbox"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	port := flag.Uint("port", 8080, "the `port` on 127.0.0.1; 0 for any that is free")
-	flag.Parse()
-	if err := run(ctx, os.Stdout, *port); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+// Run serves until ctx ends, as args say, and tells on out where.
+func Run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("serve", flag.ExitOnError)
+	port := flags.Uint("port", 8080, "the `port` on 127.0.0.1; 0 for any that is free")
+	_ = flags.Parse(args) // it exits
+	return run(ctx, out, *port)
 }
 
 // run serves until ctx ends.

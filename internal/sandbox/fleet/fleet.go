@@ -1,4 +1,4 @@
-// Command fleet simulates a night in which every vault of a large fleet is to
+// Package fleet simulates a night in which every vault of a large fleet is to
 // be replicated: how long it takes, how often CBR is called, what comes again
 // and what is given up, under CBR's limits and outages, for one
 // MaximumConcurrency or another. docs/fleet.md has such an output and what
@@ -9,29 +9,28 @@
 // are decided by the project's own internal/retry, internal/visibility and
 // internal/kind. The rest of the handler, the queue, CBR and the topic are a
 // model, whose figures are in night.go.
-package main
+package fleet
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 )
 
-func main() {
-	seed := flag.Uint64("seed", 1, "the seed; the same gives the same nights")
-	vaults := flag.Int("vaults", 1_000_000, "how many vaults the fleet has")
-	flag.Parse()
+// Run simulates nights, as args say, and prints them on out.
+func Run(_ context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("fleet", flag.ExitOnError)
+	seed := flags.Uint64("seed", 1, "the seed; the same gives the same nights")
+	vaults := flags.Int("vaults", 1_000_000, "how many vaults the fleet has")
+	_ = flags.Parse(args) // it exits
 	if *vaults < 1 {
-		fmt.Fprintln(os.Stderr, "a fleet has at least one vault")
-		os.Exit(2)
+		return errors.New("a fleet has at least one vault")
 	}
-	if err := run(os.Stdout, *seed, *vaults); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	return run(out, *seed, *vaults)
 }
 
 // small is how many vaults a small fleet has. It is through its messages in no

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -141,14 +141,16 @@ func newQueues() map[string]queue {
 // showSamples sends the samples through, one scene after another.
 func showSamples(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic, queues map[string]queue, rejected *sandbox.Queue) error {
 	env["ALLOWED_DESTINATIONS"] = cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject
-	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
-	defer function.Close()
 	var wrong []error
 	deliveries := 0
 	for n, s := range scenes() {
 		screen.heading(fmt.Sprintf("%d. %s (events/%s.json)", n+1, s.title, s.sample))
 		before := len(topic.Messages())
+		// Each scene has an account of its own. A process remembers for a minute what
+		// CBR took, so it has a process of its own as well.
+		function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
 		dead, err := s.play(ctx, screen, function, address, queues)
+		function.Close()
 		if err != nil {
 			return fmt.Errorf("scene %d: %w", n+1, err)
 		}

@@ -1,4 +1,4 @@
-// Command soak puts the function's real binary through faults at every point at
+// Package soak puts the function's real binary through faults at every point at
 // once, and counts what was lost, doubled or told wrongly. It exits 0 only if
 // nothing was.
 //
@@ -28,7 +28,7 @@
 // So that skipping does not break this, a message is held until effects that are
 // a minute old by that clock show. One that comes back sooner may be looked up
 // too soon, as it may in the real world.
-package main
+package soak
 
 import (
 	"context"
@@ -36,24 +36,21 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"time"
 
 	"cbr-replicator/internal/sandbox"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	seed := flag.Uint64("seed", 1, "the first seed")
-	seeds := flag.Int("seeds", 1, "how many seeds, one after another")
-	vaults := flag.Int("vaults", 500, "how many vaults a seed has")
-	duration := flag.Duration("duration", 0, "begin no seed after this time; 0 for no bound")
-	flag.Parse()
-	if err := run(ctx, os.Stdout, *seed, *seeds, *vaults, *duration); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+// Run soaks, as args say, and prints on out what came of it. Its error says that
+// something was lost, doubled or wrong.
+func Run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("soak", flag.ExitOnError)
+	seed := flags.Uint64("seed", 1, "the first seed")
+	seeds := flags.Int("seeds", 1, "how many seeds, one after another")
+	vaults := flags.Int("vaults", 500, "how many vaults a seed has")
+	duration := flags.Duration("duration", 0, "begin no seed after this time; 0 for no bound")
+	_ = flags.Parse(args) // it exits
+	return run(ctx, out, *seed, *seeds, *vaults, *duration)
 }
 
 // run soaks with one seed after another and prints what came of it. Its error
