@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"cbr-replicator/internal/onepass"
 )
 
-// directBatch is a direct call with an array of requests.
+// directBatch is a direct call with an array of requests. An array in which
+// anything is a record of some source is none: its sender would take the answer
+// for an acknowledgement.
 var directBatch = trigger{
 	samples: []string{"direct-batch"},
-	is:      func(s shape) bool { return s.array },
+	is:      func(s shape) bool { return s.array && !s.records },
 	decode:  decodeDirectBatch,
 }
 
@@ -17,12 +21,19 @@ var directBatch = trigger{
 const maxDirectBatch = 1000
 
 func decodeDirectBatch(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
-	var requests []json.RawMessage
-	if err := json.Unmarshal(payload, &requests); err != nil {
+	var requests [][]byte
+	n := 0
+	r := onepass.New(payload)
+	for range r.Elements() {
+		if n++; n <= maxDirectBatch {
+			requests = append(requests, r.Value())
+		}
+	}
+	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if len(requests) < 1 || len(requests) > maxDirectBatch {
-		return nil, fmt.Errorf("%d requests, expected 1 to %d", len(requests), maxDirectBatch)
+	if n < 1 || n > maxDirectBatch {
+		return nil, fmt.Errorf("%d requests, expected 1 to %d", n, maxDirectBatch)
 	}
 	b := &Batch{Deliveries: make([]Delivery, len(requests))}
 	for i, request := range requests {

@@ -9,6 +9,7 @@ var direct = trigger{
 	samples: []string{"direct"},
 	is:      func(s shape) bool { return !s.array && !s.keys["Records"] },
 	decode:  decodeDirect,
+	direct:  true,
 }
 
 func decodeDirect(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {

@@ -74,10 +74,12 @@ func TestDirectPayload(t *testing.T) {
 	t.Parallel()
 	d := newDecoder()
 	d.Defaults = fullDefaults
-	if del := mustDecode(t, d, []byte(`{}`)).Deliveries[0]; del.Err != nil {
-		t.Errorf("a schedule's {}: %v", del.Err)
+	for _, payload := range []string{`{}`, `"{}"`} {
+		if del := mustDecode(t, d, []byte(payload)).Deliveries[0]; del.Err != nil {
+			t.Errorf("a schedule's %s: %v", payload, del.Err)
+		}
 	}
-	for _, payload := range []string{``, `null`, `""`, `"{}"`, `0`, `true`, `{`, `{"replicate":{}`, `{}{}`, "\x00", `{"records":[]}`, `{"requestContext":{}}`} {
+	for _, payload := range []string{``, `null`, `""`, `0`, `true`, `{`, `{"replicate":{}`, `{}{}`, "\x00", `{"records":[]}`, `{"requestContext":{}}`} {
 		b := mustDecode(t, d, []byte(payload))
 		if len(b.Deliveries) != 1 || b.Deliveries[0].Err.Of() != kind.InvalidEvent || !b.Deliveries[0].Final {
 			t.Errorf("%q: %+v", payload, b.Deliveries)
@@ -89,7 +91,7 @@ func TestDirectBatch(t *testing.T) {
 	t.Parallel()
 	d := newDecoder()
 	d.Defaults = fullDefaults
-	b := mustDecode(t, d, []byte(`[{}, null, [], "", 5, {"eventSource":"aws:sqs"}, {"region":"region3"}]`))
+	b := mustDecode(t, d, []byte(`[{}, null, [], "", 5, {"messageId":"m"}, {"region":"region3"}]`))
 	for i, del := range b.Deliveries {
 		if valid := i == 0 || i == 6; (del.Err == nil) != valid || !del.Final {
 			t.Errorf("element %d: %+v", i, del)

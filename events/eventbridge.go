@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-
-	"cbr-replicator/internal/onepass"
 )
 
 // eventBridge is a rule of an event bus, and EventBridge Scheduler where a
@@ -42,15 +40,6 @@ func decodeEventBridge(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 	// would tell no more: who puts an event writes there what he likes.
 	source := strings.Join([]string{event.Account, event.Region, event.Source}, "/")
 	del := inv.asynchronous(Delivery{Source: source, CausationID: event.ID}, event.Time)
-	del = d.deliver(content(event.Detail), del, "")
+	del = d.deliver(event.Detail, del, "")
 	return d.wholeBatch([]Delivery{del}), nil
-}
-
-// content returns what a value carries: the value itself, or the text of a
-// string, which is JSON once more.
-func content(value []byte) []byte {
-	if s, ok := onepass.Text(value); ok {
-		return []byte(s)
-	}
-	return value
 }

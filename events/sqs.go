@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 )
 
@@ -27,26 +28,11 @@ type sqsRecord struct {
 }
 
 func decodeSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
-	var records []sqsRecord
-	r := onepass.New(payload)
-	for name := range r.Members() {
-		if string(name) == "Records" {
-			records = readRecords(r)
-		}
-	}
-	if err := r.End(); err != nil {
+	records, err := readEvent(payload, (*sqsRecord).read)
+	if err != nil {
 		return nil, err
 	}
 	return d.queueBatch(records)
-}
-
-func readRecords(r *onepass.Reader) []sqsRecord {
-	records := make([]sqsRecord, 0, 10) // a batch, unless it was set otherwise
-	for range r.Elements() {
-		records = append(records, sqsRecord{})
-		records[len(records)-1].read(r)
-	}
-	return records
 }
 
 func (rec *sqsRecord) read(r *onepass.Reader) {
@@ -124,6 +110,10 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 			del.Group = r.group
 		}
 		b.Deliveries[i] = d.deliver(r.body, del, r.correlation)
+		if err := b.Deliveries[i].Err; err != nil && errors.Is(err, errConfirmation) {
+			// Its link is to be had nowhere else: the dead-letter queue keeps it.
+			err.Kind = kind.Misconfigured
+		}
 	}
 	b.reply = func(outcomes []Outcome) ([]byte, error) {
 		// A standard queue may deliver a message twice at once: it is reported
