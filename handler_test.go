@@ -1256,3 +1256,40 @@ func TestUnexpected(t *testing.T) {
 		t.Errorf("log: %v", lines)
 	}
 }
+
+// listing is a CBR whose vault has so many backups.
+type listing int
+
+func (n listing) Replicate(_ context.Context, _ cbr.Source, r cbr.Replicate) (cbr.Answer, error) {
+	backups := make([]string, n)
+	for i := range backups {
+		backups[i] = fmt.Sprintf(`{"backup_id":"8b0851a8-adf3-4f4c-a914-%012d","replication_record_id":"2e5b2b4e-1c5e-4f7e-9b5a-%012d"}`, i, i)
+	}
+	return cbr.Answer{Sent: true, Status: 200, RequestID: "r", Replication: json.RawMessage(`{"vault_id":"` + r.VaultID + `","backups":[` + strings.Join(backups, ",") + `]}`)}, nil
+}
+
+// TestLongAnswer: what a caller takes bounds the answer, and what the topic takes
+// the event, each by itself.
+func TestLongAnswer(t *testing.T) {
+	t.Parallel()
+	type data struct {
+		Status      string
+		Replication struct {
+			Backups []json.RawMessage
+			Total   int `json:"backups_total"`
+		}
+	}
+	r := newRig(t, nil)
+	r.CBR = listing(2150) // 250,000 bytes: more than the one takes, less than the other
+	reply, failure := r.invoke([]byte(request(t, cbrtest.SourceVault, nil)))
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	got, event := decode[data](t, reply), decode[struct{ Data data }](t, r.topic.Messages()[0].Raw).Data
+	if len(reply) > 240<<10 || got.Status != "accepted" || got.Replication.Total != 2150 || len(got.Replication.Backups) < 1900 {
+		t.Errorf("an answer of %d bytes with %d of %d backups", len(reply), len(got.Replication.Backups), got.Replication.Total)
+	}
+	if event.Replication.Total != 0 || len(event.Replication.Backups) != 2150 {
+		t.Errorf("an event with %d of %d backups", len(event.Replication.Backups), event.Replication.Total)
+	}
+}

@@ -37,6 +37,7 @@ func decodeALB(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 		header:   event.httpHeader,
 		body:     event.Body,
 		isBase64: event.IsBase64,
+		limit:    maxALBReply,
 		delivery: Delivery{
 			Source: event.RequestContext.ELB.TargetGroupARN,
 			// The load balancer adds a part of its own to a client's trace id.

@@ -43,6 +43,7 @@ func decodeAPIGatewayHTTP(d *Decoder, payload []byte, inv Invocation) (*Batch, e
 		header:   event.httpHeader,
 		body:     event.Body,
 		isBase64: event.IsBase64,
+		limit:    maxReply,
 		delivery: Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
 	}
 	// A function URL waits as long as the function may run.

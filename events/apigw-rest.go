@@ -46,6 +46,7 @@ func decodeAPIGatewayREST(d *Decoder, payload []byte, inv Invocation) (*Batch, e
 		header:   event.httpHeader,
 		body:     event.Body,
 		isBase64: event.IsBase64,
+		limit:    maxReply,
 		delivery: Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
 		deadline: d.httpDeadline(rc.TimeEpoch, inv),
 	}

@@ -1,7 +1,6 @@
 package events
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -39,13 +38,7 @@ func decodeDirectBatch(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 	for i, request := range requests {
 		b.Deliveries[i] = d.deliver(request, directDelivery(inv, i), "")
 	}
-	b.reply = func(outcomes []Outcome) ([]byte, error) {
-		replies := make([]any, len(outcomes))
-		for i, o := range outcomes {
-			replies[i] = o.reply()
-		}
-		return marshal(replies)
-	}
+	b.reply = replies
 	return b, nil
 }
 
@@ -57,22 +50,4 @@ func directDelivery(inv Invocation, index int) Delivery {
 		CausationID: inv.RequestID + "/" + strconv.Itoa(index),
 		Final:       true,
 	}
-}
-
-// reply is a direct caller's answer: the result's data, and whether it is on
-// the topic where it is not.
-func (o Outcome) reply() any {
-	if o.PublishErr == nil {
-		return o.Data
-	}
-	data, err := json.Marshal(o.Data)
-	if err != nil {
-		return o.Data
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil || fields == nil {
-		return o.Data
-	}
-	fields["result_published"] = json.RawMessage("false")
-	return fields
 }

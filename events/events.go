@@ -104,8 +104,15 @@ type Outcome struct {
 	PublishErr *kind.Error
 	// Answer is CBR's, as far as there was one.
 	Answer cbr.Answer
-	// Data is the result's.
-	Data any
+	// Result is what a direct caller is told, nil if there is nothing to tell.
+	Result Result
+}
+
+// Result is what came of a delivery, for a direct caller.
+type Result interface {
+	// Within returns its JSON, an object that is not empty, in at most limit
+	// bytes.
+	Within(limit int) ([]byte, error)
 }
 
 // Redeliver reports whether the delivery goes back to its source.

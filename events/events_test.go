@@ -18,6 +18,7 @@ import (
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/result"
 )
 
 // The ids of CopyCheckpoint's example in the CBR API reference, and two more
@@ -440,15 +441,16 @@ func TestNotUnderstood(t *testing.T) {
 func TestToldApart(t *testing.T) {
 	t.Parallel()
 	for payload, want := range map[string]string{
-		`[{"eventSource":"aws:s3"}]`:                            "",
-		`[null]`:                                                "direct-batch",
-		`[{"eventSource":"aws:sqs"}]`:                           "pipes-sqs",
-		`[{"eventSource":"aws:rmq"}]`:                           "pipes-rabbitmq",
-		`[{"eventSource":"aws:amq"}]`:                           "pipes-activemq",
-		`[{"eventSource":"aws:mq"}]`:                            "pipes-activemq",
-		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:sqs"}]`: "pipes-sqs",
-		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"}]`:  "",
-		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"},{"eventSource":"aws:sqs"}]`:      "",
+		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"},{"eventSource":"aws:sqs"}]`: "",
+
+		`[{"eventSource":"aws:s3"}]`:                                                          "",
+		`[null]`:                                                                              "direct-batch",
+		`[{"eventSource":"aws:sqs"}]`:                                                         "pipes-sqs",
+		`[{"eventSource":"aws:rmq"}]`:                                                         "pipes-rabbitmq",
+		`[{"eventSource":"aws:amq"}]`:                                                         "pipes-activemq",
+		`[{"eventSource":"aws:mq"}]`:                                                          "pipes-activemq",
+		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:sqs"}]`:                               "pipes-sqs",
+		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"}]`:                                "",
 		`[{},{"eventSource":"aws:sqs"}]`:                                                      "",
 		`{"Records":[{"EventSource":"aws:sns"}],"detail-type":""}`:                            "sns",
 		`{"eventSource":"aws:sqs","Records":[{"EventSource":"aws:sns"}]}`:                     "sns",
@@ -600,7 +602,7 @@ func anyOutcomes(n int, seed uint64) []Outcome {
 			outcomes[i].Answer = cbr.Answer{Sent: true, Status: 200, Replication: json.RawMessage(`{}`), RequestID: "r"}
 		}
 		if bits>>10&1 == 1 {
-			outcomes[i].Data = map[string]any{"status": "x"}
+			outcomes[i].Result = result.Data{Status: "x"}
 		}
 	}
 	return outcomes

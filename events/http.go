@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 )
@@ -23,6 +24,7 @@ type httpRequest struct {
 	header   httpHeader
 	body     string
 	isBase64 bool
+	limit    int // of the reply, in bytes
 	delivery Delivery
 	deadline time.Time
 }
@@ -92,6 +94,11 @@ type httpFault struct {
 	Message string `json:"error_msg"`
 }
 
+// httpReplication is CBR's answer (CBR API reference, CopyCheckpoint).
+type httpReplication struct {
+	Replication json.RawMessage `json:"replication"`
+}
+
 // httpBatch routes a request. HTTP speaks CBR's own dialect, so that a client of
 // CBR can be pointed here: its path, matched as a suffix since stages and base
 // paths go before it, its body, its status, its form of an error. write puts an
@@ -110,7 +117,13 @@ func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, e
 				if del.Skip {
 					return write(httpResponse{status: http.StatusOK, body: map[string]string{"status": "ignored"}})
 				}
-				return write(answer(outcomes[0]))
+				r := answer(outcomes[0])
+				return cbr.Fit(outcomes[0].Answer.Replication, req.limit, func(replication json.RawMessage) ([]byte, error) {
+					if _, ok := r.body.(httpReplication); ok {
+						r.body = httpReplication{replication}
+					}
+					return write(r)
+				})
 			},
 		}, nil
 	case isRoot && (req.method == http.MethodGet || req.method == http.MethodHead):
@@ -211,9 +224,7 @@ func answer(o Outcome) httpResponse {
 	r := httpResponse{
 		status: o.Answer.Status,
 		header: map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},
-		body: struct {
-			Replication json.RawMessage `json:"replication"`
-		}{o.Answer.Replication},
+		body:   httpReplication{o.Answer.Replication},
 	}
 	if o.Answer.RequestID != "" {
 		r.header["X-Request-Id"] = o.Answer.RequestID
