@@ -1293,3 +1293,31 @@ func TestLongAnswer(t *testing.T) {
 		t.Errorf("an event with %d of %d backups", len(event.Replication.Backups), event.Replication.Total)
 	}
 }
+
+// TestSubscriptionConfirmation: it goes back each time, at last with a result,
+// and neither that nor the log has its link.
+func TestSubscriptionConfirmation(t *testing.T) {
+	t.Parallel()
+	const token = "2336412f37fb687f5d51e6e2425c464de2"
+	body := `{"Type":"SubscriptionConfirmation","MessageId":"m","Token":"` + token + `","TopicArn":"arn:aws:sns:eu-central-1:123456789012:t","Message":"You have chosen",` +
+		`"SubscribeURL":"https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=` + token + `"}`
+	r := newRig(t, newServer(t))
+	for receives, published := range map[int]int{1: 0, r.MaxReceiveCount: 1} {
+		before := len(r.topic.Messages())
+		if got := r.handedBack(sqs(t, message{body: body, receives: receives})); len(got) != 1 {
+			t.Errorf("receive %d: handed back %v", receives, got)
+		}
+		messages := r.topic.Messages()[before:]
+		if len(messages) != published {
+			t.Fatalf("receive %d: %d results", receives, len(messages))
+		}
+		for _, m := range messages {
+			if m.Event.Data.Status != kind.Failed || m.Event.Data.Error.Kind != kind.Misconfigured || strings.Contains(m.Raw, token) {
+				t.Errorf("result %s", m.Raw)
+			}
+		}
+	}
+	if log := r.log.String(); strings.Contains(log, token) || !strings.Contains(log, "SubscriptionConfirmation") || len(r.cbr.Calls()) != 0 {
+		t.Errorf("log %s", log)
+	}
+}
