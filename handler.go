@@ -110,7 +110,7 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 	defer func() {
 		if p := recover(); p != nil {
 			o = events.Outcome{Err: inv.panicked(ctx, p)}
-			o.Data = result.Data{Status: kind.Failed, Error: &result.Error{Kind: o.Err.Kind, Message: o.Err.Message}}
+			o.Result = result.Data{Status: kind.Failed, Error: &result.Error{Kind: o.Err.Kind, Message: o.Err.Message}}
 			if d.Final && published == kind.Unpublished {
 				o.PublishErr = o.Err // the caller must not look for it on the topic
 			}
@@ -118,7 +118,7 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 		inv.finish(ctx, d, o, published, e, began)
 		if !d.Final {
 			// A source that hands back by id needs no more, and a batch may be large.
-			o.Answer, o.Data = cbr.Answer{}, nil
+			o.Answer, o.Result = cbr.Answer{}, nil
 		}
 	}()
 
@@ -133,7 +133,7 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 	}
 	o.Answer, o.Err = e.answer, e.err
 	event, route := inv.result(d, e, began)
-	o.Data = event.Data
+	o.Result = event.Data
 	if o.Err.Of().Policy().Redeliver && !inv.isLast(d) {
 		return o
 	}

@@ -310,6 +310,7 @@ type message struct {
 	id, body, group string
 	receives        int
 	firstReceive    time.Time // now if it is zero
+	undated         bool      // SQS does not say when it was first received
 }
 
 // sqs is a batch of a queue, of a FIFO one if a message has a group.
@@ -323,6 +324,9 @@ func sqs(t tb, batch ...message) []byte {
 		attributes := object{
 			"ApproximateReceiveCount":          strconv.Itoa(max(m.receives, 1)),
 			"ApproximateFirstReceiveTimestamp": strconv.FormatInt(m.firstReceive.UnixMilli(), 10),
+		}
+		if m.undated {
+			delete(attributes, "ApproximateFirstReceiveTimestamp")
 		}
 		arn := queueARN
 		if m.group != "" {
@@ -1255,5 +1259,70 @@ func TestUnexpected(t *testing.T) {
 	lines := r.lines("unexpected")
 	if len(lines) != 1 || lines[0]["error"] != "a very special cause" || lines[0]["causation_id"] != "m" {
 		t.Errorf("log: %v", lines)
+	}
+}
+
+// listing is a CBR whose vault has so many backups.
+type listing int
+
+func (n listing) Replicate(_ context.Context, _ huawei.Scope, r cbr.Replicate) (cbr.Answer, error) {
+	backups := make([]string, n)
+	for i := range backups {
+		backups[i] = fmt.Sprintf(`{"backup_id":"8b0851a8-adf3-4f4c-a914-%012d","replication_record_id":"2e5b2b4e-1c5e-4f7e-9b5a-%012d"}`, i, i)
+	}
+	return cbr.Answer{Sent: true, Status: 200, RequestID: "r", Replication: json.RawMessage(`{"vault_id":"` + r.VaultID + `","backups":[` + strings.Join(backups, ",") + `]}`)}, nil
+}
+
+// TestLongAnswer: what a caller takes bounds the answer, and what the topic takes
+// the event, each by itself.
+func TestLongAnswer(t *testing.T) {
+	t.Parallel()
+	type data struct {
+		Status      string
+		Replication struct {
+			Backups []json.RawMessage
+			Total   int `json:"backups_total"`
+		}
+	}
+	r := newRig(t, nil)
+	r.CBR = listing(2150) // 250,000 bytes: more than the one takes, less than the other
+	reply, failure := r.invoke([]byte(request(t, cbrtest.SourceVault, nil)))
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	got, event := decode[data](t, reply), decode[struct{ Data data }](t, r.topic.Messages()[0].Raw).Data
+	if len(reply) > 240<<10 || got.Status != "accepted" || got.Replication.Total != 2150 || len(got.Replication.Backups) < 1900 {
+		t.Errorf("an answer of %d bytes with %d of %d backups", len(reply), len(got.Replication.Backups), got.Replication.Total)
+	}
+	if event.Replication.Total != 0 || len(event.Replication.Backups) != 2150 {
+		t.Errorf("an event with %d of %d backups", len(event.Replication.Backups), event.Replication.Total)
+	}
+}
+
+// TestSubscriptionConfirmation: it goes back each time, at last with a result,
+// and neither that nor the log has its link.
+func TestSubscriptionConfirmation(t *testing.T) {
+	t.Parallel()
+	const token = "2336412f37fb687f5d51e6e2425c464de2"
+	body := `{"Type":"SubscriptionConfirmation","MessageId":"m","Token":"` + token + `","TopicArn":"arn:aws:sns:eu-central-1:123456789012:t","Message":"You have chosen",` +
+		`"SubscribeURL":"https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=` + token + `"}`
+	r := newRig(t, newServer(t))
+	for receives, published := range map[int]int{1: 0, r.MaxReceiveCount: 1} {
+		before := len(r.topic.Messages())
+		if got := r.handedBack(sqs(t, message{body: body, receives: receives})); len(got) != 1 {
+			t.Errorf("receive %d: handed back %v", receives, got)
+		}
+		messages := r.topic.Messages()[before:]
+		if len(messages) != published {
+			t.Fatalf("receive %d: %d results", receives, len(messages))
+		}
+		for _, m := range messages {
+			if m.Event.Data.Status != kind.Failed || m.Event.Data.Error.Kind != kind.Misconfigured || strings.Contains(m.Raw, token) {
+				t.Errorf("result %s", m.Raw)
+			}
+		}
+	}
+	if log := r.log.String(); strings.Contains(log, token) || !strings.Contains(log, "SubscriptionConfirmation") || len(r.cbr.Calls()) != 0 {
+		t.Errorf("log %s", log)
 	}
 }

@@ -836,12 +836,14 @@ func TestRepeatedAfterALostAnswer(t *testing.T) {
 func TestTwinsOfAForgetfulCBR(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		lost bool
-		back []string
-		want []string
+		lost    bool
+		undated bool
+		back    []string
+		want    []string
 	}{
-		"taken":               {false, []string{}, []string{"m accepted", "m accepted"}},
-		"the answer was lost": {true, []string{"m"}, []string{}},
+		"taken":                        {false, false, []string{}, []string{"m accepted", "m accepted"}},
+		"taken, SQS does not say when": {false, true, []string{}, []string{"m accepted", "m accepted"}},
+		"the answer was lost":          {true, false, []string{"m"}, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -849,7 +851,7 @@ func TestTwinsOfAForgetfulCBR(t *testing.T) {
 				c := &lateCBR{taken: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: tt.lost}}
 				r := newRig(t, nil)
 				r.CBR, r.Lookups = c, reconcile.New(c, r.Log)
-				m := message{id: "m", body: request(t, cbrtest.SourceVault, nil), firstReceive: time.Now()}
+				m := message{id: "m", body: request(t, cbrtest.SourceVault, nil), undated: tt.undated}
 				diff(t, "handed back", tt.back, r.handedBack(sqs(t, m, m)))
 				diff(t, "results", tt.want, r.published())
 				if n := len(c.taken[cbrtest.SourceVault]); n != 1 {

@@ -1,43 +1,86 @@
 package events
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+
+	"cbr-replicator/internal/onepass"
 )
 
 // activeMQ is a queue of Amazon MQ for ActiveMQ (AWS Lambda developer guide,
 // "Using Lambda with Amazon MQ").
 var activeMQ = trigger{
 	samples: []string{"activemq"},
-	is:      func(s shape) bool { return s.keys["messages"] && s.source == "aws:mq" },
+	is:      func(s shape) bool { return s.keys["messages"] && isActiveMQ(s.source) },
 	decode:  decodeActiveMQ,
 }
 
+// isActiveMQ: the developer guide has aws:mq, the guides of Amazon MQ and of
+// EventBridge Pipes aws:amq.
+func isActiveMQ(source string) bool { return source == "aws:mq" || source == "aws:amq" }
+
+type activeMessage struct {
+	arn             string
+	id, correlation string
+	timestamp       int64 // milliseconds
+	data            []byte
+}
+
 func decodeActiveMQ(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
-	var event struct {
-		ARN      string `json:"eventSourceArn"`
-		Messages []struct {
-			MessageID     string `json:"messageID"`
-			CorrelationID string `json:"correlationId"`
-			Timestamp     int64  `json:"timestamp"` // milliseconds
-			Data          string `json:"data"`
-		} `json:"messages"`
+	var arn string
+	var messages []activeMessage
+	r := onepass.New(payload)
+	for name := range r.Members() {
+		switch string(name) {
+		case "eventSourceArn":
+			r.Text(&arn)
+		case "messages":
+			var err error
+			if messages, err = readList(r, messages, (*activeMessage).read); err != nil {
+				return nil, err
+			}
+		}
 	}
-	if err := json.Unmarshal(payload, &event); err != nil {
+	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if len(event.Messages) == 0 {
+	for i := range messages {
+		messages[i].arn = arn
+	}
+	return d.activeBatch(messages)
+}
+
+func (m *activeMessage) read(r *onepass.Reader) {
+	for name := range r.Members() {
+		switch string(name) {
+		case "eventSourceArn":
+			r.Text(&m.arn)
+		case "messageID":
+			r.Text(&m.id)
+		case "correlationId":
+			r.Text(&m.correlation)
+		case "timestamp":
+			r.Int(&m.timestamp)
+		case "data":
+			r.Bytes(&m.data)
+		}
+	}
+}
+
+// activeBatch is a batch of ActiveMQ's messages, however they came.
+func (d *Decoder) activeBatch(messages []activeMessage) (*Batch, error) {
+	if len(messages) == 0 {
 		return nil, errors.New("no messages")
 	}
-	deliveries := make([]Delivery, len(event.Messages))
-	for i, m := range event.Messages {
-		if m.MessageID == "" {
+	deliveries := make([]Delivery, len(messages))
+	for i := range messages {
+		m := &messages[i]
+		if m.id == "" {
 			return nil, fmt.Errorf("message %d has no messageID", i)
 		}
-		deliveries[i] = d.deliverBase64([]byte(m.Data), Delivery{
-			Source: event.ARN, CausationID: m.MessageID, Again: true, Since: ofMillis(m.Timestamp),
-		}, m.CorrelationID)
+		deliveries[i] = d.deliverBase64(m.data, Delivery{
+			Source: m.arn, CausationID: m.id, Again: true, Since: ofMillis(m.timestamp),
+		}, m.correlation)
 	}
 	return d.brokerBatch(deliveries), nil
 }

@@ -37,10 +37,11 @@ func decodeALB(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 		header:   event.httpHeader,
 		body:     event.Body,
 		isBase64: event.IsBase64,
+		limit:    maxALBReply,
 		delivery: Delivery{
 			Source: event.RequestContext.ELB.TargetGroupARN,
 			// The load balancer adds a part of its own to a client's trace id.
-			CausationID: cmp.Or(event.get("X-Amzn-Trace-Id"), inv.RequestID),
+			CausationID: cmp.Or(event.trace(), inv.RequestID),
 		},
 		// It does not say when a request arrived, and hangs up after its idle
 		// time-out, of 60 s by default.
@@ -57,7 +58,7 @@ func decodeALB(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 			Body:              string(body),
 		}
 		// A target group takes one form of headers and ignores the other.
-		if event.Multi == nil {
+		if !event.Multi.given {
 			reply.Headers = r.allHeaders()
 			return marshal(reply)
 		}

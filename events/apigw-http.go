@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 )
@@ -42,7 +43,8 @@ func decodeAPIGatewayHTTP(d *Decoder, payload []byte, inv Invocation) (*Batch, e
 		header:   event.httpHeader,
 		body:     event.Body,
 		isBase64: event.IsBase64,
-		delivery: Delivery{Source: rc.APIID, CausationID: rc.RequestID},
+		limit:    maxReply,
+		delivery: Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
 	}
 	// A function URL waits as long as the function may run.
 	if !strings.Contains(rc.Domain, ".lambda-url.") {

@@ -1,6 +1,9 @@
 package events
 
-import "encoding/json"
+import (
+	"cmp"
+	"encoding/json"
+)
 
 // apigwREST is a REST API of API Gateway, and an HTTP API with the payload
 // format 1.0 (API Gateway developer guide, "Input format of a Lambda function
@@ -10,6 +13,10 @@ var apigwREST = trigger{
 	is:      func(s shape) bool { return s.keys["requestContext"] && s.keys["httpMethod"] && !s.elb },
 	decode:  decodeAPIGatewayREST,
 }
+
+// consoleTest is the request id of each test in API Gateway's console, which
+// names none of them.
+const consoleTest = "test-invoke-request"
 
 func decodeAPIGatewayREST(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 	var event struct {
@@ -30,13 +37,17 @@ func decodeAPIGatewayREST(d *Decoder, payload []byte, inv Invocation) (*Batch, e
 		return nil, err
 	}
 	rc := event.RequestContext
+	if rc.RequestID == consoleTest {
+		rc.RequestID = ""
+	}
 	req := httpRequest{
 		method:   event.Method,
 		path:     withoutStage(event.Path, rc.Stage),
 		header:   event.httpHeader,
 		body:     event.Body,
 		isBase64: event.IsBase64,
-		delivery: Delivery{Source: rc.APIID, CausationID: rc.RequestID},
+		limit:    maxReply,
+		delivery: Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
 		deadline: d.httpDeadline(rc.TimeEpoch, inv),
 	}
 	if event.Resource == "/" {

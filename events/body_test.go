@@ -85,7 +85,7 @@ func TestBodyIsAsItCame(t *testing.T) {
 	// whole.
 	event := ` {"detail-type":"x","id":"i","detail":[1]}`
 	for payload, want := range map[string]string{
-		`{"eventSource":"aws:kafka","records":{"t-0":[{"topic":"t","value":"no base64!"}]}}`: "no base64!",
+		`{"eventSource":"aws:kafka","records":{"t-0":[{"topic":"t","offset":1,"value":"no base64!"}]}}`: "no base64!",
 		event: event,
 	} {
 		del := mustDecode(t, newDecoder(), []byte(payload)).Deliveries[0]

@@ -1,15 +1,18 @@
 package events
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"cbr-replicator/internal/onepass"
 )
 
-// directBatch is a direct call with an array of requests.
+// directBatch is a direct call with an array of requests. An array in which
+// anything is a record of some source is none: its sender would take the answer
+// for an acknowledgement.
 var directBatch = trigger{
 	samples: []string{"direct-batch"},
-	is:      func(s shape) bool { return s.array },
+	is:      func(s shape) bool { return s.array && !s.records },
 	decode:  decodeDirectBatch,
 }
 
@@ -17,24 +20,25 @@ var directBatch = trigger{
 const maxDirectBatch = 1000
 
 func decodeDirectBatch(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
-	var requests []json.RawMessage
-	if err := json.Unmarshal(payload, &requests); err != nil {
+	var requests [][]byte
+	n := 0
+	r := onepass.New(payload)
+	for range r.Elements() {
+		if n++; n <= maxDirectBatch {
+			requests = append(requests, r.Value())
+		}
+	}
+	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if len(requests) < 1 || len(requests) > maxDirectBatch {
-		return nil, fmt.Errorf("%d requests, expected 1 to %d", len(requests), maxDirectBatch)
+	if n < 1 || n > maxDirectBatch {
+		return nil, fmt.Errorf("%d requests, expected 1 to %d", n, maxDirectBatch)
 	}
 	b := &Batch{Deliveries: make([]Delivery, len(requests))}
 	for i, request := range requests {
 		b.Deliveries[i] = d.deliver(request, directDelivery(inv, i), "")
 	}
-	b.reply = func(outcomes []Outcome) ([]byte, error) {
-		replies := make([]any, len(outcomes))
-		for i, o := range outcomes {
-			replies[i] = o.reply()
-		}
-		return marshal(replies)
-	}
+	b.reply = replies
 	return b, nil
 }
 
@@ -46,22 +50,4 @@ func directDelivery(inv Invocation, index int) Delivery {
 		CausationID: inv.RequestID + "/" + strconv.Itoa(index),
 		Final:       true,
 	}
-}
-
-// reply is a direct caller's answer: the result's data, and whether it is on
-// the topic where it is not.
-func (o Outcome) reply() any {
-	if o.PublishErr == nil {
-		return o.Data
-	}
-	data, err := json.Marshal(o.Data)
-	if err != nil {
-		return o.Data
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil || fields == nil {
-		return o.Data
-	}
-	fields["result_published"] = json.RawMessage("false")
-	return fields
 }

@@ -9,6 +9,7 @@ var direct = trigger{
 	samples: []string{"direct"},
 	is:      func(s shape) bool { return !s.array && !s.keys["Records"] },
 	decode:  decodeDirect,
+	direct:  true,
 }
 
 func decodeDirect(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
@@ -17,7 +18,7 @@ func decodeDirect(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 		reply: func(outcomes []Outcome) ([]byte, error) {
 			o := outcomes[0]
 			if o.Err == nil || o.Err.Kind.Policy().Status == kind.Unchanged {
-				return marshal(o.reply())
+				return o.reply(maxAnswer)
 			}
 			return nil, d.invokeError(o.Err.Kind, o.Err.Error())
 		},

@@ -23,20 +23,20 @@ func TestDirectReply(t *testing.T) {
 		errType, errorMsg string
 	}{
 		"accepted": {
-			outcome: Outcome{Data: result.Data{Status: kind.Accepted, Replication: json.RawMessage(`{"backups":[]}`), Attempts: 1, DurationMS: 412, RequestID: "r"}},
+			outcome: Outcome{Result: result.Data{Status: kind.Accepted, Replication: json.RawMessage(`{"backups":[]}`), Attempts: 1, DurationMS: 412, RequestID: "r"}},
 			want:    `{"status":"accepted","replication":{"backups":[]},"attempts":1,"duration_ms":412,"request_id":"r"}`,
 		},
 		"unchanged": {
-			outcome: Outcome{Err: &kind.Error{Kind: kind.AlreadyReplicated}, Data: result.Data{Status: kind.Unchanged}},
+			outcome: Outcome{Err: &kind.Error{Kind: kind.AlreadyReplicated}, Result: result.Data{Status: kind.Unchanged}},
 			want:    `{"status":"unchanged","attempts":0,"duration_ms":0}`,
 		},
 		"not published": {
-			outcome: Outcome{PublishErr: unpublished, Data: result.Data{Status: kind.Accepted, DurationMS: 1}},
-			want:    `{"attempts":0,"duration_ms":1,"result_published":false,"status":"accepted"}`,
+			outcome: Outcome{PublishErr: unpublished, Result: result.Data{Status: kind.Accepted, DurationMS: 1}},
+			want:    `{"status":"accepted","attempts":0,"duration_ms":1,"result_published":false}`,
 		},
 		"unchanged and not published": {
-			outcome: Outcome{Err: &kind.Error{Kind: kind.NothingToReplicate}, PublishErr: unpublished, Data: result.Data{Status: kind.Unchanged}},
-			want:    `{"attempts":0,"duration_ms":0,"result_published":false,"status":"unchanged"}`,
+			outcome: Outcome{Err: &kind.Error{Kind: kind.NothingToReplicate}, PublishErr: unpublished, Result: result.Data{Status: kind.Unchanged}},
+			want:    `{"status":"unchanged","attempts":0,"duration_ms":0,"result_published":false}`,
 		},
 		"rejected": {
 			outcome: Outcome{Err: &kind.Error{Kind: kind.Rejected, Code: "BackupService.6120", Message: "No vault."}},
@@ -74,10 +74,12 @@ func TestDirectPayload(t *testing.T) {
 	t.Parallel()
 	d := newDecoder()
 	d.Defaults = fullDefaults
-	if del := mustDecode(t, d, []byte(`{}`)).Deliveries[0]; del.Err != nil {
-		t.Errorf("a schedule's {}: %v", del.Err)
+	for _, payload := range []string{`{}`, `"{}"`} {
+		if del := mustDecode(t, d, []byte(payload)).Deliveries[0]; del.Err != nil {
+			t.Errorf("a schedule's %s: %v", payload, del.Err)
+		}
 	}
-	for _, payload := range []string{``, `null`, `""`, `"{}"`, `0`, `true`, `{`, `{"replicate":{}`, `{}{}`, "\x00", `{"records":[]}`, `{"requestContext":{}}`} {
+	for _, payload := range []string{``, `null`, `""`, `0`, `true`, `{`, `{"replicate":{}`, `{}{}`, "\x00", `{"records":[]}`, `{"requestContext":{}}`} {
 		b := mustDecode(t, d, []byte(payload))
 		if len(b.Deliveries) != 1 || b.Deliveries[0].Err.Of() != kind.InvalidEvent || !b.Deliveries[0].Final {
 			t.Errorf("%q: %+v", payload, b.Deliveries)
@@ -89,7 +91,7 @@ func TestDirectBatch(t *testing.T) {
 	t.Parallel()
 	d := newDecoder()
 	d.Defaults = fullDefaults
-	b := mustDecode(t, d, []byte(`[{}, null, [], "", 5, {"eventSource":"aws:sqs"}, {"region":"region3"}]`))
+	b := mustDecode(t, d, []byte(`[{}, null, [], "", 5, {"messageId":"m"}, {"region":"region3"}]`))
 	for i, del := range b.Deliveries {
 		if valid := i == 0 || i == 6; (del.Err == nil) != valid || !del.Final {
 			t.Errorf("element %d: %+v", i, del)
@@ -104,14 +106,14 @@ func TestDirectBatch(t *testing.T) {
 
 	b = mustDecode(t, d, sample(t, "direct-batch"))
 	got, err := b.Reply([]Outcome{
-		{Err: &kind.Error{Kind: kind.Throttled}, Data: result.Data{Status: kind.Failed, Error: &result.Error{Kind: kind.Throttled, Message: "slower"}}},
-		{PublishErr: &kind.Error{Kind: kind.PublishFailed}, Answer: cbr.Answer{Status: 200}, Data: result.Data{Status: kind.Accepted}},
+		{Err: &kind.Error{Kind: kind.Throttled}, Result: result.Data{Status: kind.Failed, Error: &result.Error{Kind: kind.Throttled, Message: "slower"}}},
+		{PublishErr: &kind.Error{Kind: kind.PublishFailed}, Answer: cbr.Answer{Status: 200}, Result: result.Data{Status: kind.Accepted}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `[{"status":"failed","error":{"kind":"Throttled","message":"slower"},"attempts":0,"duration_ms":0},` +
-		`{"attempts":0,"duration_ms":0,"result_published":false,"status":"accepted"}]`
+		`{"status":"accepted","attempts":0,"duration_ms":0,"result_published":false}]`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("reply (-want +got):\n%s", diff)
 	}

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-
-	"cbr-replicator/internal/onepass"
 )
 
 // eventBridge is a rule of an event bus, and EventBridge Scheduler where a
@@ -43,15 +41,6 @@ func decodeEventBridge(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 	source := strings.Join([]string{event.Account, event.Region, event.Source}, "/")
 	// The whole event is kept: it is an envelope, and says more than the detail.
 	del := inv.asynchronous(Delivery{Source: source, CausationID: event.ID, body: payload}, event.Time)
-	del = d.deliver(content(event.Detail), del, "")
+	del = d.deliver(event.Detail, del, "")
 	return d.wholeBatch([]Delivery{del}), nil
-}
-
-// content returns what a value carries: the value itself, or the text of a
-// string, which is JSON once more.
-func content(value []byte) []byte {
-	if s, ok := onepass.Text(value); ok {
-		return []byte(s)
-	}
-	return value
 }

@@ -7,7 +7,6 @@
 package events
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
@@ -91,7 +90,8 @@ type Delivery struct {
 	// Request is valid if Err is nil; else it holds the correlation id alone,
 	// if that is good.
 	Request Request
-	// Err is what is wrong with the request: an InvalidEvent.
+	// Err is what is wrong with the request: an InvalidEvent, or Misconfigured
+	// for what a queue must not lose although no request is in it.
 	Err *kind.Error
 	// Skip: a result event of ours has come in again. It is to be acknowledged
 	// and logged, its outcome is the zero one, and it is never published: that
@@ -128,8 +128,15 @@ type Outcome struct {
 	PublishErr *kind.Error
 	// Answer is CBR's, as far as there was one.
 	Answer cbr.Answer
-	// Data is the result's.
-	Data any
+	// Result is what a direct caller is told, nil if there is nothing to tell.
+	Result Result
+}
+
+// Result is what came of a delivery, for a direct caller.
+type Result interface {
+	// Within returns its JSON, an object that is not empty, in at most limit
+	// bytes.
+	Within(limit int) ([]byte, error)
 }
 
 // Redeliver reports whether the delivery goes back to its source.
@@ -143,12 +150,17 @@ type trigger struct {
 	samples []string
 	is      func(shape) bool
 	decode  func(*Decoder, []byte, Invocation) (*Batch, error)
+	// direct: what is wrong with the payload is the request's own affair.
+	direct bool
 }
 
 // triggers are in the order in which they are told apart; the last takes what
 // is no event of AWS.
 var triggers = []trigger{
 	pipesSQS,
+	pipesKafka,
+	pipesRabbitMQ,
+	pipesActiveMQ,
 	directBatch,
 	sqs,
 	sns,
@@ -173,12 +185,15 @@ func (d *Decoder) Decode(payload []byte, inv Invocation) (*Batch, error) {
 			continue
 		}
 		b, err := t.decode(d, payload, inv)
+		if s.twice != "" && !t.direct {
+			err = givenTwice(s.twice)
+		}
 		if err != nil {
 			return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("a payload of the form of %s: %s", t.samples[0], plain(err))), Cause: err}
 		}
 		return b, nil
 	}
-	return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("no trigger has a payload of this form (Records from %q)", s.source))}
+	return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("no trigger has a payload of this form (%s)", s.sources()))}
 }
 
 // deliver completes a delivery whose request is in body, in envelopes maybe.
@@ -197,9 +212,7 @@ func (d *Decoder) deliver(body []byte, del Delivery, correlation string) Deliver
 	if in.again {
 		del.Again, del.Since = true, time.Time{}
 	}
-	// A rejection would be published, too, and a result that comes in wrapped in
-	// a way that nobody here unwraps must not go round either.
-	del.Skip = in.own || err != nil && bytes.Contains(in.body, []byte(kind.EventTypePrefix))
+	del.Skip = in.own || err != nil && holdsResult(in.body)
 	return d.correlate(del, in.correlation)
 }
 

@@ -18,6 +18,7 @@ import (
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/result"
 )
 
 // The ids of CopyCheckpoint's example in the CBR API reference, and two more
@@ -231,6 +232,40 @@ func TestSamples(t *testing.T) {
 				Request: requestFor(vaultB),
 			},
 		}},
+		"pipes-kafka": {Deliveries: []Delivery{
+			{
+				Source: cluster, CausationID: "replication-requests/0/15", CorrelationID: nightlyID, Group: "replication-requests/0",
+				Request: requestFor(vaultA),
+			},
+			{
+				Source: cluster, CausationID: "replication-requests/0/16", CorrelationID: "replication-requests/0/16", Group: "replication-requests/0",
+				Request: requestFor(vaultB),
+			},
+			{
+				Source: cluster, CausationID: "replication-requests/1/7", CorrelationID: "replication-requests/1/7", Group: "replication-requests/1",
+				Request: requestFor(vaultC),
+			},
+		}},
+		"pipes-rabbitmq": {Deliveries: []Delivery{
+			{
+				Source: broker + "/replication-requests::/", CausationID: "5f3c0f8a-6d0b-4d7e-9b54-2f4b5f3e6a10", CorrelationID: nightlyID,
+				Request: requestFor(vaultA),
+			},
+			{
+				Source: broker + "/replication-requests::/", CausationID: invocation.RequestID + "/1", CorrelationID: invocation.RequestID + "/1",
+				Request: requestFor(vaultB),
+			},
+		}},
+		"pipes-activemq": {Deliveries: []Delivery{
+			{
+				Source: broker, CausationID: message + "1", CorrelationID: nightlyID,
+				Request: requestFor(vaultA),
+			},
+			{
+				Source: broker, CausationID: message + "2", CorrelationID: message + "2",
+				Request: requestFor(vaultB),
+			},
+		}},
 		"apigw-rest": {
 			Deadline: nightly.Add(27 * time.Second),
 			Deliveries: []Delivery{{
@@ -350,16 +385,18 @@ func TestNotUnderstood(t *testing.T) {
 		"DynamoDB":                 {`{"Records":[{"eventSource":"aws:dynamodb","dynamodb":{}}]}`, `no trigger has a payload of this form (Records from "aws:dynamodb")`},
 		"SES":                      {`{"Records":[{"eventSource":"aws:ses","ses":{}}]}`, `no trigger has a payload of this form (Records from "aws:ses")`},
 		"SNS without an id":        {`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":"{}"}}]}`, `a payload of the form of sns: record 0 has no MessageId`},
-		"SNS and others":           {`{"Records":[{"EventSource":"aws:sns","Sns":{"MessageId":"m"}},{"eventSource":"aws:s3"}]}`, `a payload of the form of sns: record 1 is not of aws:sns but of "aws:s3"`},
-		"SNS, broken":              {`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":{}}}]}`, `a payload of the form of sns: Records.Sns.Message: expected a string`},
+		"SNS and others":           {`{"Records":[{"EventSource":"aws:sns","Sns":{"MessageId":"m"}},{"eventSource":"aws:s3"}]}`, `a payload of the form of sns: record 1 is not of aws:sns but of ""`},
+		"SNS, broken":              {`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":{}}}]}`, `a payload of the form of sns: /Records/0/Sns/Message: expected a string`},
 		"EventBridge without id":   {`{"detail-type":"x","detail":{}}`, `a payload of the form of eventbridge: no id`},
 		"EventBridge, broken":      {`{"detail-type":"x","id":"i","detail":{}`, `a payload of the form of eventbridge: unexpected end of JSON input`},
 		"Kafka, none":              {`{"eventSource":"aws:kafka","records":{"t-0":[]}}`, `a payload of the form of kafka: no records`},
-		"Kafka, a list":            {`{"eventSource":"aws:kafka","records":[]}`, `a payload of the form of kafka: records: $: expected an object`},
-		"Kafka without a topic":    {`{"eventSource":"aws:kafka","records":{"t-0":[{"value":"e30="}]}}`, `a payload of the form of kafka: record 0 of "t-0" has no topic`},
-		"Kafka, broken":            {`{"eventSource":"aws:kafka","records":{"t-0":{}}}`, `a payload of the form of kafka: records of "t-0": $: expected an array`},
+		"Kafka, a list":            {`{"eventSource":"aws:kafka","records":[]}`, `a payload of the form of kafka: /records: expected an object`},
+		"Kafka without a topic":    {`{"eventSource":"aws:kafka","records":{"":[{"offset":1,"value":"e30="}]}}`, `a payload of the form of kafka: record 0 has no topic`},
+		"Kafka without an offset":  {`{"eventSource":"aws:kafka","records":{"t-0":[{"value":"e30="}]}}`, `a payload of the form of kafka: record 0 has no offset`},
+		"Kafka, broken":            {`{"eventSource":"aws:kafka","records":{"t-0":{}}}`, `a payload of the form of kafka: /records/t-0: expected an array`},
+		"Kafka, no number":         {`{"eventSource":"aws:kafka","records":{"t-0":[{"offset":1.5}]}}`, `a payload of the form of kafka: /records/t-0/0/offset: expected a whole number`},
 		"RabbitMQ, none":           {`{"rmqMessagesByQueue":{}}`, `a payload of the form of rabbitmq: no messages`},
-		"RabbitMQ, broken":         {`{"rmqMessagesByQueue":{"q::/":5}}`, `a payload of the form of rabbitmq: messages of "q::/": $: expected an array`},
+		"RabbitMQ, broken":         {`{"rmqMessagesByQueue":{"q::/":5}}`, `a payload of the form of rabbitmq: /rmqMessagesByQueue/q::~1: expected an array`},
 		"ActiveMQ, none":           {`{"messages":[],"eventSource":"aws:mq"}`, `a payload of the form of activemq: no messages`},
 		"ActiveMQ without an id":   {`{"messages":[{"data":"e30="}],"eventSource":"aws:mq"}`, `a payload of the form of activemq: message 0 has no messageID`},
 		"REST, broken":             {`{"requestContext":{},"httpMethod":"POST","body":{}}`, `a payload of the form of apigw-rest: body: expected a string`},
@@ -376,10 +413,10 @@ func TestNotUnderstood(t *testing.T) {
 		"mixed sources":            {`{"Records":[` + record("") + `,{"eventSource":"aws:s3"}]}`, `a payload of the form of sqs: record 1 is not of aws:sqs but of "aws:s3"`},
 		"no messageId":             {`{"Records":[` + record("") + `,{"eventSource":"aws:sqs","body":"{}"}]}`, `a payload of the form of sqs: record 1 has no messageId`},
 		"null record":              {`{"Records":[` + record("") + `,null]}`, `a payload of the form of sqs: record 1 is not of aws:sqs but of ""`},
-		"records hidden by others": {`{"Records":[` + record("") + `],"Records":[]}`, `a payload of the form of sqs: no records`},
+		"records hidden by others": {`{"Records":[` + record("") + `],"Records":[]}`, `a payload of the form of sqs: Records is given twice`},
 		"broken SQS":               {`{"Records":[` + record("") + `,`, `a payload of the form of sqs: jsontext: unexpected EOF within "/Records" after offset 125`},
 		"body is no text":          {`{"Records":[` + record(`,"body":{}`) + `]}`, `a payload of the form of sqs: /Records/0/body: expected a string`},
-		"broken batch":             {`[{},`, `a payload of the form of direct-batch: unexpected end of JSON input`},
+		"broken batch":             {`[{},`, `a payload of the form of direct-batch: jsontext: unexpected EOF after offset 4`},
 		"empty batch":              {`[]`, `a payload of the form of direct-batch: 0 requests, expected 1 to 1000`},
 		"long batch":               {`[{}` + strings.Repeat(",{}", maxDirectBatch) + `]`, `a payload of the form of direct-batch: 1001 requests, expected 1 to 1000`},
 		"broken HTTP":              {`{"requestContext":{},"routeKey":"$default"`, `a payload of the form of apigw-http: unexpected end of JSON input`},
@@ -404,13 +441,17 @@ func TestNotUnderstood(t *testing.T) {
 func TestToldApart(t *testing.T) {
 	t.Parallel()
 	for payload, want := range map[string]string{
-		`[{"eventSource":"aws:s3"}]`:  "direct-batch",
-		`[null]`:                      "direct-batch",
-		`[{"eventSource":"aws:sqs"}]`: "pipes-sqs",
+		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"},{"eventSource":"aws:sqs"}]`: "",
+
+		`[{"eventSource":"aws:s3"}]`:                                                          "",
+		`[null]`:                                                                              "direct-batch",
+		`[{"eventSource":"aws:sqs"}]`:                                                         "pipes-sqs",
+		`[{"eventSource":"aws:rmq"}]`:                                                         "pipes-rabbitmq",
+		`[{"eventSource":"aws:amq"}]`:                                                         "pipes-activemq",
+		`[{"eventSource":"aws:mq"}]`:                                                          "pipes-activemq",
 		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:sqs"}]`:                               "pipes-sqs",
-		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"}]`:                                "direct-batch",
-		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"},{"eventSource":"aws:sqs"}]`:      "direct-batch",
-		`[{},{"eventSource":"aws:sqs"}]`:                                                      "direct-batch",
+		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"}]`:                                "",
+		`[{},{"eventSource":"aws:sqs"}]`:                                                      "",
 		`{"Records":[{"EventSource":"aws:sns"}],"detail-type":""}`:                            "sns",
 		`{"eventSource":"aws:sqs","Records":[{"EventSource":"aws:sns"}]}`:                     "sns",
 		`{"requestContext":{},"httpMethod":"GET"}`:                                            "apigw-rest",
@@ -561,7 +602,7 @@ func anyOutcomes(n int, seed uint64) []Outcome {
 			outcomes[i].Answer = cbr.Answer{Sent: true, Status: 200, Replication: json.RawMessage(`{}`), RequestID: "r"}
 		}
 		if bits>>10&1 == 1 {
-			outcomes[i].Data = map[string]any{"status": "x"}
+			outcomes[i].Result = result.Data{Status: "x"}
 		}
 	}
 	return outcomes
@@ -593,7 +634,7 @@ func FuzzDecode(f *testing.F) {
 				checkRequest(t, d, del.Request)
 				continue
 			}
-			if del.Err.Kind != kind.InvalidEvent || !isPrintable(del.Err.Error()) {
+			if confirms := errors.Is(del.Err, errConfirmation) && del.Err.Kind == kind.Misconfigured; !confirms && del.Err.Kind != kind.InvalidEvent || !isPrintable(del.Err.Error()) {
 				t.Errorf("error %q, want a printable InvalidEvent", del.Err)
 			}
 			if diff := cmp.Diff(Request{CorrelationID: del.Request.CorrelationID}, del.Request); diff != "" {
@@ -615,7 +656,7 @@ func FuzzDecode(f *testing.F) {
 		s := shapeOf(payload)
 		first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(s) })
 		switch triggers[first].samples[0] {
-		case "sns", "kafka", "rabbitmq", "activemq", "eventbridge":
+		case "sns", "kafka", "rabbitmq", "activemq", "pipes-kafka", "pipes-rabbitmq", "pipes-activemq", "eventbridge":
 			// One that brings all or nothing: null takes all as done.
 			if goesBack := slices.ContainsFunc(outcomes, Outcome.Redeliver); goesBack != (err != nil) || !goesBack && string(reply) != "null" {
 				t.Errorf("reply %s, %v", reply, err)

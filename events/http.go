@@ -10,7 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
+	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/onepass"
 )
 
 // httpRequest is a request over HTTP, whatever trigger brought it.
@@ -20,29 +24,55 @@ type httpRequest struct {
 	header   httpHeader
 	body     string
 	isBase64 bool
+	limit    int // of the reply, in bytes
 	delivery Delivery
 	deadline time.Time
 }
 
 // httpHeader are an event's headers; one or both of its fields are there.
 type httpHeader struct {
-	Single map[string]string   `json:"headers"`
-	Multi  map[string][]string `json:"multiValueHeaders"`
+	Single headers `json:"headers"`
+	Multi  headers `json:"multiValueHeaders"`
 }
 
-// get looks a header up as HTTP does, in any case.
-func (h httpHeader) get(name string) string {
-	for k, v := range h.Single {
-		if strings.EqualFold(k, name) {
-			return v
+func (h httpHeader) correlation() string { return cmp.Or(h.Single.correlation, h.Multi.correlation) }
+
+func (h httpHeader) trace() string { return cmp.Or(h.Single.trace, h.Multi.trace) }
+
+// headers are those that anything is made of. The others are not kept: there may
+// be any number.
+type headers struct {
+	given              bool
+	correlation, trace string
+}
+
+// UnmarshalJSON reads an object of strings or of lists of strings. Names are
+// looked up as HTTP does, in any case.
+func (h *headers) UnmarshalJSON(text []byte) error {
+	r := onepass.New(text)
+	h.given = r.Peek() == jsontext.KindBeginObject
+	for name := range r.Members() {
+		switch {
+		case strings.EqualFold(string(name), "X-Correlation-Id"):
+			readHeader(r, &h.correlation)
+		case strings.EqualFold(string(name), "X-Amzn-Trace-Id"):
+			readHeader(r, &h.trace)
 		}
 	}
-	for k, v := range h.Multi {
-		if strings.EqualFold(k, name) && len(v) > 0 {
-			return v[0]
+	return r.End()
+}
+
+// readHeader reads a header's value, of several the first.
+func readHeader(r *onepass.Reader, to *string) {
+	if r.Peek() != jsontext.KindBeginArray {
+		r.Text(to)
+		return
+	}
+	for i := range r.Elements() {
+		if i == 0 {
+			r.Text(to)
 		}
 	}
-	return ""
 }
 
 // httpResponse is the answer, before it is put into the trigger's dialect.
@@ -64,6 +94,11 @@ type httpFault struct {
 	Message string `json:"error_msg"`
 }
 
+// httpReplication is CBR's answer (CBR API reference, CopyCheckpoint).
+type httpReplication struct {
+	Replication json.RawMessage `json:"replication"`
+}
+
 // httpBatch routes a request. HTTP speaks CBR's own dialect, so that a client of
 // CBR can be pointed here: its path, matched as a suffix since stages and base
 // paths go before it, its body, its status, its form of an error. write puts an
@@ -82,7 +117,13 @@ func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, e
 				if del.Skip {
 					return write(httpResponse{status: http.StatusOK, body: map[string]string{"status": "ignored"}})
 				}
-				return write(answer(outcomes[0]))
+				r := answer(outcomes[0])
+				return cbr.Fit(outcomes[0].Answer.Replication, req.limit, func(replication json.RawMessage) ([]byte, error) {
+					if _, ok := r.body.(httpReplication); ok {
+						r.body = httpReplication{replication}
+					}
+					return write(r)
+				})
 			},
 		}, nil
 	case isRoot && (req.method == http.MethodGet || req.method == http.MethodHead):
@@ -170,7 +211,7 @@ func (d *Decoder) httpDelivery(req httpRequest, project string) Delivery {
 	}
 	del := req.delivery
 	del.Final = true
-	del = deliver([]byte(req.body), del, req.header.get("X-Correlation-Id"))
+	del = deliver([]byte(req.body), del, req.header.correlation())
 	if del.Err == nil && project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
 		del.Request = Request{CorrelationID: del.Request.CorrelationID}
 		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
@@ -183,9 +224,7 @@ func answer(o Outcome) httpResponse {
 	r := httpResponse{
 		status: o.Answer.Status,
 		header: map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},
-		body: struct {
-			Replication json.RawMessage `json:"replication"`
-		}{o.Answer.Replication},
+		body:   httpReplication{o.Answer.Replication},
 	}
 	if o.Answer.RequestID != "" {
 		r.header["X-Request-Id"] = o.Answer.RequestID

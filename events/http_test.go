@@ -339,3 +339,21 @@ func TestHTTPDeadline(t *testing.T) {
 		t.Errorf("a health check has the deadline %v", got)
 	}
 }
+
+// TestConsoleTest: API Gateway's console gives each of its tests the same
+// request id, and what has none has none: neither may name two requests.
+func TestConsoleTest(t *testing.T) {
+	t.Parallel()
+	for dialect, id := range map[string]any{"apigw-rest": "test-invoke-request", "apigw-http": "", "function-url": nil} {
+		payload := sampleWith(t, dialect, func(e map[string]any) { e["requestContext"].(map[string]any)["requestId"] = id })
+		for _, request := range []string{"e1506fd5", "8476a536"} {
+			b, err := httpDecoder().Decode(payload, Invocation{RequestID: request, Began: nightly})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.Deliveries[0].CausationID; got != request {
+				t.Errorf("%s: causation id %q, want Lambda's request id %s", dialect, got, request)
+			}
+		}
+	}
+}

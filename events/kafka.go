@@ -2,10 +2,16 @@ package events
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/onepass"
 )
 
 // kafka is a topic of Amazon MSK or of a cluster of one's own (AWS Lambda
@@ -20,72 +26,156 @@ import (
 // that were acknowledged are sent again, with results of the same event ids.
 var kafka = trigger{
 	samples: []string{"kafka"},
-	is: func(s shape) bool {
-		return s.keys["records"] && slices.Contains([]string{"aws:kafka", "SelfManagedKafka", "aws:SelfManagedKafka"}, s.source)
-	},
-	decode: decodeKafka,
+	is:      func(s shape) bool { return s.keys["records"] && isKafka(s.source) },
+	decode:  decodeKafka,
+}
+
+func isKafka(source string) bool {
+	return slices.Contains([]string{"aws:kafka", "SelfManagedKafka", "aws:SelfManagedKafka"}, source)
 }
 
 type kafkaRecord struct {
-	Topic     string `json:"topic"`
-	Partition int64  `json:"partition"`
-	Offset    int64  `json:"offset"`
-	Timestamp int64  `json:"timestamp"` // milliseconds
-	// Value is in base64, null for a tombstone.
-	Value string `json:"value"`
-	// Headers are of any value: those of others are not looked at.
-	Headers []map[string]json.RawMessage `json:"headers"`
+	// arn and servers are the source's: in a pipe's record its own.
+	arn, servers string
+	// key is topic-partition, what the record is listed under.
+	key, topic                   string
+	partition, offset, timestamp int64 // milliseconds
+	numbered                     bool  // it has an offset
+	value                        []byte
+	correlation                  string
+	headers                      int
 }
+
+// maxHeaders is how many headers a record may have. Kafka itself has no limit
+// but that of the record.
+const maxHeaders = 1000
 
 func decodeKafka(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
-	var event struct {
-		ARN     string          `json:"eventSourceArn"`
-		Servers string          `json:"bootstrapServers"`
-		Records json.RawMessage `json:"records"`
-	}
-	if err := json.Unmarshal(payload, &event); err != nil {
-		return nil, err
-	}
-	var deliveries []Delivery
-	err := byName(event.Records, "records", func(name string, records []kafkaRecord) error {
-		for i, r := range records {
-			if r.Topic == "" {
-				return fmt.Errorf("record %d of %q has no topic", i, name)
+	var arn, servers string
+	var records []kafkaRecord
+	r := onepass.New(payload)
+	for name := range r.Members() {
+		switch string(name) {
+		case "eventSourceArn":
+			r.Text(&arn)
+		case "bootstrapServers":
+			r.Text(&servers)
+		case "records":
+			for name := range r.Members() {
+				key, from := string(name), len(records)
+				var err error
+				if records, err = readList(r, records, (*kafkaRecord).read); err != nil {
+					return nil, err
+				}
+				for i := range records[from:] {
+					records[from+i].key = key
+				}
 			}
-			partition := fmt.Sprintf("%s/%d", r.Topic, r.Partition)
-			deliveries = append(deliveries, d.deliverBase64([]byte(r.Value), Delivery{
-				Source:      cmp.Or(event.ARN, event.Servers),
-				CausationID: fmt.Sprintf("%s/%d", partition, r.Offset),
-				Group:       partition,
-				Again:       true,
-				Since:       ofMillis(r.Timestamp),
-			}, r.correlation()))
 		}
-		return nil
-	})
-	if err != nil {
+	}
+	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if len(deliveries) == 0 {
-		return nil, errors.New("no records")
+	for i := range records {
+		records[i].arn, records[i].servers = arn, servers
 	}
-	return d.brokerBatch(deliveries), nil
+	return d.kafkaBatch(records)
 }
 
-// correlation returns the last header of that name, which is the one that
-// counts in Kafka. Its bytes come as numbers, signed ones.
-func (r kafkaRecord) correlation() string {
-	var id string
-	for _, header := range r.Headers {
-		var numbers []int16
-		if json.Unmarshal(header["correlation_id"], &numbers) != nil {
+func (rec *kafkaRecord) read(r *onepass.Reader) {
+	for name := range r.Members() {
+		switch string(name) {
+		case "eventSourceArn":
+			r.Text(&rec.arn)
+		case "bootstrapServers":
+			r.Text(&rec.servers)
+		case "eventSourceKey":
+			r.Text(&rec.key)
+		case "topic":
+			r.Text(&rec.topic)
+		case "partition":
+			r.Int(&rec.partition)
+		case "offset":
+			r.Int(&rec.offset)
+			rec.numbered = true
+		case "timestamp":
+			r.Int(&rec.timestamp)
+		case "value":
+			r.Bytes(&rec.value) // in base64, null for a tombstone
+		case "headers":
+			rec.readHeaders(r)
+		}
+	}
+}
+
+// readHeaders reads the header correlation_id, of which the last counts in
+// Kafka. The others are of any value and are not looked at.
+func (rec *kafkaRecord) readHeaders(r *onepass.Reader) {
+	for range r.Elements() {
+		rec.headers++
+		if r.Peek() != jsontext.KindBeginObject {
 			continue
 		}
-		text := make([]byte, len(numbers))
-		for i, n := range numbers {
-			text[i] = byte(n)
+		for name := range r.Members() {
+			if string(name) == "correlation_id" {
+				rec.readCorrelation(r)
+			}
 		}
-		id = string(text)
 	}
-	return id
+}
+
+// readCorrelation reads a header's value. Its bytes come as numbers, signed ones.
+// No more is kept than shows that it is too long for a correlation id.
+func (rec *kafkaRecord) readCorrelation(r *onepass.Reader) {
+	switch r.Peek() {
+	case jsontext.KindNull:
+		rec.correlation = ""
+		return
+	case jsontext.KindBeginArray:
+	default:
+		return
+	}
+	text, good := make([]byte, 0, maxCorrelationID+1), true
+	for range r.Elements() {
+		n, err := strconv.ParseInt(string(r.Value()), 10, 16)
+		good = good && err == nil
+		if len(text) < cap(text) {
+			text = append(text, byte(n))
+		}
+	}
+	if good {
+		rec.correlation = string(text)
+	}
+}
+
+// kafkaBatch is a batch of records, however they came.
+func (d *Decoder) kafkaBatch(records []kafkaRecord) (*Batch, error) {
+	if len(records) == 0 {
+		return nil, errors.New("no records")
+	}
+	deliveries := make([]Delivery, len(records))
+	for i := range records {
+		r := &records[i]
+		topic := cmp.Or(r.topic, strings.TrimSuffix(r.key, fmt.Sprintf("-%d", r.partition)))
+		switch {
+		case topic == "":
+			return nil, fmt.Errorf("record %d has no topic", i)
+		case !r.numbered:
+			return nil, fmt.Errorf("record %d has no offset", i)
+		}
+		partition := fmt.Sprintf("%s/%d", topic, r.partition)
+		del := d.deliverBase64(r.value, Delivery{
+			Source:      cmp.Or(r.arn, r.servers),
+			CausationID: fmt.Sprintf("%s/%d", partition, r.offset),
+			Group:       partition,
+			Again:       true,
+			Since:       ofMillis(r.timestamp),
+		}, r.correlation)
+		if r.headers > maxHeaders && !del.Skip {
+			del.Request = Request{CorrelationID: del.Request.CorrelationID}
+			del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: fmt.Sprintf("headers: expected at most %d", maxHeaders)}
+		}
+		deliveries[i] = del
+	}
+	return d.brokerBatch(deliveries), nil
 }

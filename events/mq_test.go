@@ -29,6 +29,17 @@ func TestRabbitMQNames(t *testing.T) {
 	}
 }
 
+// TestActiveMQSource: AWS spells it in two ways.
+func TestActiveMQSource(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{"aws:mq", "aws:amq"} {
+		got := mustDecode(t, newDecoder(), sampleWith(t, "activemq", func(e map[string]any) { e["eventSource"] = source })).Deliveries
+		if len(got) != 2 || got[0].Err != nil || got[0].Final {
+			t.Errorf("%s: %+v", source, got)
+		}
+	}
+}
+
 // TestMQPoison: one message's data is its own affair.
 func TestMQPoison(t *testing.T) {
 	t.Parallel()

@@ -1,11 +1,12 @@
 package events
 
 import (
-	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
 	"time"
+
+	"cbr-replicator/internal/onepass"
 )
 
 // rabbitMQ is a queue of Amazon MQ for RabbitMQ (AWS Lambda developer guide,
@@ -18,42 +19,87 @@ var rabbitMQ = trigger{
 	decode:  decodeRabbitMQ,
 }
 
+type rabbitMessage struct {
+	arn, queue                 string
+	id, correlation, timestamp string
+	data                       []byte
+}
+
 func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
-	type message struct {
-		Properties struct {
-			MessageID     string `json:"messageId"`
-			CorrelationID string `json:"correlationId"`
-			Timestamp     string `json:"timestamp"`
-		} `json:"basicProperties"`
-		Data string `json:"data"`
-	}
-	var event struct {
-		ARN    string          `json:"eventSourceArn"`
-		Queues json.RawMessage `json:"rmqMessagesByQueue"`
-	}
-	if err := json.Unmarshal(payload, &event); err != nil {
-		return nil, err
-	}
-	var deliveries []Delivery
-	err := byName(event.Queues, "messages", func(queue string, messages []message) error {
-		for _, m := range messages {
-			// Publishers' ids are unique in a queue at best.
-			del := Delivery{Source: event.ARN + "/" + queue, CausationID: m.Properties.MessageID, Again: true}
-			// As Lambda writes it, in UTC; zero for what has another form or none.
-			// Newer Javas have a narrow space before AM and PM.
-			del.Since, _ = time.Parse("Jan 2, 2006, 3:04:05 PM", strings.ReplaceAll(m.Properties.Timestamp, "\u202f", " "))
-			if del.CausationID == "" {
-				del.CausationID = inv.RequestID + "/" + strconv.Itoa(len(deliveries))
+	var arn string
+	var messages []rabbitMessage
+	r := onepass.New(payload)
+	for name := range r.Members() {
+		switch string(name) {
+		case "eventSourceArn":
+			r.Text(&arn)
+		case "rmqMessagesByQueue":
+			for name := range r.Members() {
+				queue, from := string(name), len(messages)
+				var err error
+				if messages, err = readList(r, messages, (*rabbitMessage).read); err != nil {
+					return nil, err
+				}
+				for i := range messages[from:] {
+					messages[from+i].queue = queue
+				}
 			}
-			deliveries = append(deliveries, d.deliverBase64([]byte(m.Data), del, m.Properties.CorrelationID))
 		}
-		return nil
-	})
-	if err != nil {
+	}
+	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if len(deliveries) == 0 {
+	for i := range messages {
+		messages[i].arn = arn
+	}
+	return d.rabbitBatch(messages, inv)
+}
+
+func (m *rabbitMessage) read(r *onepass.Reader) {
+	for name := range r.Members() {
+		switch string(name) {
+		case "eventSourceArn":
+			r.Text(&m.arn)
+		case "eventSourceKey":
+			r.Text(&m.queue)
+		case "basicProperties":
+			m.readProperties(r)
+		case "data":
+			r.Bytes(&m.data)
+		}
+	}
+}
+
+func (m *rabbitMessage) readProperties(r *onepass.Reader) {
+	for name := range r.Members() {
+		switch string(name) {
+		case "messageId":
+			r.Text(&m.id)
+		case "correlationId":
+			r.Text(&m.correlation)
+		case "timestamp":
+			r.Text(&m.timestamp)
+		}
+	}
+}
+
+// rabbitBatch is a batch of RabbitMQ's messages, however they came.
+func (d *Decoder) rabbitBatch(messages []rabbitMessage, inv Invocation) (*Batch, error) {
+	if len(messages) == 0 {
 		return nil, errors.New("no messages")
+	}
+	deliveries := make([]Delivery, len(messages))
+	for i := range messages {
+		m := &messages[i]
+		// Publishers' ids are unique in a queue at best.
+		del := Delivery{Source: m.arn + "/" + m.queue, CausationID: m.id, Again: true}
+		// As Lambda writes it, in UTC; zero for what has another form or none.
+		// Newer Javas have a narrow space before AM and PM.
+		del.Since, _ = time.Parse("Jan 2, 2006, 3:04:05 PM", strings.ReplaceAll(m.timestamp, "\u202f", " "))
+		if del.CausationID == "" {
+			del.CausationID = inv.RequestID + "/" + strconv.Itoa(i)
+		}
+		deliveries[i] = d.deliverBase64(m.data, del, m.correlation)
 	}
 	return d.brokerBatch(deliveries), nil
 }

@@ -17,6 +17,7 @@ import (
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/redact"
 )
 
 // Request is one request to replicate, validated, with the environment's
@@ -48,8 +49,11 @@ type Defaults struct {
 	DestinationRegion    string
 }
 
+// maxCorrelationID is how long a correlation id may be.
+const maxCorrelationID = 128
+
 func isCorrelationID(s string) bool {
-	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(c rune) bool { return c < '!' || c > '~' })
+	return s != "" && len(s) <= maxCorrelationID && !strings.ContainsFunc(s, func(c rune) bool { return c < '!' || c > '~' })
 }
 
 func isURN(s string) bool {
@@ -119,7 +123,7 @@ func (d *Decoder) parse(body []byte) (Request, *kind.Error) {
 	p.defaults = d.Defaults.draft()
 	p.object("$", "", requestFields)
 	if err := p.body.End(); err != nil {
-		p.got, p.problems = draft{}, nil
+		p.got, p.problems, p.said = draft{}, nil, 0
 		p.expected("", "$", "a JSON object and nothing else; "+fault(body, err, p.body.Offset()))
 	}
 	r := p.got.Request
@@ -161,6 +165,7 @@ type parser struct {
 	body          onepass.Reader
 	got, defaults draft
 	problems      []string
+	said          int // how long problems are
 }
 
 // parsers are those that have nothing to read: a batch needs one of them.
@@ -169,14 +174,20 @@ var parsers = sync.Pool{New: func() any { return new(parser) }}
 // done gives p back, with nothing left of the request.
 func (p *parser) done() {
 	p.body.Reset(nil)
-	p.got, p.defaults, p.problems = draft{}, draft{}, nil
+	p.got, p.defaults, p.problems, p.said = draft{}, draft{}, nil, 0
 	parsers.Put(p)
 }
 
 // expected says what is wrong with what has that name within an object; that
-// is its path with a dot at the end.
+// is its path with a dot at the end. What no longer fits an error's text is not
+// kept.
 func (p *parser) expected(within, name, want string) {
-	p.problems = append(p.problems, within+name+": expected "+want)
+	if p.said > redact.MaxText {
+		return
+	}
+	problem := within + name + ": expected " + want
+	p.problems = append(p.problems, problem)
+	p.said += len(problem)
 }
 
 // object reads the object of that name, whose fields are within it. encoding/json

@@ -1,6 +1,9 @@
 package events
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cbr-replicator/internal/onepass"
@@ -9,12 +12,28 @@ import (
 // shape is what of a payload's form tells its trigger.
 type shape struct {
 	array bool
-	keys  map[string]bool // of the top level
-	// source is the eventSource of the payload itself, of the first of its
-	// Records, or of all elements of an array: empty where they differ.
+	keys  map[string]bool // of the top level, those of telling
+	// twice is one of telling that is there twice, empty without one: what the
+	// one says would hide what the other does.
+	twice string
+	// source is the eventSource of the payload itself, or of the first of its
+	// Records or of an array's elements; mixed: another element has another.
 	source string
-	elb    bool // requestContext is a load balancer's
+	mixed  bool
+	// records: an element of an array is a record of some source.
+	records bool
+	elb     bool // requestContext is a load balancer's
 }
+
+// telling are the names by which triggers and envelopes are told, and those of
+// what carries a request. Others are not kept: a payload may have any number.
+var telling = []string{
+	"Records", "records", "rmqMessagesByQueue", "messages", "requestContext", "httpMethod", "routeKey", "body",
+	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate",
+}
+
+// ofRecords are names that a source's records have and no request.
+var ofRecords = []string{"eventSource", "EventSource", "eventSourceARN", "eventSourceArn", "eventSourceKey", "receiptHandle"}
 
 // shapeOf reads as little of a payload as tells its form: of Records no more
 // than the first. What is no JSON has the shape of what comes before its fault.
@@ -25,21 +44,22 @@ func shapeOf(payload []byte) shape {
 	case jsontext.KindBeginArray:
 		s.array = true
 		for i := range r.Elements() {
-			if source := sourceOf(r); i == 0 {
+			source, isRecord := sourceOf(r)
+			if i == 0 {
 				s.source = source
-			} else if source != s.source {
-				s.source = ""
 			}
+			s.mixed = s.mixed || source != s.source
+			s.records = s.records || isRecord
 		}
 	case jsontext.KindBeginObject:
 		for name := range r.Members() {
-			s.keys[string(name)] = true
+			s.see(string(name))
 			switch string(name) {
 			case "Records":
 				s.source = ""
 				if r.Peek() == jsontext.KindBeginArray {
 					for range r.Elements() {
-						s.source = sourceOf(r)
+						s.source, _ = sourceOf(r)
 						break
 					}
 				}
@@ -58,16 +78,40 @@ func shapeOf(payload []byte) shape {
 	return s
 }
 
-// sourceOf returns the eventSource of a record.
-func sourceOf(r *onepass.Reader) (source string) {
+// see notes a name of the top level.
+func (s *shape) see(name string) {
+	if !slices.Contains(telling, name) {
+		return
+	}
+	if s.keys[name] {
+		s.twice = name
+	}
+	s.keys[name] = true
+}
+
+// sourceOf returns the eventSource of a record, and whether it is a record of
+// any source.
+func sourceOf(r *onepass.Reader) (source string, isRecord bool) {
 	if r.Peek() != jsontext.KindBeginObject {
-		return ""
+		return "", false
 	}
 	for name := range r.Members() {
+		isRecord = isRecord || slices.Contains(ofRecords, string(name))
 		// SNS alone writes it with a capital.
 		if string(name) == "eventSource" || string(name) == "EventSource" {
 			source, _ = onepass.Text(r.Value())
 		}
 	}
-	return source
+	return source, isRecord
+}
+
+// sources says whose records a payload brings that no trigger has.
+func (s shape) sources() string {
+	switch {
+	case !s.array:
+		return fmt.Sprintf("Records from %q", s.source)
+	case s.mixed:
+		return "an array in which not all are records of one source"
+	}
+	return fmt.Sprintf("an array of records from %q", s.source)
 }

@@ -1,9 +1,10 @@
 package events
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+
+	"cbr-replicator/internal/onepass"
 )
 
 // sns is a topic that the function is subscribed to (AWS Lambda developer
@@ -14,44 +15,81 @@ var sns = trigger{
 	decode:  decodeSNS,
 }
 
+type snsRecord struct {
+	source string
+	notification
+}
+
 // notification is an SNS message, whatever brought it.
 type notification struct {
-	Type       string `json:"Type"`
-	MessageID  string `json:"MessageId"`
-	TopicARN   string `json:"TopicArn"`
-	Message    string `json:"Message"`
-	Timestamp  string `json:"Timestamp"`
-	Attributes struct {
-		CorrelationID struct {
-			Value string `json:"Value"`
-		} `json:"correlation_id"`
-	} `json:"MessageAttributes"`
+	kind, messageID, topicARN string
+	message                   []byte
+	timestamp                 string
+	correlation               string // a message attribute
 }
 
 func decodeSNS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
-	var event struct {
-		Records []struct {
-			EventSource string       `json:"EventSource"`
-			SNS         notification `json:"Sns"`
-		} `json:"Records"`
-	}
-	if err := json.Unmarshal(payload, &event); err != nil {
+	records, err := readEvent(payload, (*snsRecord).read)
+	if err != nil {
 		return nil, err
 	}
-	if len(event.Records) == 0 {
+	if len(records) == 0 {
 		return nil, errors.New("no records")
 	}
-	deliveries := make([]Delivery, len(event.Records))
-	for i, r := range event.Records {
+	deliveries := make([]Delivery, len(records))
+	for i := range records {
+		r := &records[i]
 		switch {
-		case r.EventSource != "aws:sns":
-			return nil, fmt.Errorf("record %d is not of aws:sns but of %q", i, r.EventSource)
-		case r.SNS.MessageID == "":
+		case r.source != "aws:sns":
+			return nil, fmt.Errorf("record %d is not of aws:sns but of %q", i, r.source)
+		case r.messageID == "":
 			return nil, fmt.Errorf("record %d has no MessageId", i)
 		}
-		del := Delivery{Source: r.SNS.TopicARN, CausationID: r.SNS.MessageID, body: []byte(r.SNS.Message)}
-		del = inv.asynchronous(del, r.SNS.Timestamp)
-		deliveries[i] = d.deliver(del.body, del, r.SNS.Attributes.CorrelationID.Value)
+		del := inv.asynchronous(Delivery{Source: r.topicARN, CausationID: r.messageID, body: r.message}, r.timestamp)
+		deliveries[i] = d.deliver(r.message, del, r.correlation)
 	}
 	return d.wholeBatch(deliveries), nil
+}
+
+func (rec *snsRecord) read(r *onepass.Reader) {
+	for name := range r.Members() {
+		switch string(name) {
+		case "EventSource":
+			r.Text(&rec.source)
+		case "Sns":
+			rec.notification.read(r)
+		}
+	}
+}
+
+func (n *notification) read(r *onepass.Reader) {
+	for name := range r.Members() {
+		switch string(name) {
+		case "Type":
+			r.Text(&n.kind)
+		case "MessageId":
+			r.Text(&n.messageID)
+		case "TopicArn":
+			r.Text(&n.topicARN)
+		case "Message":
+			r.Bytes(&n.message)
+		case "Timestamp":
+			r.Text(&n.timestamp)
+		case "MessageAttributes":
+			n.readAttributes(r)
+		}
+	}
+}
+
+func (n *notification) readAttributes(r *onepass.Reader) {
+	for name := range r.Members() {
+		if string(name) != "correlation_id" {
+			continue
+		}
+		for name := range r.Members() {
+			if string(name) == "Value" {
+				r.Text(&n.correlation)
+			}
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 )
 
@@ -27,27 +28,12 @@ type sqsRecord struct {
 	correlation             string // a message attribute
 }
 
-func decodeSQS(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
-	var records []sqsRecord
-	r := onepass.New(payload)
-	for name := range r.Members() {
-		if string(name) == "Records" {
-			records = readRecords(r)
-		}
-	}
-	if err := r.End(); err != nil {
+func decodeSQS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+	records, err := readEvent(payload, (*sqsRecord).read)
+	if err != nil {
 		return nil, err
 	}
-	return d.queueBatch(records)
-}
-
-func readRecords(r *onepass.Reader) []sqsRecord {
-	records := make([]sqsRecord, 0, 10) // a batch, unless it was set otherwise
-	for range r.Elements() {
-		records = append(records, sqsRecord{})
-		records[len(records)-1].read(r)
-	}
-	return records
+	return d.queueBatch(records, inv)
 }
 
 func (rec *sqsRecord) read(r *onepass.Reader) {
@@ -98,7 +84,7 @@ func (rec *sqsRecord) readMessageAttributes(r *onepass.Reader) {
 }
 
 // queueBatch is a batch of SQS records, however they came.
-func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
+func (d *Decoder) queueBatch(records []sqsRecord, inv Invocation) (*Batch, error) {
 	if len(records) == 0 {
 		return nil, errors.New("no records")
 	}
@@ -116,15 +102,21 @@ func (d *Decoder) queueBatch(records []sqsRecord) (*Batch, error) {
 		del.Receives, _ = strconv.Atoi(string(r.receives))
 		// A standard queue may deliver a message twice at once.
 		del.Again = del.Receives > 1 || seen[r.messageID]
-		seen[r.messageID] = true
 		if first, err := strconv.ParseInt(string(r.firstReceive), 10, 64); err == nil {
 			del.Since = ofMillis(first)
+		} else if seen[r.messageID] {
+			del.Since = inv.Began // the first of the two was no earlier
 		}
+		seen[r.messageID] = true
 		// A standard queue has groups too, for fairness, not for order.
 		if strings.HasSuffix(r.arn, ".fifo") {
 			del.Group = r.group
 		}
 		b.Deliveries[i] = d.deliver(del.Body(), del, r.correlation)
+		if err := b.Deliveries[i].Err; err != nil && errors.Is(err, errConfirmation) {
+			// Its link is to be had nowhere else: the dead-letter queue keeps it.
+			err.Kind = kind.Misconfigured
+		}
 	}
 	b.reply = func(outcomes []Outcome) ([]byte, error) {
 		// A standard queue may deliver a message twice at once: it is reported

@@ -2,14 +2,12 @@ package events
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 )
 
 // wholeBatch is the batch of a trigger that takes back all of it or nothing:
@@ -44,25 +42,6 @@ func (d *Decoder) brokerBatch(deliveries []Delivery) *Batch {
 	b := d.wholeBatch(deliveries)
 	b.AtOnce = true
 	return b
-}
-
-// byName reads an object of lists in its order. A map would lose one of two lists
-// of the same name. what they are lists of is for errors.
-func byName[T any](object []byte, what string, each func(name string, list []T) error) error {
-	r := onepass.New(object)
-	for name := range r.Members() {
-		var list []T
-		if err := json.Unmarshal(r.Value(), &list); err != nil {
-			return fmt.Errorf("%s of %q: %w", what, name, err)
-		}
-		if err := each(string(name), list); err != nil {
-			return err
-		}
-	}
-	if err := r.End(); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
 }
 
 // firstTryAge is how old the event of an asynchronous invocation may be without

@@ -7,6 +7,7 @@ package kind
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -52,6 +53,15 @@ const (
 // EventTypePrefix begins the type of every result event; the status follows.
 // "completed" and "partial" are reserved for the end of a copy.
 const EventTypePrefix = "cbr.checkpoint.replication."
+
+// replicaTypePrefix begins the types that are reserved for what is said of
+// replicas themselves.
+const replicaTypePrefix = "cbr.replica."
+
+// IsResult reports whether an event of that type is a result of ours.
+func IsResult(eventType string) bool {
+	return strings.HasPrefix(eventType, EventTypePrefix) || strings.HasPrefix(eventType, replicaTypePrefix)
+}
 
 // Retry says when a call that ended so may be made again within the invocation.
 type Retry int

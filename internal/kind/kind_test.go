@@ -39,3 +39,16 @@ func TestUnknownKindIsHandedBack(t *testing.T) {
 		t.Errorf("Policy of a kind nobody knows = %+v, want Internal's", p)
 	}
 }
+
+// TestIsResult: by the beginning of the type alone.
+func TestIsResult(t *testing.T) {
+	t.Parallel()
+	for eventType, want := range map[string]bool{
+		EventTypePrefix + "accepted.v1": true, EventTypePrefix + "x": true, "cbr.replica.stale.v1": true,
+		"": false, "x." + EventTypePrefix + "accepted.v1": false, "cbr.checkpoint.x": false, "cbr.replicas.x": false, "CBR.replica.x": false,
+	} {
+		if got := IsResult(eventType); got != want {
+			t.Errorf("%q: %t", eventType, got)
+		}
+	}
+}

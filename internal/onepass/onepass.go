@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -121,6 +122,25 @@ func (r *Reader) Quoted(to *[]byte) {
 	}
 }
 
+// Int reads a whole number, which may be in a string. null leaves it as it is,
+// any other value is an error.
+func (r *Reader) Int(to *int64) {
+	of := r.Peek()
+	value := r.Value()
+	if r.err != nil || of == jsontext.KindNull {
+		return
+	}
+	if of == jsontext.KindString {
+		value = Unquote(value)
+	}
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		r.wrong("a whole number")
+		return
+	}
+	*to = n
+}
+
 // Value reads any value and returns its JSON, a part of the reader's text.
 func (r *Reader) Value() []byte {
 	if r.err != nil {
@@ -195,8 +215,13 @@ func (r *Reader) yield(body func() bool) bool {
 func (r *Reader) expected(what string) {
 	r.Value()
 	if r.err == nil {
-		r.err = fmt.Errorf("%s: expected %s", cmp.Or(string(r.tokens.StackPointer()), "$"), what)
+		r.wrong(what)
 	}
+}
+
+// wrong says of the value that was read last that it should be something else.
+func (r *Reader) wrong(what string) {
+	r.err = fmt.Errorf("%s: expected %s", cmp.Or(string(r.tokens.StackPointer()), "$"), what)
 }
 
 // Text returns the text of value if that is the JSON of a string, read by

@@ -255,3 +255,27 @@ func TestNoCopies(t *testing.T) {
 		t.Errorf("%q and %q, %v, are not parts of the text", a, b, err)
 	}
 }
+
+// TestInt: a whole number as a number or as a text, and nothing else.
+func TestInt(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct {
+		n   int64
+		err string
+	}{
+		`15`: {15, ""}, `-1`: {-1, ""}, `"15"`: {15, ""}, `null`: {7, ""}, `9223372036854775807`: {9223372036854775807, ""},
+		`1.5`: {7, "$: expected a whole number"}, `1e3`: {7, "$: expected a whole number"}, `""`: {7, "$: expected a whole number"},
+		`true`: {7, "$: expected a whole number"}, `{"a":1}`: {7, "$: expected a whole number"}, `9223372036854775808`: {7, "$: expected a whole number"},
+	} {
+		got := int64(7)
+		r := onepass.New([]byte(text))
+		r.Int(&got)
+		err := ""
+		if e := r.End(); e != nil {
+			err = e.Error()
+		}
+		if got != want.n || err != want.err {
+			t.Errorf("%s: %d, %s, want %d, %s", text, got, err, want.n, want.err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
 )
 
@@ -62,6 +64,38 @@ type Data struct {
 	DurationMS int64 `json:"duration_ms"`
 	// RequestID is CBR's X-Request-Id, on success too.
 	RequestID string `json:"request_id,omitempty"`
+}
+
+// shortText is what stays of a text where there is no room for more.
+const shortText = 128
+
+func short(text string) string {
+	if len(text) <= shortText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:shortText], "") + "..."
+}
+
+// Within returns the data's JSON, at most limit bytes of it, as the answer to a
+// direct call: a list of backups that is too long is cut, see [cbr.Fit]. Where
+// that is not enough, the request and the replication are left out and texts are
+// cut, so that any limit over 4 KiB can be kept.
+func (d Data) Within(limit int) ([]byte, error) {
+	text, err := cbr.Fit(d.Replication, limit, func(replication json.RawMessage) ([]byte, error) {
+		d.Replication = replication
+		return json.Marshal(d)
+	})
+	if !errors.Is(err, cbr.ErrTooLong) {
+		return text, err
+	}
+	d.Request, d.Replication, d.RequestID = nil, nil, short(d.RequestID)
+	if e := d.Error; e != nil {
+		d.Error = &Error{Kind: e.Kind, Code: short(e.Code), Message: short(e.Message), HTTPStatus: e.HTTPStatus, RequestID: short(e.RequestID)}
+	}
+	if text, err = json.Marshal(d); err == nil && len(text) > limit {
+		err = cbr.ErrTooLong
+	}
+	return text, err
 }
 
 // Coverage counts a vault's available backups, and those of them that have a
@@ -154,31 +188,21 @@ func (e *Event) attributes(route Route) []attribute {
 }
 
 // encode returns the event's JSON, at most limit bytes of it: a list of backups
-// that is too long is cut, and backups_total beside it says how long it was.
+// that is too long is cut, see [cbr.Fit].
 func (e *Event) encode(limit int) (string, error) {
 	message, err := e.text()
 	if err != nil || len(message) <= limit {
 		return message, err
 	}
-	var replication map[string]json.RawMessage
-	var backups []json.RawMessage
-	if json.Unmarshal(e.Data.Replication, &replication) == nil {
-		_ = json.Unmarshal(replication["backups"], &backups)
-	}
 	short := *e
-	for keep := len(backups); keep > 0; {
-		for over := len(message) - limit; over > 0 && keep > 0; {
-			keep--
-			over -= len(backups[keep]) + len(",")
-		}
-		replication["backups_total"] = json.RawMessage(strconv.Itoa(len(backups)))
-		replication["backups"], _ = json.Marshal(backups[:keep])
-		short.Data.Replication, _ = json.Marshal(replication)
-		if message, err = short.text(); err != nil || len(message) <= limit {
-			return message, err
-		}
+	message, err = cbr.Fit(e.Data.Replication, limit, func(replication json.RawMessage) (string, error) {
+		short.Data.Replication = replication
+		return short.text()
+	})
+	if err != nil {
+		return "", fmt.Errorf("the result event does not fit %d bytes: %w", limit, err)
 	}
-	return "", fmt.Errorf("the result event is longer than %d bytes", limit)
+	return message, nil
 }
 
 // text returns the event's JSON, whatever its length.

@@ -317,3 +317,41 @@ func TestCheckARN(t *testing.T) {
 		}
 	}
 }
+
+// TestWithin: a direct caller's answer keeps to any limit that one can have, and
+// still says what came of the request.
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	request := exampleRequest()
+	long := strings.Repeat(`<é"`, 512)
+	whole := result.Data{
+		Status: kind.Refused, Request: &request, Replication: json.RawMessage(`{"backups":[{"backup_id":"b"}],"vault_id":"` + vault + `"}`), RequestID: long,
+		Error: &result.Error{Kind: kind.Rejected, Code: long, Message: long, RequestID: long},
+	}
+	before, err := json.Marshal(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{4 << 10, 5990, len(before) - 1, len(before), 240 << 10} {
+		text, err := whole.Within(limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got result.Data
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > limit || got.Status != kind.Refused || got.Error.Kind != kind.Rejected || !strings.HasPrefix(got.Error.Message, `<é"<é"`) {
+			t.Errorf("%d bytes of at most %d: %s", len(text), limit, text)
+		}
+		if limit >= len(before) && string(text) != string(before) {
+			t.Errorf("it was cut to %s", text)
+		}
+	}
+	if after, _ := json.Marshal(whole); string(after) != string(before) {
+		t.Error("the data that the caller holds was cut too")
+	}
+	if _, err := whole.Within(10); err == nil {
+		t.Error("a result in 10 bytes")
+	}
+}

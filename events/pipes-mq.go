@@ -1,0 +1,32 @@
+package events
+
+// pipesRabbitMQ and pipesActiveMQ are a broker's queue through EventBridge Pipes
+// (Amazon EventBridge user guide, "Amazon MQ message broker as a source").
+var (
+	pipesRabbitMQ = trigger{
+		samples: []string{"pipes-rabbitmq"},
+		is:      func(s shape) bool { return s.isPipe() && s.source == "aws:rmq" },
+		decode:  decodePipesRabbitMQ,
+	}
+	pipesActiveMQ = trigger{
+		samples: []string{"pipes-activemq"},
+		is:      func(s shape) bool { return s.isPipe() && isActiveMQ(s.source) },
+		decode:  decodePipesActiveMQ,
+	}
+)
+
+func decodePipesRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+	messages, err := readArray(payload, (*rabbitMessage).read)
+	if err != nil {
+		return nil, err
+	}
+	return d.rabbitBatch(messages, inv)
+}
+
+func decodePipesActiveMQ(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
+	messages, err := readArray(payload, (*activeMessage).read)
+	if err != nil {
+		return nil, err
+	}
+	return d.activeBatch(messages)
+}

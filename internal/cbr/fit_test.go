@@ -1,0 +1,97 @@
+package cbr_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"cbr-replicator/internal/cbr"
+)
+
+// TestFit: whatever CBR lists and however it is encoded, the text keeps to the
+// limit, has as much of the list as fits, from its beginning on, and says how long
+// it was.
+func TestFit(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfN(rapid.StringMatching(`[a"<\\]{0,40}`), 0, 60).Draw(t, "names")
+		backups := make([]string, len(names))
+		for i, name := range names {
+			quoted, _ := json.Marshal(name)
+			backups[i] = strings.Repeat(" ", i%3) + `{"id":` + string(quoted) + `}`
+		}
+		extra := strings.Repeat("x", rapid.IntRange(0, 300).Draw(t, "extra"))
+		replication := json.RawMessage(`{"backups":[` + strings.Join(backups, ",") + `],"vault_id":"v","other":"` + extra + `"}`)
+		inText := rapid.Bool().Draw(t, "in a string")
+		encode := func(r json.RawMessage) ([]byte, error) {
+			if !inText {
+				return json.Marshal(map[string]json.RawMessage{"replication": r})
+			}
+			return json.Marshal(map[string]string{"body": `{"replication":` + string(r) + `}`})
+		}
+		whole, _ := encode(replication)
+		limit := rapid.IntRange(200, len(whole)+200).Draw(t, "limit")
+		text, err := cbr.Fit(replication, limit, encode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > limit {
+			t.Fatalf("%d bytes, at most %d are allowed", len(text), limit)
+		}
+		if len(whole) <= limit {
+			if string(text) != string(whole) {
+				t.Fatalf("%s, but %s fits", text, whole)
+			}
+			return
+		}
+		if inText {
+			var outer struct{ Body string }
+			if err := json.Unmarshal(text, &outer); err != nil {
+				t.Fatal(err)
+			}
+			text = []byte(outer.Body)
+		}
+		var got struct {
+			Replication struct {
+				Backups []struct{ ID string }
+				Total   int    `json:"backups_total"`
+				Vault   string `json:"vault_id"`
+			}
+		}
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		r := got.Replication
+		if r.Total != len(names) || r.Vault != "v" || r.Backups == nil || len(r.Backups) > len(names) {
+			t.Fatalf("%s of %d backups", text, len(names))
+		}
+		for i, b := range r.Backups {
+			if b.ID != names[i] {
+				t.Fatalf("backup %d is %q, want %q", i, b.ID, names[i])
+			}
+		}
+	})
+}
+
+// TestFitNothing: what has no list cannot be cut, and an encoder's error is its
+// own.
+func TestFitNothing(t *testing.T) {
+	t.Parallel()
+	encode := func(r json.RawMessage) (string, error) { return fmt.Sprintf("%0300d%s", 0, r), nil }
+	for _, replication := range []string{``, `null`, `[]`, `5`, `{"backups":[{}]}`} {
+		if _, err := cbr.Fit(json.RawMessage(replication), 200, encode); !errors.Is(err, cbr.ErrTooLong) {
+			t.Errorf("%s: %v", replication, err)
+		}
+	}
+	broken := errors.New("broken")
+	if _, err := cbr.Fit(nil, 200, func(json.RawMessage) (string, error) { return "", broken }); !errors.Is(err, broken) {
+		t.Errorf("error %v, want the encoder's", err)
+	}
+	if text, err := cbr.Fit(json.RawMessage(`{"backups":null,"new":"`+strings.Repeat("x", 300)+`"}`), 200, func(r json.RawMessage) (string, error) { return string(r), nil }); err != nil || text != `{"backups":[]}` {
+		t.Errorf("%s, %v", text, err)
+	}
+}
