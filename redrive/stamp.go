@@ -33,30 +33,101 @@ func stamp(body []byte, at time.Time) ([]byte, request, error) {
 }
 
 func stampWithin(text []byte, at time.Time, envelopes int) ([]byte, request, error) {
+	// JSON in a JSON string counts for no envelope.
+	m := member{value: bytes.Trim(text, jsonSpace), at: len(text) - len(bytes.TrimLeft(text, jsonSpace))}
+	return stampAt(text, m, func(value []byte) ([]byte, request, error) {
+		return stampValue(value, false, func(inner []byte) ([]byte, request, error) { return stampObject(inner, at, envelopes) })
+	})
+}
+
+func stampObject(text []byte, at time.Time, envelopes int) ([]byte, request, error) {
 	o, err := parse(text)
 	if err != nil {
 		return nil, request{}, err
 	}
 	name := o.carrier()
-	found := o.named(name)
 	switch {
 	case name == "":
 		return stampRequest(o, at)
 	case envelopes == 0:
 		return nil, request{}, fmt.Errorf("its request is in more than %d envelopes", maxEnvelopes)
-	case len(found) != 1: // the function would take the last; that is not for this command to settle
+	}
+	return stampMember(o, name, name == dataBase64, func(inner []byte) ([]byte, request, error) {
+		if name == requestPayload {
+			if payload, err := parse(inner); err == nil && payload.has("Records") {
+				return stampRecords(payload, at, envelopes-1)
+			}
+		}
+		return stampWithin(inner, at, envelopes-1)
+	})
+}
+
+// stampMember stamps what the member of an object has in it.
+func stampMember(o object, name string, isBase64 bool, stamp stamper) ([]byte, request, error) {
+	found := o.named(name)
+	if len(found) != 1 { // the function would take the last; that is not for this command to settle
 		return nil, request{}, fmt.Errorf("its envelope has %d fields named %s", len(found), name)
 	}
-	m := found[0]
-	inner, seal, err := open(m.value, name == dataBase64)
+	return stampAt(o.text, found[0], func(value []byte) ([]byte, request, error) { return stampValue(value, isBase64, stamp) })
+}
+
+// stamper stamps a text, and returns that text itself if there is nothing to do.
+type stamper func(text []byte) ([]byte, request, error)
+
+func stampAt(text []byte, m member, stamp stamper) ([]byte, request, error) {
+	stamped, r, err := stamp(m.value)
+	if err != nil || bytes.Equal(stamped, m.value) {
+		return text, r, err
+	}
+	return slices.Concat(text[:m.at], stamped, text[m.at+len(m.value):]), r, nil
+}
+
+// stampValue stamps what a value has in it: the text of a string, base64 or not,
+// or what it is.
+func stampValue(value []byte, isBase64 bool, stamp stamper) ([]byte, request, error) {
+	inner, seal, err := open(value, isBase64)
 	if err != nil {
 		return nil, request{}, err
 	}
-	stamped, r, err := stampWithin(inner, at, envelopes-1)
+	stamped, r, err := stamp(inner)
 	if err != nil || bytes.Equal(stamped, inner) {
-		return text, r, err
+		return value, r, err
 	}
-	return slices.Concat(text[:m.at], seal(stamped), text[m.at+len(m.value):]), r, nil
+	return seal(stamped), r, nil
+}
+
+// stampRecords stamps the one record of SNS or SQS in the payload of a Lambda
+// destination record. Several of them would each be a request of its own.
+func stampRecords(payload object, at time.Time, envelopes int) ([]byte, request, error) {
+	return stampMember(payload, "Records", false, func(array []byte) ([]byte, request, error) {
+		var records []json.RawMessage
+		if json.Unmarshal(array, &records) != nil || len(records) != 1 {
+			return nil, request{}, errors.New("its envelope has not one record")
+		}
+		m := member{value: records[0], at: bytes.Index(array, records[0])}
+		return stampAt(array, m, func(text []byte) ([]byte, request, error) { return stampRecord(text, at, envelopes) })
+	})
+}
+
+func stampRecord(text []byte, at time.Time, envelopes int) ([]byte, request, error) {
+	record, err := parse(text)
+	if err != nil {
+		return nil, request{}, err
+	}
+	carried := func(inner []byte) ([]byte, request, error) { return stampWithin(inner, at, envelopes) }
+	switch record.source() {
+	case "aws:sns":
+		return stampMember(record, "Sns", false, func(inner []byte) ([]byte, request, error) {
+			notification, err := parse(inner)
+			if err != nil {
+				return nil, request{}, err
+			}
+			return stampMember(notification, "Message", false, carried)
+		})
+	case "aws:sqs":
+		return stampMember(record, "body", false, carried)
+	}
+	return nil, request{}, errors.New("its envelope has a record that is neither SNS's nor SQS's")
 }
 
 // stampRequest is strict, as the function is with requests: an object that has
@@ -150,7 +221,13 @@ func (o object) named(name string) []member {
 	return found
 }
 
-const dataBase64 = "data_base64"
+// jsonSpace is what may stand around a JSON text (RFC 8259, section 2).
+const jsonSpace = " \t\r\n"
+
+const (
+	dataBase64     = "data_base64"
+	requestPayload = "requestPayload"
+)
 
 // carrier names the member that the request is in, empty in the request itself.
 // The forms are told apart in the function's order (package events).
@@ -158,22 +235,37 @@ func (o object) carrier() string {
 	switch {
 	case o.has("Type") && o.has("Message"): // an SNS notification
 		return "Message"
-	case o.has("requestContext") && o.has("requestPayload"): // a Lambda destination record
-		return "requestPayload"
+	case o.has("requestContext") && o.has(requestPayload): // a Lambda destination record
+		return requestPayload
 	case o.has("detail-type"): // an EventBridge event
 		return "detail"
-	case o.has("specversion") && len(o.named("data")) == 0: // a CloudEvent
-		return dataBase64
-	case o.has("specversion"):
+	case o.has("specversion"): // a CloudEvent
+		data, inBase64 := o.named("data"), o.named(dataBase64)
+		if len(data) == 0 || len(data) == 1 && isNull(data[0]) && len(inBase64) > 0 {
+			return dataBase64
+		}
 		return "data"
 	}
 	return ""
 }
 
+func isNull(m member) bool { return string(m.value) == "null" }
+
+// source is what a record says that it is of. SNS alone writes its name with a
+// capital.
+func (o object) source() (source string) {
+	for _, m := range o.members {
+		if m.name == "eventSource" || m.name == "EventSource" {
+			_ = json.Unmarshal(m.value, &source) // what is no string is no source
+		}
+	}
+	return source
+}
+
 // open returns the text that a value carries, and what makes such a value of a
 // text.
 func open(value []byte, isBase64 bool) (inner []byte, seal func([]byte) []byte, err error) {
-	if value[0] != '"' {
+	if len(value) == 0 || value[0] != '"' {
 		return value, func(text []byte) []byte { return text }, nil
 	}
 	var s string

@@ -43,6 +43,29 @@ func TestStamp(t *testing.T) {
 			"a destination record", `{"requestContext":{"condition":"x"},"requestPayload":` + plain + `,"responsePayload":{}}`,
 			`{"requestContext":{"condition":"x"},"requestPayload":` + done + `,"responsePayload":{}}`,
 		},
+		{"JSON in a JSON string", "\n" + quoted(plain) + " ", "\n" + quoted(done) + " "},
+		{"JSON in a JSON string in an envelope", nest(1, quoted(plain)), nest(1, quoted(done))},
+		{"an envelope in a JSON string", quoted(nest(4, plain)), quoted(nest(4, done))},
+		{
+			"a CloudEvent in base64 with no data", `{"specversion":"1.0","data":null,"data_base64":"` + b64(plain) + `"}`,
+			`{"specversion":"1.0","data":null,"data_base64":"` + b64(done) + `"}`,
+		},
+		{
+			"a destination record of one of SNS's", destination(` { "Records" : [ {"EventSource":"aws:sns","Sns":{"Type":"Notification","Message":` + quoted(plain) + ` }} ] }`),
+			destination(` { "Records" : [ {"EventSource":"aws:sns","Sns":{"Type":"Notification","Message":` + quoted(done) + ` }} ] }`),
+		},
+		{
+			"a destination record of one of SQS's", destination(`{"Records":[{"messageId":"1","body":` + quoted(plain) + `,"eventSource":"aws:sqs"}]}`),
+			destination(`{"Records":[{"messageId":"1","body":` + quoted(done) + `,"eventSource":"aws:sqs"}]}`),
+		},
+		{
+			"a destination record of EventBridge's event", destination(`{"detail-type":"x","detail":` + plain + `}`),
+			destination(`{"detail-type":"x","detail":` + done + `}`),
+		},
+		{
+			"a destination record of one record, in a string", destination(quoted(`{"Records":[{"body":"{}","eventSource":"aws:sqs"}]}`)),
+			destination(quoted(`{"Records":[{"body":` + quoted(`{`+stamped+`}`) + `,"eventSource":"aws:sqs"}]}`)),
+		},
 		{"four envelopes", nest(4, plain), nest(4, done)},
 		{"its own time stays", `{"replicate":{},"requested_at":"2026-01-01T00:00:00Z"}`, `{"replicate":{},"requested_at":"2026-01-01T00:00:00Z"}`},
 		{"its own time stays in envelopes", `{"detail-type":"x","detail":"{\u0022requested_at\u0022:\u0022soon\u0022}"}`, `{"detail-type":"x","detail":"{\u0022requested_at\u0022:\u0022soon\u0022}"}`},
@@ -59,6 +82,11 @@ func TestStamp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// destination puts a payload into a Lambda destination record.
+func destination(payload string) string {
+	return `{"requestContext":{"condition":"RetriesExhausted"},"requestPayload":` + payload + `,"responsePayload":null}`
 }
 
 // nest puts a text into n SNS notifications.
@@ -100,6 +128,17 @@ func TestStampLeaves(t *testing.T) {
 		"two messages":                  `{"Type":"Notification","Message":"{}","message":"{}"}`,
 		"no detail":                     `{"detail-type":"x"}`,
 		"no data":                       `{"specversion":"1.0","data":null}`,
+		"no data at all":                `{"specversion":"1.0","data":null,"data_base64":null}`,
+		"a string of no JSON":           `"replicate"`,
+		"a string in a string":          string(quote(quote([]byte(request)))),
+		"only a quotation mark":         `"`,
+		"spaces":                        " \n",
+		"two records":                   destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}"},{"eventSource":"aws:sqs","body":"{}"}]}`),
+		"a record of another source":    destination(`{"Records":[{"eventSource":"aws:s3","body":"{}"}]}`),
+		"a record that is none":         destination(`{"Records":[[]]}`),
+		"Records that are none":         destination(`{"Records":{}}`),
+		"a notification that is none":   destination(`{"Records":[{"EventSource":"aws:sns","Sns":"secret"}]}`),
+		"a record with two bodies":      destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}","Body":"{}"}]}`),
 		"no base64":                     `{"specversion":"1.0","data_base64":"{}"}`,
 		"a payload in Records":          `{"requestContext":{"condition":"x"},"requestPayload":{"Records":[]}}`,
 		"a result of the function's":    `{"specversion":"1.0","type":"cbr.checkpoint.replication.failed.v1","data":{"status":"failed","request":{}}}`,
@@ -133,7 +172,9 @@ func FuzzStamp(f *testing.F) {
 	for _, body := range []string{
 		`{}`, `{"requested_at":"2026-01-01T00:00:00Z","replicate":{}}`, `{"requested_at":null}`,
 		`{"detail-type":"x","Detail":"{}"}`, `{"specversion":"1.0","data_base64":"e30="}`, `{"specversion":"1.0","DATA":{},"data_base64":"e30="}`,
-		`{"requestContext":{"condition":"x"},"requestPayload":{}}`, "{\"Type\":\"Notification\",\"Meſſage\":\"{}\",\"Message\":\"{}\"}",
+		`{"requestContext":{"condition":"x"},"requestPayload":{}}`, `"{}"`, `{"specversion":"1.0","data":null,"data_base64":"e30="}`,
+		destination(`{"Records":[{"EventSource":"aws:sns","Sns":{"Type":"Notification","Message":"{}"}}]}`),
+		destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`), "{\"Type\":\"Notification\",\"Meſſage\":\"{}\",\"Message\":\"{}\"}",
 	} {
 		f.Add(body)
 	}
