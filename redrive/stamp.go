@@ -33,11 +33,7 @@ func stamp(body []byte, at time.Time) ([]byte, request, error) {
 }
 
 func stampWithin(text []byte, at time.Time, envelopes int) ([]byte, request, error) {
-	// JSON in a JSON string counts for no envelope.
-	m := member{value: bytes.Trim(text, jsonSpace), at: len(text) - len(bytes.TrimLeft(text, jsonSpace))}
-	return stampAt(text, m, func(value []byte) ([]byte, request, error) {
-		return stampValue(value, false, func(inner []byte) ([]byte, request, error) { return stampObject(inner, at, envelopes) })
-	})
+	return inStrings(maxEnvelopes, func(text []byte) ([]byte, request, error) { return stampObject(text, at, envelopes) })(text)
 }
 
 func stampObject(text []byte, at time.Time, envelopes int) ([]byte, request, error) {
@@ -46,33 +42,62 @@ func stampObject(text []byte, at time.Time, envelopes int) ([]byte, request, err
 		return nil, request{}, err
 	}
 	name := o.carrier()
-	switch {
-	case name == "":
+	if name == "" {
 		return stampRequest(o, at)
-	case envelopes == 0:
+	}
+	if envelopes == 0 {
 		return nil, request{}, fmt.Errorf("its request is in more than %d envelopes", maxEnvelopes)
 	}
-	return stampMember(o, name, name == dataBase64, func(inner []byte) ([]byte, request, error) {
-		if name == requestPayload {
-			if payload, err := parse(inner); err == nil && payload.has("Records") {
-				return stampRecords(payload, at, envelopes-1)
-			}
-		}
-		return stampWithin(inner, at, envelopes-1)
-	})
-}
-
-// stampMember stamps what the member of an object has in it.
-func stampMember(o object, name string, isBase64 bool, stamp stamper) ([]byte, request, error) {
-	found := o.named(name)
-	if len(found) != 1 { // the function would take the last; that is not for this command to settle
-		return nil, request{}, fmt.Errorf("its envelope has %d fields named %s", len(found), name)
+	within := func(text []byte) ([]byte, request, error) { return stampWithin(text, at, envelopes-1) }
+	switch name {
+	case "Records":
+		within = func(array []byte) ([]byte, request, error) { return stampRecords(array, at, envelopes-1) }
+	case dataBase64:
+		within = inText(true, within)
+	default:
+		within = inText(false, within)
 	}
-	return stampAt(o.text, found[0], func(value []byte) ([]byte, request, error) { return stampValue(value, isBase64, stamp) })
+	return stampMember(o, name, within)
 }
 
 // stamper stamps a text, and returns that text itself if there is nothing to do.
 type stamper func(text []byte) ([]byte, request, error)
+
+// inText makes a stamper for a value of one for what it has in it: the text of a
+// string, base64 or not, or what it is.
+func inText(isBase64 bool, stamp stamper) stamper {
+	return func(value []byte) ([]byte, request, error) {
+		inner, seal, err := open(value, isBase64)
+		if err != nil {
+			return nil, request{}, err
+		}
+		stamped, r, err := stamp(inner)
+		if err != nil || bytes.Equal(stamped, inner) {
+			return value, r, err
+		}
+		return seal(stamped), r, nil
+	}
+}
+
+// inStrings takes JSON in a JSON string, too, which some senders encode so: up to
+// most strings in each other. They count for no envelope.
+func inStrings(most int, stamp stamper) stamper {
+	return func(text []byte) ([]byte, request, error) {
+		m := member{value: bytes.Trim(text, jsonSpace), at: len(text) - len(bytes.TrimLeft(text, jsonSpace))}
+		if most == 0 || !bytes.HasPrefix(m.value, []byte(`"`)) {
+			return stamp(text)
+		}
+		return stampAt(text, m, inText(false, inStrings(most-1, stamp)))
+	}
+}
+
+func stampMember(o object, name string, stamp stamper) ([]byte, request, error) {
+	found := o.named(name)
+	if len(found) != 1 { // which of them the function takes is not for this command to settle
+		return nil, request{}, fmt.Errorf("its envelope has %d fields named %s", len(found), name)
+	}
+	return stampAt(o.text, found[0], stamp)
+}
 
 func stampAt(text []byte, m member, stamp stamper) ([]byte, request, error) {
 	stamped, r, err := stamp(m.value)
@@ -82,50 +107,37 @@ func stampAt(text []byte, m member, stamp stamper) ([]byte, request, error) {
 	return slices.Concat(text[:m.at], stamped, text[m.at+len(m.value):]), r, nil
 }
 
-// stampValue stamps what a value has in it: the text of a string, base64 or not,
-// or what it is.
-func stampValue(value []byte, isBase64 bool, stamp stamper) ([]byte, request, error) {
-	inner, seal, err := open(value, isBase64)
+// stampRecords stamps the one record of SNS or SQS that a trigger's event has,
+// which a function's destination or dead-letter queue may have got. Several of
+// them would each be a request of its own.
+func stampRecords(array []byte, at time.Time, envelopes int) ([]byte, request, error) {
+	var records []json.RawMessage
+	if json.Unmarshal(array, &records) != nil || len(records) != 1 {
+		return nil, request{}, errors.New("its envelope has not one record")
+	}
+	record, err := parse(records[0])
 	if err != nil {
 		return nil, request{}, err
 	}
-	stamped, r, err := stamp(inner)
-	if err != nil || bytes.Equal(stamped, inner) {
-		return value, r, err
+	// The queue that it is in got it after it had been tried.
+	if first := record.firstSent(); !first.IsZero() && first.Before(at) {
+		at = first
 	}
-	return seal(stamped), r, nil
-}
-
-// stampRecords stamps the one record of SNS or SQS in the payload of a Lambda
-// destination record. Several of them would each be a request of its own.
-func stampRecords(payload object, at time.Time, envelopes int) ([]byte, request, error) {
-	return stampMember(payload, "Records", false, func(array []byte) ([]byte, request, error) {
-		var records []json.RawMessage
-		if json.Unmarshal(array, &records) != nil || len(records) != 1 {
-			return nil, request{}, errors.New("its envelope has not one record")
-		}
-		m := member{value: records[0], at: bytes.Index(array, records[0])}
-		return stampAt(array, m, func(text []byte) ([]byte, request, error) { return stampRecord(text, at, envelopes) })
-	})
-}
-
-func stampRecord(text []byte, at time.Time, envelopes int) ([]byte, request, error) {
-	record, err := parse(text)
-	if err != nil {
-		return nil, request{}, err
-	}
-	carried := func(inner []byte) ([]byte, request, error) { return stampWithin(inner, at, envelopes) }
+	within := inText(false, func(text []byte) ([]byte, request, error) { return stampWithin(text, at, envelopes) })
+	m := member{value: records[0], at: bytes.Index(array, records[0])}
 	switch record.source() {
 	case "aws:sns":
-		return stampMember(record, "Sns", false, func(inner []byte) ([]byte, request, error) {
-			notification, err := parse(inner)
-			if err != nil {
-				return nil, request{}, err
-			}
-			return stampMember(notification, "Message", false, carried)
+		return stampAt(array, m, func([]byte) ([]byte, request, error) {
+			return stampMember(record, "Sns", func(value []byte) ([]byte, request, error) {
+				notification, err := parse(value)
+				if err != nil {
+					return nil, request{}, err
+				}
+				return stampMember(notification, "Message", within)
+			})
 		})
 	case "aws:sqs":
-		return stampMember(record, "body", false, carried)
+		return stampAt(array, m, func([]byte) ([]byte, request, error) { return stampMember(record, "body", within) })
 	}
 	return nil, request{}, errors.New("its envelope has a record that is neither SNS's nor SQS's")
 }
@@ -224,19 +236,18 @@ func (o object) named(name string) []member {
 // jsonSpace is what may stand around a JSON text (RFC 8259, section 2).
 const jsonSpace = " \t\r\n"
 
-const (
-	dataBase64     = "data_base64"
-	requestPayload = "requestPayload"
-)
+const dataBase64 = "data_base64"
 
 // carrier names the member that the request is in, empty in the request itself.
 // The forms are told apart in the function's order (package events).
 func (o object) carrier() string {
 	switch {
+	case o.has("Records"): // a trigger's event
+		return "Records"
 	case o.has("Type") && o.has("Message"): // an SNS notification
 		return "Message"
-	case o.has("requestContext") && o.has(requestPayload): // a Lambda destination record
-		return requestPayload
+	case o.has("requestContext") && o.has("requestPayload"): // a Lambda destination record
+		return "requestPayload"
 	case o.has("detail-type"): // an EventBridge event
 		return "detail"
 	case o.has("specversion"): // a CloudEvent
@@ -260,6 +271,23 @@ func (o object) source() (source string) {
 		}
 	}
 	return source
+}
+
+// firstSent is when SNS or SQS had the message of a record, zero where it does not
+// say.
+func (o object) firstSent() time.Time {
+	var record struct {
+		SNS struct {
+			Timestamp time.Time `json:"Timestamp"`
+		} `json:"Sns"`
+		Attributes struct {
+			SentTimestamp int64 `json:"SentTimestamp,string"` // milliseconds
+		} `json:"attributes"`
+	}
+	if json.Unmarshal(o.text, &record) != nil || record.Attributes.SentTimestamp == 0 {
+		return record.SNS.Timestamp
+	}
+	return time.UnixMilli(record.Attributes.SentTimestamp)
 }
 
 // open returns the text that a value carries, and what makes such a value of a

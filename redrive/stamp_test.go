@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +64,19 @@ func TestStamp(t *testing.T) {
 			destination(`{"detail-type":"x","detail":` + done + `}`),
 		},
 		{
+			"one record of SQS's, with the time that it was sent", `{"Records":[{"body":"{}","attributes":{"SentTimestamp":"` + fmt.Sprint(sent.Add(-time.Hour).UnixMilli()) + `"},"eventSource":"aws:sqs"}]}`,
+			`{"Records":[{"body":` + quoted(`{"requested_at":"2026-11-23T01:00:00.123Z"}`) + `,"attributes":{"SentTimestamp":"` + fmt.Sprint(sent.Add(-time.Hour).UnixMilli()) + `"},"eventSource":"aws:sqs"}]}`,
+		},
+		{
+			"one record of SNS's, with the time that it was sent", `{"Records":[{"EventSource":"aws:sns","Sns":{"Message":"{}","Timestamp":"2026-11-23T01:00:00Z"}}]}`,
+			`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":` + quoted(`{"requested_at":"2026-11-23T01:00:00Z"}`) + `,"Timestamp":"2026-11-23T01:00:00Z"}}]}`,
+		},
+		{
+			"one record of a later time", `{"Records":[{"EventSource":"aws:sns","Sns":{"Message":"{}","Timestamp":"2027-01-01T00:00:00Z"}}]}`,
+			`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":` + quoted(`{`+stamped+`}`) + `,"Timestamp":"2027-01-01T00:00:00Z"}}]}`,
+		},
+		{"JSON in four JSON strings", quoted(quoted(quoted(quoted(plain)))), quoted(quoted(quoted(quoted(done))))},
+		{
 			"a destination record of one record, in a string", destination(quoted(`{"Records":[{"body":"{}","eventSource":"aws:sqs"}]}`)),
 			destination(quoted(`{"Records":[{"body":` + quoted(`{`+stamped+`}`) + `,"eventSource":"aws:sqs"}]}`)),
 		},
@@ -122,7 +136,9 @@ func TestStampLeaves(t *testing.T) {
 		"an array":                      `[` + request + `]`,
 		"a field of its own":            `{"replicate":{},"secret":1}`,
 		"another case":                  `{"Replicate":{}}`,
-		"a trigger's event":             `{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`,
+		"a trigger's event of two":      `{"Records":[{"eventSource":"aws:sqs","body":"{}"},{"eventSource":"aws:sqs","body":"{}"}]}`,
+		"a trigger's event in a string": `{"Records":"[{\"eventSource\":\"aws:sqs\",\"body\":\"{}\"}]"}`,
+		"Records twice":                 `{"Records":[{"eventSource":"aws:sqs","body":"{}"}],"records":[]}`,
 		"an HTTP request":               `{"requestContext":{},"body":"{}"}`,
 		"five envelopes":                nest(5, request),
 		"two messages":                  `{"Type":"Notification","Message":"{}","message":"{}"}`,
@@ -130,7 +146,7 @@ func TestStampLeaves(t *testing.T) {
 		"no data":                       `{"specversion":"1.0","data":null}`,
 		"no data at all":                `{"specversion":"1.0","data":null,"data_base64":null}`,
 		"a string of no JSON":           `"replicate"`,
-		"a string in a string":          string(quote(quote([]byte(request)))),
+		"five strings in each other":    string(quote(quote(quote(quote(quote([]byte(request))))))),
 		"only a quotation mark":         `"`,
 		"spaces":                        " \n",
 		"two records":                   destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}"},{"eventSource":"aws:sqs","body":"{}"}]}`),
@@ -198,7 +214,11 @@ func FuzzStamp(f *testing.F) {
 			return
 		}
 		if before.Request.RequestedAt.IsZero() {
-			before.Request.RequestedAt = sent.UTC()
+			// A record may say that it was sent before.
+			before.Request.RequestedAt = after.Request.RequestedAt
+			if after.Request.RequestedAt.IsZero() || after.Request.RequestedAt.After(sent) {
+				t.Fatalf("requested_at is %v", after.Request.RequestedAt)
+			}
 		} else if string(out) != body {
 			t.Fatalf("its own time is lost: %s", out)
 		}
