@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -62,13 +61,13 @@ func attribute(msg message, name string) string {
 	return a.StringValue
 }
 
-// carriesObject reports whether a text is a JSON object, or a JSON string of one,
+// carriesObject reports whether a text is a JSON object, or JSON strings of one,
 // as the function takes it.
 func carriesObject(text []byte) bool {
-	inner, _, err := open(bytes.Trim(text, jsonSpace), false)
-	if err == nil {
-		_, err = parse(inner)
-	}
+	_, _, err := inStrings(maxEnvelopes, func(text []byte) ([]byte, request, error) {
+		_, err := parse(text)
+		return text, request{}, err
+	})(text)
 	return err == nil
 }
 

@@ -79,15 +79,15 @@ func inText(isBase64 bool, stamp stamper) stamper {
 	}
 }
 
-// inStrings takes JSON in a JSON string, too, which some senders encode so: up to
-// most strings in each other. They count for no envelope.
-func inStrings(most int, stamp stamper) stamper {
+// inStrings takes JSON in a JSON string, too, as some senders encode it: up to
+// depth strings in each other. They count for no envelope.
+func inStrings(depth int, stamp stamper) stamper {
 	return func(text []byte) ([]byte, request, error) {
 		m := member{value: bytes.Trim(text, jsonSpace), at: len(text) - len(bytes.TrimLeft(text, jsonSpace))}
-		if most == 0 || !bytes.HasPrefix(m.value, []byte(`"`)) {
+		if depth == 0 || !bytes.HasPrefix(m.value, []byte(`"`)) {
 			return stamp(text)
 		}
-		return stampAt(text, m, inText(false, inStrings(most-1, stamp)))
+		return stampAt(text, m, inText(false, inStrings(depth-1, stamp)))
 	}
 }
 
