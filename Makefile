@@ -57,7 +57,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-integration: .tools/moto/installed ## the built binary with the SQS, SNS and Secrets Manager of moto; needs Python 3.11 with venv
+integration: .tools/moto/installed ## the built binary with the SQS, SNS, Secrets Manager and CloudFormation of moto; needs Python 3.11 with venv
 	MOTO_PYTHON=$(CURDIR)/.tools/moto/bin/python go test $(RACE) -tags integration -count=1 -parallel 8 -timeout 5m ./internal/sandbox/integration
 
 chain: .tools/moto/installed ## examples/step-functions run by moto's interpreter, and all the examples' templates; needs Python 3.11 with venv
@@ -88,8 +88,8 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	touch $@
 
-redrive: ## dead letters back to their queue (DLQ=… QUEUE=… as URLs or ARNs; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
-	@go run ./redrive -dlq "$(DLQ)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
+redrive: ## dead letters of STACK, or DLQ=… QUEUE=… as URLs or ARNs, back to their queue (REJECTED=1: rejected bodies; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
+	@go run ./redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
 
 lint: ## formatting, vet, staticcheck, and cfn-lint where it is installed
 	@unformatted=$$(go run $(GOFUMPT) -l .); test -z "$$unformatted" || { echo "gofumpt would change:"; echo "$$unformatted"; exit 1; }

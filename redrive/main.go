@@ -8,10 +8,17 @@
 // leaves the message in both queues. The next run moves it once more, with the
 // same requested_at, which makes the double harmless.
 //
+// It moves what the function rejected, too, out of the queue that keeps that: as
+// it came, since a request that was rejected was never sent.
+//
+// Which queue is whose is SQS's to say: a run that would move messages out of a
+// live queue is refused.
+//
 // It calls SQS once for each step and does not try again: a run that fails can
-// be started again. It needs sqs:ReceiveMessage, sqs:DeleteMessage and
-// sqs:ChangeMessageVisibility on the dead-letter queue and sqs:SendMessage on the
-// other.
+// be started again. It needs sqs:ReceiveMessage, sqs:DeleteMessage,
+// sqs:ChangeMessageVisibility and sqs:ListDeadLetterSourceQueues on the queue that
+// it empties and sqs:SendMessage on the other; for rejected bodies
+// sqs:GetQueueAttributes on both; with -stack cloudformation:DescribeStacks.
 package main
 
 import (
@@ -22,15 +29,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
-	"regexp"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/config"
 
 	"cbr-replicator/internal/awsjson"
 )
@@ -38,20 +41,28 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
+	context.AfterFunc(ctx, stop) // the first interrupt ends a run in order, the second at once
+	load := func(ctx context.Context) (aws.Config, error) { return config.LoadDefaultConfig(ctx) }
+	if err := run(ctx, os.Args[1:], load, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// run does what the arguments say. That a message was left in the dead-letter
-// queue is an error, in a dry run too.
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
-	m := mover{out: out, seen: map[string]bool{}, held: map[string]string{}}
+// options are the command's flags.
+type options struct{ dlq, rejected, queue, stack string }
+
+// run does what the arguments say. That a message was left is an error, in a dry
+// run too. load finds AWS's region, credentials and endpoints.
+func run(ctx context.Context, args []string, load func(context.Context) (aws.Config, error), out io.Writer) error {
+	m := mover{out: out, batch: most, seen: map[string]bool{}, held: map[string]string{}}
+	var o options
 	flags := flag.NewFlagSet("redrive", flag.ContinueOnError)
 	flags.SetOutput(out)
-	from := flags.String("dlq", "", "the `URL or ARN` of the dead-letter queue")
-	to := flags.String("queue", "", "the `URL or ARN` of the queue that the messages go to")
+	flags.StringVar(&o.dlq, "dlq", "", "the `URL or ARN` of the dead-letter queue")
+	flags.StringVar(&o.rejected, "rejected", "", "the `URL or ARN` of the queue of rejected bodies, which are moved instead of dead letters; 1: that of -stack")
+	flags.StringVar(&o.queue, "queue", "", "the `URL or ARN` of the queue that the messages go to; it may be left out where the dead-letter queue is that of one queue alone")
+	flags.StringVar(&o.stack, "stack", "", "the `name` of the CloudFormation stack whose queues are meant where none are named")
 	flags.BoolVar(&m.dryRun, "dry-run", false, "show what would be done; in a FIFO queue, of the first ten messages of each group")
 	flags.BoolVar(&m.force, "force", false, "move a message that cannot be read as it is: its request would be sent without a look-up")
 	if err := flags.Parse(args); err != nil {
@@ -60,66 +71,83 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		}
 		return err
 	}
-	var err error
-	if m.from, err = parseQueue(*from, getenv("AWS_REGION")); err != nil {
-		return fmt.Errorf("-dlq: %w", err)
+	if flags.NArg() > 0 {
+		return fmt.Errorf("expected flags alone, not %q", flags.Arg(0))
 	}
-	if m.to, err = parseQueue(*to, getenv("AWS_REGION")); err != nil {
-		return fmt.Errorf("-queue: %w", err)
+	cfg, err := load(ctx)
+	if err != nil {
+		return fmt.Errorf("AWS configuration: %w", err)
 	}
-	switch {
-	case m.from.region != m.to.region || m.from.fifo() != m.to.fifo():
-		return errors.New("-dlq and -queue: SQS has a dead-letter queue in the region of its queue, FIFO if that is; these are of two sorts")
-	case m.from.account == m.to.account && m.from.name == m.to.name:
-		return errors.New("-dlq and -queue are the same queue")
-	case getenv("AWS_ACCESS_KEY_ID") == "" || getenv("AWS_SECRET_ACCESS_KEY") == "":
-		return errors.New(`AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set: eval "$(aws configure export-credentials --format env)"`)
+	if err := o.complete(ctx, cfg); err != nil {
+		return err
 	}
-	m.sqs = &awsjson.Client{
-		Service:  "sqs",
-		Target:   "AmazonSQS",
-		Version:  "1.0",
-		Region:   m.from.region,
-		Endpoint: cmp.Or(getenv("AWS_ENDPOINT_URL_SQS"), getenv("AWS_ENDPOINT_URL")),
-		Credentials: aws.Credentials{
-			AccessKeyID:     getenv("AWS_ACCESS_KEY_ID"),
-			SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"),
-			SessionToken:    getenv("AWS_SESSION_TOKEN"),
-		},
-		HTTP:      &http.Client{Timeout: 30 * time.Second},
-		UserAgent: "cbr-replicator-redrive",
+	if err := m.connect(ctx, o, cfg); err != nil {
+		return err
+	}
+	if err := m.guard(ctx); err != nil {
+		return err
 	}
 	return m.run(ctx)
 }
 
-// queue is where a queue is and how SQS names it.
-type queue struct{ region, account, name, url string }
+// connect takes the queues from the options, without a question to AWS.
+func (m *mover) connect(ctx context.Context, o options, cfg aws.Config) error {
+	var err error
+	m.rejected = o.rejected != ""
+	if m.from, err = parseQueue(cmp.Or(o.rejected, o.dlq), cfg.Region); err != nil {
+		return fmt.Errorf("%s: %w", m.source(), err)
+	}
+	if o.queue != "" || m.rejected {
+		if m.to, err = parseQueue(o.queue, cfg.Region); err != nil {
+			return fmt.Errorf("-queue: %w", err)
+		}
+		switch {
+		case m.from.is(m.to):
+			return fmt.Errorf("%s and -queue are the same queue", m.source())
+		case m.from.region != m.to.region:
+			return fmt.Errorf("%s and -queue: expected queues of one region, not of %s and %s", m.source(), m.from.region, m.to.region)
+		}
+	}
+	if m.sqs, err = newClient(ctx, cfg, m.from.region); err != nil {
+		return fmt.Errorf("AWS configuration: %w", err)
+	}
+	m.credentials = cfg.Credentials
+	return nil
+}
 
-func (q queue) fifo() bool { return strings.HasSuffix(q.name, ".fifo") }
+// maxAnswer is the most that an answer of SQS's may have: ten messages of 1 MiB,
+// attributes included (SQS developer guide, "Amazon SQS message quotas"), of which
+// JSON may write each byte as six, and what SQS says about them.
+const maxAnswer = (10*6 + 4) << 20
 
-// regionOf finds the region in the host of a queue's URL.
-var regionOf = regexp.MustCompile(`(?:^|\.)sqs\.([a-z0-9-]+)\.`)
-
-// parseQueue reads a queue's ARN or URL (SQS developer guide, "Amazon SQS queue
-// and message identifiers"). region is for a URL whose host names none.
-func parseQueue(s, region string) (queue, error) {
-	if a, err := arn.Parse(s); err == nil && a.Service == "sqs" {
-		host := "sqs." + a.Region + "." + awsjson.DNSSuffix(a.Region)
-		return queue{a.Region, a.AccountID, a.Resource, "https://" + host + "/" + a.AccountID + "/" + a.Resource}, nil
+// newClient takes the endpoint as the SDK's own clients do ("Service-specific
+// endpoints", AWS SDKs and tools reference guide).
+func newClient(ctx context.Context, cfg aws.Config, region string) (awsjson.Client, error) {
+	endpoint := aws.ToString(cfg.BaseEndpoint)
+	for _, source := range cfg.ConfigSources {
+		s, ok := source.(interface {
+			GetServiceBaseEndpoint(ctx context.Context, sdkID string) (string, bool, error)
+		})
+		if !ok {
+			continue
+		}
+		own, found, err := s.GetServiceBaseEndpoint(ctx, "SQS")
+		if err != nil {
+			return awsjson.Client{}, err
+		}
+		if found {
+			endpoint = own
+			break
+		}
 	}
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" {
-		return queue{}, errors.New("expected the URL or the ARN of a queue")
-	}
-	path := strings.Split(strings.Trim(u.Path, "/"), "/")
-	if len(path) != 2 {
-		return queue{}, errors.New("expected the URL of a queue, which ends in /account/name")
-	}
-	if found := regionOf.FindStringSubmatch(u.Host); found != nil {
-		region = found[1]
-	}
-	if region == "" {
-		return queue{}, errors.New("the URL names no region, and AWS_REGION is not set")
-	}
-	return queue{region, path[0], path[1], s}, nil
+	return awsjson.Client{
+		Service:   "sqs",
+		Target:    "AmazonSQS",
+		Version:   "1.0",
+		Region:    region,
+		Endpoint:  endpoint,
+		HTTP:      &http.Client{},
+		UserAgent: "cbr-replicator-redrive",
+		MaxAnswer: maxAnswer,
+	}, nil
 }

@@ -7,9 +7,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"cbr-replicator/internal/awsjson"
 )
@@ -24,11 +29,17 @@ const (
 	// hold is how long a message is out of sight once it was received. What is
 	// left comes back sooner, at the end of the run.
 	hold = 15 * time.Minute
-	// atLeast is how long a step may take although the run was interrupted.
-	atLeast = 10 * time.Second
 )
 
-// message is a dead letter (SQS API reference, Message).
+// How long a call may take. An interrupt does not end it. What is received at
+// once is moved within hold, if each step is as slow as may be.
+const (
+	brief      = 10 * time.Second
+	forMessage = time.Minute     // a message of 1 MiB on a slow line
+	forAnswer  = 5 * time.Minute // ten of them
+)
+
+// message is a dead letter or a rejected body (SQS API reference, Message).
 type message struct {
 	ID         string `json:"MessageId"`
 	Receipt    string `json:"ReceiptHandle"`
@@ -40,27 +51,70 @@ type message struct {
 		SentTimestamp string `json:"SentTimestamp"`
 		GroupID       string `json:"MessageGroupId"`
 	} `json:"Attributes"`
-	MessageAttributes json.RawMessage `json:"MessageAttributes"`
+	MessageAttributes map[string]json.RawMessage `json:"MessageAttributes"`
+}
+
+// parcel is what a message is moved as.
+type parcel struct {
+	body       string // empty where it cannot be moved at all
+	attributes map[string]json.RawMessage
+	about      string // for the screen
 }
 
 // mover is one run.
 type mover struct {
-	sqs           *awsjson.Client
+	sqs           awsjson.Client // without credentials, which may change in a run
+	credentials   aws.CredentialsProvider
 	from, to      queue
+	rejected      bool // from is the queue of rejected bodies
 	dryRun, force bool
 	out           io.Writer
 
+	// batch is how many messages are asked for at once.
+	batch int
 	// seen are the messages of this run by their ids, those that it sent, too,
 	// which may die again before it ends.
 	seen map[string]bool
 	// held are the receipts of what is out of sight, by the messages' ids.
-	held        map[string]string
+	held map[string]string
+	// hidden is how many more may be out of sight: those of answers that were lost.
+	hidden      int
 	moved, left int
 }
 
-// run goes through the dead-letter queue until it is empty but for what is held.
+// call makes one call to SQS, which an interrupt does not end: a call that is cut
+// may have done its work unseen.
+func (m *mover) call(ctx context.Context, limit time.Duration, operation string, in, out any) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	client := m.sqs
+	var err error
+	if client.Credentials, err = m.credentials.Retrieve(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errCredentials, err)
+	}
+	return client.Call(ctx, operation, in, out)
+}
+
+// errCredentials is the error of a call that was not made for want of them.
+var errCredentials = errors.New("AWS credentials")
+
+// lost reports whether SQS may have done what a call asked for, although the call
+// brought an error.
+func lost(err error) bool {
+	if _, answered := errors.AsType[*awsjson.Error](err); answered || errors.Is(err, errCredentials) {
+		return false
+	}
+	connecting, ok := errors.AsType[*net.OpError](err)
+	return !ok || connecting.Op != "dial"
+}
+
+// run goes through the queue until it is empty but for what is held.
 func (m *mover) run(ctx context.Context) error {
-	if m.from.fifo() {
+	place := "the dead-letter queue"
+	if m.rejected {
+		place = "the queue of rejected bodies"
+	}
+	if m.from.fifo() && !m.rejected {
 		fmt.Fprintln(m.out, "A FIFO dead-letter queue does not keep when a message was first sent. requested_at is when it came to that queue,")
 		fmt.Fprintln(m.out, "so that a look-up may not see what the message did before.")
 	}
@@ -70,18 +124,29 @@ func (m *mover) run(ctx context.Context) error {
 	if m.dryRun {
 		moved = "would be moved"
 	}
-	fmt.Fprintf(m.out, "%d %s, %d left in the dead-letter queue\n", m.moved, moved, m.left)
-	if err == nil && m.left > 0 {
-		err = errors.New("messages are left that cannot be read: -force (make: FORCE=1) moves them as they are, without a look-up of what they did before")
+	fmt.Fprintf(m.out, "%d %s, %d left in %s\n", m.moved, moved, m.left, place)
+	if m.hidden > 0 {
+		err = errors.Join(err, fmt.Errorf("up to %d more messages may be out of sight for %v, since the answer that had them was lost: start again after that", m.hidden, hold))
+	}
+	if m.left > 0 {
+		err = errors.Join(err, errors.New("messages are left, and their lines say why: -force (make: FORCE=1) moves as it is what cannot be read, without a look-up of what it did before"))
 	}
 	return err
 }
 
+// moveAll stops where what failed may fail for each message, or where it is not
+// known what was done.
 func (m *mover) moveAll(ctx context.Context) error {
 	for {
-		messages, err := m.receive(ctx)
-		if err != nil || len(messages) == 0 {
+		if err := ctx.Err(); err != nil {
 			return err
+		}
+		messages, err := m.receive(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.from.name, err)
+		}
+		if len(messages) == 0 {
+			return nil
 		}
 		for _, msg := range messages {
 			if m.seen[msg.ID] {
@@ -97,20 +162,24 @@ func (m *mover) moveAll(ctx context.Context) error {
 
 // move moves one message, or leaves it held.
 func (m *mover) move(ctx context.Context, msg message) error {
-	body, r, unread := []byte(msg.Body), request{}, error(nil)
-	if sent, err := strconv.ParseInt(msg.Attributes.SentTimestamp, 10, 64); err != nil {
-		unread = errors.New("SQS does not say when it was sent")
-	} else {
-		body, r, unread = stamp(body, time.UnixMilli(sent))
-	}
-	if unread != nil && !m.force {
-		m.left++
-		fmt.Fprintf(m.out, "%s  left: %v\n", msg.ID, unread)
+	p, unread := m.prepare(msg)
+	if p.body == "" || unread != nil && !m.force {
+		m.leave(msg, unread)
 		return nil
 	}
 	did := "would move"
 	if !m.dryRun {
-		if err := m.send(ctx, msg, string(body)); err != nil {
+		err := m.send(ctx, msg, p)
+		if reason := refusal(err, p); reason != nil && m.force && p.body != msg.Body && !m.rejected {
+			// Without requested_at it had room in such a queue before.
+			unread, p.body = reason, msg.Body
+			err = m.send(ctx, msg, p)
+		}
+		if reason := refusal(err, p); reason != nil {
+			m.leave(msg, reason)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		did = "moved"
@@ -119,22 +188,63 @@ func (m *mover) move(ctx context.Context, msg message) error {
 	if unread != nil {
 		fmt.Fprintf(m.out, "%s  %s as it is: %v\n", msg.ID, did, unread)
 	} else {
-		fmt.Fprintf(m.out, "%s  %s: vault %s, requested_at %s\n", msg.ID, did, r.vault, r.requestedAt)
+		fmt.Fprintf(m.out, "%s  %s: %s\n", msg.ID, did, p.about)
 	}
 	return nil
 }
 
-// send sends a message and deletes the dead letter. An interrupt comes before
-// both or after.
-func (m *mover) send(ctx context.Context, msg message, body string) error {
+func (m *mover) leave(msg message, why error) {
+	m.left++
+	fmt.Fprintf(m.out, "%s  left: %v\n", msg.ID, why)
+}
+
+// prepare makes of a message what it is moved as. Its error says why the message
+// cannot be read; the parcel is then of the message as it is.
+func (m *mover) prepare(msg message) (parcel, error) {
+	if m.rejected {
+		return restore(msg)
+	}
+	p := parcel{body: msg.Body, attributes: msg.MessageAttributes}
+	sent, err := strconv.ParseInt(msg.Attributes.SentTimestamp, 10, 64)
+	if err != nil {
+		return p, errors.New("SQS does not say when it was sent")
+	}
+	body, r, err := stamp([]byte(msg.Body), time.UnixMilli(sent))
+	if err != nil {
+		return p, err
+	}
+	p.body, p.about = string(body), "vault "+r.vault+", requested_at "+r.requestedAt
+	return p, nil
+}
+
+// refusal returns why SQS does not take this one message, nil where err is of
+// another kind. Too long a message is an InvalidParameterValue; the names are
+// those of SQS's errors (SQS API reference, SendMessage and "Common error types").
+func refusal(err error, p parcel) error {
+	e, ok := errors.AsType[*awsjson.Error](err)
+	if !ok {
+		return nil
+	}
+	switch strings.TrimSuffix(e.Code, "Exception") {
+	case "InvalidParameterValue", "InvalidMessageContents", "InvalidAttributeValue", "MessageTooLong":
+	default:
+		if e.Status != http.StatusRequestEntityTooLarge {
+			return nil
+		}
+	}
+	return fmt.Errorf("the queue does not take its %d bytes: %w", len(p.body), e)
+}
+
+// send sends a message and deletes where it was. An interrupt comes before both
+// or after.
+func (m *mover) send(ctx context.Context, msg message, p parcel) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), atLeast)
-	defer cancel()
-	in := map[string]any{"QueueUrl": m.to.url, "MessageBody": body}
-	if len(msg.MessageAttributes) > 0 {
-		in["MessageAttributes"] = msg.MessageAttributes
+	ctx = context.WithoutCancel(ctx)
+	in := map[string]any{"QueueUrl": m.to.url, "MessageBody": p.body}
+	if len(p.attributes) > 0 {
+		in["MessageAttributes"] = p.attributes
 	}
 	// A standard queue may have groups, too, for fairness.
 	if msg.Attributes.GroupID != "" {
@@ -144,55 +254,78 @@ func (m *mover) send(ctx context.Context, msg message, body string) error {
 		// With its own, SQS would drop what was first sent less than five minutes
 		// ago. Another run makes the same of the same dead letter.
 		in["MessageDeduplicationId"] = "redrive-" + msg.ID
+		if msg.Attributes.GroupID == "" {
+			in["MessageGroupId"] = "redrive-" + msg.ID
+		}
 	}
 	var sent struct {
 		ID string `json:"MessageId"`
 	}
-	if err := m.sqs.Call(ctx, "SendMessage", in, &sent); err != nil {
+	if err := m.call(ctx, forMessage, "SendMessage", in, &sent); err != nil {
+		if lost(err) {
+			return fmt.Errorf("it may have been sent, and is still in %s: %w", m.from.name, err)
+		}
 		return fmt.Errorf("it was not sent: %w", err)
 	}
 	m.seen[sent.ID] = true
 	// SQS answers DeleteMessage with no body, which is not JSON.
-	if err := m.batch(ctx, "DeleteMessageBatch", []entry{{ID: "0", Receipt: msg.Receipt}}); err != nil {
-		return fmt.Errorf("it was sent, but is still in the dead-letter queue: %w", err)
+	if err := m.batchOf(ctx, "DeleteMessageBatch", []entry{{ID: "0", Receipt: msg.Receipt}}); err != nil {
+		return fmt.Errorf("it was sent, but is still in %s: %w", m.from.name, err)
 	}
 	delete(m.held, msg.ID)
 	return nil
 }
 
+// receive asks for fewer messages after an answer that was lost: what it had is
+// out of sight, and nothing can bring it back sooner.
 func (m *mover) receive(ctx context.Context) ([]message, error) {
-	var out struct{ Messages []message }
-	err := m.sqs.Call(ctx, "ReceiveMessage", map[string]any{
-		"QueueUrl":                    m.from.url,
-		"MaxNumberOfMessages":         most,
-		"WaitTimeSeconds":             int(wait.Seconds()),
-		"VisibilityTimeout":           int(hold.Seconds()),
-		"MessageAttributeNames":       []string{"All"},
-		"MessageSystemAttributeNames": []string{"SentTimestamp", "MessageGroupId"},
-	}, &out)
-	if err != nil {
-		return nil, fmt.Errorf("the dead-letter queue: %w", err)
+	for {
+		var out struct{ Messages []message }
+		err := m.call(ctx, forAnswer, "ReceiveMessage", map[string]any{
+			"QueueUrl":                    m.from.url,
+			"MaxNumberOfMessages":         m.batch,
+			"WaitTimeSeconds":             int(wait.Seconds()),
+			"VisibilityTimeout":           int(hold.Seconds()),
+			"MessageAttributeNames":       []string{"All"},
+			"MessageSystemAttributeNames": []string{"SentTimestamp", "MessageGroupId"},
+		}, &out)
+		if err == nil {
+			for _, msg := range out.Messages {
+				m.held[msg.ID] = msg.Receipt
+			}
+			return out.Messages, nil
+		}
+		if lost(err) {
+			m.hidden += m.batch
+		}
+		if !errors.Is(err, awsjson.ErrUnread) || m.batch == 1 || ctx.Err() != nil {
+			return nil, err
+		}
+		m.batch /= 2
+		fmt.Fprintf(m.out, "Next are %d messages at once: %v\n", m.batch, err)
 	}
-	for _, msg := range out.Messages {
-		m.held[msg.ID] = msg.Receipt
-	}
-	return out.Messages, nil
 }
 
 // release brings back into sight what is held. It is a courtesy: without it, that
 // takes until hold has passed.
 func (m *mover) release(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), atLeast)
-	defer cancel()
+	var failed error
 	for receipts := range slices.Chunk(slices.Collect(maps.Values(m.held)), most) {
 		entries := make([]entry, len(receipts))
 		for i, receipt := range receipts {
 			entries[i] = entry{strconv.Itoa(i), receipt, new(int)}
 		}
-		if err := m.batch(ctx, "ChangeMessageVisibilityBatch", entries); err != nil {
-			fmt.Fprintf(m.out, "Some messages stay out of sight for up to %v: %v\n", hold, err)
-			return
+		err := m.batchOf(ctx, "ChangeMessageVisibilityBatch", entries)
+		if err == nil {
+			continue
 		}
+		failed = err
+		if !errors.Is(err, errEntry) {
+			break
+		}
+	}
+	if failed != nil {
+		fmt.Fprintf(m.out, "Some messages stay out of sight for up to %v: %v\n", hold, failed)
 	}
 }
 
@@ -203,17 +336,20 @@ type entry struct {
 	VisibilityTimeout *int   `json:"VisibilityTimeout,omitempty"` // seconds
 }
 
-// batch does the same to some dead letters. Its error is the first of an entry's
+// errEntry is the error of an entry where the call itself went well.
+var errEntry = errors.New("not done for each message")
+
+// batchOf does the same to some messages. Its error is the first of an entry's
 // where the call itself went well.
-func (m *mover) batch(ctx context.Context, operation string, entries []entry) error {
+func (m *mover) batchOf(ctx context.Context, operation string, entries []entry) error {
 	var out struct {
 		Failed []struct{ Code, Message string }
 	}
-	if err := m.sqs.Call(ctx, operation, map[string]any{"QueueUrl": m.from.url, "Entries": entries}, &out); err != nil {
+	if err := m.call(ctx, brief, operation, map[string]any{"QueueUrl": m.from.url, "Entries": entries}, &out); err != nil {
 		return err
 	}
 	if len(out.Failed) > 0 {
-		return fmt.Errorf("%s: %s: %s", operation, out.Failed[0].Code, out.Failed[0].Message)
+		return fmt.Errorf("%s: %w: %s: %s", operation, errEntry, out.Failed[0].Code, out.Failed[0].Message)
 	}
 	return nil
 }

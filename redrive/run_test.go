@@ -3,14 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -26,20 +30,39 @@ type letter struct {
 type fake struct {
 	mu     sync.Mutex
 	queues map[string][]*letter // by the queue's URL
-	calls  []string
+	// sources are the queues whose dead letters come to a queue, policies the
+	// queues' redrive policies, both by URL.
+	sources  map[string][]string
+	policies map[string]string
+	outputs  map[string]string // of the stack named stack
+	calls    []string
+	asked    []int // how many messages, by each ReceiveMessage
+	// size is the longest body that SendMessage takes; 0: 1 MiB.
+	size int
 	// before is called with each operation, and may refuse it.
 	before func(operation string) error
+	// cut is called with each operation that was done, and may cut its answer.
+	cut func(operation string) bool
 }
+
+// coded is an error of SQS's.
+type coded struct{ code, text string }
+
+func (c coded) Error() string { return c.text }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
+	if operation == "" {
+		f.describeStacks(w, r)
+		return
+	}
 	var in struct {
-		QueueUrl, MessageBody, MessageGroupId, MessageDeduplicationId string
-		MessageAttributes                                             json.RawMessage
-		MaxNumberOfMessages, WaitTimeSeconds                          int
-		Entries                                                       []entry
+		QueueUrl, MessageBody, MessageGroupId, MessageDeduplicationId, NextToken string
+		MessageAttributes                                                        json.RawMessage
+		MaxNumberOfMessages, WaitTimeSeconds                                     int
+		Entries                                                                  []entry
 	}
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -47,13 +70,25 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.calls = append(f.calls, operation)
 	if err := f.before(operation); err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		fmt.Fprintf(w, `{"__type":"com.amazonaws.sqs#Refused","message":%q}`, err)
+		refuse(w, err)
 		return
 	}
 	answer := map[string]any{}
 	switch operation {
+	case "ListDeadLetterSourceQueues": // one a page
+		page, _ := strconv.Atoi(in.NextToken)
+		if all := f.sources[in.QueueUrl]; page < len(all) {
+			answer["queueUrls"] = all[page : page+1]
+			if page+1 < len(all) {
+				answer["NextToken"] = strconv.Itoa(page + 1)
+			}
+		}
+	case "GetQueueAttributes":
+		if policy := f.policies[in.QueueUrl]; policy != "" {
+			answer["Attributes"] = map[string]string{"RedrivePolicy": policy}
+		}
 	case "ReceiveMessage":
+		f.asked = append(f.asked, in.MaxNumberOfMessages)
 		messages := []any{}
 		for _, l := range f.queues[in.QueueUrl] {
 			if l.hidden || len(messages) == in.MaxNumberOfMessages {
@@ -71,6 +106,14 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer["Messages"] = messages
 	case "SendMessage":
+		size := 1 << 20
+		if f.size > 0 {
+			size = f.size
+		}
+		if len(in.MessageBody) > size {
+			refuse(w, coded{"InvalidParameterValueException", fmt.Sprintf("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", size)})
+			return
+		}
 		l := &letter{"sent-" + fmt.Sprint(len(f.queues[in.QueueUrl])), in.MessageBody, in.MessageGroupId, in.MessageDeduplicationId, in.MessageAttributes, false}
 		f.queues[in.QueueUrl] = append(f.queues[in.QueueUrl], l)
 		answer["MessageId"] = l.id
@@ -86,7 +129,36 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, operation, http.StatusNotImplemented)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(answer)
+	text, _ := json.Marshal(answer)
+	if f.cut != nil && f.cut(operation) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		text = text[:len(text)/2]
+	}
+	_, _ = w.Write(text)
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	c, ok := errors.AsType[coded](err)
+	if !ok {
+		c.code = "Refused"
+	}
+	w.WriteHeader(http.StatusBadRequest)
+	fmt.Fprintf(w, `{"__type":"com.amazonaws.sqs#%s","message":%q}`, c.code, err)
+}
+
+// describeStacks is the one operation of CloudFormation (CloudFormation API
+// reference, DescribeStacks).
+func (f *fake) describeStacks(w http.ResponseWriter, r *http.Request) {
+	if r.FormValue("Action") != "DescribeStacks" || r.FormValue("StackName") != "stack" {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id %s does not exist</Message></Error></ErrorResponse>`, r.FormValue("StackName"))
+		return
+	}
+	fmt.Fprint(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>stack</StackName><Outputs>`)
+	for name, value := range f.outputs {
+		fmt.Fprintf(w, `<member><OutputKey>%s</OutputKey><OutputValue>%s</OutputValue></member>`, name, value)
+	}
+	fmt.Fprint(w, `</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
 }
 
 const (
@@ -98,18 +170,36 @@ const (
 func redrive(t *testing.T, f *fake, suffix string, dead []*letter, extra ...string) (out string, err error) {
 	t.Helper()
 	f.queues = map[string][]*letter{base + "dead" + suffix: dead}
+	f.sources = map[string][]string{base + "dead" + suffix: {base + "live" + suffix}}
+	return f.run(t, t.Context(), append([]string{"-dlq", bases + "dead" + suffix, "-queue", base + "live" + suffix}, extra...)...)
+}
+
+// run runs the command.
+func (f *fake) run(t *testing.T, ctx context.Context, args ...string) (out string, err error) {
+	t.Helper()
 	if f.before == nil {
 		f.before = func(string) error { return nil }
 	}
 	server := httptest.NewServer(f)
 	defer server.Close()
-	env := map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_ENDPOINT_URL": server.URL}
 	var text strings.Builder
-	err = run(t.Context(), append([]string{"-dlq", bases + "dead" + suffix, "-queue", base + "live" + suffix}, extra...), func(name string) string { return env[name] }, &text)
-	if strings.Contains(text.String(), "secret") {
-		t.Errorf("the output gives something away:\n%s", &text)
+	err = run(ctx, args, configured(server.URL), &text)
+	if strings.Contains(text.String(), "secret") || err != nil && strings.Contains(err.Error(), "secret") {
+		t.Errorf("the output gives something away:\n%s%v", &text, err)
 	}
 	return text.String(), err
+}
+
+// configured is AWS's configuration with this endpoint.
+func configured(endpoint string) func(context.Context) (aws.Config, error) {
+	return func(context.Context) (aws.Config, error) {
+		return aws.Config{
+			Region: "eu-central-1", BaseEndpoint: &endpoint,
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "a secret"}, nil
+			}),
+		}, nil
+	}
 }
 
 func letters(bodies ...string) []*letter {
@@ -140,7 +230,7 @@ const (
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	const left = "messages are left that cannot be read"
+	const left = "messages are left, and their lines say why"
 	for name, tt := range map[string]struct {
 		extra      []string
 		dead, live []string
@@ -264,51 +354,264 @@ func TestRunTwice(t *testing.T) {
 func TestRunInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
-	f := &fake{queues: map[string][]*letter{base + "dead": letters(good, good)}}
+	f := &fake{queues: map[string][]*letter{base + "dead": letters(good, good)}, sources: map[string][]string{base + "dead": {base + "live"}}}
 	f.before = func(operation string) error {
 		if operation == "SendMessage" {
 			interrupt()
 		}
 		return nil
 	}
-	server := httptest.NewServer(f)
-	defer server.Close()
-	env := map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_ENDPOINT_URL_SQS": server.URL}
-	var out strings.Builder
-	if err := run(ctx, []string{"-dlq", base + "dead", "-queue", base + "live"}, func(name string) string { return env[name] }, &out); err == nil {
-		t.Error("an interrupted run is no success")
+	if _, err := f.run(t, ctx, "-dlq", base+"dead", "-queue", base+"live"); !errors.Is(err, context.Canceled) {
+		t.Errorf("an interrupted run is no success: %v", err)
 	}
 	if diff := cmp.Diff([]any{[]string{good}, []string{told}}, []any{bodies(f.queues[base+"dead"]), bodies(f.queues[base+"live"])}); diff != "" {
 		t.Errorf("dead letters and messages (-want +got):\n%s\ncalls %v", diff, f.calls)
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
+// TestRunInterruptedReceive: an interrupt does not cut an answer, whose messages
+// would be out of sight for as long as they are held.
+func TestRunInterruptedReceive(t *testing.T) {
 	t.Parallel()
-	credentials := map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a secret"}
+	ctx, interrupt := context.WithCancel(t.Context())
+	f := &fake{queues: map[string][]*letter{base + "dead": letters(good, good)}, sources: map[string][]string{base + "dead": {base + "live"}}}
+	f.cut = func(operation string) bool {
+		if operation == "ReceiveMessage" {
+			interrupt()
+		}
+		return false
+	}
+	if out, err := f.run(t, ctx, "-dlq", base+"dead"); !errors.Is(err, context.Canceled) || !strings.Contains(out, "0 moved, 0 left") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if diff := cmp.Diff([]string{good, good}, bodies(f.queues[base+"dead"])); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+}
+
+// TestRunMovesTenOfTheLargest: ten messages of 1 MiB may come in one answer, of
+// which JSON may write each byte as six.
+func TestRunMovesTenOfTheLargest(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
-		args []string
-		env  map[string]string
-		want string
+		fill  string // encoding/json writes < as \u003c
+		size  int
+		extra []string
+		out   string
+		live  int
 	}{
-		"nothing":           {nil, credentials, "-dlq: expected the URL or the ARN"},
-		"no queue":          {[]string{"-dlq", bases + "dead"}, credentials, "-queue: expected the URL or the ARN"},
-		"a topic":           {[]string{"-dlq", "arn:aws:sns:eu-central-1:123456789012:dead"}, credentials, "-dlq: expected the URL or the ARN"},
-		"an endpoint":       {[]string{"-dlq", "https://sqs.eu-central-1.amazonaws.com"}, credentials, "-dlq: expected the URL of a queue"},
-		"no region":         {[]string{"-dlq", "http://127.0.0.1:5000/1/dead"}, credentials, "-dlq: the URL names no region"},
-		"the same":          {[]string{"-dlq", bases + "dead", "-queue", base + "dead"}, credentials, "-dlq and -queue are the same queue"},
-		"another region":    {[]string{"-dlq", bases + "dead", "-queue", "arn:aws:sqs:eu-west-1:123456789012:live"}, credentials, "-dlq and -queue: SQS has"},
-		"standard for FIFO": {[]string{"-dlq", bases + "dead.fifo", "-queue", bases + "live"}, credentials, "-dlq and -queue: SQS has"},
-		"no credentials":    {[]string{"-dlq", bases + "dead", "-queue", bases + "live"}, nil, "AWS_ACCESS_KEY_ID or"},
-		"an unknown flag":   {[]string{"-all"}, credentials, "flag provided"},
+		"plain":   {"x", 1 << 18, nil, "\n10 moved, 0 left in the dead-letter queue\n", 10},
+		"escaped": {"<", 1 << 20, []string{"-dry-run"}, "\n10 would be moved, 0 left in the dead-letter queue\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var out strings.Builder
-			if err := run(t.Context(), tt.args, func(name string) string { return tt.env[name] }, &out); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			frame := strings.Replace(good, `{"vault_id"`, `{"description":"","vault_id"`, 1)
+			room := tt.size - len(frame) - len(stamped) - len(",")
+			large := strings.Replace(frame, `"description":"`, `"description":"`+strings.Repeat(tt.fill, room), 1)
+			f := &fake{}
+			out, err := redrive(t, f, "", letters(slices.Repeat([]string{large}, 10)...), tt.extra...)
+			if err != nil || !strings.HasSuffix(out, tt.out) || len(f.queues[base+"live"]) != tt.live {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if diff := cmp.Diff([]int{10, 10}, f.asked); diff != "" {
+				t.Errorf("asked for (-want +got):\n%s", diff)
+			}
+			for _, body := range bodies(f.queues[base+"live"]) {
+				if len(body) != tt.size {
+					t.Errorf("a message of %d bytes", len(body))
+				}
+			}
+		})
+	}
+}
+
+// TestRunLostAnswer: what an answer had that cannot be read is out of sight. The
+// run says so, and asks for fewer from then on.
+func TestRunLostAnswer(t *testing.T) {
+	t.Parallel()
+	hidden := func(n int) []string { return slices.Repeat([]string{"hidden: " + good}, n) }
+	for name, tt := range map[string]struct {
+		lost  int // answers
+		asked []int
+		dead  []string
+		out   []string
+		err   string
+	}{
+		"one": {
+			1,
+			[]int{10, 5, 5, 5, 5},
+			hidden(10),
+			[]string{"Next are 5 messages at once: ReceiveMessage: the answer cannot be read: it was cut", "\n14 moved, 0 left in the dead-letter queue\n"},
+			"up to 10 more messages may be out of sight for 15m0s",
+		},
+		"each": {
+			99,
+			[]int{10, 5, 2, 1},
+			append(hidden(18), slices.Repeat([]string{good}, 6)...),
+			[]string{"Next are 1 messages at once", "\n0 moved, 0 left in the dead-letter queue\n"},
+			"dead: ReceiveMessage: the answer cannot be read: it was cut: unexpected EOF\nup to 18 more messages may be out of sight for 15m0s",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &fake{}
+			f.cut = func(operation string) bool { return operation == "ReceiveMessage" && len(f.asked) <= tt.lost }
+			out, err := redrive(t, f, "", letters(slices.Repeat([]string{good}, 24)...))
+			if err == nil || !strings.HasPrefix(err.Error(), tt.err) {
+				t.Errorf("error %v", err)
+			}
+			for _, want := range tt.out {
+				if !strings.Contains(out, want) {
+					t.Errorf("the output has no %q:\n%s", want, out)
+				}
+			}
+			if diff := cmp.Diff([]any{tt.asked, tt.dead}, []any{f.asked, bodies(f.queues[base+"dead"])}); diff != "" {
+				t.Errorf("asked for, dead letters (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRunLeavesWhatTheQueueRefuses: one message that SQS does not take, since
+// requested_at makes it too long say, does not keep the others.
+func TestRunLeavesWhatTheQueueRefuses(t *testing.T) {
+	t.Parallel()
+	long := strings.Replace(good, `}}`, `}`+strings.Repeat(" ", 100)+`}`, 1)
+	reason := fmt.Sprintf("the queue does not take its %d bytes: InvalidParameterValueException: One or more parameters are invalid. Reason: Message must be shorter than %d bytes.",
+		len(long)+len(stamped)+len(","), len(long))
+	for name, tt := range map[string]struct {
+		extra      []string
+		dead, live []string
+		out        string
+	}{
+		"left":           {nil, []string{long}, []string{told}, "id-0  left: " + reason},
+		"moved by force": {[]string{"-force"}, nil, []string{long, told}, "id-0  moved as it is: " + reason},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &fake{size: len(long)}
+			out, err := redrive(t, f, "", letters(long, good), tt.extra...)
+			if (err == nil) != (tt.dead == nil) || !strings.HasPrefix(out, tt.out+"\nid-1  moved: ") {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if diff := cmp.Diff([]any{tt.dead, tt.live}, []any{bodies(f.queues[base+"dead"]), bodies(f.queues[base+"live"])}); diff != "" {
+				t.Errorf("dead letters, messages (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for code, moves := range map[string]bool{
+		"InvalidMessageContents": true, "InvalidParameterValue": true,
+		"AccessDeniedException": false, "QueueDoesNotExist": false, "ThrottlingException": false, "KmsDisabled": false,
+	} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			f := &fake{}
+			sends := 0
+			f.before = func(operation string) error {
+				if operation == "SendMessage" {
+					if sends++; sends == 1 {
+						return coded{code, "no"}
+					}
+				}
+				return nil
+			}
+			if out, err := redrive(t, f, "", letters(good, good)); err == nil || strings.Contains(out, "1 moved, 1 left") != moves {
+				t.Errorf("%v\n%s", err, out)
+			}
+			for _, body := range bodies(f.queues[base+"dead"]) {
+				if body != good {
+					t.Errorf("dead letter %s", body)
+				}
+			}
+		})
+	}
+}
+
+// TestRunLostSend: a send whose answer is lost may have been one.
+func TestRunLostSend(t *testing.T) {
+	t.Parallel()
+	f := &fake{cut: func(operation string) bool { return operation == "SendMessage" }}
+	if out, err := redrive(t, f, "", letters(good, good)); err == nil || !strings.Contains(err.Error(), "message id-0: it may have been sent, and is still in dead") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if diff := cmp.Diff([]string{good, good}, bodies(f.queues[base+"dead"])); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+}
+
+// TestRunRefuses: what is refused before any question to AWS.
+func TestRunRefuses(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		args []string
+		want string
+	}{
+		"nothing":                 {nil, "-dlq: expected the URL or the ARN"},
+		"a topic":                 {[]string{"-dlq", "arn:aws:sns:eu-central-1:123456789012:dead"}, "-dlq: expected the URL or the ARN"},
+		"an endpoint":             {[]string{"-dlq", "https://sqs.eu-central-1.amazonaws.com"}, "-dlq: expected the URL of a queue"},
+		"the same":                {[]string{"-dlq", bases + "dead", "-queue", base + "dead"}, "-dlq and -queue are the same queue"},
+		"the same, rejected":      {[]string{"-rejected", bases + "dead", "-queue", base + "dead"}, "-rejected and -queue are the same queue"},
+		"another region":          {[]string{"-dlq", bases + "dead", "-queue", "arn:aws:sqs:eu-west-1:123456789012:live"}, "-dlq and -queue: expected queues of one region"},
+		"an unknown flag":         {[]string{"-all"}, "flag provided"},
+		"no flag":                 {[]string{"-dry-run", base + "dead"}, "expected flags alone"},
+		"two at once":             {[]string{"-dlq", bases + "dead", "-rejected", bases + "rejected"}, "-dlq and -rejected: expected one of them"},
+		"rejected without stack":  {[]string{"-rejected", "1", "-queue", bases + "live"}, "-rejected: expected the URL or the ARN"},
+		"rejected without -queue": {[]string{"-rejected", bases + "rejected"}, "-queue: expected the URL or the ARN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &fake{}
+			if _, err := f.run(t, t.Context(), tt.args...); err == nil || !strings.HasPrefix(err.Error(), tt.want) || len(f.calls) > 0 {
+				t.Errorf("error %v, want %s; calls %v", err, tt.want, f.calls)
+			}
+		})
+	}
+}
+
+// TestRunConfiguration: what AWS's configuration lacks.
+func TestRunConfiguration(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		cfg  aws.Config
+		err  error
+		dlq  string
+		want string
+	}{
+		"no profile": {aws.Config{}, errors.New("no profile"), bases + "dead", "AWS configuration: no profile"},
+		"no region":  {aws.Config{}, nil, "http://127.0.0.1:5000/1/dead", "-dlq: the URL names no region"},
+		"no credentials": {aws.Config{Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{}, errors.New("the login has expired")
+		})}, nil, bases + "dead", "-dlq: AWS credentials: the login has expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			load := func(context.Context) (aws.Config, error) { return tt.cfg, tt.err }
+			if err := run(t.Context(), []string{"-dlq", tt.dlq}, load, io.Discard); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("error %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// endpoints is a source of configuration, as a profile is.
+type endpoints map[string]string
+
+func (e endpoints) GetServiceBaseEndpoint(_ context.Context, sdkID string) (string, bool, error) {
+	endpoint, ok := e[sdkID]
+	return endpoint, ok, nil
+}
+
+func TestNewClientEndpoint(t *testing.T) {
+	t.Parallel()
+	general := "https://general.example"
+	for want, cfg := range map[string]aws.Config{
+		"":                    {},
+		general:               {BaseEndpoint: &general, ConfigSources: []any{1, endpoints{"SNS": "https://sns.example"}}},
+		"https://sqs.example": {BaseEndpoint: &general, ConfigSources: []any{1, endpoints{}, endpoints{"SQS": "https://sqs.example"}, endpoints{"SQS": "https://later.example"}}},
+	} {
+		if c, err := newClient(t.Context(), cfg, "eu-central-1"); err != nil || c.Endpoint != want {
+			t.Errorf("endpoint %s, %v, want %s", c.Endpoint, err, want)
+		}
 	}
 }
 

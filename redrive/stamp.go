@@ -33,30 +33,113 @@ func stamp(body []byte, at time.Time) ([]byte, request, error) {
 }
 
 func stampWithin(text []byte, at time.Time, envelopes int) ([]byte, request, error) {
+	return inStrings(maxEnvelopes, func(text []byte) ([]byte, request, error) { return stampObject(text, at, envelopes) })(text)
+}
+
+func stampObject(text []byte, at time.Time, envelopes int) ([]byte, request, error) {
 	o, err := parse(text)
 	if err != nil {
 		return nil, request{}, err
 	}
 	name := o.carrier()
-	found := o.named(name)
-	switch {
-	case name == "":
+	if name == "" {
 		return stampRequest(o, at)
-	case envelopes == 0:
+	}
+	if envelopes == 0 {
 		return nil, request{}, fmt.Errorf("its request is in more than %d envelopes", maxEnvelopes)
-	case len(found) != 1: // the function would take the last; that is not for this command to settle
+	}
+	within := func(text []byte) ([]byte, request, error) { return stampWithin(text, at, envelopes-1) }
+	switch name {
+	case "Records":
+		within = func(array []byte) ([]byte, request, error) { return stampRecords(array, at, envelopes-1) }
+	case dataBase64:
+		within = inText(true, within)
+	default:
+		within = inText(false, within)
+	}
+	return stampMember(o, name, within)
+}
+
+// stamper stamps a text, and returns that text itself if there is nothing to do.
+type stamper func(text []byte) ([]byte, request, error)
+
+// inText makes a stamper for a value of one for what it has in it: the text of a
+// string, base64 or not, or what it is.
+func inText(isBase64 bool, stamp stamper) stamper {
+	return func(value []byte) ([]byte, request, error) {
+		inner, seal, err := open(value, isBase64)
+		if err != nil {
+			return nil, request{}, err
+		}
+		stamped, r, err := stamp(inner)
+		if err != nil || bytes.Equal(stamped, inner) {
+			return value, r, err
+		}
+		return seal(stamped), r, nil
+	}
+}
+
+// inStrings takes JSON in a JSON string, too, as some senders encode it: up to
+// depth strings in each other. They count for no envelope.
+func inStrings(depth int, stamp stamper) stamper {
+	return func(text []byte) ([]byte, request, error) {
+		m := member{value: bytes.Trim(text, jsonSpace), at: len(text) - len(bytes.TrimLeft(text, jsonSpace))}
+		if depth == 0 || !bytes.HasPrefix(m.value, []byte(`"`)) {
+			return stamp(text)
+		}
+		return stampAt(text, m, inText(false, inStrings(depth-1, stamp)))
+	}
+}
+
+func stampMember(o object, name string, stamp stamper) ([]byte, request, error) {
+	found := o.named(name)
+	if len(found) != 1 { // which of them the function takes is not for this command to settle
 		return nil, request{}, fmt.Errorf("its envelope has %d fields named %s", len(found), name)
 	}
-	m := found[0]
-	inner, seal, err := open(m.value, name == dataBase64)
+	return stampAt(o.text, found[0], stamp)
+}
+
+func stampAt(text []byte, m member, stamp stamper) ([]byte, request, error) {
+	stamped, r, err := stamp(m.value)
+	if err != nil || bytes.Equal(stamped, m.value) {
+		return text, r, err
+	}
+	return slices.Concat(text[:m.at], stamped, text[m.at+len(m.value):]), r, nil
+}
+
+// stampRecords stamps the one record of SNS or SQS that a trigger's event has,
+// which a function's destination or dead-letter queue may have got. Several of
+// them would each be a request of its own.
+func stampRecords(array []byte, at time.Time, envelopes int) ([]byte, request, error) {
+	var records []json.RawMessage
+	if json.Unmarshal(array, &records) != nil || len(records) != 1 {
+		return nil, request{}, errors.New("its envelope has not one record")
+	}
+	record, err := parse(records[0])
 	if err != nil {
 		return nil, request{}, err
 	}
-	stamped, r, err := stampWithin(inner, at, envelopes-1)
-	if err != nil || bytes.Equal(stamped, inner) {
-		return text, r, err
+	// The queue that it is in got it after it had been tried.
+	if first := record.firstSent(); !first.IsZero() && first.Before(at) {
+		at = first
 	}
-	return slices.Concat(text[:m.at], seal(stamped), text[m.at+len(m.value):]), r, nil
+	within := inText(false, func(text []byte) ([]byte, request, error) { return stampWithin(text, at, envelopes) })
+	m := member{value: records[0], at: bytes.Index(array, records[0])}
+	switch record.source() {
+	case "aws:sns":
+		return stampAt(array, m, func([]byte) ([]byte, request, error) {
+			return stampMember(record, "Sns", func(value []byte) ([]byte, request, error) {
+				notification, err := parse(value)
+				if err != nil {
+					return nil, request{}, err
+				}
+				return stampMember(notification, "Message", within)
+			})
+		})
+	case "aws:sqs":
+		return stampAt(array, m, func([]byte) ([]byte, request, error) { return stampMember(record, "body", within) })
+	}
+	return nil, request{}, errors.New("its envelope has a record that is neither SNS's nor SQS's")
 }
 
 // stampRequest is strict, as the function is with requests: an object that has
@@ -150,30 +233,67 @@ func (o object) named(name string) []member {
 	return found
 }
 
+// jsonSpace is what may stand around a JSON text (RFC 8259, section 2).
+const jsonSpace = " \t\r\n"
+
 const dataBase64 = "data_base64"
 
 // carrier names the member that the request is in, empty in the request itself.
 // The forms are told apart in the function's order (package events).
 func (o object) carrier() string {
 	switch {
+	case o.has("Records"): // a trigger's event
+		return "Records"
 	case o.has("Type") && o.has("Message"): // an SNS notification
 		return "Message"
 	case o.has("requestContext") && o.has("requestPayload"): // a Lambda destination record
 		return "requestPayload"
 	case o.has("detail-type"): // an EventBridge event
 		return "detail"
-	case o.has("specversion") && len(o.named("data")) == 0: // a CloudEvent
-		return dataBase64
-	case o.has("specversion"):
+	case o.has("specversion"): // a CloudEvent
+		data, inBase64 := o.named("data"), o.named(dataBase64)
+		if len(data) == 0 || len(data) == 1 && isNull(data[0]) && len(inBase64) > 0 {
+			return dataBase64
+		}
 		return "data"
 	}
 	return ""
 }
 
+func isNull(m member) bool { return string(m.value) == "null" }
+
+// source is what a record says that it is of. SNS alone writes its name with a
+// capital.
+func (o object) source() (source string) {
+	for _, m := range o.members {
+		if m.name == "eventSource" || m.name == "EventSource" {
+			_ = json.Unmarshal(m.value, &source) // what is no string is no source
+		}
+	}
+	return source
+}
+
+// firstSent is when SNS or SQS had the message of a record, zero where it does not
+// say.
+func (o object) firstSent() time.Time {
+	var record struct {
+		SNS struct {
+			Timestamp time.Time `json:"Timestamp"`
+		} `json:"Sns"`
+		Attributes struct {
+			SentTimestamp int64 `json:"SentTimestamp,string"` // milliseconds
+		} `json:"attributes"`
+	}
+	if json.Unmarshal(o.text, &record) != nil || record.Attributes.SentTimestamp == 0 {
+		return record.SNS.Timestamp
+	}
+	return time.UnixMilli(record.Attributes.SentTimestamp)
+}
+
 // open returns the text that a value carries, and what makes such a value of a
 // text.
 func open(value []byte, isBase64 bool) (inner []byte, seal func([]byte) []byte, err error) {
-	if value[0] != '"' {
+	if len(value) == 0 || value[0] != '"' {
 		return value, func(text []byte) []byte { return text }, nil
 	}
 	var s string

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +45,42 @@ func TestStamp(t *testing.T) {
 			"a destination record", `{"requestContext":{"condition":"x"},"requestPayload":` + plain + `,"responsePayload":{}}`,
 			`{"requestContext":{"condition":"x"},"requestPayload":` + done + `,"responsePayload":{}}`,
 		},
+		{"JSON in a JSON string", "\n" + quoted(plain) + " ", "\n" + quoted(done) + " "},
+		{"JSON in a JSON string in an envelope", nest(1, quoted(plain)), nest(1, quoted(done))},
+		{"an envelope in a JSON string", quoted(nest(4, plain)), quoted(nest(4, done))},
+		{
+			"a CloudEvent in base64 with no data", `{"specversion":"1.0","data":null,"data_base64":"` + b64(plain) + `"}`,
+			`{"specversion":"1.0","data":null,"data_base64":"` + b64(done) + `"}`,
+		},
+		{
+			"a destination record of one of SNS's", destination(` { "Records" : [ {"EventSource":"aws:sns","Sns":{"Type":"Notification","Message":` + quoted(plain) + ` }} ] }`),
+			destination(` { "Records" : [ {"EventSource":"aws:sns","Sns":{"Type":"Notification","Message":` + quoted(done) + ` }} ] }`),
+		},
+		{
+			"a destination record of one of SQS's", destination(`{"Records":[{"messageId":"1","body":` + quoted(plain) + `,"eventSource":"aws:sqs"}]}`),
+			destination(`{"Records":[{"messageId":"1","body":` + quoted(done) + `,"eventSource":"aws:sqs"}]}`),
+		},
+		{
+			"a destination record of EventBridge's event", destination(`{"detail-type":"x","detail":` + plain + `}`),
+			destination(`{"detail-type":"x","detail":` + done + `}`),
+		},
+		{
+			"one record of SQS's, with the time that it was sent", `{"Records":[{"body":"{}","attributes":{"SentTimestamp":"` + fmt.Sprint(sent.Add(-time.Hour).UnixMilli()) + `"},"eventSource":"aws:sqs"}]}`,
+			`{"Records":[{"body":` + quoted(`{"requested_at":"2026-11-23T01:00:00.123Z"}`) + `,"attributes":{"SentTimestamp":"` + fmt.Sprint(sent.Add(-time.Hour).UnixMilli()) + `"},"eventSource":"aws:sqs"}]}`,
+		},
+		{
+			"one record of SNS's, with the time that it was sent", `{"Records":[{"EventSource":"aws:sns","Sns":{"Message":"{}","Timestamp":"2026-11-23T01:00:00Z"}}]}`,
+			`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":` + quoted(`{"requested_at":"2026-11-23T01:00:00Z"}`) + `,"Timestamp":"2026-11-23T01:00:00Z"}}]}`,
+		},
+		{
+			"one record of a later time", `{"Records":[{"EventSource":"aws:sns","Sns":{"Message":"{}","Timestamp":"2027-01-01T00:00:00Z"}}]}`,
+			`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":` + quoted(`{`+stamped+`}`) + `,"Timestamp":"2027-01-01T00:00:00Z"}}]}`,
+		},
+		{"JSON in four JSON strings", quoted(quoted(quoted(quoted(plain)))), quoted(quoted(quoted(quoted(done))))},
+		{
+			"a destination record of one record, in a string", destination(quoted(`{"Records":[{"body":"{}","eventSource":"aws:sqs"}]}`)),
+			destination(quoted(`{"Records":[{"body":` + quoted(`{`+stamped+`}`) + `,"eventSource":"aws:sqs"}]}`)),
+		},
 		{"four envelopes", nest(4, plain), nest(4, done)},
 		{"its own time stays", `{"replicate":{},"requested_at":"2026-01-01T00:00:00Z"}`, `{"replicate":{},"requested_at":"2026-01-01T00:00:00Z"}`},
 		{"its own time stays in envelopes", `{"detail-type":"x","detail":"{\u0022requested_at\u0022:\u0022soon\u0022}"}`, `{"detail-type":"x","detail":"{\u0022requested_at\u0022:\u0022soon\u0022}"}`},
@@ -60,6 +97,11 @@ func TestStamp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// destination puts a payload into a Lambda destination record.
+func destination(payload string) string {
+	return `{"requestContext":{"condition":"RetriesExhausted"},"requestPayload":` + payload + `,"responsePayload":null}`
 }
 
 // nest puts a text into n SNS notifications.
@@ -95,12 +137,25 @@ func TestStampLeaves(t *testing.T) {
 		"an array":                      `[` + request + `]`,
 		"a field of its own":            `{"replicate":{},"secret":1}`,
 		"another case":                  `{"Replicate":{}}`,
-		"a trigger's event":             `{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`,
+		"a trigger's event of two":      `{"Records":[{"eventSource":"aws:sqs","body":"{}"},{"eventSource":"aws:sqs","body":"{}"}]}`,
+		"a trigger's event in a string": `{"Records":"[{\"eventSource\":\"aws:sqs\",\"body\":\"{}\"}]"}`,
+		"Records twice":                 `{"Records":[{"eventSource":"aws:sqs","body":"{}"}],"records":[]}`,
 		"an HTTP request":               `{"requestContext":{},"body":"{}"}`,
 		"five envelopes":                nest(5, request),
 		"two messages":                  `{"Type":"Notification","Message":"{}","message":"{}"}`,
 		"no detail":                     `{"detail-type":"x"}`,
 		"no data":                       `{"specversion":"1.0","data":null}`,
+		"no data at all":                `{"specversion":"1.0","data":null,"data_base64":null}`,
+		"a string of no JSON":           `"replicate"`,
+		"five strings in each other":    string(quote(quote(quote(quote(quote([]byte(request))))))),
+		"only a quotation mark":         `"`,
+		"spaces":                        " \n",
+		"two records":                   destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}"},{"eventSource":"aws:sqs","body":"{}"}]}`),
+		"a record of another source":    destination(`{"Records":[{"eventSource":"aws:s3","body":"{}"}]}`),
+		"a record that is none":         destination(`{"Records":[[]]}`),
+		"Records that are none":         destination(`{"Records":{}}`),
+		"a notification that is none":   destination(`{"Records":[{"EventSource":"aws:sns","Sns":"secret"}]}`),
+		"a record with two bodies":      destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}","Body":"{}"}]}`),
 		"no base64":                     `{"specversion":"1.0","data_base64":"{}"}`,
 		"a payload in Records":          `{"requestContext":{"condition":"x"},"requestPayload":{"Records":[]}}`,
 		"a result of the function's":    `{"specversion":"1.0","type":"cbr.checkpoint.replication.failed.v1","data":{"status":"failed","request":{}}}`,
@@ -134,7 +189,9 @@ func FuzzStamp(f *testing.F) {
 	for _, body := range []string{
 		`{}`, `{"requested_at":"2026-01-01T00:00:00Z","replicate":{}}`, `{"requested_at":null}`,
 		`{"detail-type":"x","Detail":"{}"}`, `{"specversion":"1.0","data_base64":"e30="}`, `{"specversion":"1.0","DATA":{},"data_base64":"e30="}`,
-		`{"requestContext":{"condition":"x"},"requestPayload":{}}`, "{\"Type\":\"Notification\",\"Meſſage\":\"{}\",\"Message\":\"{}\"}",
+		`{"requestContext":{"condition":"x"},"requestPayload":{}}`, `"{}"`, `{"specversion":"1.0","data":null,"data_base64":"e30="}`,
+		destination(`{"Records":[{"EventSource":"aws:sns","Sns":{"Type":"Notification","Message":"{}"}}]}`),
+		destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`), "{\"Type\":\"Notification\",\"Meſſage\":\"{}\",\"Message\":\"{}\"}",
 	} {
 		f.Add(body)
 	}
@@ -158,7 +215,11 @@ func FuzzStamp(f *testing.F) {
 			return
 		}
 		if before.Request.RequestedAt.IsZero() {
-			before.Request.RequestedAt = sent.UTC()
+			// A record may say that it was sent before.
+			before.Request.RequestedAt = after.Request.RequestedAt
+			if after.Request.RequestedAt.IsZero() || after.Request.RequestedAt.After(sent) {
+				t.Fatalf("requested_at is %v", after.Request.RequestedAt)
+			}
 		} else if string(out) != body {
 			t.Fatalf("its own time is lost: %s", out)
 		}

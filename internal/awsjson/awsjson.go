@@ -27,9 +27,13 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// maxBody bounds an answer: the largest, a secret, has 64 KB that may be
-// escaped.
+// maxBody bounds an answer, unless a client says otherwise, and what is read of
+// an error: the largest, a secret, has 64 KB that may be escaped.
 const maxBody = 1 << 20
+
+// ErrUnread is an answer that says success and cannot be read: the service has
+// done what it was called for, and what it answered is lost.
+var ErrUnread = errors.New("the answer cannot be read")
 
 // Client calls one service in one region. It is safe for concurrent use.
 type Client struct {
@@ -46,6 +50,8 @@ type Client struct {
 	Credentials aws.Credentials
 	HTTP        *http.Client
 	UserAgent   string
+	// MaxAnswer is how many bytes an answer may have that says success; 0: 1 MiB.
+	MaxAnswer int64
 }
 
 // Error is an answer that is not success.
@@ -100,8 +106,9 @@ func DNSSuffix(region string) string {
 	return "amazonaws.com"
 }
 
-// Call makes one call, and no other. Its error is an *Error where there was an
-// answer. in is encoded to JSON and out decoded from it.
+// Call makes one call, and no other. Its error is an *Error where the answer is
+// one, and ErrUnread where the answer is success that cannot be read, or is
+// longer than MaxAnswer. in is encoded to JSON and out decoded from it.
 func (c *Client) Call(ctx context.Context, operation string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -128,16 +135,23 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 		// Its body may be the connection, whose reading no context ends.
 		return fmt.Errorf("%s: an answer %s, which ends no request", operation, resp.Status)
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return fmt.Errorf("%s: the answer was cut: %w", operation, err)
-	}
 	if resp.StatusCode != http.StatusOK {
+		answer, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+		if err != nil {
+			return fmt.Errorf("%s: the answer was cut: %w", operation, err)
+		}
 		return fault(resp.StatusCode, answer)
 	}
-	if len(answer) > maxBody || json.Unmarshal(answer, out) != nil {
+	limit := cmp.Or(c.MaxAnswer, maxBody)
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w: it was cut: %w", operation, ErrUnread, err)
+	case int64(len(answer)) > limit:
+		return fmt.Errorf("%s: %w: it has more than %d bytes", operation, ErrUnread, limit)
+	case json.Unmarshal(answer, out) != nil:
 		// Without the decoder's error, which may quote the answer: it may hold a secret.
-		return errors.New(operation + ": the answer cannot be read")
+		return fmt.Errorf("%s: %w", operation, ErrUnread)
 	}
 	return nil
 }

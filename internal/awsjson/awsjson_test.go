@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -112,5 +113,43 @@ func TestAnswerUnder200(t *testing.T) {
 	err := c.Call(t.Context(), "X", struct{}{}, new(any))
 	if _, ok := errors.AsType[*awsjson.Error](err); err == nil || ok || !strings.Contains(err.Error(), "101") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// TestCallBoundsItsAnswer: what is read of an answer is bounded by the client's
+// limit, and an answer of success that is lost is told from one that is an error.
+func TestCallBoundsItsAnswer(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		status, size int
+		limit        int64
+		declared     int // Content-Length; 0: what is sent
+		unread, ok   bool
+	}{
+		"1 MiB":                   {200, 1 << 20, 0, 0, false, true},
+		"over 1 MiB":              {200, 1<<20 + 1, 0, 0, true, false},
+		"the client's own":        {200, 1<<20 + 1, 2 << 20, 0, false, true},
+		"over the client's own":   {200, 2<<20 + 1, 2 << 20, 0, true, false},
+		"cut":                     {200, 100, 0, 200, true, false},
+		"an error of any size":    {400, 3 << 20, 2 << 20, 0, false, false},
+		"an error that is cut":    {400, 100, 0, 200, false, false},
+		"less than its limit has": {200, 100, 2 << 20, 0, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+				if tt.declared > 0 {
+					w.Header().Set("Content-Length", strconv.Itoa(tt.declared))
+				}
+				w.WriteHeader(tt.status)
+				_, _ = io.WriteString(w, `"`+strings.Repeat("x", tt.size-2)+`"`)
+			})
+			c.MaxAnswer = tt.limit
+			var out string
+			err := c.Call(t.Context(), "X", struct{}{}, &out)
+			if (err == nil) != tt.ok || errors.Is(err, awsjson.ErrUnread) != tt.unread || tt.ok && len(out) != tt.size-2 {
+				t.Errorf("%d bytes, %.100v", len(out), err)
+			}
+		})
 	}
 }

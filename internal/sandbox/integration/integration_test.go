@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
@@ -39,14 +41,17 @@ func TestMoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, scenario := range map[string]func(*testing.T, *setting){
-		"filter":       testFilter,
-		"handed-back":  testHandedBack,
-		"dead-letter":  testDeadLetter,
-		"redrive":      testRedrive,
-		"rejected":     testRejected,
-		"redrive-fifo": testRedriveFIFO,
-		"secrets":      testSecrets,
-		"sns-to-sqs":   testSNSToSQS,
+		"filter":           testFilter,
+		"handed-back":      testHandedBack,
+		"dead-letter":      testDeadLetter,
+		"redrive":          testRedrive,
+		"rejected":         testRejected,
+		"redrive-fifo":     testRedriveFIFO,
+		"redrive-stack":    testRedriveStack,
+		"redrive-large":    testRedriveLarge,
+		"redrive-rejected": testRedriveRejected,
+		"secrets":          testSecrets,
+		"sns-to-sqs":       testSNSToSQS,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,7 +114,7 @@ func newStack(t *testing.T, s *setting, extra map[string]string) *stack {
 	st.dead = s.newQueue(t, s.name+"-dead", nil)
 	requests := s.newQueue(t, s.name+"-requests", map[string]string{
 		"VisibilityTimeout": "5",
-		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, st.dead.arn, receives),
+		"RedrivePolicy":     redrivePolicy(st.dead),
 	})
 	st.topic = s.newTopic(t, s.name+"-results")
 	st.all = s.newQueue(t, s.name+"-all", nil)
@@ -385,7 +390,7 @@ func testRejected(t *testing.T, s *setting) {
 // message that it has had.
 func testRedriveFIFO(t *testing.T, s *setting) {
 	dead := s.newQueue(t, s.name+"-dead.fifo", map[string]string{"FifoQueue": "true"})
-	requests := s.newQueue(t, s.name+"-requests.fifo", map[string]string{"FifoQueue": "true"})
+	requests := s.newQueue(t, s.name+"-requests.fifo", map[string]string{"FifoQueue": "true", "RedrivePolicy": redrivePolicy(dead)})
 	_, err := s.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: &dead.url, MessageBody: aws.String(request(cbrtest.SourceVault)),
 		MessageGroupId: aws.String("a-group"), MessageDeduplicationId: aws.String("of-its-first-life"),
@@ -403,6 +408,98 @@ func testRedriveFIFO(t *testing.T, s *setting) {
 	m := messages[0]
 	if m.Attributes["MessageGroupId"] != "a-group" || m.Attributes["MessageDeduplicationId"] == "of-its-first-life" || !strings.Contains(*m.Body, `"requested_at":"`) {
 		t.Errorf("moved as %s %v", *m.Body, m.Attributes)
+	}
+}
+
+// redrivePolicy is that of a queue with this dead-letter queue.
+func redrivePolicy(dead queue) string {
+	return fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, dead.arn, receives)
+}
+
+// testRedriveStack: the stack's outputs name the queues, and with the two swapped
+// nothing is moved.
+func testRedriveStack(t *testing.T, s *setting) {
+	dead := s.newQueue(t, s.name+"-dead", nil)
+	live := s.newQueue(t, s.name+"-live", map[string]string{"RedrivePolicy": redrivePolicy(dead)})
+	other := s.newQueue(t, s.name+"-other", nil)
+	template := fmt.Sprintf(`{"Resources":{"Topic":{"Type":"AWS::SNS::Topic"}},"Outputs":{"QueueUrl":{"Value":%q},"DeadLetterQueueUrl":{"Value":%q}}}`, live.url, dead.url)
+	if _, err := s.formation.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &s.name, TemplateBody: &template}); err != nil {
+		t.Fatal(err)
+	}
+	s.send(t, live, request(cbrtest.SourceVault), nil)
+	s.send(t, dead, request(cbrtest.SourceVault), nil)
+	for want, args := range map[string][]string{
+		"is no queue's dead-letter queue":  {"-dlq", live.url, "-queue", dead.url},
+		"which keeps those of " + live.url: {"-dlq", dead.arn, "-queue", other.arn},
+		"has no dead-letter queue":         {"-rejected", live.url, "-queue", other.url},
+		"is the dead-letter queue of":      {"-rejected", dead.url, "-queue", live.url},
+		"does not exist":                   {"-stack", "nobody"},
+	} {
+		if out, code := s.runRedrive(t, args...); code != 1 || !strings.Contains(out, want) {
+			t.Errorf("%v: ended with %d and said\n%s", args, code, out)
+		}
+	}
+	if live, dead := s.count(t, live), s.count(t, dead); live != 1 || dead != 1 {
+		t.Errorf("%d messages and %d dead letters", live, dead)
+	}
+	if out, code := s.runRedrive(t, "-stack", s.name); code != 0 || !strings.Contains(out, "1 moved, 0 left") || s.count(t, live) != 2 {
+		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+	}
+}
+
+// testRedriveLarge: ten dead letters that are more than 1 MiB together, and one
+// that is too long for its queue with requested_at.
+func testRedriveLarge(t *testing.T, s *setting) {
+	const size = 200_000
+	dead := s.newQueue(t, s.name+"-dead", map[string]string{"MaximumMessageSize": strconv.Itoa(size)})
+	live := s.newQueue(t, s.name+"-live", map[string]string{"MaximumMessageSize": strconv.Itoa(size), "RedrivePolicy": redrivePolicy(dead)})
+	body := request(cbrtest.SourceVault)
+	long := body + strings.Repeat(" ", size-len(body))
+	s.send(t, dead, long, nil)
+	for range 10 {
+		s.send(t, dead, long[:size-100], nil)
+	}
+	if out, code := s.runRedrive(t, "-dlq", dead.url); code != 1 || !strings.Contains(out, "10 moved, 1 left") || !strings.Contains(out, "the queue does not take its") {
+		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+	}
+	if live, dead := s.count(t, live), s.count(t, dead); live != 10 || dead != 1 {
+		t.Errorf("%d messages and %d dead letters", live, dead)
+	}
+	if out, code := s.runRedrive(t, "-dlq", dead.url, "-force"); code != 0 || !strings.Contains(out, "moved as it is") || s.count(t, live) != 11 {
+		t.Errorf("the redrive by force ended with %d and said\n%s", code, out)
+	}
+}
+
+// testRedriveRejected: rejected bodies go back as they came, with the correlation
+// id and without what the function said of them.
+func testRedriveRejected(t *testing.T, s *setting) {
+	dead := s.newQueue(t, s.name+"-dead", nil)
+	live := s.newQueue(t, s.name+"-live", map[string]string{"RedrivePolicy": redrivePolicy(dead)})
+	rejected := s.newQueue(t, s.name+"-rejected", nil)
+	body := request(cbrtest.SourceVault)
+	attributes := func(encoding string) map[string]sqstypes.MessageAttributeValue {
+		all := correlated("nightly")
+		for name, value := range map[string]string{"kind": "NotAllowed", "causation_id": "1-2-3", "encoding": encoding} {
+			if value != "" {
+				all[name] = sqstypes.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
+			}
+		}
+		return all
+	}
+	s.send(t, rejected, body, attributes(""))
+	s.send(t, rejected, base64.StdEncoding.EncodeToString([]byte(body)), attributes("base64"))
+	s.send(t, rejected, "nonsense", attributes(""))
+	if out, code := s.runRedrive(t, "-rejected", rejected.url, "-queue", live.url); code != 1 || !strings.Contains(out, "2 moved, 1 left in the queue of rejected bodies") {
+		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+	}
+	messages := s.receive(t, live, 1)
+	for _, m := range messages {
+		if *m.Body != body || len(m.MessageAttributes) != 1 || aws.ToString(m.MessageAttributes["correlation_id"].StringValue) != "nightly" {
+			t.Errorf("moved as %s %v", *m.Body, m.MessageAttributes)
+		}
+	}
+	if left := s.count(t, rejected); len(messages) != 2 || left != 1 {
+		t.Errorf("%d messages and %d rejected bodies", len(messages), left)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -35,10 +36,11 @@ main(["-H", "127.0.0.1", "-p", "0"])
 
 // account is moto's AWS with clients for it.
 type account struct {
-	url     string
-	sqs     *sqs.Client
-	sns     *sns.Client
-	secrets *secretsmanager.Client
+	url       string
+	sqs       *sqs.Client
+	sns       *sns.Client
+	secrets   *secretsmanager.Client
+	formation *cloudformation.Client
 }
 
 // newAccount starts moto and waits until it answers.
@@ -84,10 +86,11 @@ func connect(url string) *account {
 	})
 	client := &http.Client{Timeout: 30 * time.Second}
 	return &account{
-		url:     url,
-		sqs:     sqs.New(sqs.Options{BaseEndpoint: &url, Region: sandbox.Region, Credentials: credentials, HTTPClient: client}),
-		sns:     sns.New(sns.Options{BaseEndpoint: &url, Region: sandbox.Region, Credentials: credentials, HTTPClient: client}),
-		secrets: secretsmanager.New(secretsmanager.Options{BaseEndpoint: &url, Region: sandbox.Region, Credentials: credentials, HTTPClient: client}),
+		url:       url,
+		sqs:       sqs.New(sqs.Options{BaseEndpoint: &url, Region: sandbox.Region, Credentials: credentials, HTTPClient: client}),
+		sns:       sns.New(sns.Options{BaseEndpoint: &url, Region: sandbox.Region, Credentials: credentials, HTTPClient: client}),
+		formation: cloudformation.New(cloudformation.Options{BaseEndpoint: &url, Region: sandbox.Region, Credentials: credentials, HTTPClient: client}),
+		secrets:   secretsmanager.New(secretsmanager.Options{BaseEndpoint: &url, Region: sandbox.Region, Credentials: credentials, HTTPClient: client}),
 	}
 }
 

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+
+	"cbr-replicator/internal/awsjson"
+)
+
+// queue is where a queue is and how SQS names it.
+type queue struct{ region, account, name, url string }
+
+func (q queue) fifo() bool { return strings.HasSuffix(q.name, ".fifo") }
+
+// is reports whether the two are one queue, of which there may be several URLs.
+func (q queue) is(other queue) bool {
+	return q.region == other.region && q.account == other.account && q.name == other.name
+}
+
+// regionOf finds the region in the host of a queue's URL.
+var regionOf = regexp.MustCompile(`(?:^|\.)sqs\.([a-z0-9-]+)\.`)
+
+// parseQueue reads a queue's ARN or URL (SQS developer guide, "Amazon SQS queue
+// and message identifiers"). region is for a URL whose host names none.
+func parseQueue(s, region string) (queue, error) {
+	if a, err := arn.Parse(s); err == nil && a.Service == "sqs" {
+		host := "sqs." + a.Region + "." + awsjson.DNSSuffix(a.Region)
+		return queue{a.Region, a.AccountID, a.Resource, "https://" + host + "/" + a.AccountID + "/" + a.Resource}, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return queue{}, errors.New("expected the URL or the ARN of a queue")
+	}
+	path := strings.Split(strings.Trim(u.Path, "/"), "/")
+	if len(path) != 2 {
+		return queue{}, errors.New("expected the URL of a queue, which ends in /account/name")
+	}
+	if found := regionOf.FindStringSubmatch(u.Host); found != nil {
+		region = found[1]
+	}
+	if region == "" {
+		return queue{}, errors.New("the URL names no region, and AWS_REGION is not set")
+	}
+	return queue{region, path[0], path[1], s}, nil
+}
+
+// complete takes the queues that the options do not name from the outputs of the
+// stack (template.yaml). SQS itself says whose dead letters are in a queue.
+func (o *options) complete(ctx context.Context, cfg aws.Config) error {
+	const ofStack = "1"
+	wanted := map[string]*string{}
+	switch {
+	case o.dlq != "" && o.rejected != "":
+		return errors.New("-dlq and -rejected: expected one of them")
+	case o.rejected == ofStack && o.stack == "":
+		return errors.New("-rejected: expected the URL or the ARN of a queue, or -stack beside 1")
+	case o.dlq != "" || o.stack == "":
+		return nil
+	case o.rejected == ofStack:
+		wanted["RejectedQueueUrl"] = &o.rejected
+	case o.rejected == "":
+		wanted["DeadLetterQueueUrl"] = &o.dlq
+	}
+	if o.queue == "" {
+		wanted["QueueUrl"] = &o.queue
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	outputs, err := outputsOf(ctx, cfg, o.stack)
+	if err != nil {
+		return fmt.Errorf("-stack: %w", err)
+	}
+	for name, value := range wanted {
+		if *value = outputs[name]; *value == "" {
+			return fmt.Errorf("-stack: %s has no output %s", o.stack, name)
+		}
+	}
+	return nil
+}
+
+func outputsOf(ctx context.Context, cfg aws.Config, stack string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	described, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &stack})
+	if err != nil {
+		return nil, err
+	}
+	outputs := map[string]string{}
+	for _, s := range described.Stacks {
+		for _, output := range s.Outputs {
+			outputs[aws.ToString(output.OutputKey)] = aws.ToString(output.OutputValue)
+		}
+	}
+	return outputs, nil
+}
+
+// source is the flag that names the queue that is emptied.
+func (m *mover) source() string {
+	if m.rejected {
+		return "-rejected"
+	}
+	return "-dlq"
+}
+
+// guard refuses to empty a queue of requests, and finds the queue that the
+// messages go to where none is named. What may be emptied is a queue whose dead
+// letters SQS keeps there, or the one of rejected bodies: that is no dead-letter
+// queue and has none, while a queue of requests has one.
+func (m *mover) guard(ctx context.Context) error {
+	feeding, err := m.feeding(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.source(), err)
+	}
+	names := make([]string, len(feeding))
+	for i, q := range feeding {
+		names[i] = q.url
+	}
+	all := strings.Join(names, ", ")
+	switch {
+	case m.rejected && len(feeding) > 0:
+		return fmt.Errorf("-rejected: %s is the dead-letter queue of %s, whose messages may have been sent to CBR: name it as -dlq (make: DLQ=)", m.from.name, all)
+	case m.rejected:
+		return m.guardRejected(ctx)
+	case len(feeding) == 0:
+		return fmt.Errorf("-dlq: %s is no queue's dead-letter queue: are -dlq and -queue (make: DLQ= and QUEUE=) swapped? Nothing was moved", m.from.name)
+	case m.to.name == "" && len(feeding) > 1:
+		return fmt.Errorf("-queue: expected one of the queues whose dead letters are in %s: %s", m.from.name, all)
+	case m.to.name == "":
+		m.to = feeding[0]
+	case !slices.ContainsFunc(feeding, m.to.is):
+		return fmt.Errorf("-queue: the dead letters of %s are not in %s, which keeps those of %s. Nothing was moved", m.to.name, m.from.name, all)
+	}
+	return nil
+}
+
+func (m *mover) guardRejected(ctx context.Context) error {
+	switch has, err := m.hasDeadLetters(ctx, m.to); {
+	case err != nil:
+		return fmt.Errorf("-queue: %w", err)
+	case !has:
+		return fmt.Errorf("-queue: %s has no dead-letter queue, as a queue of requests has: are -rejected and -queue (make: REJECTED= and QUEUE=) swapped? Nothing was moved", m.to.name)
+	}
+	switch has, err := m.hasDeadLetters(ctx, m.from); {
+	case err != nil:
+		return fmt.Errorf("-rejected: %w", err)
+	case has:
+		return fmt.Errorf("-rejected: %s has a dead-letter queue, so it is a queue of requests. Nothing was moved", m.from.name)
+	}
+	return nil
+}
+
+// maxPages bounds what is read of a list: a thousand queues each.
+const maxPages = 100
+
+// feeding are the queues whose dead letters come to the one that is emptied.
+func (m *mover) feeding(ctx context.Context) ([]queue, error) {
+	var all []queue
+	in := map[string]any{"QueueUrl": m.from.url, "MaxResults": 1000}
+	for range maxPages {
+		var out struct {
+			QueueURLs []string `json:"queueUrls"`
+			NextToken string
+		}
+		if err := m.call(ctx, brief, "ListDeadLetterSourceQueues", in, &out); err != nil {
+			return nil, err
+		}
+		for _, u := range out.QueueURLs {
+			q, err := parseQueue(u, m.from.region)
+			if err != nil {
+				return nil, fmt.Errorf("ListDeadLetterSourceQueues: %w", err)
+			}
+			all = append(all, q)
+		}
+		if out.NextToken == "" {
+			return all, nil
+		}
+		in["NextToken"] = out.NextToken
+	}
+	return nil, fmt.Errorf("ListDeadLetterSourceQueues: expected at most %d pages", maxPages)
+}
+
+// hasDeadLetters reports whether a queue has a dead-letter queue.
+func (m *mover) hasDeadLetters(ctx context.Context, q queue) (bool, error) {
+	var out struct {
+		Attributes struct{ RedrivePolicy string }
+	}
+	in := map[string]any{"QueueUrl": q.url, "AttributeNames": []string{"RedrivePolicy"}}
+	if err := m.call(ctx, brief, "GetQueueAttributes", in, &out); err != nil {
+		return false, err
+	}
+	if out.Attributes.RedrivePolicy == "" {
+		return false, nil
+	}
+	var policy struct {
+		Target string `json:"deadLetterTargetArn"`
+	}
+	if err := json.Unmarshal([]byte(out.Attributes.RedrivePolicy), &policy); err != nil {
+		return false, fmt.Errorf("GetQueueAttributes: the RedrivePolicy of %s cannot be read", q.name)
+	}
+	return policy.Target != "", nil
+}

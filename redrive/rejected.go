@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// restore makes of a rejected body, as the function keeps it, what came to the
+// function: its body, and the attributes without those that say why it is kept. It
+// gets no requested_at: it was never sent to CBR, and as a second life it would
+// pass for done where another request copied the vault meanwhile.
+func restore(msg message) (parcel, error) {
+	p := parcel{body: msg.Body, attributes: maps.Clone(msg.MessageAttributes)}
+	kind, encoding := attribute(msg, "kind"), attribute(msg, "encoding")
+	for _, name := range []string{"kind", "causation_id", "encoding"} {
+		delete(p.attributes, name)
+	}
+	switch encoding {
+	case "":
+	case "base64":
+		body, err := base64.StdEncoding.DecodeString(msg.Body)
+		if err != nil {
+			return parcel{}, errors.New("its body is no base64, which its attribute encoding says")
+		}
+		if !isText(body) {
+			return parcel{}, errors.New("its body is no text that SQS takes")
+		}
+		p.body = string(body)
+	default:
+		return parcel{}, errors.New("its attribute encoding is not base64")
+	}
+	if !kindForm.MatchString(kind) {
+		return p, errors.New("it has no attribute kind, so it is none that the function rejected")
+	}
+	if !carriesObject([]byte(p.body)) {
+		return p, errors.New("its body is no JSON object")
+	}
+	_, r, err := stamp([]byte(p.body), time.Time{})
+	if err != nil {
+		r.vault = "-"
+	}
+	p.about = "vault " + r.vault + ", rejected as " + kind
+	return p, nil
+}
+
+// kindForm is the form of a kind's name, which goes to the screen.
+var kindForm = regexp.MustCompile(`^[A-Za-z]{1,40}$`)
+
+// attribute returns a message attribute of type String, empty without it.
+func attribute(msg message, name string) string {
+	var a struct{ StringValue string }
+	if json.Unmarshal(msg.MessageAttributes[name], &a) != nil {
+		return ""
+	}
+	return a.StringValue
+}
+
+// carriesObject reports whether a text is a JSON object, or JSON strings of one,
+// as the function takes it.
+func carriesObject(text []byte) bool {
+	_, _, err := inStrings(maxEnvelopes, func(text []byte) ([]byte, request, error) {
+		_, err := parse(text)
+		return text, request{}, err
+	})(text)
+	return err == nil
+}
+
+// isText reports whether SQS takes a body (SQS API reference, SendMessage,
+// MessageBody).
+func isText(body []byte) bool {
+	return len(body) > 0 && utf8.Valid(body) && !slices.ContainsFunc([]rune(string(body)), func(r rune) bool {
+		return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
+	})
+}
