@@ -1,15 +1,13 @@
-// Package replicator is the function's story: an event comes in, each delivery
-// in it is validated, checked against the operator's allow-lists and sent to
-// CBR with retries, its result goes to a topic, and the trigger is answered in
-// its own dialect.
+// Package replicator is the function's story, for any action: an event comes in
+// and is decoded into deliveries; each is admitted by the operator's allow-lists,
+// acted on, and its result published; the trigger is answered in its own dialect.
 //
 // It promises that nothing is lost: every delivery ends with its final result
-// published and the delivery acknowledged, or it goes back to its source. What
-// each end means is one table, in internal/kind.
+// published and the delivery acknowledged, or it is handed back to its source.
+// What each end means is one table, in internal/kind.
 package replicator
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +18,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda/messages"
-	"github.com/aws/aws-lambda-go/lambdacontext"
-
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
-	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/lanes"
@@ -34,24 +29,16 @@ import (
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/rejected"
 	"cbr-replicator/internal/result"
-	"cbr-replicator/internal/retry"
 	"cbr-replicator/internal/visibility"
 )
 
-// Replicator makes the call to CBR, once; cbr.Client is one.
-type Replicator interface {
-	Replicate(context.Context, huawei.Scope, cbr.Replicate) (cbr.Answer, error)
-}
-
-// Handler handles invocations. All fields but Rejected are required. It holds no state of
-// its own and is safe for concurrent use.
+// Handler handles invocations. All fields but Rejected are required. It holds no
+// state of its own and is safe for concurrent use.
 type Handler struct {
 	Decoder   *events.Decoder
 	Allow     *allow.List
-	CBR       Replicator
+	Actions   []delivery.Action
 	Endpoints huawei.Endpoints
-	Retry     retry.Policy
-	Lookups   *reconcile.Finder
 	Queues    *visibility.Changer
 	Rejected  *rejected.Queue // nil: no body is kept
 	Topic     *result.Topic
@@ -61,80 +48,61 @@ type Handler struct {
 
 	// BatchConcurrency is how many deliveries of a batch run at once.
 	BatchConcurrency int
-	// MaxReceiveCount is the receive count with which a queue gives up.
-	MaxReceiveCount int
 	// Reserve is kept back of an invocation for publishing and replying, at
 	// most a quarter of it.
 	Reserve time.Duration
 }
 
-// Invoke handles one payload; it is a lambda.Handler. An error is the trigger's
-// answer, clean enough for the header that aws-lambda-go puts it into.
-func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	inv := h.begin(ctx)
-	defer inv.end(ctx)
-	batch, err := h.Decoder.Decode(payload, inv.Invocation)
+// Handle handles one payload. An error is the trigger's answer, a
+// [delivery.Failure].
+func (h *Handler) Handle(ctx context.Context, in delivery.Invocation, payload []byte) ([]byte, error) {
+	inv := &invocation{Handler: h, Invocation: in, metrics: h.Metrics.Begin()}
+	defer inv.emit(ctx)
+	batch, err := h.Decoder.Decode(payload, in)
 	if err != nil {
-		return nil, inv.lambdaError(ctx, err)
+		return nil, inv.failure(ctx, err)
 	}
-	work, publish, cancel := h.deadlines(ctx, inv.Began, batch.Deadline)
+	work, publish, cancel := h.deadlines(ctx, in.Began, batch.Deadline)
 	defer cancel()
-	inv.outbox, inv.lookups = h.Topic.Open(publish), h.Lookups.Open()
-	outcomes := make([]events.Outcome, len(batch.Deliveries))
+	inv.open(publish)
+	outcomes := make([]delivery.Outcome, len(batch.Deliveries))
 	lanes.Run(len(outcomes), h.BatchConcurrency,
-		func(i int) []lanes.Key { return keys(&batch.Deliveries[i]) },
+		func(i int) []lanes.Key { return inv.keys(&batch.Deliveries[i]) },
 		func(i int) { outcomes[i] = inv.handle(work, &batch.Deliveries[i]) })
 	inv.outbox.Close()
-	h.Queues.Change(publish, inv.FunctionARN, inv.waiting(batch.Deliveries, outcomes))
-	inv.letShow(publish, batch, outcomes)
+	h.Queues.Change(publish, in.FunctionARN, visibility.Messages(batch.Deliveries, outcomes))
+	inv.awaitVisibility(publish, batch, outcomes)
 	reply, err := batch.Reply(outcomes)
 	if err != nil {
-		return nil, inv.lambdaError(ctx, err)
+		return nil, inv.failure(ctx, err)
 	}
 	return reply, nil
 }
 
 // handle brings one delivery to its end. Whatever goes wrong with it, a panic
 // included, is its own.
-func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events.Outcome) {
-	if d.Skip {
-		inv.Log.WarnContext(ctx, "own result came in again", "causation_id", d.CausationID, "correlation_id", d.CorrelationID)
-		inv.metrics.Count(metrics.Delivery{})
+func (inv *invocation) handle(ctx context.Context, d *delivery.Delivery) (o delivery.Outcome) {
+	if d.Own {
+		inv.tellOwn(ctx, d)
 		return o
 	}
-	began := time.Now()
+	t := &telling{invocation: inv, d: d, began: time.Now()}
 	slot := inv.outbox.Begin()
 	defer slot.End()
-	var e effect
-	var published kind.Status
-	defer func() {
-		if p := recover(); p != nil {
-			o = events.Outcome{Err: inv.panicked(ctx, p)}
-			o.Result = result.Data{Status: kind.Failed, Error: &result.Error{Kind: o.Err.Kind, Message: o.Err.Message}}
-			if d.Final && published == kind.Unpublished {
-				o.PublishErr = o.Err // the caller must not look for it on the topic
-			}
-		}
-		inv.finish(ctx, d, o, published, e, began)
-		if !d.Final {
-			// A source that hands back by id needs no more, and a batch may be large.
-			o.Answer, o.Result = cbr.Answer{}, nil
-		}
-	}()
+	defer func() { t.told(ctx, &o) }()
+	defer inv.guard(ctx, &o)
 
-	if inv.handedBack.has(d.Group) {
+	if _, blocked := inv.handedBack.Load(d.Group); blocked {
 		o.Err = &kind.Error{Kind: kind.Blocked, Message: "behind a delivery of its group that was handed back"}
 		return o
 	}
-	e = inv.replicate(ctx, d)
-	inv.keep(ctx, d, &e)
-	if e.unseen() {
-		inv.unseen.Store(true)
+	if o.Err = inv.admit(d); o.Err == nil {
+		t.admitted = true
+		o = inv.act(ctx, d)
 	}
-	o.Answer, o.Err = e.answer, e.err
-	event, route := inv.result(d, e, began)
-	o.Result = event.Data
-	if o.Err.Of().Policy().Redeliver && !inv.isLast(d) {
+	inv.keep(ctx, d, &o)
+	event, route := t.event(&o)
+	if o.HandedBack() && !d.Last {
 		return o
 	}
 	if err := slot.Publish(event, route); err != nil {
@@ -142,60 +110,86 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 		inv.Log.ErrorContext(ctx, "result not published", "error", o.PublishErr.Message, "event", event)
 		return o
 	}
-	published = event.Data.Status
+	t.published = event.Data.Status
 	return o
+}
+
+// admit returns what stands against a delivery's request: that it is none, or
+// that the operator does not allow what it asks for.
+func (inv *invocation) admit(d *delivery.Delivery) *kind.Error {
+	if d.Err != nil {
+		return d.Err
+	}
+	return kind.As(inv.Allow.Check(d.Request.Scope(), d.Request.Replicate))
+}
+
+// act has the action that is asked for do its work.
+func (inv *invocation) act(ctx context.Context, d *delivery.Delivery) (o delivery.Outcome) {
+	defer inv.guard(ctx, &o)
+	return inv.work[d.Request.Action].Do(ctx, d)
+}
+
+// guard makes a panic the outcome of its delivery. An action may have had an
+// effect before.
+func (inv *invocation) guard(ctx context.Context, o *delivery.Outcome) {
+	if p := recover(); p != nil {
+		inv.Log.ErrorContext(ctx, "panic", "error", inv.Redact.Text(fmt.Sprint(p)), "stack", string(debug.Stack()))
+		err := &kind.Error{Kind: kind.Internal, Message: "an unexpected error; see the function's log"}
+		*o = delivery.Outcome{Err: err, Hidden: true}
+	}
+}
+
+// keep has the body of a delivery that is rejected kept, where that is all there
+// is of the request. Until it is kept, or never can be, the delivery is handed
+// back.
+func (inv *invocation) keep(ctx context.Context, d *delivery.Delivery, o *delivery.Outcome) {
+	if !o.Err.Of().Policy().KeepBody {
+		return
+	}
+	err := kind.As(inv.Rejected.Keep(ctx, d, o.Err))
+	switch {
+	case err == nil:
+	case err.Kind.Policy().Redeliver:
+		err.Message = inv.Redact.Text(fmt.Sprintf("%s; what it is for: %v", err.Message, o.Err))
+		o.Err = err
+	default:
+		o.Counts = append(o.Counts, metrics.Value{Name: "RejectedNotKept", Count: 1})
+		inv.Log.ErrorContext(ctx, "rejected body not kept", "error", err.Message, "kind", o.Err.Kind, "causation_id", d.CausationID)
+	}
 }
 
 // invocation is one call of the function.
 type invocation struct {
 	*Handler
-	events.Invocation
+	delivery.Invocation
 	outbox  *result.Outbox
-	lookups *reconcile.Lookups
+	work    map[string]delivery.Work // by the action's key
 	metrics *metrics.Invocation
-	// handedBack are the FIFO groups of which a delivery goes back.
-	handedBack set
-	// unseen: CBR may have started what no look-up has shown yet.
-	unseen atomic.Bool
+	// handedBack are the FIFO groups of which a delivery is handed back.
+	handedBack sync.Map
+	// hidden: there may be effects that nobody can see yet.
+	hidden atomic.Bool
 }
 
-// set is a set of names, safe for concurrent use.
-type set struct {
-	mu    sync.Mutex
-	names map[string]struct{}
-}
-
-func (s *set) add(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.names == nil {
-		s.names = map[string]struct{}{}
+// open opens what the deliveries share.
+func (inv *invocation) open(publish context.Context) {
+	inv.outbox = inv.Topic.Open(publish)
+	inv.work = make(map[string]delivery.Work, len(inv.Actions))
+	for _, a := range inv.Actions {
+		inv.work[a.Key()] = a.Open(inv.Invocation)
 	}
-	s.names[name] = struct{}{}
 }
 
-func (s *set) has(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.names[name]
-	return ok
-}
-
-func (h *Handler) begin(ctx context.Context) *invocation {
-	inv := &invocation{Handler: h, metrics: h.Metrics.Begin()}
-	inv.Began = time.Now()
-	inv.FunctionARN = cmp.Or(lambdacontext.FunctionName, "cbr-replicator")
-	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		inv.RequestID = lc.AwsRequestID
-		inv.FunctionARN = cmp.Or(lc.InvokedFunctionArn, inv.FunctionARN)
+// keys are what no two deliveries may have at once: a FIFO group is in order, and
+// an action has its own.
+func (inv *invocation) keys(d *delivery.Delivery) (keys []lanes.Key) {
+	if d.Err == nil {
+		keys = inv.work[d.Request.Action].Keys(d)
 	}
-	return inv
-}
-
-func (inv *invocation) end(ctx context.Context) {
-	if err := inv.metrics.Emit(); err != nil {
-		inv.Log.ErrorContext(ctx, "metrics lost", "error", inv.Redact.Text(err.Error()))
+	if d.Group != "" {
+		keys = append(keys, lanes.Key{Of: "group", ID: d.Group})
 	}
+	return keys
 }
 
 // deadlines returns the contexts in which to work and, longer, to publish. The
@@ -214,120 +208,11 @@ func (h *Handler) deadlines(ctx context.Context, began, trigger time.Time) (work
 	return work, publish, func() { cancelWork(); cancelPublish() }
 }
 
-// keys are what no two deliveries may have at once: CBR replicates a vault once
-// at a time, and a FIFO group is in order.
-func keys(d *events.Delivery) (k []lanes.Key) {
-	if d.Group != "" {
-		k = append(k, lanes.Key{Of: "group", ID: d.Group})
-	}
-	if d.Err == nil {
-		k = append(k, lanes.Key{Of: "vault", ID: d.Request.Replicate.VaultID})
-	}
-	return k
-}
-
-// isLast reports whether nobody will deliver d again after this.
-func (h *Handler) isLast(d *events.Delivery) bool {
-	return d.Final || d.Receives >= h.MaxReceiveCount
-}
-
-// result makes the event that tells of an outcome.
-func (inv *invocation) result(d *events.Delivery, e effect, began time.Time) (*result.Event, result.Route) {
-	now := time.Now()
-	data := result.Data{
-		Status:      e.err.Of().Policy().Status,
-		Replication: e.answer.Replication,
-		Reconciled:  e.reconciled,
-		Unverified:  e.unverified,
-		Coverage:    (*result.Coverage)(e.coverage),
-		Attempts:    e.attempts,
-		Deliveries:  d.Receives,
-		DurationMS:  now.Sub(began).Milliseconds(),
-		RequestID:   e.answer.RequestID,
-	}
-	if err := e.err; err != nil {
-		data.Error = &result.Error{Kind: err.Kind, Code: err.Code, Message: err.Message, HTTPStatus: err.HTTPStatus, RequestID: err.RequestID}
-	}
-	source, route := inv.FunctionARN, result.Route{}
-	if d.Err == nil {
-		r := &d.Request
-		data.Request = r
-		route = result.Route{VaultID: r.Replicate.VaultID, SourceRegion: r.Region, DestinationRegion: r.Replicate.DestinationRegion}
-		if base, err := inv.Endpoints.For(r.Region); err == nil {
-			source = base + "/v3/" + r.ProjectID
-		}
-	}
-	id := result.ID(d.Source, d.CausationID, data.Status)
-	return result.New(id, source, d.CorrelationID, d.CausationID, now, route, data), route
-}
-
-// finish says what became of a delivery: to its group, in the metrics and in
-// the one log line it has. published is the status on the topic, if any.
-func (inv *invocation) finish(ctx context.Context, d *events.Delivery, o events.Outcome, published kind.Status, e effect, began time.Time) {
-	k, err := o.Err.Of(), cmp.Or(o.PublishErr, o.Err, &kind.Error{})
-	if o.PublishErr != nil {
-		k = kind.PublishFailed
-	}
-	status, level := string(o.Err.Of().Policy().Status), slog.LevelInfo
-	handedBack := o.Redeliver() && !d.Final
-	switch {
-	case handedBack:
-		status, level = "redelivered", slog.LevelWarn
-		if d.Group != "" {
-			inv.handedBack.add(d.Group)
-		}
-	case published != kind.Accepted && published != kind.Unchanged:
-		level = slog.LevelError
-	}
-	r := &d.Request
-	counted := metrics.Delivery{
-		DestinationRegion: r.Replicate.DestinationRegion,
-		Kind:              k,
-		Published:         published,
-		Redelivered:       handedBack,
-		PublishFailed:     o.PublishErr != nil,
-		LookupRefused:     e.refused,
-		NotKept:           e.notKept,
-		Attempts:          e.attempts,
-	}
-	if e.notAllowed {
-		// A sender must not make metrics by inventing regions.
-		counted.DestinationRegion = ""
-	}
-	inv.metrics.Count(counted)
-	if o.Err.Of() == kind.Internal && o.Err.Cause != nil {
-		inv.Log.ErrorContext(ctx, "unexpected", "error", inv.Redact.Text(o.Err.Cause.Error()), "causation_id", d.CausationID)
-	}
-	// Typed, unlike other lines, which are rare.
-	inv.Log.LogAttrs(ctx, level, "delivery",
-		slog.String("status", status), slog.String("kind", string(k)), slog.String("code", err.Code), slog.String("error", err.Message),
-		slog.Int("attempts", e.attempts), slog.Int("deliveries", d.Receives), slog.Int64("duration_ms", time.Since(began).Milliseconds()),
-		slog.String("vault_id", r.Replicate.VaultID), slog.String("source_region", r.Region), slog.String("destination_region", r.Replicate.DestinationRegion),
-		slog.String("causation_id", d.CausationID), slog.String("correlation_id", d.CorrelationID), slog.String("cbr_request_id", e.answer.RequestID))
-}
-
-// waiting are the deliveries that go back to a queue, each to wait there in its
-// own way.
-func (h *Handler) waiting(deliveries []events.Delivery, outcomes []events.Outcome) []visibility.Message {
-	var messages []visibility.Message
-	for i, o := range outcomes {
-		d := &deliveries[i]
-		if d.Receipt == "" || !o.Redeliver() {
-			continue
-		}
-		err := cmp.Or(o.PublishErr, o.Err)
-		messages = append(messages, visibility.Message{
-			QueueARN: d.Source, ReceiptHandle: d.Receipt, Last: h.isLast(d),
-			Kind: err.Kind, RetryAfter: err.RetryAfter, Receives: d.Receives,
-		})
-	}
-	return messages
-}
-
-// letShow does the waiting of a source that has none of its own: what comes back
-// at once would be looked up before an effect can be seen, and be sent again.
-func (inv *invocation) letShow(ctx context.Context, batch *events.Batch, outcomes []events.Outcome) {
-	if !batch.AtOnce || !inv.unseen.Load() || !slices.ContainsFunc(outcomes, events.Outcome.Redeliver) {
+// awaitVisibility does the waiting of a source that has none of its own: what
+// comes back at once would be looked up before an effect can be seen, and be sent
+// again.
+func (inv *invocation) awaitVisibility(ctx context.Context, batch *events.Batch, outcomes []delivery.Outcome) {
+	if !batch.AtOnce || !inv.hidden.Load() || !slices.ContainsFunc(outcomes, delivery.Outcome.HandedBack) {
 		return
 	}
 	inv.Log.InfoContext(ctx, "waiting for effects to show", "wait_ms", reconcile.EffectTime.Milliseconds())
@@ -339,18 +224,12 @@ func (inv *invocation) letShow(ctx context.Context, batch *events.Batch, outcome
 	}
 }
 
-// panicked turns a panic into an outcome.
-func (inv *invocation) panicked(ctx context.Context, p any) *kind.Error {
-	inv.Log.ErrorContext(ctx, "panic", "error", inv.Redact.Text(fmt.Sprint(p)), "stack", string(debug.Stack()))
-	return &kind.Error{Kind: kind.Internal, Message: "an unexpected error; see the function's log"}
-}
-
-// lambdaError returns err as the invocation's error.
-func (inv *invocation) lambdaError(ctx context.Context, err error) error {
-	if answer, ok := errors.AsType[messages.InvokeResponse_Error](err); ok {
-		return answer
+// failure returns err as the invocation's error.
+func (inv *invocation) failure(ctx context.Context, err error) error {
+	if failure, ok := errors.AsType[delivery.Failure](err); ok {
+		return failure
 	}
 	e := kind.As(err)
 	inv.Log.ErrorContext(ctx, "invocation failed", "kind", e.Kind, "error", inv.Redact.Text(err.Error()))
-	return messages.InvokeResponse_Error{Type: "CBR." + string(e.Kind), Message: inv.Redact.Text(e.Error())}
+	return delivery.Failure{Type: "CBR." + string(e.Kind), Message: inv.Redact.Text(e.Error())}
 }

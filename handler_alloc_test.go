@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	lambdaevents "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -18,6 +19,7 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/metrics"
 )
@@ -62,16 +64,17 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// withoutNetwork returns a handler's Invoke between a CBR and a topic that
+// withoutNetwork returns a handler between a CBR and a topic that
 // answer at once. Logs and metrics are made, and go nowhere.
 func withoutNetwork(t tb) func(tb, []byte) {
 	r := newRig(t, nil)
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
-	r.CBR, r.Log = &acceptingCBR{batch: 10, all: make(chan struct{})}, log
+	r.replicates.Log = log
+	r.replicates.CBR, r.Log = &acceptingCBR{batch: 10, all: make(chan struct{})}, log
 	r.Topic.SNS, r.Topic.Log = acceptingSNS{}, log
-	r.Metrics = metrics.NewEmitter(io.Discard, "cbr-replicator")
+	r.Metrics = metrics.NewEmitter(io.Discard, metrics.EMF, "cbr-replicator")
 	return func(t tb, payload []byte) {
-		reply, err := r.Invoke(t.Context(), payload)
+		reply, err := r.Handle(t.Context(), delivery.Invocation{RequestID: "request-1", FunctionARN: functionARN, Began: time.Now()}, payload)
 		if string(reply) != `{"batchItemFailures":[]}` || err != nil {
 			t.Fatalf("reply %s, error %v", reply, err)
 		}

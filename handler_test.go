@@ -21,8 +21,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/aws/aws-lambda-go/lambda/messages"
-	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	gocmp "github.com/google/go-cmp/cmp"
@@ -35,11 +33,13 @@ import (
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/replicate"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/result/snstest"
 	"cbr-replicator/internal/retry"
@@ -70,11 +70,12 @@ type tb interface {
 // test ends it looks for the token in all that the handler said.
 type rig struct {
 	*replicator.Handler
-	t     tb
-	cbr   *cbrtest.Server
-	topic *snstest.Topic
-	log   bytes.Buffer
-	emf   bytes.Buffer
+	replicates *replicate.Action
+	t          tb
+	cbr        *cbrtest.Server
+	topic      *snstest.Topic
+	log        bytes.Buffer
+	emf        bytes.Buffer
 	// queues keeps what was asked of SQS.
 	queues sqsRecorder
 
@@ -148,23 +149,21 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 		HTTP: client, Endpoints: endpoints, Redact: hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
 		Auth: token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
 	})
+	r.replicates = &replicate.Action{CBR: service, Lookups: reconcile.New(service, log), Retry: policy, Reads: policy, Log: log, Redact: hidden}
 	r.Handler = &replicator.Handler{
-		Decoder: &events.Decoder{Redact: hidden, HTTPTimeout: 27 * time.Second},
+		Decoder: &events.Decoder{Redact: hidden, HTTPTimeout: 27 * time.Second, MaxReceiveCount: maxReceives},
 		Allow: &allow.List{
 			Projects:     []string{cbrtest.SourceProject, unkeyedProject},
 			Destinations: []allow.Destination{{Region: cbrtest.DestinationRegion, ProjectID: cbrtest.DestinationProject}},
 		},
-		CBR:              service,
-		Lookups:          reconcile.New(service, log),
+		Actions:          []delivery.Action{r.replicates},
 		Queues:           &visibility.Changer{SQS: &r.queues, Log: log, Redact: hidden, Rand: func() float64 { return 0 }},
 		Endpoints:        endpoints,
-		Retry:            policy,
 		Topic:            &result.Topic{ARN: r.topic.ARN, SNS: r.topic, Retry: publishing.Do, Log: log, Redact: hidden},
-		Metrics:          metrics.NewEmitter(&r.emf, "cbr-replicator"),
+		Metrics:          metrics.NewEmitter(&r.emf, metrics.EMF, "cbr-replicator"),
 		Log:              log,
 		Redact:           hidden,
 		BatchConcurrency: 10,
-		MaxReceiveCount:  maxReceives,
 		Reserve:          5 * time.Second,
 	}
 	t.Cleanup(func() {
@@ -180,24 +179,24 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 }
 
 // invoke calls the handler as Lambda does, under the request id "request-1".
-func (r *rig) invoke(payload []byte) (string, *messages.InvokeResponse_Error) {
+func (r *rig) invoke(payload []byte) (string, *delivery.Failure) {
 	r.t.Helper()
 	return r.invokeWithin(payload, 2*time.Minute)
 }
 
-func (r *rig) invokeWithin(payload []byte, timeout time.Duration) (string, *messages.InvokeResponse_Error) {
+func (r *rig) invokeWithin(payload []byte, timeout time.Duration) (string, *delivery.Failure) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
-	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "request-1", InvokedFunctionArn: functionARN})
-	reply, err := r.Invoke(ctx, payload)
+	in := delivery.Invocation{RequestID: "request-1", FunctionARN: functionARN, Began: time.Now()}
+	reply, err := r.Handle(ctx, in, payload)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.replies = append(r.replies, string(reply), fmt.Sprint(err))
 	if err == nil {
 		return string(reply), nil
 	}
-	failure, ok := errors.AsType[messages.InvokeResponse_Error](err)
+	failure, ok := errors.AsType[delivery.Failure](err)
 	if !ok {
 		r.t.Fatalf("the error %T names no type: %v", err, err)
 	}
@@ -409,7 +408,7 @@ func TestKinds(t *testing.T) {
 	}
 	instead := func(answer scripted) func(*rig) string {
 		return func(r *rig) string {
-			r.CBR = answer
+			r.replicates.CBR = answer
 			return request(r.t, cbrtest.SourceVault, nil)
 		}
 	}
@@ -459,7 +458,7 @@ func TestKinds(t *testing.T) {
 		{"Unknown, the answer cut", kind.Unknown, true, kind.Failed, 504, 1, script(cbrtest.CutShort())},
 		{"Unknown, a 500", kind.Unknown, true, kind.Failed, 504, 1, script(cbrtest.Raw(500, ""))},
 		{"OutOfTime", kind.OutOfTime, true, kind.Failed, 504, 0, func(r *rig) string {
-			r.Retry.MinTry = time.Hour
+			r.replicates.Retry.MinTry = time.Hour
 			return request(r.t, cbrtest.SourceVault, nil)
 		}},
 		{"PublishFailed", kind.PublishFailed, true, kind.Unpublished, 200, 1, func(r *rig) string {
@@ -581,8 +580,8 @@ func TestMixedBatch(t *testing.T) {
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 8, 1)
 	throttled, panicking := vaults[6], vaults[7]
 	r.cbr.Script(throttled, always(cbrtest.Throttled(0))...)
-	client := r.CBR
-	r.CBR = scripted(func(ctx context.Context, p cbr.Replicate) (cbr.Answer, error) {
+	client := r.replicates.CBR
+	r.replicates.CBR = scripted(func(ctx context.Context, p cbr.Replicate) (cbr.Answer, error) {
 		if p.VaultID == panicking {
 			panic("with the token " + cbrtest.Token)
 		}
@@ -728,7 +727,7 @@ func TestOneVaultAtATime(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
-			r.CBR = slow(300 * time.Millisecond)
+			r.replicates.CBR = slow(300 * time.Millisecond)
 			var batch []message
 			for i := range 10 {
 				batch = append(batch, message{body: request(t, vaultID(i/4), nil)}) // 4, 4 and 2 of a vault
@@ -813,7 +812,7 @@ func TestDeadline(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
-			r.CBR = slow(10 * time.Second)
+			r.replicates.CBR = slow(10 * time.Second)
 			r.BatchConcurrency = 1
 			r.topic.Latency = 50 * time.Millisecond
 			var batch []message
@@ -834,7 +833,7 @@ func TestDeadline(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
-			r.CBR = scripted(func(context.Context, cbr.Replicate) (cbr.Answer, error) {
+			r.replicates.CBR = scripted(func(context.Context, cbr.Replicate) (cbr.Answer, error) {
 				t.Error("a request was sent")
 				return cbr.Answer{}, nil
 			})
@@ -847,7 +846,7 @@ func TestDeadline(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
-			r.CBR = slow(time.Hour)
+			r.replicates.CBR = slow(time.Hour)
 			start := time.Now()
 			reply, _ := r.invoke(overHTTP(t, "POST", replicatePath, request(t, vaultID(0), nil)))
 			if took := time.Since(start); took > 27*time.Second {
@@ -862,7 +861,7 @@ func TestDeadline(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
-			r.CBR = slow(0)
+			r.replicates.CBR = slow(0)
 			r.topic.Latency = time.Hour
 			start := time.Now()
 			reply, _ := r.invokeWithin(sqs(t, message{id: "m", body: request(t, vaultID(0), nil)}), 30*time.Second)
@@ -1156,8 +1155,8 @@ func TestNothingLost(t *testing.T) {
 			server.Script(vault, rapid.SliceOfN(fault, 0, 4).Draw(t, "faults")...)
 		}
 		if rapid.Bool().Draw(t, "panics") {
-			client := r.CBR
-			r.CBR = scripted(func(ctx context.Context, p cbr.Replicate) (cbr.Answer, error) {
+			client := r.replicates.CBR
+			r.replicates.CBR = scripted(func(ctx context.Context, p cbr.Replicate) (cbr.Answer, error) {
 				if p.VaultID == vaults[0] {
 					panic(cbrtest.Token)
 				}
@@ -1252,7 +1251,7 @@ func TestNothingLost(t *testing.T) {
 func TestUnexpected(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.CBR = scripted(func(context.Context, cbr.Replicate) (cbr.Answer, error) {
+	r.replicates.CBR = scripted(func(context.Context, cbr.Replicate) (cbr.Answer, error) {
 		return cbr.Answer{}, errors.New("a very special cause")
 	})
 	diff(t, "handed back", []string{"m"}, r.handedBack(sqs(t, message{id: "m", body: request(t, vaultID(0), nil)})))
@@ -1285,7 +1284,7 @@ func TestLongAnswer(t *testing.T) {
 		}
 	}
 	r := newRig(t, nil)
-	r.CBR = listing(2150) // 250,000 bytes: more than the one takes, less than the other
+	r.replicates.CBR = listing(2150) // 250,000 bytes: more than the one takes, less than the other
 	reply, failure := r.invoke([]byte(request(t, cbrtest.SourceVault, nil)))
 	if failure != nil {
 		t.Fatal(failure)
@@ -1307,7 +1306,7 @@ func TestSubscriptionConfirmation(t *testing.T) {
 	body := `{"Type":"SubscriptionConfirmation","MessageId":"m","Token":"` + token + `","TopicArn":"arn:aws:sns:eu-central-1:123456789012:t","Message":"You have chosen",` +
 		`"SubscribeURL":"https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=` + token + `"}`
 	r := newRig(t, newServer(t))
-	for receives, published := range map[int]int{1: 0, r.MaxReceiveCount: 1} {
+	for receives, published := range map[int]int{1: 0, r.Decoder.MaxReceiveCount: 1} {
 		before := len(r.topic.Messages())
 		if got := r.handedBack(sqs(t, message{body: body, receives: receives})); len(got) != 1 {
 			t.Errorf("receive %d: handed back %v", receives, got)

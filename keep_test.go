@@ -120,7 +120,7 @@ func TestRejectedBodyIsKept(t *testing.T) {
 	keepIn(r, rejectedARN+".fifo", s)
 	r.BatchConcurrency = 1
 	notAllowed := notAllowed(t)
-	r.CBR = scripted(nil) // nobody asks it
+	r.replicates.CBR = scripted(nil) // nobody asks it
 	diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "a", body: "not json"})))
 	s.onTake = nil
 	diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "b", body: notAllowed})))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/onepass"
 )
 
@@ -26,7 +27,7 @@ type activeMessage struct {
 	data            []byte
 }
 
-func decodeActiveMQ(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
+func decodeActiveMQ(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, error) {
 	var arn string
 	var messages []activeMessage
 	r := onepass.New(payload)
@@ -72,14 +73,14 @@ func (d *Decoder) activeBatch(messages []activeMessage) (*Batch, error) {
 	if len(messages) == 0 {
 		return nil, errors.New("no messages")
 	}
-	deliveries := make([]Delivery, len(messages))
+	deliveries := make([]delivery.Delivery, len(messages))
 	for i := range messages {
 		m := &messages[i]
 		if m.id == "" {
 			return nil, fmt.Errorf("message %d has no messageID", i)
 		}
-		deliveries[i] = d.deliverBase64(m.data, Delivery{
-			Source: m.arn, CausationID: m.id, Again: true, Since: ofMillis(m.timestamp),
+		deliveries[i] = d.deliverBase64(m.data, delivery.Delivery{
+			Source: m.arn, CausationID: m.id, Redelivered: true, Since: ofMillis(m.timestamp),
 		}, m.correlation)
 	}
 	return d.brokerBatch(deliveries), nil

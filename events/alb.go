@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+
+	"cbr-replicator/internal/delivery"
 )
 
 // alb is an Application Load Balancer's target group (Elastic Load Balancing
@@ -15,7 +17,7 @@ var alb = trigger{
 	decode:  decodeALB,
 }
 
-func decodeALB(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeALB(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var event struct {
 		httpHeader
 		Method         string `json:"httpMethod"`
@@ -38,7 +40,7 @@ func decodeALB(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 		body:     event.Body,
 		isBase64: event.IsBase64,
 		limit:    maxALBReply,
-		delivery: Delivery{
+		delivery: delivery.Delivery{
 			Source: event.RequestContext.ELB.TargetGroupARN,
 			// The load balancer adds a part of its own to a client's trace id.
 			CausationID: cmp.Or(event.trace(), inv.RequestID),

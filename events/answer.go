@@ -1,6 +1,10 @@
 package events
 
-import "slices"
+import (
+	"slices"
+
+	"cbr-replicator/internal/delivery"
+)
 
 // What the takers of answers take, in bytes.
 const (
@@ -16,17 +20,17 @@ const (
 	maxALBReply = 1_000_000
 )
 
-// reply is a direct caller's answer, at most limit bytes of it: the result, and
+// answerOf is a direct caller's answer, at most limit bytes of it: the result, and
 // whether it is on the topic where it is not.
-func (o Outcome) reply(limit int) ([]byte, error) {
+func answerOf(o delivery.Outcome, limit int) ([]byte, error) {
 	const unpublished = `,"result_published":false}`
 	switch {
-	case o.Result == nil:
+	case o.Data.Status == "":
 		return marshal(nil)
 	case o.PublishErr == nil:
-		return o.Result.Within(limit)
+		return o.Data.Within(limit)
 	}
-	text, err := o.Result.Within(limit - len(unpublished))
+	text, err := o.Data.Within(limit - len(unpublished))
 	if err != nil {
 		return nil, err
 	}
@@ -35,13 +39,13 @@ func (o Outcome) reply(limit int) ([]byte, error) {
 
 // replies is the array of the answers of a batch. All are in it: where they are
 // too long together, the longest are cut to a length that is the same for them.
-func replies(outcomes []Outcome) ([]byte, error) {
+func replies(outcomes []delivery.Outcome) ([]byte, error) {
 	room := maxReply - len("[]") - len(",")*len(outcomes)
 	limit, sizes := maxAnswer, make([]int, len(outcomes))
 	for {
 		out, left := []byte{'['}, room
 		for i, o := range outcomes {
-			text, err := o.reply(limit)
+			text, err := answerOf(o, limit)
 			if err != nil {
 				return nil, err
 			}

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/result"
 )
@@ -23,12 +24,12 @@ func replicationOf(n int, name string) json.RawMessage {
 	return json.RawMessage(`{"vault_id":"` + vaultA + `","backups":[` + strings.Join(backups, ",") + `]}`)
 }
 
-func accepted(n int, name string) Outcome {
+func accepted(n int, name string) delivery.Outcome {
 	request := requestFor(vaultA)
 	replication := replicationOf(n, name)
-	return Outcome{
+	return delivery.Outcome{
 		Answer: cbr.Answer{Status: 200, Replication: replication, RequestID: "r"},
-		Result: result.Data{Status: kind.Accepted, Request: &request, Replication: replication, Attempts: 1, DurationMS: 412, RequestID: "r"},
+		Data:   result.Data{Status: kind.Accepted, Request: &request, Replication: replication, Attempts: 1, DurationMS: 412, RequestID: "r"},
 	}
 }
 
@@ -36,7 +37,7 @@ func accepted(n int, name string) Outcome {
 type told struct {
 	Status      kind.Status
 	Published   *bool `json:"result_published"`
-	Request     *Request
+	Request     *delivery.Request
 	Error       *result.Error
 	Replication struct {
 		Vault   string            `json:"vault_id"`
@@ -62,7 +63,7 @@ func TestDirectAnswerFits(t *testing.T) {
 		for _, publishErr := range []*kind.Error{nil, {Kind: kind.PublishFailed}} {
 			o := accepted(n, "a")
 			o.PublishErr = publishErr
-			text, err := b.Reply([]Outcome{o})
+			text, err := b.Reply([]delivery.Outcome{o})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,21 +88,21 @@ func TestBatchAnswerFits(t *testing.T) {
 	typical, named, some := accepted(60, "a"), accepted(60, strings.Repeat("<", 40)), accepted(20, "a")
 	long := strings.Repeat(`<"&\`, 512)
 	for name, tt := range map[string]struct {
-		outcome func(i int) Outcome
+		outcome func(i int) delivery.Outcome
 		backups func(i int) int // of the i-th result, if it is whole
 	}{
-		"60 each":        {outcome: func(int) Outcome { return typical }},
-		"60 each, named": {outcome: func(int) Outcome { return named }},
+		"60 each":        {outcome: func(int) delivery.Outcome { return typical }},
+		"60 each, named": {outcome: func(int) delivery.Outcome { return named }},
 		"one is long": {
-			outcome: func(i int) Outcome { return map[bool]Outcome{true: longest, false: some}[i == 500] },
+			outcome: func(i int) delivery.Outcome { return map[bool]delivery.Outcome{true: longest, false: some}[i == 500] },
 			backups: func(i int) int { return map[bool]int{true: -1, false: 20}[i == 500] },
 		},
 		"some are long": {
-			outcome: func(i int) Outcome { return map[bool]Outcome{true: longer, false: short}[i%25 == 0] },
+			outcome: func(i int) delivery.Outcome { return map[bool]delivery.Outcome{true: longer, false: short}[i%25 == 0] },
 			backups: func(i int) int { return map[bool]int{true: -1, false: 3}[i%25 == 0] },
 		},
-		"as long as texts get": {outcome: func(int) Outcome {
-			return Outcome{PublishErr: &kind.Error{Kind: kind.PublishFailed}, Err: &kind.Error{Kind: kind.Rejected}, Result: result.Data{
+		"as long as texts get": {outcome: func(int) delivery.Outcome {
+			return delivery.Outcome{PublishErr: &kind.Error{Kind: kind.PublishFailed}, Err: &kind.Error{Kind: kind.Rejected}, Data: result.Data{
 				Status: kind.Refused, Request: requestFor(vaultA), RequestID: long,
 				Error: &result.Error{Kind: kind.Rejected, Code: long, Message: long, RequestID: long},
 			}}
@@ -112,7 +113,7 @@ func TestBatchAnswerFits(t *testing.T) {
 			d := newDecoder()
 			d.Defaults = fullDefaults
 			b := mustDecode(t, d, []byte(list("[", "{}", "]", maxDirectBatch)))
-			outcomes := make([]Outcome, maxDirectBatch)
+			outcomes := make([]delivery.Outcome, maxDirectBatch)
 			for i := range outcomes {
 				outcomes[i] = tt.outcome(i)
 			}
@@ -182,7 +183,7 @@ func TestHTTPAnswerFits(t *testing.T) {
 		}
 		b := mustDecode(t, httpDecoder(), dialectEvent(t, dialect, "POST", "/", "{}", false))
 		for n, name := range map[int]string{3: "a", limit / 150: `<&\"`} {
-			text, err := b.Reply([]Outcome{accepted(n, name)})
+			text, err := b.Reply([]delivery.Outcome{accepted(n, name)})
 			if err != nil {
 				t.Fatal(err)
 			}

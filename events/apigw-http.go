@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"strings"
+
+	"cbr-replicator/internal/delivery"
 )
 
 // apigwHTTP is an HTTP API of API Gateway and a function URL, which share the
@@ -16,7 +18,7 @@ var apigwHTTP = trigger{
 	decode:  decodeAPIGatewayHTTP,
 }
 
-func decodeAPIGatewayHTTP(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeAPIGatewayHTTP(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var event struct {
 		httpHeader
 		RawPath        string `json:"rawPath"`
@@ -44,7 +46,7 @@ func decodeAPIGatewayHTTP(d *Decoder, payload []byte, inv Invocation) (*Batch, e
 		body:     event.Body,
 		isBase64: event.IsBase64,
 		limit:    maxReply,
-		delivery: Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
+		delivery: delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
 	}
 	// A function URL waits as long as the function may run.
 	if !strings.Contains(rc.Domain, ".lambda-url.") {

@@ -3,6 +3,8 @@ package events
 import (
 	"cmp"
 	"encoding/json"
+
+	"cbr-replicator/internal/delivery"
 )
 
 // apigwREST is a REST API of API Gateway, and an HTTP API with the payload
@@ -18,7 +20,7 @@ var apigwREST = trigger{
 // names none of them.
 const consoleTest = "test-invoke-request"
 
-func decodeAPIGatewayREST(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeAPIGatewayREST(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var event struct {
 		httpHeader
 		Method         string `json:"httpMethod"`
@@ -47,7 +49,7 @@ func decodeAPIGatewayREST(d *Decoder, payload []byte, inv Invocation) (*Batch, e
 		body:     event.Body,
 		isBase64: event.IsBase64,
 		limit:    maxReply,
-		delivery: Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
+		delivery: delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
 		deadline: d.httpDeadline(rc.TimeEpoch, inv),
 	}
 	if event.Resource == "/" {

@@ -10,6 +10,7 @@ import (
 	awsevents "github.com/aws/aws-lambda-go/events"
 
 	"cbr-replicator/events"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/redact"
 )
 
@@ -29,7 +30,7 @@ func BenchmarkDecodeSQS(b *testing.B) {
 	b.Run("Decode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := d.Decode(payload, events.Invocation{}); err != nil {
+			if _, err := d.Decode(payload, delivery.Invocation{}); err != nil {
 				b.Fatal(err)
 			}
 		}

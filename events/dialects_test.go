@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
@@ -125,7 +126,7 @@ func TestHTTPDialects(t *testing.T) {
 			t.Parallel()
 			for dialect := range dialects {
 				b := mustDecode(t, httpDecoder(), dialectEvent(t, dialect, tt.method, tt.path, tt.body, tt.isBase64))
-				var outcomes []Outcome
+				var outcomes []delivery.Outcome
 				want := tt.status
 				if want == 0 {
 					if len(b.Deliveries) != 1 {
@@ -135,7 +136,7 @@ func TestHTTPDialects(t *testing.T) {
 					if (del.Err == nil) != (tt.wrong == "") || del.Err != nil && del.Err.Message != tt.wrong {
 						t.Errorf("%s: error %v, want %s", dialect, del.Err, tt.wrong)
 					}
-					outcomes, want = []Outcome{{Err: del.Err}}, 200
+					outcomes, want = []delivery.Outcome{{Err: del.Err}}, 200
 					if tt.wrong != "" {
 						want = 400
 					}
@@ -180,13 +181,13 @@ func TestHTTPGolden(t *testing.T) {
 	} {
 		b := mustDecode(t, httpDecoder(), dialectEvent(t, dialect, "POST", replicatePath, "{}", false))
 		for _, tt := range []struct {
-			outcome Outcome
+			outcome delivery.Outcome
 			want    string
 		}{
-			{Outcome{Answer: cbr.Answer{Status: 200, RequestID: "r", Replication: json.RawMessage(`{"backups":[]}`)}}, want.accepted},
-			{Outcome{Err: &kind.Error{Kind: kind.Throttled, Code: "APIGW.0308", Message: "slower"}}, want.throttled},
+			{delivery.Outcome{Answer: cbr.Answer{Status: 200, RequestID: "r", Replication: json.RawMessage(`{"backups":[]}`)}}, want.accepted},
+			{delivery.Outcome{Err: &kind.Error{Kind: kind.Throttled, Code: "APIGW.0308", Message: "slower"}}, want.throttled},
 		} {
-			got, err := b.Reply([]Outcome{tt.outcome})
+			got, err := b.Reply([]delivery.Outcome{tt.outcome})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/onepass"
 )
 
@@ -19,7 +20,7 @@ var directBatch = trigger{
 // maxDirectBatch is how many requests one direct call may bring.
 const maxDirectBatch = 1000
 
-func decodeDirectBatch(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeDirectBatch(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var requests [][]byte
 	n := 0
 	r := onepass.New(payload)
@@ -34,7 +35,7 @@ func decodeDirectBatch(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 	if n < 1 || n > maxDirectBatch {
 		return nil, fmt.Errorf("%d requests, expected 1 to %d", n, maxDirectBatch)
 	}
-	b := &Batch{Deliveries: make([]Delivery, len(requests))}
+	b := &Batch{Deliveries: make([]delivery.Delivery, len(requests))}
 	for i, request := range requests {
 		b.Deliveries[i] = d.deliver(request, directDelivery(inv, i), "")
 	}
@@ -44,10 +45,11 @@ func decodeDirectBatch(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 
 // directDelivery names the request at index of a direct call: a call that
 // Lambda makes again has the same request id.
-func directDelivery(inv Invocation, index int) Delivery {
-	return Delivery{
+func directDelivery(inv delivery.Invocation, index int) delivery.Delivery {
+	return delivery.Delivery{
 		Source:      inv.FunctionARN,
 		CausationID: inv.RequestID + "/" + strconv.Itoa(index),
 		Final:       true,
+		Last:        true,
 	}
 }

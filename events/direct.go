@@ -1,6 +1,9 @@
 package events
 
-import "cbr-replicator/internal/kind"
+import (
+	"cbr-replicator/internal/delivery"
+	"cbr-replicator/internal/kind"
+)
 
 // direct is a call with the request itself as the payload: `aws lambda invoke`,
 // a Step Functions task. Records of a source that no trigger knows are none:
@@ -12,13 +15,13 @@ var direct = trigger{
 	direct:  true,
 }
 
-func decodeDirect(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeDirect(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	return &Batch{
-		Deliveries: []Delivery{d.deliver(payload, directDelivery(inv, 0), "")},
-		reply: func(outcomes []Outcome) ([]byte, error) {
+		Deliveries: []delivery.Delivery{d.deliver(payload, directDelivery(inv, 0), "")},
+		reply: func(outcomes []delivery.Outcome) ([]byte, error) {
 			o := outcomes[0]
 			if o.Err == nil || o.Err.Kind.Policy().Status == kind.Unchanged {
-				return o.reply(maxAnswer)
+				return answerOf(o, maxAnswer)
 			}
 			return nil, d.invokeError(o.Err.Kind, o.Err.Error())
 		},

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/result"
 )
@@ -18,50 +18,50 @@ func TestDirectReply(t *testing.T) {
 	t.Parallel()
 	unpublished := &kind.Error{Kind: kind.PublishFailed, Message: "the topic is gone"}
 	for name, tt := range map[string]struct {
-		outcome           Outcome
+		outcome           delivery.Outcome
 		want              string
 		errType, errorMsg string
 	}{
 		"accepted": {
-			outcome: Outcome{Result: result.Data{Status: kind.Accepted, Replication: json.RawMessage(`{"backups":[]}`), Attempts: 1, DurationMS: 412, RequestID: "r"}},
+			outcome: delivery.Outcome{Data: result.Data{Status: kind.Accepted, Replication: json.RawMessage(`{"backups":[]}`), Attempts: 1, DurationMS: 412, RequestID: "r"}},
 			want:    `{"status":"accepted","replication":{"backups":[]},"attempts":1,"duration_ms":412,"request_id":"r"}`,
 		},
 		"unchanged": {
-			outcome: Outcome{Err: &kind.Error{Kind: kind.AlreadyReplicated}, Result: result.Data{Status: kind.Unchanged}},
+			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.AlreadyReplicated}, Data: result.Data{Status: kind.Unchanged}},
 			want:    `{"status":"unchanged","attempts":0,"duration_ms":0}`,
 		},
 		"not published": {
-			outcome: Outcome{PublishErr: unpublished, Result: result.Data{Status: kind.Accepted, DurationMS: 1}},
+			outcome: delivery.Outcome{PublishErr: unpublished, Data: result.Data{Status: kind.Accepted, DurationMS: 1}},
 			want:    `{"status":"accepted","attempts":0,"duration_ms":1,"result_published":false}`,
 		},
 		"unchanged and not published": {
-			outcome: Outcome{Err: &kind.Error{Kind: kind.NothingToReplicate}, PublishErr: unpublished, Result: result.Data{Status: kind.Unchanged}},
+			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.NothingToReplicate}, PublishErr: unpublished, Data: result.Data{Status: kind.Unchanged}},
 			want:    `{"status":"unchanged","attempts":0,"duration_ms":0,"result_published":false}`,
 		},
 		"rejected": {
-			outcome: Outcome{Err: &kind.Error{Kind: kind.Rejected, Code: "BackupService.6120", Message: "No vault."}},
+			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.Rejected, Code: "BackupService.6120", Message: "No vault."}},
 			errType: "CBR.Rejected", errorMsg: "Rejected BackupService.6120 No vault.",
 		},
 		"failed": {
-			outcome: Outcome{Err: &kind.Error{Kind: kind.Unknown, Message: "the answer was lost"}},
+			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.Unknown, Message: "the answer was lost"}},
 			errType: "CBR.Unknown", errorMsg: "Unknown the answer was lost",
 		},
 		"not covered, not published": {
-			outcome: Outcome{Err: &kind.Error{Kind: kind.NotCovered, Code: "BackupService.1009"}, PublishErr: unpublished},
+			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.NotCovered, Code: "BackupService.1009"}, PublishErr: unpublished},
 			errType: "CBR.NotCovered", errorMsg: "NotCovered BackupService.1009",
 		},
 		"fit for a header": {
-			outcome: Outcome{Err: &kind.Error{Kind: kind.Internal, Message: "a\x7f\r\nb"}},
+			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.Internal, Message: "a\x7f\r\nb"}},
 			errType: "CBR.Internal", errorMsg: "Internal a  b",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := mustDecode(t, newDecoder(), sample(t, "direct")).Reply([]Outcome{tt.outcome})
+			got, err := mustDecode(t, newDecoder(), sample(t, "direct")).Reply([]delivery.Outcome{tt.outcome})
 			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
 				t.Errorf("reply (-want +got):\n%s", diff)
 			}
-			answer, _ := errors.AsType[messages.InvokeResponse_Error](err)
+			answer, _ := errors.AsType[delivery.Failure](err)
 			if answer.Type != tt.errType || answer.Message != tt.errorMsg {
 				t.Errorf("error %v, want %s: %s", err, tt.errType, tt.errorMsg)
 			}
@@ -105,9 +105,9 @@ func TestDirectBatch(t *testing.T) {
 	}
 
 	b = mustDecode(t, d, sample(t, "direct-batch"))
-	got, err := b.Reply([]Outcome{
-		{Err: &kind.Error{Kind: kind.Throttled}, Result: result.Data{Status: kind.Failed, Error: &result.Error{Kind: kind.Throttled, Message: "slower"}}},
-		{PublishErr: &kind.Error{Kind: kind.PublishFailed}, Answer: cbr.Answer{Status: 200}, Result: result.Data{Status: kind.Accepted}},
+	got, err := b.Reply([]delivery.Outcome{
+		{Err: &kind.Error{Kind: kind.Throttled}, Data: result.Data{Status: kind.Failed, Error: &result.Error{Kind: kind.Throttled, Message: "slower"}}},
+		{PublishErr: &kind.Error{Kind: kind.PublishFailed}, Answer: cbr.Answer{Status: 200}, Data: result.Data{Status: kind.Accepted}},
 	})
 	if err != nil {
 		t.Fatal(err)

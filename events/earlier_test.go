@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"cbr-replicator/internal/delivery"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -60,12 +62,12 @@ func TestEarlierDeliveries(t *testing.T) {
 			}
 			d := newDecoder()
 			d.Defaults.Region = region
-			b, err := d.Decode([]byte(payload), Invocation{RequestID: "r", FunctionARN: "f", Began: nightly.Add(tt.late)})
+			b, err := d.Decode([]byte(payload), delivery.Invocation{RequestID: "r", FunctionARN: "f", Began: nightly.Add(tt.late)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			first := b.Deliveries[0]
-			got := earlier{Again: first.Again, Receipt: first.Receipt}
+			got := earlier{Again: first.Redelivered, Receipt: first.Queue.ReceiptHandle}
 			if !first.Since.IsZero() {
 				got.Since = first.Since.UTC().Format("15:04:05.000")
 			}

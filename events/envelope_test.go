@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/result"
 )
@@ -118,7 +119,7 @@ func TestEnvelopes(t *testing.T) {
 			body := wrapOuter(t, wrapInner(t, request))
 			for way, payload := range everyWay(t, body) {
 				got := mustDecode(t, newDecoder(), payload).Deliveries[0]
-				if diff := cmp.Diff(requestFor(vaultB), got.Request); diff != "" || got.Err != nil || got.Skip {
+				if diff := cmp.Diff(requestFor(vaultB), got.Request); diff != "" || got.Err != nil || got.Own {
 					t.Errorf("%s in %s in %s: %v (-want +got):\n%s", inner, outer, way, got.Err, diff)
 				}
 			}
@@ -170,7 +171,7 @@ func TestEnvelopeCorrelation(t *testing.T) {
 		return string(encode(t, map[string]any{"specversion": "1.0", "correlationid": id, "data": json.RawMessage(body)}))
 	}
 	request := func(id string) string {
-		return string(encode(t, with(requestFor(vaultA), func(r *Request) { r.CorrelationID = id })))
+		return string(encode(t, with(requestFor(vaultA), func(r *delivery.Request) { r.CorrelationID = id })))
 	}
 	for name, tt := range map[string]struct{ body, want string }{
 		"queue":            {event("", request("")), "queue"},
@@ -219,7 +220,7 @@ func TestNoEnvelope(t *testing.T) {
 		`{"detail":{}}`: "detail: expected no such field",
 	} {
 		got := mustDecode(t, httpDecoder(), inQueue(t, body, "")).Deliveries[0]
-		if got.Err == nil || got.Err.Kind != kind.InvalidEvent || got.Err.Message != want || got.Skip {
+		if got.Err == nil || got.Err.Kind != kind.InvalidEvent || got.Err.Message != want || got.Own {
 			t.Errorf("%s: error %v, want %s", body, got.Err, want)
 		}
 	}
@@ -271,11 +272,11 @@ func checkSkipped(t *testing.T, name string, payload []byte) {
 	t.Helper()
 	b := mustDecode(t, httpDecoder(), payload)
 	del := b.Deliveries[0]
-	if !del.Skip || del.Err.Of() != kind.InvalidEvent {
-		t.Errorf("%s: skip %t, error %v", name, del.Skip, del.Err)
+	if !del.Own || del.Err.Of() != kind.InvalidEvent {
+		t.Errorf("%s: skip %t, error %v", name, del.Own, del.Err)
 		return
 	}
-	reply, err := b.Reply(make([]Outcome, len(b.Deliveries)))
+	reply, err := b.Reply(make([]delivery.Outcome, len(b.Deliveries)))
 	if err != nil {
 		t.Errorf("%s: not acknowledged: %v", name, err)
 	}
@@ -288,14 +289,14 @@ func checkSkipped(t *testing.T, name string, payload []byte) {
 // is called; nor is another's CloudEvent.
 func TestNotOurs(t *testing.T) {
 	t.Parallel()
-	named := string(encode(t, with(requestFor(vaultA), func(r *Request) { r.CorrelationID = kind.EventTypePrefix + "accepted.v1" })))
+	named := string(encode(t, with(requestFor(vaultA), func(r *delivery.Request) { r.CorrelationID = kind.EventTypePrefix + "accepted.v1" })))
 	for _, body := range []string{
 		named,
 		wrappers["CloudEvent"](t, named),
 		`{"specversion":"1.0","type":"x.cbr.checkpoint.replication.accepted.v1","data":` + named + `}`,
 	} {
-		if got := mustDecode(t, newDecoder(), inQueue(t, body, "")).Deliveries[0]; got.Skip || got.Err != nil {
-			t.Errorf("%s: skip %t, error %v", body, got.Skip, got.Err)
+		if got := mustDecode(t, newDecoder(), inQueue(t, body, "")).Deliveries[0]; got.Own || got.Err != nil {
+			t.Errorf("%s: skip %t, error %v", body, got.Own, got.Err)
 		}
 	}
 }
@@ -324,8 +325,8 @@ func TestMentioned(t *testing.T) {
 	} {
 		for way, payload := range everyWay(t, string(encode(t, body))) {
 			got := mustDecode(t, newDecoder(), payload).Deliveries[0]
-			if got.Skip || got.Err.Of() != kind.InvalidEvent {
-				t.Errorf("%s in %s: skip %t, error %v", body, way, got.Skip, got.Err)
+			if got.Own || got.Err.Of() != kind.InvalidEvent {
+				t.Errorf("%s in %s: skip %t, error %v", body, way, got.Own, got.Err)
 			}
 		}
 	}
@@ -372,7 +373,7 @@ func TestDeadLetterOfOne(t *testing.T) {
 			if name == "EventBridge" {
 				continue // bare, it may just as well be the first
 			}
-			if !got.Again || !got.Since.IsZero() || got.CorrelationID != nightlyID {
+			if !got.Redelivered || !got.Since.IsZero() || got.CorrelationID != nightlyID {
 				t.Errorf("%s %s: %+v", name, how, got)
 			}
 		}
@@ -411,7 +412,7 @@ func TestSubscriptionConfirmation(t *testing.T) {
 				if way == "sqs" || way == "pipes-sqs" {
 					want = kind.Misconfigured
 				}
-				if got.Err.Of() != want || got.Skip {
+				if got.Err.Of() != want || got.Own {
 					t.Errorf("%s in %s: %v, want %s", of, way, got.Err, want)
 					continue
 				}
@@ -422,7 +423,7 @@ func TestSubscriptionConfirmation(t *testing.T) {
 				if want != kind.Misconfigured {
 					continue
 				}
-				outcomes := make([]Outcome, len(b.Deliveries))
+				outcomes := make([]delivery.Outcome, len(b.Deliveries))
 				outcomes[0].Err = got.Err
 				if reply, err := b.Reply(outcomes); err != nil || !strings.Contains(string(reply), got.CausationID) {
 					t.Errorf("%s in %s: not handed back: %s, %v", of, way, reply, err)

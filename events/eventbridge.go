@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"cbr-replicator/internal/delivery"
 )
 
 // eventBridge is a rule of an event bus, and EventBridge Scheduler where a
@@ -28,7 +30,7 @@ type busEvent struct {
 	Detail  json.RawMessage `json:"detail"`
 }
 
-func decodeEventBridge(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeEventBridge(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var event busEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return nil, err
@@ -40,7 +42,7 @@ func decodeEventBridge(d *Decoder, payload []byte, inv Invocation) (*Batch, erro
 	// would tell no more: who puts an event writes there what he likes.
 	source := strings.Join([]string{event.Account, event.Region, event.Source}, "/")
 	// The whole event is kept: it is an envelope, and says more than the detail.
-	del := inv.asynchronous(Delivery{Source: source, CausationID: event.ID, body: payload}, event.Time)
+	del := asynchronous(inv, delivery.Delivery{Source: source, CausationID: event.ID, Carried: delivery.Carried{Text: payload}}, event.Time)
 	del = d.deliver(event.Detail, del, "")
-	return d.wholeBatch([]Delivery{del}), nil
+	return d.wholeBatch([]delivery.Delivery{del}), nil
 }

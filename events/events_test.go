@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
@@ -39,19 +40,23 @@ var nightly = time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
 
 const nightlyID = "nightly-2026-11-23"
 
-var invocation = Invocation{
+var invocation = delivery.Invocation{
 	RequestID:   "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
 	FunctionARN: "arn:aws:lambda:eu-central-1:123456789012:function:cbr-replicator",
 	Began:       nightly.Add(time.Second),
 }
 
 func newDecoder() *Decoder {
-	return &Decoder{Redact: &redact.Redactor{}, HTTPTimeout: 27 * time.Second}
+	return &Decoder{Redact: &redact.Redactor{}, HTTPTimeout: 27 * time.Second, MaxReceiveCount: 10}
 }
 
+// notCarried compares deliveries but for what they were carried in.
+var notCarried = cmpopts.IgnoreFields(delivery.Delivery{}, "Carried")
+
 // requestFor is the request that the samples make for a vault.
-func requestFor(vault string) Request {
-	return Request{
+func requestFor(vault string) delivery.Request {
+	return delivery.Request{
+		Action:    "replicate",
 		ProjectID: project,
 		Region:    region,
 		Replicate: cbr.Replicate{
@@ -63,7 +68,7 @@ func requestFor(vault string) Request {
 	}
 }
 
-func with(r Request, change func(*Request)) Request {
+func with(r delivery.Request, change func(*delivery.Request)) delivery.Request {
 	change(&r)
 	return r
 }
@@ -143,62 +148,62 @@ func TestSamples(t *testing.T) {
 		message = "ID:b-9bcfa592-423a-4942-879d-eb284b418fc8-1.mq.eu-central-1.amazonaws.com-37557-1234520418293-4:1:1:1:"
 	)
 	no := false
-	correlated := func(r *Request) { r.CorrelationID = nightlyID }
+	correlated := func(r *delivery.Request) { r.CorrelationID = nightlyID }
 	for name, want := range map[string]*Batch{
-		"sqs": {Deliveries: []Delivery{
+		"sqs": {Deliveries: []delivery.Delivery{
 			{
-				Source: queue, CausationID: "059f36b4-87a3-44ab-83d2-661975830a7d", CorrelationID: nightlyID, Receives: 1,
+				Source: queue, CausationID: "059f36b4-87a3-44ab-83d2-661975830a7d", CorrelationID: nightlyID, Queue: delivery.Queue{Receives: 1},
 				Request: with(requestFor(vaultA), correlated),
 			},
 			{
-				Source: queue, CausationID: "2e1424d4-f796-459a-8184-9c92662be6da", CorrelationID: "2e1424d4-f796-459a-8184-9c92662be6da", Receives: 1,
+				Source: queue, CausationID: "2e1424d4-f796-459a-8184-9c92662be6da", CorrelationID: "2e1424d4-f796-459a-8184-9c92662be6da", Queue: delivery.Queue{Receives: 1},
 				Request: requestFor(vaultB),
 			},
 		}},
-		"sqs-fifo": {Deliveries: []Delivery{
+		"sqs-fifo": {Deliveries: []delivery.Delivery{
 			{
-				Source: queue + ".fifo", CausationID: "11d6ee51-4cc7-4302-9e22-7cd8afdaadf5", CorrelationID: nightlyID, Receives: 1, Group: "production",
+				Source: queue + ".fifo", CausationID: "11d6ee51-4cc7-4302-9e22-7cd8afdaadf5", CorrelationID: nightlyID, Queue: delivery.Queue{Receives: 1}, Group: "production",
 				Request: requestFor(vaultA),
 			},
 			{
-				Source: queue + ".fifo", CausationID: "b3e0c6a4-2f57-4f0d-8a1e-6b0b4e4c7d52", CorrelationID: "b3e0c6a4-2f57-4f0d-8a1e-6b0b4e4c7d52", Receives: 1, Group: "production",
+				Source: queue + ".fifo", CausationID: "b3e0c6a4-2f57-4f0d-8a1e-6b0b4e4c7d52", CorrelationID: "b3e0c6a4-2f57-4f0d-8a1e-6b0b4e4c7d52", Queue: delivery.Queue{Receives: 1}, Group: "production",
 				Request: requestFor(vaultB),
 			},
 			{
-				Source: queue + ".fifo", CausationID: "7f0b8a9d-51c6-4d7e-a1f2-3c5d9e8b6a40", CorrelationID: "7f0b8a9d-51c6-4d7e-a1f2-3c5d9e8b6a40", Receives: 1, Group: "archive",
+				Source: queue + ".fifo", CausationID: "7f0b8a9d-51c6-4d7e-a1f2-3c5d9e8b6a40", CorrelationID: "7f0b8a9d-51c6-4d7e-a1f2-3c5d9e8b6a40", Queue: delivery.Queue{Receives: 1}, Group: "archive",
 				Request: requestFor(vaultC),
 			},
 		}},
 		"apigw-http": {
 			Deadline: nightly.Add(27 * time.Second),
-			Deliveries: []Delivery{{
+			Deliveries: []delivery.Delivery{{
 				Source: "a1b2c3d4e5", CausationID: "JKJaXmPLvHcESHA=", CorrelationID: nightlyID, Final: true,
-				Request: with(requestFor(vaultA), func(r *Request) { r.Replicate.AutoTrigger = &no }),
+				Request: with(requestFor(vaultA), func(r *delivery.Request) { r.Replicate.AutoTrigger = &no }),
 			}},
 		},
-		"function-url": {Deliveries: []Delivery{{
+		"function-url": {Deliveries: []delivery.Delivery{{
 			Source: "abcdefghijklmnopqrstuvwxyz012345", CausationID: "e1506fd5-9e7b-434f-bd42-4f8fa224b599", CorrelationID: nightlyID, Final: true,
 			Request: with(requestFor(vaultA), correlated),
 		}}},
-		"pipes-sqs": {Deliveries: []Delivery{
+		"pipes-sqs": {Deliveries: []delivery.Delivery{
 			{
-				Source: queue, CausationID: "059f36b4-87a3-44ab-83d2-661975830a7d", CorrelationID: nightlyID, Receives: 1,
+				Source: queue, CausationID: "059f36b4-87a3-44ab-83d2-661975830a7d", CorrelationID: nightlyID, Queue: delivery.Queue{Receives: 1},
 				Request: with(requestFor(vaultA), correlated),
 			},
 			{
-				Source: queue, CausationID: "2e1424d4-f796-459a-8184-9c92662be6da", CorrelationID: "2e1424d4-f796-459a-8184-9c92662be6da", Receives: 1,
+				Source: queue, CausationID: "2e1424d4-f796-459a-8184-9c92662be6da", CorrelationID: "2e1424d4-f796-459a-8184-9c92662be6da", Queue: delivery.Queue{Receives: 1},
 				Request: requestFor(vaultB),
 			},
 		}},
-		"sns": {Deliveries: []Delivery{{
+		"sns": {Deliveries: []delivery.Delivery{{
 			Source: "arn:aws:sns:eu-central-1:123456789012:replication-requests", CausationID: "95df01b4-ee98-5cb9-9903-4c221d41eb5e", CorrelationID: nightlyID,
 			Request: requestFor(vaultA),
 		}}},
-		"eventbridge": {Deliveries: []Delivery{{
+		"eventbridge": {Deliveries: []delivery.Delivery{{
 			Source: "123456789012/eu-central-1/example.backup-plans", CausationID: "17793124-05d4-b198-2fde-7ededc63b103", CorrelationID: nightlyID,
 			Request: with(requestFor(vaultA), correlated),
 		}}},
-		"kafka": {Deliveries: []Delivery{
+		"kafka": {Deliveries: []delivery.Delivery{
 			{
 				Source: cluster, CausationID: "replication-requests/0/15", CorrelationID: nightlyID, Group: "replication-requests/0",
 				Request: requestFor(vaultA),
@@ -212,7 +217,7 @@ func TestSamples(t *testing.T) {
 				Request: requestFor(vaultC),
 			},
 		}},
-		"rabbitmq": {Deliveries: []Delivery{
+		"rabbitmq": {Deliveries: []delivery.Delivery{
 			{
 				Source: broker + "/replication-requests::/", CausationID: "5f3c0f8a-6d0b-4d7e-9b54-2f4b5f3e6a10", CorrelationID: nightlyID,
 				Request: requestFor(vaultA),
@@ -222,7 +227,7 @@ func TestSamples(t *testing.T) {
 				Request: requestFor(vaultB),
 			},
 		}},
-		"activemq": {Deliveries: []Delivery{
+		"activemq": {Deliveries: []delivery.Delivery{
 			{
 				Source: broker, CausationID: message + "1", CorrelationID: nightlyID,
 				Request: requestFor(vaultA),
@@ -232,7 +237,7 @@ func TestSamples(t *testing.T) {
 				Request: requestFor(vaultB),
 			},
 		}},
-		"pipes-kafka": {Deliveries: []Delivery{
+		"pipes-kafka": {Deliveries: []delivery.Delivery{
 			{
 				Source: cluster, CausationID: "replication-requests/0/15", CorrelationID: nightlyID, Group: "replication-requests/0",
 				Request: requestFor(vaultA),
@@ -246,7 +251,7 @@ func TestSamples(t *testing.T) {
 				Request: requestFor(vaultC),
 			},
 		}},
-		"pipes-rabbitmq": {Deliveries: []Delivery{
+		"pipes-rabbitmq": {Deliveries: []delivery.Delivery{
 			{
 				Source: broker + "/replication-requests::/", CausationID: "5f3c0f8a-6d0b-4d7e-9b54-2f4b5f3e6a10", CorrelationID: nightlyID,
 				Request: requestFor(vaultA),
@@ -256,7 +261,7 @@ func TestSamples(t *testing.T) {
 				Request: requestFor(vaultB),
 			},
 		}},
-		"pipes-activemq": {Deliveries: []Delivery{
+		"pipes-activemq": {Deliveries: []delivery.Delivery{
 			{
 				Source: broker, CausationID: message + "1", CorrelationID: nightlyID,
 				Request: requestFor(vaultA),
@@ -268,38 +273,38 @@ func TestSamples(t *testing.T) {
 		}},
 		"apigw-rest": {
 			Deadline: nightly.Add(27 * time.Second),
-			Deliveries: []Delivery{{
+			Deliveries: []delivery.Delivery{{
 				Source: "q1w2e3r4t5", CausationID: "deef4878-7910-41e6-8f14-25afc3e9ae33", CorrelationID: nightlyID, Final: true,
 				Request: requestFor(vaultA),
 			}},
 		},
 		"alb": {
 			Deadline: invocation.Began.Add(27 * time.Second),
-			Deliveries: []Delivery{{
+			Deliveries: []delivery.Delivery{{
 				Source:      "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/cbr-replicator/49e9d65c45c6791a",
 				CausationID: "Root=1-6b03b820-00ca239424b68028d4c56d68", CorrelationID: nightlyID, Final: true,
 				Request: requestFor(vaultA),
 			}},
 		},
-		"cloudevent": {Deliveries: []Delivery{{
+		"cloudevent": {Deliveries: []delivery.Delivery{{
 			Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID, Final: true,
 			Request: requestFor(vaultA),
 		}}},
-		"direct": {Deliveries: []Delivery{{
+		"direct": {Deliveries: []delivery.Delivery{{
 			Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID, Final: true,
-			Request: with(requestFor(vaultA), func(r *Request) {
+			Request: with(requestFor(vaultA), func(r *delivery.Request) {
 				r.CorrelationID = nightlyID
 				r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration = &no, &no
 			}),
 		}}},
-		"direct-batch": {Deliveries: []Delivery{
+		"direct-batch": {Deliveries: []delivery.Delivery{
 			{
 				Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID + "/1", Final: true,
-				Request: with(requestFor(vaultA), func(r *Request) { r.CorrelationID = nightlyID + "/1" }),
+				Request: with(requestFor(vaultA), func(r *delivery.Request) { r.CorrelationID = nightlyID + "/1" }),
 			},
 			{
 				Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/1", CorrelationID: nightlyID + "/2", Final: true,
-				Request: with(requestFor(vaultB), func(r *Request) { r.CorrelationID = nightlyID + "/2" }),
+				Request: with(requestFor(vaultB), func(r *delivery.Request) { r.CorrelationID = nightlyID + "/2" }),
 			},
 		}},
 	} {
@@ -309,7 +314,7 @@ func TestSamples(t *testing.T) {
 			d.Defaults.Region = region // CBR's own body does not name one
 			got := mustDecode(t, d, sample(t, name))
 			// See TestEarlierDeliveries.
-			if diff := cmp.Diff(want.Deliveries, got.Deliveries, cmpopts.IgnoreFields(Delivery{}, "Receipt", "Again", "Since", "Claimed"), cmpopts.IgnoreUnexported(Delivery{})); diff != "" {
+			if diff := cmp.Diff(want.Deliveries, got.Deliveries, cmpopts.IgnoreFields(delivery.Delivery{}, "Queue.ReceiptHandle", "Queue.ARN", "Last", "Redelivered", "Since", "Claimed"), notCarried); diff != "" {
 				t.Errorf("deliveries (-want +got):\n%s", diff)
 			}
 			if !got.Deadline.Equal(want.Deadline) {
@@ -365,7 +370,7 @@ func TestNewFieldsOfAWS(t *testing.T) {
 			grow(payload)
 			want := mustDecode(t, d, sample(t, name)).Deliveries
 			got := mustDecode(t, d, encode(t, payload)).Deliveries
-			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Delivery{})); diff != "" {
+			if diff := cmp.Diff(want, got, notCarried); diff != "" {
 				t.Errorf("%s (-before +after):\n%s", name, diff)
 			}
 		}
@@ -504,7 +509,7 @@ func TestToldApart(t *testing.T) {
 func TestCorrelation(t *testing.T) {
 	t.Parallel()
 	body := func(id string) string {
-		return string(encode(t, with(requestFor(vaultA), func(r *Request) { r.CorrelationID = id })))
+		return string(encode(t, with(requestFor(vaultA), func(r *delivery.Request) { r.CorrelationID = id })))
 	}
 	const causation = "059f36b4-87a3-44ab-83d2-661975830a7d"
 	long := strings.Repeat("x", 129)
@@ -560,7 +565,7 @@ func TestCredentialComesIn(t *testing.T) {
 	const secret = "MIIDkgYJKoZIhvcNAQcCoIIDgzCC"
 	d := newDecoder()
 	d.Redact.Hide(secret)
-	request := with(requestFor(vaultA), func(r *Request) {
+	request := with(requestFor(vaultA), func(r *delivery.Request) {
 		urn := "urn:" + secret
 		r.CorrelationID, r.Replicate.CrossAccountURN = secret, &urn
 	})
@@ -582,13 +587,13 @@ func TestCredentialComesIn(t *testing.T) {
 }
 
 // anyOutcomes makes outcomes of every kind out of a seed.
-func anyOutcomes(n int, seed uint64) []Outcome {
+func anyOutcomes(n int, seed uint64) []delivery.Outcome {
 	kinds := []kind.Kind{
 		kind.None, kind.AlreadyReplicated, kind.NothingToReplicate, kind.NotCovered, kind.InProgress, kind.InvalidEvent, kind.NotAllowed,
 		kind.Rejected, kind.Misconfigured, kind.Unauthorized, kind.Throttled, kind.Unavailable, kind.Unknown, kind.OutOfTime, kind.Blocked,
 		kind.PublishFailed, kind.Internal, "Nonsense",
 	}
-	outcomes := make([]Outcome, n)
+	outcomes := make([]delivery.Outcome, n)
 	for i := range outcomes {
 		seed = seed*6364136223846793005 + 1442695040888963407
 		bits := seed >> 32
@@ -602,7 +607,7 @@ func anyOutcomes(n int, seed uint64) []Outcome {
 			outcomes[i].Answer = cbr.Answer{Sent: true, Status: 200, Replication: json.RawMessage(`{}`), RequestID: "r"}
 		}
 		if bits>>10&1 == 1 {
-			outcomes[i].Result = result.Data{Status: "x"}
+			outcomes[i].Data = result.Data{Status: "x"}
 		}
 	}
 	return outcomes
@@ -637,7 +642,7 @@ func FuzzDecode(f *testing.F) {
 			if confirms := errors.Is(del.Err, errConfirmation) && del.Err.Kind == kind.Misconfigured; !confirms && del.Err.Kind != kind.InvalidEvent || !isPrintable(del.Err.Error()) {
 				t.Errorf("error %q, want a printable InvalidEvent", del.Err)
 			}
-			if diff := cmp.Diff(Request{CorrelationID: del.Request.CorrelationID}, del.Request); diff != "" {
+			if diff := cmp.Diff(delivery.Request{CorrelationID: del.Request.CorrelationID}, del.Request); diff != "" {
 				t.Errorf("beside an error (-want +got):\n%s", diff)
 			}
 			if del.CorrelationID != "" && !isPrintable(del.CausationID+del.CorrelationID) {
@@ -650,7 +655,7 @@ func FuzzDecode(f *testing.F) {
 		if err == nil && !json.Valid(reply) {
 			t.Errorf("reply %s", reply)
 		}
-		if _, err := b.Reply(append(outcomes, Outcome{})); err == nil {
+		if _, err := b.Reply(append(outcomes, delivery.Outcome{})); err == nil {
 			t.Error("replied to one outcome too many")
 		}
 		s := shapeOf(payload)
@@ -658,7 +663,7 @@ func FuzzDecode(f *testing.F) {
 		switch triggers[first].samples[0] {
 		case "sns", "kafka", "rabbitmq", "activemq", "pipes-kafka", "pipes-rabbitmq", "pipes-activemq", "eventbridge":
 			// One that brings all or nothing: null takes all as done.
-			if goesBack := slices.ContainsFunc(outcomes, Outcome.Redeliver); goesBack != (err != nil) || !goesBack && string(reply) != "null" {
+			if goesBack := slices.ContainsFunc(outcomes, delivery.Outcome.HandedBack); goesBack != (err != nil) || !goesBack && string(reply) != "null" {
 				t.Errorf("reply %s, %v", reply, err)
 			}
 		}
@@ -675,12 +680,12 @@ func FuzzDecode(f *testing.F) {
 		_ = json.Unmarshal(payload, &event) // the rest of it may have any form
 		want := map[string]bool{}
 		for i, r := range event["Records"] {
-			if outcomes[i].Redeliver() {
+			if outcomes[i].HandedBack() {
 				want[r["messageId"].(string)] = true
 			}
 		}
 		for i, r := range event["Records"] {
-			if !outcomes[i].Redeliver() {
+			if !outcomes[i].HandedBack() {
 				delete(want, r["messageId"].(string)) // delivered twice, and one of the two came to its end
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cbr-replicator/events"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 )
@@ -17,12 +18,12 @@ func Example() {
 		return
 	}
 	d := &events.Decoder{Redact: &redact.Redactor{}, HTTPTimeout: 27 * time.Second}
-	batch, err := d.Decode(payload, events.Invocation{Began: time.Now()})
+	batch, err := d.Decode(payload, delivery.Invocation{Began: time.Now()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	outcomes := make([]events.Outcome, len(batch.Deliveries))
+	outcomes := make([]delivery.Outcome, len(batch.Deliveries))
 	for _, d := range batch.Deliveries {
 		fmt.Println(d.CorrelationID, d.Request.Replicate.VaultID)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 )
@@ -25,7 +26,7 @@ type httpRequest struct {
 	body     string
 	isBase64 bool
 	limit    int // of the reply, in bytes
-	delivery Delivery
+	delivery delivery.Delivery
 	deadline time.Time
 }
 
@@ -111,10 +112,10 @@ func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, e
 	case isReplicate && req.method == http.MethodPost, isRoot && req.method == http.MethodPost:
 		del := d.httpDelivery(req, project)
 		return &Batch{
-			Deliveries: []Delivery{del},
+			Deliveries: []delivery.Delivery{del},
 			Deadline:   req.deadline,
-			reply: func(outcomes []Outcome) ([]byte, error) {
-				if del.Skip {
+			reply: func(outcomes []delivery.Outcome) ([]byte, error) {
+				if del.Own {
 					return write(httpResponse{status: http.StatusOK, body: map[string]string{"status": "ignored"}})
 				}
 				r := answer(outcomes[0])
@@ -149,7 +150,7 @@ func notAllowed(allow string) httpResponse {
 
 // immediate is a request that asks nothing of CBR and is not published.
 func immediate(write func(httpResponse) ([]byte, error), r httpResponse) *Batch {
-	return &Batch{reply: func([]Outcome) ([]byte, error) { return write(r) }}
+	return &Batch{reply: func([]delivery.Outcome) ([]byte, error) { return write(r) }}
 }
 
 // withoutStage makes a path that is the stage's name alone the root. Elsewhere
@@ -168,7 +169,7 @@ const longestInvocation = 15 * time.Minute
 
 // httpDeadline is when API Gateway, where the request arrived at that time of
 // the Unix epoch in milliseconds, must have its answer.
-func (d *Decoder) httpDeadline(epoch int64, inv Invocation) time.Time {
+func (d *Decoder) httpDeadline(epoch int64, inv delivery.Invocation) time.Time {
 	arrived := time.UnixMilli(epoch)
 	if age := inv.Began.Sub(arrived); age < 0 || age > longestInvocation {
 		arrived = inv.Began
@@ -202,7 +203,7 @@ func replicateProject(path string) (project string, ok bool) {
 }
 
 // httpDelivery reads the body. project is the path's, empty without one.
-func (d *Decoder) httpDelivery(req httpRequest, project string) Delivery {
+func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Delivery {
 	here := *d
 	here.Defaults.ProjectID = cmp.Or(project, d.Defaults.ProjectID)
 	deliver := here.deliver
@@ -210,17 +211,17 @@ func (d *Decoder) httpDelivery(req httpRequest, project string) Delivery {
 		deliver = here.deliverBase64
 	}
 	del := req.delivery
-	del.Final = true
+	del.Final, del.Last = true, true
 	del = deliver([]byte(req.body), del, req.header.correlation())
 	if del.Err == nil && project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
-		del.Request = Request{CorrelationID: del.Request.CorrelationID}
+		del.Request = delivery.Request{CorrelationID: del.Request.CorrelationID}
 		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
 	}
 	return del
 }
 
 // answer turns an outcome into what CBR would have said.
-func answer(o Outcome) httpResponse {
+func answer(o delivery.Outcome) httpResponse {
 	r := httpResponse{
 		status: o.Answer.Status,
 		header: map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},

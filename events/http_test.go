@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
@@ -39,7 +40,7 @@ type httpReply struct {
 	IsBase64Encoded *bool
 }
 
-func reply(t testing.TB, b *Batch, outcomes ...Outcome) httpReply {
+func reply(t testing.TB, b *Batch, outcomes ...delivery.Outcome) httpReply {
 	t.Helper()
 	got, err := b.Reply(outcomes)
 	if err != nil {
@@ -60,18 +61,20 @@ func TestHTTPReply(t *testing.T) {
 	t.Parallel()
 	const requestID = "7a1ab7b5b5d3465b93ab6dd13dbd21d6"
 	taken := json.RawMessage(`{"vault_id":"` + vaultA + `","backups":[{"backup_id":"b"}]}`)
-	verdict := func(status int, k kind.Kind, code string) Outcome {
-		return Outcome{
+	verdict := func(status int, k kind.Kind, code string) delivery.Outcome {
+		return delivery.Outcome{
 			Err:    &kind.Error{Kind: k, Code: code, Message: "Because.", HTTPStatus: status},
 			Answer: cbr.Answer{Sent: true, Status: status, RequestID: requestID},
 		}
 	}
-	own := func(k kind.Kind) Outcome { return Outcome{Err: &kind.Error{Kind: k, Message: "Because."}} }
-	change := func(o Outcome, f func(*Outcome)) Outcome { f(&o); return o }
+	own := func(k kind.Kind) delivery.Outcome {
+		return delivery.Outcome{Err: &kind.Error{Kind: k, Message: "Because."}}
+	}
+	change := func(o delivery.Outcome, f func(*delivery.Outcome)) delivery.Outcome { f(&o); return o }
 	fault := func(code string) string { return `{"error_code":"` + code + `","error_msg":"Because."}` }
 
 	for name, tt := range map[string]struct {
-		outcome    Outcome
+		outcome    delivery.Outcome
 		status     int
 		body       string
 		retryAfter string
@@ -79,15 +82,15 @@ func TestHTTPReply(t *testing.T) {
 		published  string
 	}{
 		"accepted": {
-			outcome: Outcome{Answer: cbr.Answer{Sent: true, Status: 200, RequestID: requestID, Replication: taken}},
+			outcome: delivery.Outcome{Answer: cbr.Answer{Sent: true, Status: 200, RequestID: requestID, Replication: taken}},
 			status:  200, body: `{"replication":` + string(taken) + `}`,
 		},
 		"accepted with 202": {
-			outcome: Outcome{Answer: cbr.Answer{Sent: true, Status: 202, RequestID: requestID, Replication: taken}},
+			outcome: delivery.Outcome{Answer: cbr.Answer{Sent: true, Status: 202, RequestID: requestID, Replication: taken}},
 			status:  200, body: `{"replication":` + string(taken) + `}`,
 		},
 		"accepted, not published": {
-			outcome: Outcome{
+			outcome: delivery.Outcome{
 				Answer:     cbr.Answer{Sent: true, Status: 200, RequestID: requestID, Replication: taken},
 				PublishErr: &kind.Error{Kind: kind.PublishFailed, Message: "the topic is gone"},
 			},
@@ -98,7 +101,7 @@ func TestHTTPReply(t *testing.T) {
 			outcome: verdict(400, kind.NothingToReplicate, "BackupService.0001"), status: 400, body: fault("BackupService.0001"),
 		},
 		"NothingToReplicate with 200": {
-			outcome: change(verdict(200, kind.NothingToReplicate, ""), func(o *Outcome) { o.Answer.Replication = json.RawMessage(`{"backups":[]}`) }),
+			outcome: change(verdict(200, kind.NothingToReplicate, ""), func(o *delivery.Outcome) { o.Answer.Replication = json.RawMessage(`{"backups":[]}`) }),
 			status:  200, body: `{"replication":{"backups":[]}}`,
 		},
 		"NotCovered":             {outcome: verdict(400, kind.NotCovered, "BackupService.1009"), status: 400, body: fault("BackupService.1009")},
@@ -119,16 +122,16 @@ func TestHTTPReply(t *testing.T) {
 		"Internal":               {outcome: own(kind.Internal), status: 500, body: fault("Internal"), noID: true},
 		"a kind nobody knows":    {outcome: own("Nonsense"), status: 500, body: fault("Nonsense"), noID: true},
 		"failed, not published": {
-			outcome: change(own(kind.Internal), func(o *Outcome) { o.PublishErr = &kind.Error{Kind: kind.PublishFailed} }),
+			outcome: change(own(kind.Internal), func(o *delivery.Outcome) { o.PublishErr = &kind.Error{Kind: kind.PublishFailed} }),
 			status:  500, body: fault("Internal"), noID: true, published: "false",
 		},
 		// CBR's own advice goes before ours, and is rounded up.
 		"CBR says when": {
-			outcome: change(verdict(429, kind.Throttled, "APIGW.0308"), func(o *Outcome) { o.Err.RetryAfter = 1200 * time.Millisecond }),
+			outcome: change(verdict(429, kind.Throttled, "APIGW.0308"), func(o *delivery.Outcome) { o.Err.RetryAfter = 1200 * time.Millisecond }),
 			status:  429, body: fault("APIGW.0308"), retryAfter: "2",
 		},
 		"CBR says when, in vain": {
-			outcome: change(verdict(404, kind.Rejected, "BackupService.6105"), func(o *Outcome) { o.Err.RetryAfter = time.Minute }),
+			outcome: change(verdict(404, kind.Rejected, "BackupService.6105"), func(o *delivery.Outcome) { o.Err.RetryAfter = time.Minute }),
 			status:  404, body: fault("BackupService.6105"),
 		},
 	} {
@@ -159,7 +162,7 @@ func TestHTTPReply(t *testing.T) {
 
 func TestHTTPReplyVerbatim(t *testing.T) {
 	t.Parallel()
-	got, err := mustDecode(t, httpDecoder(), sample(t, "apigw-http")).Reply([]Outcome{{
+	got, err := mustDecode(t, httpDecoder(), sample(t, "apigw-http")).Reply([]delivery.Outcome{{
 		Answer: cbr.Answer{Status: 200, RequestID: "r", Replication: json.RawMessage(`{"backups":[]}`)},
 	}})
 	want := `{"statusCode":200,"headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` +
@@ -297,7 +300,7 @@ func TestHTTPBody(t *testing.T) {
 				t.Fatalf("error %v, want %s", del.Err, tt.wrong)
 			}
 			if del.Err != nil {
-				if got := reply(t, b, Outcome{Err: del.Err}); got.StatusCode != 400 || !strings.HasPrefix(got.Body, `{"error_code":"InvalidEvent","error_msg":"`) {
+				if got := reply(t, b, delivery.Outcome{Err: del.Err}); got.StatusCode != 400 || !strings.HasPrefix(got.Body, `{"error_code":"InvalidEvent","error_msg":"`) {
 					t.Errorf("answer %+v", got)
 				}
 			}
@@ -347,7 +350,7 @@ func TestConsoleTest(t *testing.T) {
 	for dialect, id := range map[string]any{"apigw-rest": "test-invoke-request", "apigw-http": "", "function-url": nil} {
 		payload := sampleWith(t, dialect, func(e map[string]any) { e["requestContext"].(map[string]any)["requestId"] = id })
 		for _, request := range []string{"e1506fd5", "8476a536"} {
-			b, err := httpDecoder().Decode(payload, Invocation{RequestID: request, Began: nightly})
+			b, err := httpDecoder().Decode(payload, delivery.Invocation{RequestID: request, Began: nightly})
 			if err != nil {
 				t.Fatal(err)
 			}

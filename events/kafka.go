@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 )
@@ -50,7 +51,7 @@ type kafkaRecord struct {
 // but that of the record.
 const maxHeaders = 1000
 
-func decodeKafka(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
+func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, error) {
 	var arn, servers string
 	var records []kafkaRecord
 	r := onepass.New(payload)
@@ -153,7 +154,7 @@ func (d *Decoder) kafkaBatch(records []kafkaRecord) (*Batch, error) {
 	if len(records) == 0 {
 		return nil, errors.New("no records")
 	}
-	deliveries := make([]Delivery, len(records))
+	deliveries := make([]delivery.Delivery, len(records))
 	for i := range records {
 		r := &records[i]
 		topic := cmp.Or(r.topic, strings.TrimSuffix(r.key, fmt.Sprintf("-%d", r.partition)))
@@ -164,15 +165,15 @@ func (d *Decoder) kafkaBatch(records []kafkaRecord) (*Batch, error) {
 			return nil, fmt.Errorf("record %d has no offset", i)
 		}
 		partition := fmt.Sprintf("%s/%d", topic, r.partition)
-		del := d.deliverBase64(r.value, Delivery{
+		del := d.deliverBase64(r.value, delivery.Delivery{
 			Source:      cmp.Or(r.arn, r.servers),
 			CausationID: fmt.Sprintf("%s/%d", partition, r.offset),
 			Group:       partition,
-			Again:       true,
+			Redelivered: true,
 			Since:       ofMillis(r.timestamp),
 		}, r.correlation)
-		if r.headers > maxHeaders && !del.Skip {
-			del.Request = Request{CorrelationID: del.Request.CorrelationID}
+		if r.headers > maxHeaders && !del.Own {
+			del.Request = delivery.Request{CorrelationID: del.Request.CorrelationID}
 			del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: fmt.Sprintf("headers: expected at most %d", maxHeaders)}
 		}
 		deliveries[i] = del

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
@@ -38,7 +39,7 @@ func TestKafkaOrder(t *testing.T) {
 	var got []string
 	for _, del := range mustDecode(t, httpDecoder(), []byte(payload+"}}")).Deliveries {
 		got = append(got, del.Group+" "+del.CausationID)
-		if del.Source != "b-1:9092,b-2:9092" || del.Err != nil || del.Final || del.Receives != 0 {
+		if del.Source != "b-1:9092,b-2:9092" || del.Err != nil || del.Final || del.Queue.Receives != 0 {
 			t.Errorf("delivery %+v", del)
 		}
 	}
@@ -64,7 +65,7 @@ func TestKafkaPoison(t *testing.T) {
 			if d := b.Deliveries; d[0].Err.Of() != kind.InvalidEvent || d[1].Err != nil || d[2].Err != nil {
 				t.Fatalf("deliveries %+v", d)
 			}
-			if got, err := b.Reply([]Outcome{{Err: b.Deliveries[0].Err}, {}, {}}); err != nil || string(got) != "null" {
+			if got, err := b.Reply([]delivery.Outcome{{Err: b.Deliveries[0].Err}, {}, {}}); err != nil || string(got) != "null" {
 				t.Errorf("reply %s, %v", got, err)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
@@ -125,7 +126,7 @@ func TestTooManyHeaders(t *testing.T) {
 					t.Errorf("%d more: the next record: %v", n, next.Err)
 				}
 			}
-			outcomes := make([]Outcome, len(b.Deliveries))
+			outcomes := make([]delivery.Outcome, len(b.Deliveries))
 			outcomes[0].Err = got.Err
 			if reply, err := b.Reply(outcomes); string(reply) != "null" || err != nil {
 				t.Errorf("%d more: the partition is blocked: %s, %v", n, reply, err)

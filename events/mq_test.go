@@ -3,6 +3,7 @@ package events
 import (
 	"testing"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
@@ -54,7 +55,7 @@ func TestMQPoison(t *testing.T) {
 			if d := b.Deliveries; d[0].Err.Of() != kind.InvalidEvent || d[1].Err != nil {
 				t.Fatalf("%s: %v: deliveries %+v", name, data, d)
 			}
-			if got, err := b.Reply([]Outcome{{Err: b.Deliveries[0].Err}, {}}); err != nil || string(got) != "null" {
+			if got, err := b.Reply([]delivery.Outcome{{Err: b.Deliveries[0].Err}, {}}); err != nil || string(got) != "null" {
 				t.Errorf("%s: reply %s, %v", name, got, err)
 			}
 		}

@@ -1,5 +1,9 @@
 package events
 
+import (
+	"cbr-replicator/internal/delivery"
+)
+
 // pipesRabbitMQ and pipesActiveMQ are a broker's queue through EventBridge Pipes
 // (Amazon EventBridge user guide, "Amazon MQ message broker as a source").
 var (
@@ -15,7 +19,7 @@ var (
 	}
 )
 
-func decodePipesRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodePipesRabbitMQ(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	messages, err := readArray(payload, (*rabbitMessage).read)
 	if err != nil {
 		return nil, err
@@ -23,7 +27,7 @@ func decodePipesRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, er
 	return d.rabbitBatch(messages, inv)
 }
 
-func decodePipesActiveMQ(d *Decoder, payload []byte, _ Invocation) (*Batch, error) {
+func decodePipesActiveMQ(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, error) {
 	messages, err := readArray(payload, (*activeMessage).read)
 	if err != nil {
 		return nil, err

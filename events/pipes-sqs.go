@@ -1,5 +1,9 @@
 package events
 
+import (
+	"cbr-replicator/internal/delivery"
+)
+
 // pipesSQS is a queue through EventBridge Pipes, which hands a function the
 // records bare and takes the same answer as Lambda's event source mapping
 // (Amazon EventBridge user guide, "Partial batch failures"). To a pipe the
@@ -14,7 +18,7 @@ var pipesSQS = trigger{
 // whatever the source.
 func (s shape) isPipe() bool { return s.array && s.records && !s.mixed }
 
-func decodePipesSQS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodePipesSQS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	records, err := readArray(payload, (*sqsRecord).read)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
@@ -57,10 +58,10 @@ func TestPipesAsMapped(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"sqs", "kafka", "rabbitmq", "activemq"} {
 		mapped, piped := mustDecode(t, newDecoder(), sample(t, source)), mustDecode(t, newDecoder(), sample(t, "pipes-"+source))
-		if diff := cmp.Diff(mapped.Deliveries, piped.Deliveries, cmpopts.IgnoreUnexported(Delivery{})); diff != "" {
+		if diff := cmp.Diff(mapped.Deliveries, piped.Deliveries, notCarried); diff != "" {
 			t.Errorf("%s (-mapped +piped):\n%s", source, diff)
 		}
-		outcomes := make([]Outcome, len(piped.Deliveries))
+		outcomes := make([]delivery.Outcome, len(piped.Deliveries))
 		outcomes[0].Err = &kind.Error{Kind: kind.InProgress}
 		want, wantErr := mapped.Reply(outcomes)
 		got, err := piped.Reply(outcomes)
@@ -82,8 +83,8 @@ func TestPipesKafkaForms(t *testing.T) {
 		"of the issue":        {`{"eventSource":"aws:kafka","topic":"t","partition":0,"offset":1,`, "", "t/0/1"},
 	} {
 		got := mustDecode(t, newDecoder(), []byte(`[`+tt.record+`"value":`+request+`}]`)).Deliveries[0]
-		want := Delivery{Source: tt.source, CausationID: tt.causation, CorrelationID: tt.causation, Group: tt.causation[:strings.LastIndex(tt.causation, "/")], Again: true, Request: requestFor(vaultA)}
-		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Delivery{})); diff != "" {
+		want := delivery.Delivery{Source: tt.source, CausationID: tt.causation, CorrelationID: tt.causation, Group: tt.causation[:strings.LastIndex(tt.causation, "/")], Redelivered: true, Request: requestFor(vaultA)}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), notCarried); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/onepass"
 )
 
@@ -25,7 +26,7 @@ type rabbitMessage struct {
 	data                       []byte
 }
 
-func decodeRabbitMQ(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeRabbitMQ(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var arn string
 	var messages []rabbitMessage
 	r := onepass.New(payload)
@@ -84,15 +85,15 @@ func (m *rabbitMessage) readProperties(r *onepass.Reader) {
 }
 
 // rabbitBatch is a batch of RabbitMQ's messages, however they came.
-func (d *Decoder) rabbitBatch(messages []rabbitMessage, inv Invocation) (*Batch, error) {
+func (d *Decoder) rabbitBatch(messages []rabbitMessage, inv delivery.Invocation) (*Batch, error) {
 	if len(messages) == 0 {
 		return nil, errors.New("no messages")
 	}
-	deliveries := make([]Delivery, len(messages))
+	deliveries := make([]delivery.Delivery, len(messages))
 	for i := range messages {
 		m := &messages[i]
 		// Publishers' ids are unique in a queue at best.
-		del := Delivery{Source: m.arn + "/" + m.queue, CausationID: m.id, Again: true}
+		del := delivery.Delivery{Source: m.arn + "/" + m.queue, CausationID: m.id, Redelivered: true}
 		// As Lambda writes it, in UTC; zero for what has another form or none.
 		// Newer Javas have a narrow space before AM and PM.
 		del.Since, _ = time.Parse("Jan 2, 2006, 3:04:05 PM", strings.ReplaceAll(m.timestamp, "\u202f", " "))

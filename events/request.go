@@ -14,30 +14,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 	"cbr-replicator/internal/redact"
 )
-
-// Request is one request to replicate, validated, with the environment's
-// defaults filled in. Its JSON is a request that can be sent again.
-type Request struct {
-	// ProjectID and Region are the source's.
-	ProjectID string `json:"project_id"`
-	Region    string `json:"region"`
-	// CorrelationID is the body's own, empty without one.
-	CorrelationID string `json:"correlation_id,omitempty"`
-	// RequestedAt: replication records to this destination made since then are
-	// this request's own effect. Zero: not said.
-	RequestedAt time.Time     `json:"requested_at,omitzero"`
-	Replicate   cbr.Replicate `json:"replicate"`
-}
-
-// Source returns where the vault is.
-func (r *Request) Source() huawei.Scope {
-	return huawei.Scope{ProjectID: r.ProjectID, Region: r.Region}
-}
 
 // Defaults are what a request need not say, empty where it must.
 type Defaults struct {
@@ -71,7 +53,7 @@ func isTime(s string) bool {
 
 // draft is a request that is being read.
 type draft struct {
-	Request
+	delivery.Request
 	requestedAt, urn string
 }
 
@@ -86,12 +68,15 @@ type field struct {
 	fields []field
 }
 
+// replicateKey is the action that a body without a known one asks for.
+const replicateKey = "replicate"
+
 var requestFields = []field{
 	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_PROJECT_ID"},
 	{name: "region", text: func(d *draft) *string { return &d.Region }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_REGION_NAME"},
 	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: isCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
 	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: "a time such as 2026-11-23T02:00:00Z"},
-	{name: "replicate", fields: []field{
+	{name: replicateKey, fields: []field{
 		{name: "vault_id", text: func(d *draft) *string { return &d.Replicate.VaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_VAULT_ID"},
 		{name: "destination_vault_id", text: func(d *draft) *string { return &d.Replicate.DestinationVaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_DESTINATION_VAULT_ID"},
 		{name: "destination_project_id", text: func(d *draft) *string { return &d.Replicate.DestinationProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_CBR_DESTINATION_PROJECT_ID"},
@@ -116,7 +101,7 @@ func (d Defaults) draft() (at draft) {
 // unknown, nothing after the object. The error is an InvalidEvent that lists
 // all that is wrong, each with its path and what was expected, never with a
 // value; the request then holds the correlation id alone, if that is good.
-func (d *Decoder) parse(body []byte) (Request, *kind.Error) {
+func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	p := parsers.Get().(*parser)
 	defer p.done()
 	p.body.Reset(body)
@@ -127,10 +112,11 @@ func (d *Decoder) parse(body []byte) (Request, *kind.Error) {
 		p.expected("", "$", "a JSON object and nothing else; "+fault(body, err, p.body.Offset()))
 	}
 	r := p.got.Request
+	r.Action = replicateKey
 	// Free text, and the result repeats it.
 	r.CorrelationID = d.Redact.Text(r.CorrelationID)
 	if len(p.problems) > 0 {
-		return Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
+		return delivery.Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
 	}
 
 	to := &r.Replicate

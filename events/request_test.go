@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
@@ -41,7 +42,7 @@ func missing(want, variable string) string {
 }
 
 // parseWith parses with other defaults than d's.
-func (d *Decoder) parseWith(body []byte, defaults Defaults) (Request, *kind.Error) {
+func (d *Decoder) parseWith(body []byte, defaults Defaults) (delivery.Request, *kind.Error) {
 	here := *d
 	here.Defaults = defaults
 	return here.parse(body)
@@ -50,12 +51,14 @@ func (d *Decoder) parseWith(body []byte, defaults Defaults) (Request, *kind.Erro
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	yes, no, urn := true, false, "urn:example:agency"
-	body := func(change func(*Request)) string { return string(encode(t, with(requestFor(vaultA), change))) }
-	nothing := func(*Request) {}
+	body := func(change func(*delivery.Request)) string {
+		return string(encode(t, with(requestFor(vaultA), change)))
+	}
+	nothing := func(*delivery.Request) {}
 	for name, tt := range map[string]struct {
 		body     string
 		defaults Defaults
-		want     Request
+		want     delivery.Request
 	}{
 		"whole": {
 			body: `{
@@ -65,14 +68,14 @@ func TestRequest(t *testing.T) {
 					"destination_region": "region2", "auto_trigger": true, "enable_acceleration": false, "cross_account_urn": "` + urn + `"
 				}
 			}` + "\r\n\t ",
-			want: with(requestFor(vaultA), func(r *Request) {
+			want: with(requestFor(vaultA), func(r *delivery.Request) {
 				r.CorrelationID, r.RequestedAt = "<a&b>", nightly.Add(500*time.Millisecond)
 				r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration, r.Replicate.CrossAccountURN = &yes, &no, &urn
 			}),
 		},
 		"required alone":     {body: body(nothing), want: requestFor(vaultA)},
 		"defaults for all":   {body: `{}`, defaults: fullDefaults, want: requestFor(vaultA)},
-		"defaults for some":  {body: `{"region":"region3","replicate":{"vault_id":"` + vaultB + `"}}`, defaults: fullDefaults, want: with(requestFor(vaultB), func(r *Request) { r.Region = "region3" })},
+		"defaults for some":  {body: `{"region":"region3","replicate":{"vault_id":"` + vaultB + `"}}`, defaults: fullDefaults, want: with(requestFor(vaultB), func(r *delivery.Request) { r.Region = "region3" })},
 		"an empty replicate": {body: `{"replicate":{}}`, defaults: fullDefaults, want: requestFor(vaultA)},
 		"CBR's own body": {
 			body:     string(encode(t, map[string]any{"replicate": requestFor(vaultB).Replicate})),
@@ -80,7 +83,7 @@ func TestRequest(t *testing.T) {
 			want:     requestFor(vaultB),
 		},
 		"hex digits in both cases": {
-			body: body(func(r *Request) {
+			body: body(func(r *delivery.Request) {
 				for _, id := range []*string{&r.ProjectID, &r.Replicate.VaultID, &r.Replicate.DestinationVaultID, &r.Replicate.DestinationProjectID} {
 					*id = strings.ToUpper(*id)
 				}
@@ -254,7 +257,7 @@ func TestParserGoesBackEmpty(t *testing.T) {
 // TestNothingOfTheLast: whatever was parsed before, a request is the same.
 func TestNothingOfTheLast(t *testing.T) {
 	t.Parallel()
-	whole := string(encode(t, with(requestFor(vaultB), func(r *Request) {
+	whole := string(encode(t, with(requestFor(vaultB), func(r *delivery.Request) {
 		r.Region, r.CorrelationID, r.RequestedAt = "region3", "c", nightly
 		r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration, r.Replicate.CrossAccountURN = new(true), new(true), new("urn")
 	})))
@@ -266,7 +269,7 @@ func TestNothingOfTheLast(t *testing.T) {
 				t.Errorf("{} after %s: %+v, %v", before, got, err)
 			}
 			_, _ = d.parseWith([]byte(before), fullDefaults)
-			if got, err := d.parseWith([]byte(`{"region":"region1"}`), Defaults{}); err == nil || got != (Request{}) || strings.Count(err.Message, ";") != 4 {
+			if got, err := d.parseWith([]byte(`{"region":"region1"}`), Defaults{}); err == nil || got != (delivery.Request{}) || strings.Count(err.Message, ";") != 4 {
 				t.Errorf("no defaults after %s: %+v, %v", before, got, err)
 			}
 		}
@@ -287,7 +290,7 @@ func TestWhatARejectionHolds(t *testing.T) {
 		`{"correlation_id":"c","region":"region1",}`:                    "",
 	} {
 		got, err := newDecoder().parseWith([]byte(body), fullDefaults)
-		if err == nil || !cmp.Equal(got, Request{CorrelationID: want}) {
+		if err == nil || !cmp.Equal(got, delivery.Request{CorrelationID: want}) {
 			t.Errorf("%s: %+v, %v; want no more than the correlation id %q", body, got, err, want)
 		}
 	}
@@ -379,7 +382,7 @@ func TestManyProblems(t *testing.T) {
 
 // checkRequest holds an accepted request against its forms and against itself,
 // encoded and parsed again.
-func checkRequest(t testing.TB, d *Decoder, r Request) {
+func checkRequest(t testing.TB, d *Decoder, r delivery.Request) {
 	t.Helper()
 	to := r.Replicate
 	lower := r.ProjectID + to.VaultID + to.DestinationVaultID + to.DestinationProjectID
@@ -406,7 +409,8 @@ func TestRoundTrip(t *testing.T) {
 	regions := rapid.StringMatching(`[a-z0-9][a-z0-9-]{0,62}`)
 	printable := rapid.StringOfN(rapid.Rune().Filter(func(c rune) bool { return isURN(string(c)) }), 1, 512, -1)
 	rapid.Check(t, func(t *rapid.T) {
-		want := Request{
+		want := delivery.Request{
+			Action:        "replicate",
 			ProjectID:     hex(32).Draw(t, "project"),
 			Region:        regions.Draw(t, "region"),
 			CorrelationID: rapid.StringMatching(`[!-~]{0,128}`).Draw(t, "correlation"),

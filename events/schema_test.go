@@ -10,6 +10,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"cbr-replicator/events"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/redact"
 )
 
@@ -61,7 +62,7 @@ func TestSchemaOfSamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		batch, err := d.Decode(payload, events.Invocation{RequestID: "r", FunctionARN: "f"})
+		batch, err := d.Decode(payload, delivery.Invocation{RequestID: "r", FunctionARN: "f"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +121,7 @@ func TestSchemaAgreesWithDecoder(t *testing.T) {
 		`{"replicate":{"cross_account_urn":""}}`,
 		`{"replicate":{"checkpoint_id":"x"}}`,
 	} {
-		batch, err := d.Decode([]byte(`[`+request+`]`), events.Invocation{RequestID: "r", FunctionARN: "f"})
+		batch, err := d.Decode([]byte(`[`+request+`]`), delivery.Invocation{RequestID: "r", FunctionARN: "f"})
 		if err != nil {
 			t.Fatalf("%s: %v", request, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/onepass"
 )
 
@@ -28,7 +29,7 @@ type notification struct {
 	correlation               string // a message attribute
 }
 
-func decodeSNS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeSNS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	records, err := readEvent(payload, (*snsRecord).read)
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func decodeSNS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 	if len(records) == 0 {
 		return nil, errors.New("no records")
 	}
-	deliveries := make([]Delivery, len(records))
+	deliveries := make([]delivery.Delivery, len(records))
 	for i := range records {
 		r := &records[i]
 		switch {
@@ -45,7 +46,7 @@ func decodeSNS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
 		case r.messageID == "":
 			return nil, fmt.Errorf("record %d has no MessageId", i)
 		}
-		del := inv.asynchronous(Delivery{Source: r.topicARN, CausationID: r.messageID, body: r.message}, r.timestamp)
+		del := asynchronous(inv, delivery.Delivery{Source: r.topicARN, CausationID: r.messageID, Carried: delivery.Carried{Text: r.message}}, r.timestamp)
 		deliveries[i] = d.deliver(r.message, del, r.correlation)
 	}
 	return d.wholeBatch(deliveries), nil

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
 )
@@ -28,7 +29,7 @@ type sqsRecord struct {
 	correlation             string // a message attribute
 }
 
-func decodeSQS(d *Decoder, payload []byte, inv Invocation) (*Batch, error) {
+func decodeSQS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	records, err := readEvent(payload, (*sqsRecord).read)
 	if err != nil {
 		return nil, err
@@ -84,11 +85,11 @@ func (rec *sqsRecord) readMessageAttributes(r *onepass.Reader) {
 }
 
 // queueBatch is a batch of SQS records, however they came.
-func (d *Decoder) queueBatch(records []sqsRecord, inv Invocation) (*Batch, error) {
+func (d *Decoder) queueBatch(records []sqsRecord, inv delivery.Invocation) (*Batch, error) {
 	if len(records) == 0 {
 		return nil, errors.New("no records")
 	}
-	b := &Batch{Deliveries: make([]Delivery, len(records))}
+	b := &Batch{Deliveries: make([]delivery.Delivery, len(records))}
 	seen := make(map[string]bool, len(records))
 	for i, r := range records {
 		switch {
@@ -98,10 +99,12 @@ func (d *Decoder) queueBatch(records []sqsRecord, inv Invocation) (*Batch, error
 			// Without it the message could not be handed back by itself.
 			return nil, fmt.Errorf("record %d has no messageId", i)
 		}
-		del := Delivery{Source: r.arn, CausationID: r.messageID, Receipt: r.receipt, body: r.body, quoted: true}
-		del.Receives, _ = strconv.Atoi(string(r.receives))
+		del := delivery.Delivery{Source: r.arn, CausationID: r.messageID, Carried: delivery.Carried{Text: r.body, Quoted: true}}
+		del.Queue = delivery.Queue{ARN: r.arn, ReceiptHandle: r.receipt}
+		del.Queue.Receives, _ = strconv.Atoi(string(r.receives))
+		del.Last = del.Queue.Receives >= d.MaxReceiveCount
 		// A standard queue may deliver a message twice at once.
-		del.Again = del.Receives > 1 || seen[r.messageID]
+		del.Redelivered = del.Queue.Receives > 1 || seen[r.messageID]
 		if first, err := strconv.ParseInt(string(r.firstReceive), 10, 64); err == nil {
 			del.Since = ofMillis(first)
 		} else if seen[r.messageID] {
@@ -118,12 +121,12 @@ func (d *Decoder) queueBatch(records []sqsRecord, inv Invocation) (*Batch, error
 			err.Kind = kind.Misconfigured
 		}
 	}
-	b.reply = func(outcomes []Outcome) ([]byte, error) {
+	b.reply = func(outcomes []delivery.Outcome) ([]byte, error) {
 		// A standard queue may deliver a message twice at once: it is reported
 		// once, and not at all if one of the two has come to its end.
 		settled := make(map[string]bool, len(records))
 		for i, o := range outcomes {
-			if !o.Redeliver() {
+			if !o.HandedBack() {
 				settled[records[i].messageID] = true
 			}
 		}

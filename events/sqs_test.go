@@ -8,31 +8,31 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
 func TestSQSReply(t *testing.T) {
 	t.Parallel()
 	const first, second = `{"itemIdentifier":"11d6ee51-4cc7-4302-9e22-7cd8afdaadf5"}`, `{"itemIdentifier":"b3e0c6a4-2f57-4f0d-8a1e-6b0b4e4c7d52"}`
-	of := func(k kind.Kind) Outcome { return Outcome{Err: &kind.Error{Kind: k}} }
-	unpublished := Outcome{PublishErr: &kind.Error{Kind: kind.PublishFailed}}
+	of := func(k kind.Kind) delivery.Outcome { return delivery.Outcome{Err: &kind.Error{Kind: k}} }
+	unpublished := delivery.Outcome{PublishErr: &kind.Error{Kind: kind.PublishFailed}}
 	for name, tt := range map[string]struct {
-		first, second Outcome
+		first, second delivery.Outcome
 		want          string
 	}{
-		"accepted":      {Outcome{}, Outcome{}, ``},
+		"accepted":      {delivery.Outcome{}, delivery.Outcome{}, ``},
 		"final":         {of(kind.InvalidEvent), of(kind.AlreadyReplicated), ``},
 		"handed back":   {of(kind.Throttled), of(kind.Blocked), first + "," + second},
-		"second":        {Outcome{}, of(kind.InProgress), second},
+		"second":        {delivery.Outcome{}, of(kind.InProgress), second},
 		"not published": {unpublished, of(kind.Rejected), first},
 		"unknown kind":  {of(kind.NotAllowed), of("Nonsense"), second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := mustDecode(t, newDecoder(), sample(t, "sqs-fifo"))
-			got, err := b.Reply([]Outcome{tt.first, tt.second, {}})
+			got, err := b.Reply([]delivery.Outcome{tt.first, tt.second, {}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestSQSReplyNeedsAllOutcomes(t *testing.T) {
 	t.Parallel()
 	b := mustDecode(t, newDecoder(), sample(t, "sqs"))
 	for n := range 4 {
-		if _, err := b.Reply(make([]Outcome, n)); (err == nil) != (n == 2) {
+		if _, err := b.Reply(make([]delivery.Outcome, n)); (err == nil) != (n == 2) {
 			t.Errorf("reply to %d outcomes of 2: %v", n, err)
 		}
 	}
@@ -66,19 +66,19 @@ func TestSQSMessageTwice(t *testing.T) {
 	})
 	b := mustDecode(t, newDecoder(), payload)
 	for i, d := range b.Deliveries {
-		if d.Again != (i > 1) {
-			t.Errorf("delivery %d may be the second: %t", i, d.Again)
+		if d.Redelivered != (i > 1) {
+			t.Errorf("delivery %d may be the second: %t", i, d.Redelivered)
 		}
 	}
-	busy := Outcome{Err: &kind.Error{Kind: kind.InProgress}}
+	busy := delivery.Outcome{Err: &kind.Error{Kind: kind.InProgress}}
 	for _, tt := range []struct {
-		first Outcome
+		first delivery.Outcome
 		want  string
 	}{
 		{busy, `{"batchItemFailures":[{"itemIdentifier":"059f36b4-87a3-44ab-83d2-661975830a7d"}]}`},
-		{Outcome{}, `{"batchItemFailures":[]}`},
+		{delivery.Outcome{}, `{"batchItemFailures":[]}`},
 	} {
-		got, err := b.Reply([]Outcome{tt.first, {}, busy, busy})
+		got, err := b.Reply([]delivery.Outcome{tt.first, {}, busy, busy})
 		if err != nil || string(got) != tt.want {
 			t.Errorf("reply %s, %v; want %s", got, err, tt.want)
 		}
@@ -108,7 +108,7 @@ func TestSQSRecord(t *testing.T) {
 				record["attributes"] = map[string]any{"ApproximateReceiveCount": tt.count, "MessageGroupId": tt.group}
 			})
 			got := mustDecode(t, newDecoder(), payload).Deliveries[0]
-			if got.Source != tt.arn || got.Group != tt.wantGroup || got.Receives != tt.wantReceives || got.Final {
+			if got.Source != tt.arn || got.Group != tt.wantGroup || got.Queue.Receives != tt.wantReceives || got.Final {
 				t.Errorf("delivery %+v", got)
 			}
 		})
@@ -148,7 +148,7 @@ func TestSQSLargeBatch(t *testing.T) {
 		t.Fatalf("%d deliveries of %d records", len(b.Deliveries), n)
 	}
 	for i, d := range b.Deliveries {
-		if d.CausationID != fmt.Sprint("m", i) || d.Receipt != fmt.Sprint("r", i) || d.Again || d.Err != nil {
+		if d.CausationID != fmt.Sprint("m", i) || d.Queue.ReceiptHandle != fmt.Sprint("r", i) || d.Redelivered || d.Err != nil {
 			t.Errorf("delivery %d: %+v", i, d)
 		}
 	}
@@ -172,18 +172,18 @@ func TestSQSMembers(t *testing.T) {
 		d.Defaults = fullDefaults
 		got := mustDecode(t, d, []byte(payload)).Deliveries
 		const arn = "arn:aws:sqs:eu-central-1:123456789012:q.fifo"
-		want := []Delivery{
+		want := []delivery.Delivery{
 			{
-				Source: arn, CausationID: "last", CorrelationID: "c", Group: "g", Receives: 3, Receipt: "r", Again: true,
+				Source: arn, CausationID: "last", CorrelationID: "c", Group: "g", Queue: delivery.Queue{ARN: arn, ReceiptHandle: "r", Receives: 3}, Redelivered: true,
 				Since: time.UnixMilli(1795399200000), Request: requestFor(vaultA),
 			},
-			{Source: arn, CausationID: "bare", CorrelationID: "bare"},
+			{Source: arn, CausationID: "bare", CorrelationID: "bare", Queue: delivery.Queue{ARN: arn}},
 		}
 		if got[1].Err == nil {
 			t.Errorf("no body was taken for a request: %+v", got[1])
 		}
 		got[1].Err = nil
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Delivery{})); diff != "" {
+		if diff := cmp.Diff(want, got, notCarried); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", payload, diff)
 		}
 	}

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda/messages"
-
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
@@ -15,14 +14,14 @@ import (
 // Amazon MQ). A Lambda error hands it back. The deliveries that were
 // acknowledged then come again, too; their results have the same event ids
 // where the trigger names its deliveries, so that consumers can drop doubles.
-func (d *Decoder) wholeBatch(deliveries []Delivery) *Batch {
+func (d *Decoder) wholeBatch(deliveries []delivery.Delivery) *Batch {
 	return &Batch{
 		Deliveries: deliveries,
-		reply: func(outcomes []Outcome) ([]byte, error) {
+		reply: func(outcomes []delivery.Outcome) ([]byte, error) {
 			var first *kind.Error
 			back := 0
 			for _, o := range outcomes {
-				if o.Redeliver() {
+				if o.HandedBack() {
 					first = cmp.Or(first, o.PublishErr, o.Err)
 					back++
 				}
@@ -38,7 +37,7 @@ func (d *Decoder) wholeBatch(deliveries []Delivery) *Batch {
 // brokerBatch is a wholeBatch of a stream or broker: Lambda tries it again at
 // once (AWS Lambda developer guide, on each), while an asynchronous invocation
 // waits for a minute.
-func (d *Decoder) brokerBatch(deliveries []Delivery) *Batch {
+func (d *Decoder) brokerBatch(deliveries []delivery.Delivery) *Batch {
 	b := d.wholeBatch(deliveries)
 	b.AtOnce = true
 	return b
@@ -52,9 +51,9 @@ const firstTryAge = time.Minute
 
 // asynchronous says of a delivery whose event was made at a time whether it may
 // have been tried before.
-func (inv Invocation) asynchronous(del Delivery, made string) Delivery {
+func asynchronous(inv delivery.Invocation, del delivery.Delivery, made string) delivery.Delivery {
 	at, err := time.Parse(time.RFC3339, made)
-	del.Again = err != nil || inv.Began.Sub(at) > firstTryAge
+	del.Redelivered = err != nil || inv.Began.Sub(at) > firstTryAge
 	if err == nil {
 		del.Since, del.Claimed = at, true
 	}
@@ -72,5 +71,5 @@ func ofMillis(ms int64) time.Time {
 // invokeError is a Lambda error. Step Functions matches its errorType, which
 // for any other Go error would be the type's name.
 func (d *Decoder) invokeError(k kind.Kind, text string) error {
-	return messages.InvokeResponse_Error{Type: "CBR." + string(k), Message: d.Redact.Text(text)}
+	return delivery.Failure{Type: "CBR." + string(k), Message: d.Redact.Text(text)}
 }

@@ -12,11 +12,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	replicator "cbr-replicator"
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/replicate"
 )
 
 const (
@@ -210,12 +213,12 @@ func TestEnterpriseProject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, tt.set)
-			h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, slog.New(slog.DiscardHandler))
-			if got := h.CBR.(*cbr.Client).EnterpriseProjectID; got != tt.want {
+			h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.DiscardHandler))
+			if got := replicates(h).CBR.(*cbr.Client).EnterpriseProjectID; got != tt.want {
 				t.Errorf("enterprise project %q, want %q", got, tt.want)
 			}
-			if h.Retry.Budget == nil {
-				t.Error("retries have no budget")
+			if writes, reads := replicates(h).Retry.Budget, replicates(h).Reads.Budget; writes == nil || reads == nil || writes == reads {
+				t.Error("retries of calls that replicate and of lookups have no budget each")
 			}
 		})
 	}
@@ -245,7 +248,7 @@ func TestRejectedQueue(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("AWS_REGION", "eu-central-1")
 			setenv(t, tt.set)
-			h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, slog.New(slog.DiscardHandler))
+			h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.DiscardHandler))
 			if tt.arn == "" {
 				if h.Rejected != nil {
 					t.Errorf("bodies are kept in %v", h.Rejected.Name)
@@ -275,14 +278,14 @@ func TestNewHandlerHidesEveryCredential(t *testing.T) {
 		"HTTPS_PROXY":           "http://user:proxy-password@proxy.example.com:3128",
 	})
 	var out bytes.Buffer
-	h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), &out, slog.New(slog.DiscardHandler))
+	h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), &out, metrics.EMF, slog.New(slog.DiscardHandler))
 	for _, credential := range []string{secret, "wJalrXUtnFEMIK7MDENG", "IQoJb3JpZ2luX2VjE", "proxy-password"} {
 		if got := h.Redact.Text("x" + credential + "y"); strings.Contains(got, credential) {
 			t.Errorf("%q is not masked", credential)
 		}
 	}
 	// The token is for its own project, whatever the allow-list says.
-	_, err := h.CBR.Replicate(t.Context(), huawei.Scope{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
+	_, err := replicates(h).CBR.Replicate(t.Context(), huawei.Scope{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
 	if e := kind.As(err); e == nil || e.Kind != kind.NotAllowed {
 		t.Errorf("another project: %v", err)
 	}
@@ -308,3 +311,6 @@ func TestREADMENamesEveryVariable(t *testing.T) {
 		}
 	}
 }
+
+// replicates is the handler's first action.
+func replicates(h *replicator.Handler) *replicate.Action { return h.Actions[0].(*replicate.Action) }

@@ -4,21 +4,21 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
 
 	"cbr-replicator/internal/huawei"
-
-	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
+	"cbr-replicator/internal/runtime"
 )
 
 // version is set by the linker.
 var version = "dev"
 
 func main() {
-	log := slog.New(lambdacontext.NewLogHandler())
+	var cloud runtime.Runtime = runtime.Lambda{}
+	log := slog.New(cloud.LogHandler())
 	log.Info("starting", "version", version)
 	s, err := load()
 	if err != nil {
@@ -27,9 +27,9 @@ func main() {
 		os.Exit(1)
 	}
 	client := huawei.NewHTTPClient(s.BatchConcurrency.value)
-	h := newHandler(s, client, os.Stdout, log)
+	h := newHandler(s, client, os.Stdout, cloud.Metrics(), log)
 	if err := s.connectAhead(client); err != nil {
 		log.Debug("not connected ahead of the first call", "error", h.Redact.Text(err.Error()))
 	}
-	lambda.Start(h)
+	cloud.Serve(context.Background(), h)
 }

@@ -17,11 +17,13 @@ import (
 	"cbr-replicator/events"
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/rejected"
+	"cbr-replicator/internal/replicate"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
 	"cbr-replicator/internal/token"
@@ -29,8 +31,8 @@ import (
 )
 
 // newHandler makes the handler that the settings describe. Metrics go to
-// stdout, which CloudWatch reads.
-func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Logger) *replicator.Handler {
+// stdout, in a format.
+func newHandler(s *settings, client *http.Client, stdout io.Writer, format metrics.Format, log *slog.Logger) *replicator.Handler {
 	userAgent := "cbr-replicator/" + version
 	hidden := &redact.Redactor{}
 	hidden.Hide(s.SecretAccessKey)
@@ -50,7 +52,8 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Lo
 	}
 	publishing := policy
 	publishing.MinTry = 0
-	policy.Budget = retry.NewBudget()
+	reads := policy
+	policy.Budget, reads.Budget = retry.NewBudget(), retry.NewBudget()
 
 	credential := token.Config{
 		Fields:    s.Fields,
@@ -92,12 +95,14 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Lo
 			Defaults:    s.requestDefaults(),
 			Redact:      hidden,
 			HTTPTimeout: s.HTTPTimeout.value,
+
+			MaxReceiveCount: s.MaxReceiveCount.value,
 		},
-		Allow:     s.allow,
-		CBR:       service,
+		Allow: s.allow,
+		Actions: []delivery.Action{
+			&replicate.Action{CBR: service, Lookups: reconcile.New(service, log), Retry: policy, Reads: reads, Log: log, Redact: hidden},
+		},
 		Endpoints: s.endpoints,
-		Retry:     policy,
-		Lookups:   reconcile.New(service, log),
 		Queues: &visibility.Changer{
 			SQS:    s.aws("sqs", "AmazonSQS", "1.0", s.AWSRegion, s.EndpointSQS, client, userAgent),
 			Log:    log,
@@ -112,12 +117,11 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, log *slog.Lo
 			Log:    log,
 			Redact: hidden,
 		},
-		Metrics: metrics.NewEmitter(stdout, cmp.Or(s.FunctionName, "cbr-replicator")),
+		Metrics: metrics.NewEmitter(stdout, format, cmp.Or(s.FunctionName, "cbr-replicator")),
 		Log:     log,
 		Redact:  hidden,
 
 		BatchConcurrency: s.BatchConcurrency.value,
-		MaxReceiveCount:  s.MaxReceiveCount.value,
 		Reserve:          s.DeadlineReserve.value,
 	}
 }

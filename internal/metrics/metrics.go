@@ -47,18 +47,36 @@ var (
 	}
 )
 
+// Format is how a line is written, for one destination region or for none. The
+// cold start and the duration are the invocation's, not a region's: they are in
+// its first line alone.
+type Format func(b []byte, l Line) []byte
+
+// Line is what one line says.
+type Line struct {
+	Service string // the function's name, in quotes
+	// Region is the destination's, empty for none.
+	Region string
+	Began  time.Time
+	// Counts are by names; one that is absent is zero.
+	Counts map[string]int
+	// First is the invocation's first line.
+	First bool
+}
+
 // Emitter writes metrics, a line at a time. It is safe for concurrent use.
 type Emitter struct {
+	format  Format
 	service string // in quotes
 	warm    atomic.Bool
 	mu      sync.Mutex
 	out     io.Writer
 }
 
-// NewEmitter returns an emitter that writes to out, with service as the value
-// of the dimension of that name.
-func NewEmitter(out io.Writer, service string) *Emitter {
-	return &Emitter{out: out, service: quoted(service)}
+// NewEmitter returns an emitter that writes to out in a format, with service as
+// the value of the dimension of that name.
+func NewEmitter(out io.Writer, format Format, service string) *Emitter {
+	return &Emitter{out: out, format: format, service: quoted(service)}
 }
 
 // Invocation counts the deliveries of one invocation. It is safe for
@@ -85,11 +103,14 @@ type Delivery struct {
 	Published     kind.Status
 	Redelivered   bool
 	PublishFailed bool
-	// LookupRefused: CBR did not let the credential list backups.
-	LookupRefused bool
-	// NotKept: the body of a rejected request is gone, the delivery acknowledged.
-	NotKept  bool
-	Attempts int
+	// More are counts beside those that follow from the above.
+	More []Value
+}
+
+// Value is one count more: of one of the names that every line has.
+type Value struct {
+	Name  string
+	Count int
 }
 
 // Count adds one delivery.
@@ -102,7 +123,6 @@ func (i *Invocation) Count(d Delivery) {
 		i.regions[d.DestinationRegion] = c
 	}
 	c["Deliveries"]++
-	c["Retries"] += max(d.Attempts-1, 0)
 	if name, ok := ofStatus[d.Published]; ok {
 		c[name]++
 	}
@@ -115,11 +135,8 @@ func (i *Invocation) Count(d Delivery) {
 	if d.PublishFailed {
 		c["PublishFailures"]++
 	}
-	if d.LookupRefused {
-		c["LookupsRefused"]++
-	}
-	if d.NotKept {
-		c["RejectedNotKept"]++
+	for _, v := range d.More {
+		c[v.Name] += v.Count
 	}
 }
 
@@ -142,7 +159,11 @@ func (i *Invocation) Emit() error {
 	}
 	var lines []byte
 	for n, region := range order {
-		lines = i.appendLine(lines, region, n == 0)
+		of := i.regions[region]
+		if n == 0 && i.emitter.warm.CompareAndSwap(false, true) {
+			of["ColdStart"] = 1
+		}
+		lines = i.emitter.format(lines, Line{Service: i.emitter.service, Region: region, Began: i.began, Counts: of, First: n == 0})
 	}
 	i.emitter.mu.Lock()
 	defer i.emitter.mu.Unlock()
@@ -152,32 +173,27 @@ func (i *Invocation) Emit() error {
 	return nil
 }
 
-// appendLine appends one EMF document (CloudWatch user guide, "Embedded metric
-// format specification") to b. The cold start and the duration are the
-// invocation's, not a region's: they are in its first line alone.
-func (i *Invocation) appendLine(b []byte, region string, first bool) []byte {
+// EMF appends one document of CloudWatch's embedded metric format to b
+// (CloudWatch user guide, "Embedded metric format specification").
+func EMF(b []byte, l Line) []byte {
 	dimensions, metrics := `["service"]`, counts
-	if region != "" {
+	if l.Region != "" {
 		dimensions += `,["service","destination_region"]`
 	}
-	if first {
+	if l.First {
 		metrics += `,{"Name":"Duration","Unit":"Milliseconds"}`
 	}
 	b = fmt.Appendf(b, `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"%s","Dimensions":[%s],"Metrics":[%s]}]},"service":%s`,
-		i.began.UnixMilli(), Namespace, dimensions, metrics, i.emitter.service)
-	if region != "" {
-		b = fmt.Appendf(b, `,"destination_region":%s`, quoted(region))
-	}
-	of := i.regions[region]
-	if first && i.emitter.warm.CompareAndSwap(false, true) {
-		of["ColdStart"] = 1
+		l.Began.UnixMilli(), Namespace, dimensions, metrics, l.Service)
+	if l.Region != "" {
+		b = fmt.Appendf(b, `,"destination_region":%s`, quoted(l.Region))
 	}
 	for _, name := range names {
 		b = append(append(append(b, `,"`...), name...), `":`...)
-		b = strconv.AppendInt(b, int64(of[name]), 10)
+		b = strconv.AppendInt(b, int64(l.Counts[name]), 10)
 	}
-	if first {
-		b = fmt.Appendf(b, `,"Duration":%d`, time.Since(i.began).Milliseconds())
+	if l.First {
+		b = fmt.Appendf(b, `,"Duration":%d`, time.Since(l.Began).Milliseconds())
 	}
 	return append(b, "}\n"...)
 }

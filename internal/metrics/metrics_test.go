@@ -44,16 +44,16 @@ func TestEmit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		e := metrics.NewEmitter(&out, "replicator")
+		e := metrics.NewEmitter(&out, metrics.EMF, "replicator")
 		lines := emit(t, e, &out, 412*time.Millisecond,
-			metrics.Delivery{DestinationRegion: "region2", Published: kind.Accepted, Attempts: 3},
-			metrics.Delivery{DestinationRegion: "region2", Kind: kind.AlreadyReplicated, Published: kind.Unchanged, Attempts: 1},
-			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Throttled, Redelivered: true, Attempts: 6},
-			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Unknown, Published: kind.Failed, Redelivered: true, Attempts: 1},
-			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Misconfigured, Redelivered: true, Attempts: 1},
-			metrics.Delivery{DestinationRegion: "region2", Kind: kind.NotCovered, Published: kind.Refused, Attempts: 1},
-			metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused, NotKept: true},
-			metrics.Delivery{DestinationRegion: "region2", PublishFailed: true, LookupRefused: true, Redelivered: true, Attempts: 1},
+			metrics.Delivery{DestinationRegion: "region2", Published: kind.Accepted, More: retries(2)},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.AlreadyReplicated, Published: kind.Unchanged},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Throttled, Redelivered: true, More: retries(5)},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Unknown, Published: kind.Failed, Redelivered: true},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Misconfigured, Redelivered: true},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.NotCovered, Published: kind.Refused},
+			metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused, More: []metrics.Value{{Name: "RejectedNotKept", Count: 1}}},
+			metrics.Delivery{DestinationRegion: "region2", PublishFailed: true, More: []metrics.Value{{Name: "LookupsRefused", Count: 1}}, Redelivered: true},
 		)
 		want := map[string]any{
 			"service": "replicator", "destination_region": "region2",
@@ -92,7 +92,7 @@ func TestEmit(t *testing.T) {
 func TestEmitSeveralRegions(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	lines := emit(t, metrics.NewEmitter(&out, "replicator"), &out, 0,
+	lines := emit(t, metrics.NewEmitter(&out, metrics.EMF, "replicator"), &out, 0,
 		metrics.Delivery{DestinationRegion: "region3", Published: kind.Accepted},
 		metrics.Delivery{DestinationRegion: "region2", Published: kind.Accepted},
 		metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused},
@@ -114,11 +114,11 @@ func TestLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		inv := metrics.NewEmitter(&out, `a "service" of <Å> & \`).Begin()
+		inv := metrics.NewEmitter(&out, metrics.EMF, `a "service" of <Å> & \`).Begin()
 		began := time.Now().UnixMilli()
-		inv.Count(metrics.Delivery{DestinationRegion: "region3", Published: kind.Accepted, Attempts: 1})
-		inv.Count(metrics.Delivery{DestinationRegion: "re\"gion\n2", Kind: kind.Unauthorized, Attempts: 2})
-		inv.Count(metrics.Delivery{DestinationRegion: "re\"gion\n2", Kind: kind.InProgress, Redelivered: true, Attempts: 1})
+		inv.Count(metrics.Delivery{DestinationRegion: "region3", Published: kind.Accepted})
+		inv.Count(metrics.Delivery{DestinationRegion: "re\"gion\n2", Kind: kind.Unauthorized, More: retries(1)})
+		inv.Count(metrics.Delivery{DestinationRegion: "re\"gion\n2", Kind: kind.InProgress, Redelivered: true})
 		time.Sleep(2500 * time.Microsecond)
 		if err := inv.Emit(); err != nil {
 			t.Fatal(err)
@@ -147,7 +147,7 @@ func TestLine(t *testing.T) {
 func TestNoRegion(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	lines := emit(t, metrics.NewEmitter(&out, "replicator"), &out, 0, metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused})
+	lines := emit(t, metrics.NewEmitter(&out, metrics.EMF, "replicator"), &out, 0, metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused})
 	if len(lines) != 1 || lines[0]["Rejected"] != 1.0 {
 		t.Fatalf("lines = %v", lines)
 	}
@@ -166,10 +166,10 @@ func TestKindsAndStatuses(t *testing.T) {
 		"Accepted": {Published: kind.Accepted}, "Unchanged": {Published: kind.Unchanged}, "Rejected": {Published: kind.Refused}, "Failed": {Published: kind.Failed},
 		"Throttled": {Kind: kind.Throttled}, "Unauthorized": {Kind: kind.Unauthorized}, "Misconfigured": {Kind: kind.Misconfigured},
 		"InProgress": {Kind: kind.InProgress}, "Unknown": {Kind: kind.Unknown}, "NotCovered": {Kind: kind.NotCovered},
-		"Redelivered": {Redelivered: true}, "PublishFailures": {PublishFailed: true}, "LookupsRefused": {LookupRefused: true}, "RejectedNotKept": {NotKept: true}, "Retries": {Attempts: 2},
+		"Redelivered": {Redelivered: true}, "PublishFailures": {PublishFailed: true}, "LookupsRefused": {More: []metrics.Value{{Name: "LookupsRefused", Count: 1}}}, "RejectedNotKept": {More: []metrics.Value{{Name: "RejectedNotKept", Count: 1}}}, "Retries": {More: retries(1)},
 	} {
 		var out bytes.Buffer
-		line := emit(t, metrics.NewEmitter(&out, "replicator"), &out, 0, d)[0]
+		line := emit(t, metrics.NewEmitter(&out, metrics.EMF, "replicator"), &out, 0, d)[0]
 		for got, n := range line {
 			want := 0.0
 			switch got {
@@ -190,7 +190,7 @@ func TestKindsAndStatuses(t *testing.T) {
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	out := &pieces{}
-	e := metrics.NewEmitter(out, "replicator")
+	e := metrics.NewEmitter(out, metrics.EMF, "replicator")
 	var invocations sync.WaitGroup
 	for range 20 {
 		invocations.Go(func() {
@@ -235,7 +235,10 @@ func TestLost(t *testing.T) {
 	t.Parallel()
 	reader, writer := io.Pipe()
 	reader.Close()
-	if err := metrics.NewEmitter(writer, "replicator").Begin().Emit(); !errors.Is(err, io.ErrClosedPipe) {
+	if err := metrics.NewEmitter(writer, metrics.EMF, "replicator").Begin().Emit(); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("error = %v", err)
 	}
 }
+
+// retries is what a delivery with so many retries counts beside.
+func retries(n int) []metrics.Value { return []metrics.Value{{Name: "Retries", Count: n}} }

@@ -19,9 +19,11 @@ import (
 
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/deadline"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/queue"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/result"
 )
 
 // SQS makes a call to SQS, and no other; awsjson.Client does.
@@ -40,18 +42,6 @@ type Queue struct {
 	Retry  func(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error
 	Log    *slog.Logger
 	Redact *redact.Redactor
-}
-
-// Body is one body, and what it was.
-type Body struct {
-	Content []byte
-	// Kind is why it was rejected.
-	Kind kind.Kind
-	// Source and CausationID name the delivery. CorrelationID is empty where
-	// nobody gave one.
-	Source, CausationID, CorrelationID string
-	// ID is that of the delivery's result: the same delivery has the same again.
-	ID string
 }
 
 const (
@@ -73,22 +63,24 @@ type message struct {
 
 type attribute struct{ DataType, StringValue string }
 
-// Keep returns nil once the queue has the body, which a delivery that comes
-// again may bring about once more. A body without content is as good as kept.
+// Keep keeps the body of a delivery that was rejected for why. It returns nil once
+// the queue has the body, which a delivery that comes again may bring about once
+// more. A body without content is as good as kept.
 //
 // Any error is a *kind.Error without anything of the body. If its kind is
-// redelivered, the delivery must go back, or the body is lost: SQS is out of
-// reach, or an operator has to mend something. Otherwise SQS will never take
+// redelivered, the delivery must be handed back, or the body is lost: SQS is out
+// of reach, or an operator has to mend something. Otherwise SQS will never take
 // the body.
-func (q *Queue) Keep(ctx context.Context, b Body) error {
+func (q *Queue) Keep(ctx context.Context, d *delivery.Delivery, why *kind.Error) error {
+	body := d.Body()
 	switch {
-	case q == nil || len(b.Content) == 0:
+	case q == nil || len(body) == 0:
 		return nil
-	case b.Source == q.Name.ARN():
+	case d.Source == q.Name.ARN():
 		// It would go round for ever, each time as a new message.
 		return q.failed(kind.Misconfigured, "it is the queue that the delivery came from")
 	}
-	m, err := q.message(b)
+	m, err := q.message(d, body, why)
 	if err != nil {
 		return err
 	}
@@ -96,18 +88,22 @@ func (q *Queue) Keep(ctx context.Context, b Body) error {
 		return q.send(ctx, m)
 	}, func(err error, wait time.Duration) {
 		why := kind.As(err)
-		q.Log.InfoContext(ctx, "trying again", "kind", why.Kind, "error", why.Message, "causation_id", b.CausationID, "wait_ms", wait.Milliseconds())
+		q.Log.InfoContext(ctx, "trying again", "kind", why.Kind, "error", why.Message, "causation_id", d.CausationID, "wait_ms", wait.Milliseconds())
 	})
 }
 
-func (q *Queue) message(b Body) (*message, error) {
-	text, encoding := encode(b.Content)
+func (q *Queue) message(d *delivery.Delivery, body []byte, why *kind.Error) (*message, error) {
+	text, encoding := encode(body)
+	correlation := d.CorrelationID
+	if correlation == d.CausationID {
+		correlation = "" // nobody gave one
+	}
 	m := &message{QueueURL: q.Name.URL(), MessageBody: text, MessageAttributes: map[string]attribute{}}
 	size := len(text)
 	for _, a := range [...]struct{ name, value string }{
-		{"kind", string(b.Kind)},
-		{"causation_id", b.CausationID},
-		{"correlation_id", b.CorrelationID},
+		{"kind", string(why.Kind)},
+		{"causation_id", d.CausationID},
+		{"correlation_id", correlation},
 		{"encoding", encoding},
 	} {
 		// SQS takes no attribute without a value.
@@ -121,7 +117,8 @@ func (q *Queue) message(b Body) (*message, error) {
 	}
 	if q.Name.FIFO() {
 		// Bodies have no order. As a group of its own, none waits for another.
-		m.MessageGroupID, m.MessageDeduplicationID = b.ID, b.ID
+		id := result.ID(d.Source, d.CausationID, why.Kind.Policy().Status)
+		m.MessageGroupID, m.MessageDeduplicationID = id, id
 	}
 	return m, nil
 }

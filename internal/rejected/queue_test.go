@@ -21,10 +21,12 @@ import (
 	"go.uber.org/goleak"
 
 	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/queue"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/rejected"
+	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
 )
 
@@ -112,8 +114,14 @@ func keeper(t testing.TB, sqs rejected.SQS, arn string) (*rejected.Queue, *bytes
 	return &rejected.Queue{Name: name, SQS: sqs, Retry: policy.Do, Log: slog.New(slog.NewJSONHandler(log, nil)), Redact: &redact.Redactor{}}, log
 }
 
-func body(content string) rejected.Body {
-	return rejected.Body{Content: []byte(content), Kind: kind.InvalidEvent, Source: "arn:aws:sqs:eu-central-1:123456789012:requests", CausationID: "cause", CorrelationID: "nightly", ID: "e1"}
+// invalid is why a body is rejected.
+var invalid = &kind.Error{Kind: kind.InvalidEvent}
+
+// body is a delivery with one.
+func body(content string) *delivery.Delivery {
+	return &delivery.Delivery{
+		Carried: delivery.Carried{Text: []byte(content)}, Source: "arn:aws:sqs:eu-central-1:123456789012:requests", CausationID: "cause", CorrelationID: "nightly",
+	}
 }
 
 // TestOnTheWire: the call is SQS's own.
@@ -133,7 +141,7 @@ func TestOnTheWire(t *testing.T) {
 		Service: "sqs", Target: "AmazonSQS", Version: "1.0", Region: "eu-central-1", Endpoint: server.URL,
 		Credentials: aws.Credentials{AccessKeyID: "id", SecretAccessKey: "key"}, HTTP: server.Client(),
 	}, arn)
-	if err := q.Keep(t.Context(), body("not json")); err != nil {
+	if err := q.Keep(t.Context(), body("not json"), invalid); err != nil {
 		t.Fatal(err)
 	}
 	text := func(value string) any { return map[string]any{"DataType": "String", "StringValue": value} }
@@ -154,11 +162,12 @@ func TestFIFO(t *testing.T) {
 	sqs := &script{}
 	q, _ := keeper(t, sqs, arn+".fifo")
 	for range 2 {
-		if err := q.Keep(t.Context(), body("not json")); err != nil {
+		if err := q.Keep(t.Context(), body("not json"), invalid); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if sqs.sent[0].MessageGroupID != "e1" || sqs.sent[0].MessageDeduplicationID != "e1" {
+	id := result.ID(body("").Source, body("").CausationID, kind.Refused)
+	if sqs.sent[0].MessageGroupID != id || sqs.sent[0].MessageDeduplicationID != id {
 		t.Errorf("sent %+v, want the result's id as its group and deduplication id", sqs.sent[0])
 	}
 	if diff := cmp.Diff(sqs.sent[0], sqs.sent[1]); diff != "" {
@@ -170,7 +179,7 @@ func TestAttributesHaveValues(t *testing.T) {
 	t.Parallel()
 	sqs := &script{}
 	q, _ := keeper(t, sqs, arn)
-	if err := q.Keep(t.Context(), rejected.Body{Content: []byte{0xff}, Kind: kind.NotAllowed}); err != nil {
+	if err := q.Keep(t.Context(), &delivery.Delivery{Carried: delivery.Carried{Text: []byte{0xff}}}, &kind.Error{Kind: kind.NotAllowed}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]string{"kind": "NotAllowed", "encoding": "base64"}, sqs.sent[0].attributes()); diff != "" {
@@ -184,7 +193,7 @@ func TestNothingToKeep(t *testing.T) {
 	sqs := &script{}
 	q, _ := keeper(t, sqs, arn)
 	none := (*rejected.Queue)(nil)
-	if err := errors.Join(q.Keep(t.Context(), body("")), none.Keep(t.Context(), body("x"))); err != nil || sqs.calls > 0 {
+	if err := errors.Join(q.Keep(t.Context(), body(""), invalid), none.Keep(t.Context(), body("x"), invalid)); err != nil || sqs.calls > 0 {
 		t.Errorf("%d calls, %v; want neither", sqs.calls, err)
 	}
 }
@@ -228,7 +237,7 @@ func TestFaults(t *testing.T) {
 				q, log := keeper(t, sqs, arn)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				err := kind.As(q.Keep(ctx, body("secret body")))
+				err := kind.As(q.Keep(ctx, body("secret body"), invalid))
 				if err.Of() != tt.want || sqs.calls != tt.calls {
 					t.Errorf("%d calls, %v; want %d, %q", sqs.calls, err, tt.calls, tt.want)
 				}
@@ -250,7 +259,7 @@ func TestTooLarge(t *testing.T) {
 	const limit = 1 << 20
 	b := body("")
 	room := limit
-	for name, value := range map[string]string{"kind": string(b.Kind), "causation_id": b.CausationID, "correlation_id": b.CorrelationID} {
+	for name, value := range map[string]string{"kind": string(invalid.Kind), "causation_id": b.CausationID, "correlation_id": b.CorrelationID} {
 		room -= len(name) + len("String") + len(value)
 	}
 	for _, tt := range []struct {
@@ -264,8 +273,8 @@ func TestTooLarge(t *testing.T) {
 	} {
 		sqs := &script{}
 		q, _ := keeper(t, sqs, arn)
-		b.Content = tt.content
-		if err := kind.As(q.Keep(t.Context(), b)); err.Of() != tt.want || (sqs.calls == 1) != (tt.want == kind.None) {
+		b.Carried.Text = tt.content
+		if err := kind.As(q.Keep(t.Context(), b, invalid)); err.Of() != tt.want || (sqs.calls == 1) != (tt.want == kind.None) {
 			t.Errorf("%d bytes: %d calls, %v; want %q", len(tt.content), sqs.calls, err, tt.want)
 		}
 	}
@@ -278,7 +287,7 @@ func TestNoTimeLeft(t *testing.T) {
 	q, _ := keeper(t, sqs, arn)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := kind.As(q.Keep(ctx, body("not json"))); err.Of() != kind.OutOfTime || sqs.calls > 0 {
+	if err := kind.As(q.Keep(ctx, body("not json"), invalid)); err.Of() != kind.OutOfTime || sqs.calls > 0 {
 		t.Errorf("%d calls, %v; want none, OutOfTime", sqs.calls, err)
 	}
 }
@@ -290,7 +299,7 @@ func TestItsOwnQueue(t *testing.T) {
 	q, _ := keeper(t, sqs, arn)
 	b := body("not json")
 	b.Source = arn
-	if err := kind.As(q.Keep(t.Context(), b)); err.Of() != kind.Misconfigured || sqs.calls > 0 {
+	if err := kind.As(q.Keep(t.Context(), b, invalid)); err.Of() != kind.Misconfigured || sqs.calls > 0 {
 		t.Errorf("%d calls, %v; want none, Misconfigured", sqs.calls, err)
 	}
 }
@@ -306,7 +315,7 @@ func FuzzBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		sqs := &script{}
 		q, _ := keeper(t, sqs, arn)
-		if err := q.Keep(t.Context(), body(string(content))); err != nil {
+		if err := q.Keep(t.Context(), body(string(content)), invalid); err != nil {
 			t.Fatal(err)
 		}
 		if len(content) == 0 {

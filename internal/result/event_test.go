@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"cbr-replicator/events"
 	"cbr-replicator/internal/cbr"
+	requests "cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
@@ -61,9 +61,9 @@ func send(t *testing.T, arn string, e *result.Event, r result.Route) snstest.Mes
 	return fake.Messages()[0]
 }
 
-func exampleRequest() events.Request {
+func exampleRequest() requests.Request {
 	no := false
-	return events.Request{
+	return requests.Request{
 		ProjectID: "f841e01fd2b14e7fa41b6ae7aa6b0594",
 		Region:    "region1",
 		Replicate: cbr.Replicate{

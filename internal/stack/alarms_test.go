@@ -18,7 +18,7 @@ import (
 func world(t testing.TB, s situation) map[string]float64 {
 	t.Helper()
 	var out bytes.Buffer
-	invocation := metrics.NewEmitter(&out, "f").Begin()
+	invocation := metrics.NewEmitter(&out, metrics.EMF, "f").Begin()
 	for _, d := range s.deliveries {
 		invocation.Count(d)
 	}
@@ -80,10 +80,10 @@ func TestAlarms(t *testing.T) {
 	t.Parallel()
 	s := load(t).deploy(needed)
 	again := func(k kind.Kind) []metrics.Delivery {
-		return []metrics.Delivery{{DestinationRegion: "region2", Kind: k, Redelivered: true, Attempts: 1}}
+		return []metrics.Delivery{{DestinationRegion: "region2", Kind: k, Redelivered: true}}
 	}
 	ended := func(k kind.Kind, status kind.Status) []metrics.Delivery {
-		return []metrics.Delivery{{DestinationRegion: "region2", Kind: k, Published: status, Attempts: 1}}
+		return []metrics.Delivery{{DestinationRegion: "region2", Kind: k, Published: status}}
 	}
 	for _, tt := range []situation{
 		// What is as it should be, slow as it may be.
@@ -93,14 +93,14 @@ func TestAlarms(t *testing.T) {
 		{name: "a vault that is busy for hours, as it comes again", deliveries: again(kind.InProgress), received: 1, age: 9 * hour},
 		{name: "and while it waits", invisible: 1, age: 20 * hour},
 		{name: "many at once", deliveries: ended(kind.None, kind.Accepted), visible: 5000, invisible: 50, received: 600, age: 2 * hour},
-		{name: "a few retries", deliveries: []metrics.Delivery{{DestinationRegion: "region2", Published: kind.Accepted, Attempts: 5}}, received: 1},
+		{name: "a few retries", deliveries: []metrics.Delivery{{DestinationRegion: "region2", Published: kind.Accepted, More: []metrics.Value{{Name: "Retries", Count: 4}}}}, received: 1},
 
 		// What is not.
 		{name: "a wrong request", deliveries: ended(kind.InvalidEvent, kind.Refused), received: 1, want: []string{"RejectedAlarm"}},
 		{name: "and once its body is kept", bodies: 1},
 		{
 			name: "a wrong request whose body is not kept", received: 1,
-			deliveries: []metrics.Delivery{{Kind: kind.InvalidEvent, Published: kind.Refused, NotKept: true}},
+			deliveries: []metrics.Delivery{{Kind: kind.InvalidEvent, Published: kind.Refused, More: []metrics.Value{{Name: "RejectedNotKept", Count: 1}}}},
 			want:       []string{"RejectedAlarm", "RejectedNotKeptAlarm"},
 		},
 		{name: "backups without a replica", deliveries: ended(kind.NotCovered, kind.Refused), received: 1, want: []string{"RejectedAlarm"}},
@@ -116,7 +116,7 @@ func TestAlarms(t *testing.T) {
 		},
 		{
 			name: "look-ups that are refused", received: 1,
-			deliveries: []metrics.Delivery{{DestinationRegion: "region2", Published: kind.Accepted, LookupRefused: true}},
+			deliveries: []metrics.Delivery{{DestinationRegion: "region2", Published: kind.Accepted, More: []metrics.Value{{Name: "LookupsRefused", Count: 1}}}},
 			want:       []string{"LookupsRefusedAlarm"},
 		},
 		{name: "a process that does not start", errors: 3, received: 1, want: []string{"FunctionErrorAlarm"}},

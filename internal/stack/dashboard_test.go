@@ -138,7 +138,7 @@ var statsBy = regexp.MustCompile(`\| stats (.*) by ([^|]*) \|`)
 // column.
 func TestDashboardQuery(t *testing.T) {
 	t.Parallel()
-	source := read(t, "handler.go")
+	source := read(t, "tell.go")
 	for _, w := range load(t).deploy(needed).dashboard() {
 		if w.Type != "log" {
 			continue

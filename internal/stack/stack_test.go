@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"cbr-replicator/events"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/redact"
 )
 
@@ -299,7 +300,7 @@ func TestDoors(t *testing.T) {
 		DestinationVaultID: s.parameters["DestinationVaultId"], DestinationProjectID: s.parameters["DestinationProjectId"],
 		DestinationRegion: s.parameters["DestinationRegion"],
 	}}
-	batch, err := decoder.Decode([]byte(input), events.Invocation{Began: time.Now()})
+	batch, err := decoder.Decode([]byte(input), delivery.Invocation{Began: time.Now()})
 	if err != nil || len(batch.Deliveries) != 1 || batch.Deliveries[0].Err != nil || batch.Deliveries[0].Request.RequestedAt.IsZero() {
 		t.Errorf("the schedule's request = %+v, %v", batch, err)
 	}
@@ -342,7 +343,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("the output FunctionArn is %v", output)
 	}
 
-	batch, err := (&events.Decoder{}).Decode([]byte(release["Request"].(string)), events.Invocation{Began: time.Now()})
+	batch, err := (&events.Decoder{}).Decode([]byte(release["Request"].(string)), delivery.Invocation{Began: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}

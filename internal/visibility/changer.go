@@ -12,6 +12,7 @@ import (
 
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/deadline"
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/redact"
@@ -30,11 +31,30 @@ type Message struct {
 	Kind kind.Kind
 	// RetryAfter is how long CBR asks to wait, zero where it did not say.
 	RetryAfter time.Duration
+	// Wait is how long it stays out of sight, zero: as long as its kind says.
+	Wait time.Duration
 	// Receives is the receive count.
 	Receives int
 	// Last: the queue will not deliver the message again but give it up as soon
 	// as it is in sight.
 	Last bool
+}
+
+// Messages are the deliveries that are handed back to a queue, each to wait there
+// in its own way.
+func Messages(deliveries []delivery.Delivery, outcomes []delivery.Outcome) (messages []Message) {
+	for i, o := range outcomes {
+		d := &deliveries[i]
+		if d.Queue.ReceiptHandle == "" || !o.HandedBack() {
+			continue
+		}
+		err := cmp.Or(o.PublishErr, o.Err)
+		messages = append(messages, Message{
+			QueueARN: d.Queue.ARN, ReceiptHandle: d.Queue.ReceiptHandle, Last: d.Last,
+			Kind: err.Kind, RetryAfter: err.RetryAfter, Wait: o.Wait, Receives: d.Queue.Receives,
+		})
+	}
+	return messages
 }
 
 // Changer gives messages a visibility of their own. All fields are required. It
@@ -127,7 +147,10 @@ func (c *Changer) batches(own home, messages []Message) (all []*batch, foreign i
 			filling[url] = b
 			all = append(all, b)
 		}
-		delay := Delay(m.Kind, m.Receives, m.RetryAfter, c.Rand())
+		delay := min(m.Wait, Longest)
+		if delay == 0 {
+			delay = Delay(m.Kind, m.Receives, m.RetryAfter, c.Rand())
+		}
 		if m.Last {
 			// Not at once, in case the queue counts further than the function.
 			delay = min(delay, forEffect)

@@ -1,0 +1,76 @@
+// Package replicate is the action of that name: it has CBR copy a vault to
+// another region. CBR has no idempotency token, so what an earlier delivery may
+// have done is looked up before the request is sent, and what this one may have
+// done after.
+package replicate
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/delivery"
+	"cbr-replicator/internal/huawei"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/lanes"
+	"cbr-replicator/internal/reconcile"
+	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/retry"
+)
+
+// Replicator makes the call to CBR, once; cbr.Client is one.
+type Replicator interface {
+	Replicate(context.Context, huawei.Scope, cbr.Replicate) (cbr.Answer, error)
+}
+
+// Action replicates vaults. All fields are required. It is safe for concurrent
+// use.
+type Action struct {
+	CBR     Replicator
+	Lookups *reconcile.Finder
+	// Retry is for calls that replicate, Reads for lookups: each has a budget of
+	// its own, so that neither starves the other.
+	Retry, Reads retry.Policy
+	Log          *slog.Logger
+	Redact       *redact.Redactor
+}
+
+// Key is the request's member.
+func (a *Action) Key() string { return "replicate" }
+
+// Open returns the work of one invocation, whose deliveries share lookups.
+func (a *Action) Open(inv delivery.Invocation) delivery.Work {
+	return &work{Action: a, inv: inv, lookups: a.Lookups.Open()}
+}
+
+// work is one invocation's.
+type work struct {
+	*Action
+	inv     delivery.Invocation
+	lookups *reconcile.Lookups
+}
+
+// Keys is the source vault: CBR replicates one once at a time.
+func (w *work) Keys(d *delivery.Delivery) []lanes.Key {
+	return []lanes.Key{{Of: "vault", ID: d.Request.Replicate.VaultID}}
+}
+
+// Do replicates a delivery's vault.
+func (w *work) Do(ctx context.Context, d *delivery.Delivery) delivery.Outcome {
+	a := &attempt{work: w, d: d, since: time.Now()}
+	if settled := a.resume(ctx); !settled {
+		a.send(ctx)
+		a.resolve(ctx)
+	}
+	return a.outcome()
+}
+
+// retrying logs each retry of a call.
+func (w *work) retrying(ctx context.Context, d *delivery.Delivery, attempts *int) func(error, time.Duration) {
+	return func(err error, wait time.Duration) {
+		why := kind.As(err)
+		w.Log.InfoContext(ctx, "trying again", "kind", why.Kind, "code", why.Code, "error", why.Message, "attempts", *attempts,
+			"wait_ms", wait.Milliseconds(), "vault_id", d.Request.Replicate.VaultID, "causation_id", d.CausationID)
+	}
+}

@@ -1,0 +1,50 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambda/messages"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"cbr-replicator/internal/delivery"
+	"cbr-replicator/internal/metrics"
+)
+
+// Lambda is AWS Lambda's.
+type Lambda struct{}
+
+// Serve polls Lambda's Runtime API. It does not return: the process ends with
+// the environment.
+func (Lambda) Serve(ctx context.Context, h Handler) {
+	lambda.StartWithOptions(lambdaHandler{h}, lambda.WithContext(ctx))
+}
+
+// LogHandler honours AWS_LAMBDA_LOG_FORMAT and AWS_LAMBDA_LOG_LEVEL and adds the
+// request's id.
+func (Lambda) LogHandler() slog.Handler { return lambdacontext.NewLogHandler() }
+
+// Metrics is CloudWatch's embedded format.
+func (Lambda) Metrics() metrics.Format { return metrics.EMF }
+
+// lambdaHandler is a Handler as aws-lambda-go calls it.
+type lambdaHandler struct{ Handler }
+
+// Invoke is lambda.Handler's. aws-lambda-go writes an error's type from the Go
+// type but for its own InvokeResponse_Error, and its message into a header.
+func (h lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	inv := delivery.Invocation{Began: time.Now(), FunctionARN: cmp.Or(lambdacontext.FunctionName, "cbr-replicator")}
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		inv.RequestID = lc.AwsRequestID
+		inv.FunctionARN = cmp.Or(lc.InvokedFunctionArn, inv.FunctionARN)
+	}
+	answer, err := h.Handle(ctx, inv, payload)
+	if failure, ok := errors.AsType[delivery.Failure](err); ok {
+		return nil, messages.InvokeResponse_Error{Type: failure.Type, Message: failure.Message}
+	}
+	return answer, err
+}
