@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"encoding/json"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -23,26 +24,36 @@ const (
 // recent is what CBR took, or may have taken, of this process's requests within
 // EffectTime: a look-up may not show it yet. It is safe for concurrent use.
 type recent struct {
+	seeds   [2]maphash.Seed
 	mu      sync.Mutex
-	last    map[pair]call
-	calls   []call // in their order
-	answers int    // bytes of what is in last
+	last    map[pair]*call
+	calls   []*call // in their order
+	answers int     // bytes of what is in last
 }
 
-// pair is a source vault and where its copies go.
-type pair struct {
-	vault
-	to destination
+func newRecent() recent {
+	return recent{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, last: map[pair]*call{}}
 }
 
-func pairOf(src huawei.Scope, r cbr.Replicate) pair {
-	return pair{vaultOf(src, r.VaultID), destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)}
+// pair is a source vault and where its copies go, as 128 bits that no two share:
+// there may be thousands, and the collector has nothing to look for in these.
+type pair [2]uint64
+
+func (r *recent) pair(src huawei.Scope, to cbr.Replicate) (p pair) {
+	of := struct {
+		vault
+		to destination
+	}{vaultOf(src, to.VaultID), destinationOf(to.DestinationRegion, to.DestinationProjectID, to.DestinationVaultID)}
+	for i, seed := range r.seeds {
+		p[i] = maphash.Comparable(seed, of)
+	}
+	return p
 }
 
 // call is one of CopyCheckpoint.
 type call struct {
-	pair
-	at time.Time // by our clock, before it was made
+	pair pair
+	at   time.Time // by our clock, before it was made
 	// replication is the answer's, nil if that was lost or is not kept.
 	replication json.RawMessage
 }
@@ -52,23 +63,28 @@ func (r *recent) keep(p pair, at time.Time, replication json.RawMessage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.calls) > 0 && (len(r.calls) == maxRecent || at.Sub(r.calls[0].at) >= EffectTime) {
-		if first := r.calls[0]; r.last[first.pair].at.Equal(first.at) {
-			r.drop(first.pair)
-		}
+		r.drop(r.calls[0])
 		r.calls = r.calls[1:]
 	}
-	r.drop(p)
-	if r.answers+len(replication) > maxRecentAnswers {
-		replication = nil
+	was := r.last[p]
+	if was != nil {
+		r.answers -= len(was.replication)
 	}
-	r.last[p] = call{p, at, replication}
-	r.answers += len(replication)
-	r.calls = append(r.calls, call{pair: p, at: at})
+	c := &call{p, at, replication}
+	if r.answers+len(replication) > maxRecentAnswers {
+		c.replication = nil
+	}
+	r.answers += len(c.replication)
+	r.last[p] = c
+	r.calls = append(r.calls, c)
 }
 
-func (r *recent) drop(p pair) {
-	r.answers -= len(r.last[p].replication)
-	delete(r.last, p)
+// drop forgets a call, unless there is a later one for its pair.
+func (r *recent) drop(c *call) {
+	if r.last[c.pair] == c {
+		r.answers -= len(c.replication)
+		delete(r.last, c.pair)
+	}
 }
 
 // since returns the last call for p if it was made after first, or a little
@@ -77,5 +93,8 @@ func (r *recent) since(p pair, first time.Time) (call, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, ok := r.last[p]
-	return c, ok && time.Since(c.at) < EffectTime && !c.at.Before(first.Add(-tolerance))
+	if !ok || time.Since(c.at) >= EffectTime || c.at.Before(first.Add(-tolerance)) {
+		return call{}, false
+	}
+	return *c, true
 }

@@ -46,7 +46,7 @@ type Finder struct {
 
 // New returns a Finder that asks lister.
 func New(lister Lister, log *slog.Logger) *Finder {
-	return &Finder{lister: lister, log: log, slots: make(chan struct{}, sideBySide), recent: recent{last: map[pair]call{}}}
+	return &Finder{lister: lister, log: log, slots: make(chan struct{}, sideBySide), recent: newRecent()}
 }
 
 // Open returns an empty set of look-ups for one invocation.
@@ -98,7 +98,7 @@ func (l *Lookups) Sent(src huawei.Scope, vaultID string) {
 // answered with replication; nil if the answer was lost, so that it may have
 // taken it. The process remembers it for EffectTime.
 func (l *Lookups) Took(src huawei.Scope, r cbr.Replicate, at time.Time, replication json.RawMessage) {
-	l.finder.recent.keep(pairOf(src, r), at, replication)
+	l.finder.recent.keep(l.finder.recent.pair(src, r), at, replication)
 }
 
 // Recent tells what this process knows of a request that was first tried at
@@ -106,7 +106,7 @@ func (l *Lookups) Took(src huawei.Scope, r cbr.Replicate, at time.Time, replicat
 // the same vault and destination, if that was since then and within EffectTime,
 // and what it answered, nil if nobody knows.
 func (l *Lookups) Recent(src huawei.Scope, r cbr.Replicate, since time.Time) (at time.Time, replication json.RawMessage, ok bool) {
-	c, ok := l.finder.recent.since(pairOf(src, r), since)
+	c, ok := l.finder.recent.since(l.finder.recent.pair(src, r), since)
 	return c.at, c.replication, ok
 }
 
