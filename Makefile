@@ -7,8 +7,7 @@ GOBUILD = CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -buildvcs=false -l
 RACE = $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
 STACK ?= cbr-replicator
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOFUMPT = mvdan.cc/gofumpt@v0.12.0
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 DIST ?= dist
 
@@ -91,14 +90,12 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 redrive: ## dead letters of STACK, or DLQ=… QUEUE=… as URLs or ARNs, back to their queue (REJECTED=1: rejected bodies; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
 	@go run ./redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
 
-lint: ## formatting, vet, staticcheck, and cfn-lint where it is installed
-	@unformatted=$$(go run $(GOFUMPT) -l .); test -z "$$unformatted" || { echo "gofumpt would change:"; echo "$$unformatted"; exit 1; }
-	go vet ./...
-	go run $(STATICCHECK) ./...
+lint: ## golangci-lint (.golangci.yml: formatting, layers, linters), and cfn-lint where it is installed
+	go run $(GOLANGCI) run ./...
 	@if command -v cfn-lint >/dev/null; then echo cfn-lint template.yaml; cfn-lint template.yaml; else echo "cfn-lint is not installed: template.yaml was not checked"; fi
 
 fmt: ## format the code
-	go run $(GOFUMPT) -w .
+	go run $(GOLANGCI) fmt ./...
 
 build: ## bin/bootstrap for Lambda on arm64
 	GOOS=linux GOARCH=arm64 $(GOBUILD) -o bin/bootstrap ./function

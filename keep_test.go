@@ -48,7 +48,7 @@ func (s *rejectedQueue) Call(_ context.Context, operation string, in, out any) e
 	if len(s.faults) > 0 {
 		fault, s.faults = s.faults[0], s.faults[1:]
 	}
-	if fault != nil && fault != errAnswerLost {
+	if fault != nil && !errors.Is(fault, errAnswerLost) {
 		return fault
 	}
 	raw, err := json.Marshal(in)

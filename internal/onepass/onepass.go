@@ -165,7 +165,7 @@ func (r *Reader) End() error {
 	more := r.tokens.PeekKind() != jsontext.KindInvalid
 	if !more {
 		_, err := r.tokens.ReadToken()
-		more = err != io.EOF
+		more = !errors.Is(err, io.EOF)
 	}
 	if more {
 		r.err = ErrMore

@@ -243,7 +243,7 @@ func TestFindFails(t *testing.T) {
 		if err == nil || err.Error() != tt.want || f.Verdict != reconcile.Undecided {
 			t.Errorf("finding = %+v, error = %v, want %s", f, err, tt.want)
 		}
-		if errors.Is(err, cbr.ErrListRefused) != (tt.err == refused) {
+		if errors.Is(err, cbr.ErrListRefused) != errors.Is(tt.err, refused) {
 			t.Errorf("error = %#v", err)
 		}
 	}
