@@ -248,7 +248,7 @@ func (inv *invocation) result(d *events.Delivery, e effect, began time.Time) (*r
 	source, route := inv.FunctionARN, result.Route{}
 	if d.Err == nil {
 		r := &d.Request
-		data.Request = r
+		data.Request = r.Shown(inv.Redact)
 		route = result.Route{VaultID: r.Replicate.VaultID, SourceRegion: r.Region, DestinationRegion: r.Replicate.DestinationRegion}
 		if base, err := inv.Endpoints.For(r.Region); err == nil {
 			source = base + "/v3/" + r.ProjectID

@@ -196,8 +196,8 @@ func (d *Decoder) correlate(del Delivery, envelope string) Delivery {
 	if !isCorrelationID(envelope) {
 		envelope = ""
 	}
-	del.CausationID = d.Redact.Text(del.CausationID)
-	del.CorrelationID = cmp.Or(del.Request.CorrelationID, d.Redact.Text(envelope), del.CausationID)
+	del.CausationID = d.Redact.ID(del.CausationID)
+	del.CorrelationID = cmp.Or(del.Request.CorrelationID, d.Redact.ID(envelope), del.CausationID)
 	return del
 }
 

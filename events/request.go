@@ -16,10 +16,12 @@ import (
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/redact"
 )
 
 // Request is one request to replicate, validated, with the environment's
-// defaults filled in. Its JSON is a request that can be sent again.
+// defaults filled in. Its JSON is a request that can be sent again. The URN is
+// as it came, to be compared and sent so; whoever shows it takes it from Shown.
 type Request struct {
 	// ProjectID and Region are the source's.
 	ProjectID string `json:"project_id"`
@@ -35,6 +37,18 @@ type Request struct {
 // Source returns where the vault is.
 func (r *Request) Source() cbr.Source {
 	return cbr.Source{ProjectID: r.ProjectID, Region: r.Region}
+}
+
+// Shown returns what may be shown of the request: the URN is free text, in which
+// there may be a credential.
+func (r *Request) Shown(hidden *redact.Redactor) *Request {
+	urn := r.Replicate.CrossAccountURN
+	if urn == nil || !hidden.Contains(*urn) {
+		return r
+	}
+	shown, masked := *r, hidden.Text(*urn)
+	shown.Replicate.CrossAccountURN = &masked
+	return &shown
 }
 
 // Defaults are what a request need not say, empty where it must.
@@ -123,7 +137,7 @@ func (d *Decoder) parse(body []byte) (Request, *kind.Error) {
 	}
 	r := p.got.Request
 	// Free text, and the result repeats it.
-	r.CorrelationID = d.Redact.Text(r.CorrelationID)
+	r.CorrelationID = d.Redact.ID(r.CorrelationID)
 	if len(p.problems) > 0 {
 		return Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
 	}
@@ -136,7 +150,7 @@ func (d *Decoder) parse(body []byte) (Request, *kind.Error) {
 	if at := p.got.requestedAt; at != "" {
 		r.RequestedAt, _ = time.Parse(time.RFC3339, at) // as isTime did
 	}
-	if urn := d.Redact.Text(p.got.urn); urn != "" {
+	if urn := p.got.urn; urn != "" {
 		to.CrossAccountURN = &urn
 	}
 	return r, nil
