@@ -650,6 +650,18 @@ func TestSecretByChance(t *testing.T) {
 	}
 }
 
+// TestLongMessageKeepsWhatFollows: a text of CBR's at the limit is cut for what
+// was found out afterwards.
+func TestLongMessageKeepsWhatFollows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	r.cbr.Script(cbrtest.SourceVault, cbrtest.Raw(504, strings.Repeat("<html>", 1000)))
+	_, failure := r.invoke([]byte(request(t, cbrtest.SourceVault, nil)))
+	if failure == nil || len(failure.Message) > redact.MaxText || !strings.HasSuffix(failure.Message, "; no effect is to be seen yet") {
+		t.Errorf("answer: %v", failure)
+	}
+}
+
 // TestPanicAfterTheCall: a panic is its delivery's own affair where CBR has
 // answered, too. Nobody is told that the request was taken.
 func TestPanicAfterTheCall(t *testing.T) {

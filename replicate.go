@@ -176,7 +176,7 @@ func (e *effect) isVerdict() bool { return e.err.Code != "" }
 
 // say adds to what e's error says.
 func (inv *invocation) say(e *effect, more string) {
-	e.err.Message = inv.Redact.Text(e.err.Message + "; " + more)
+	e.err.Message = inv.Redact.Message(e.err.Message + "; " + more)
 }
 
 // effectTime is how long it may take until a look-up shows an effect. Nothing is
@@ -202,6 +202,7 @@ func (inv *invocation) find(ctx context.Context, d *events.Delivery, since time.
 	}
 	text := found.Why
 	if why = kind.As(err); why != nil {
+		why.Message = inv.Redact.Message(why.Message)
 		text = why.Message
 	}
 	inv.Log.InfoContext(ctx, "looked up", "verdict", found.Verdict.String(), "error", text, "since", since,

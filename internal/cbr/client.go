@@ -178,7 +178,7 @@ func (c *Client) call(ctx context.Context, src Source, method, path string, body
 	}
 	if remedy := settle(said); said.Refused {
 		e.Renewed = remedy.Fresh
-		e.Message = strings.Trim(e.Message+"; "+remedy.Advice, "; ")
+		e.Message = c.Redact.Message(strings.Trim(e.Message+"; "+remedy.Advice, "; "))
 	}
 	return true, err
 }

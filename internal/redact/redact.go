@@ -78,6 +78,23 @@ func (r *Redactor) text(s string, short bool) string {
 	return s
 }
 
+// Message is Text for what we say around a text of somebody else's: the cause,
+// what was being done, what there is to do. Where all of it is too long it is
+// cut in its middle, which is theirs, and short enough for a kind and a code to
+// be put before it.
+func (r *Redactor) Message(s string) string {
+	const most, end = MaxText - 128, MaxText / 3
+	s = unbroken(r.mask(printable(s), true))
+	for n := most; len(s) > most; n-- {
+		last := len(s) - end
+		for !utf8.RuneStart(s[last]) {
+			last++
+		}
+		s = r.mask(cut(s, n-(len(s)-last))+s[last:], true)
+	}
+	return s
+}
+
 const ellipsis = "..."
 
 // cut returns the first bytes of s, n of them with what says that there were
@@ -157,8 +174,9 @@ func isPlainText(s string) bool {
 }
 
 // JSON returns raw, a JSON value, with every credential in its strings masked:
-// raw itself where there is none. The names of members stay, since they are
-// those of the value's form.
+// raw itself where there is none. The names of members stay as they are if they
+// look like CBR's own, such as "replication_record_id", and no short credential
+// is masked in any.
 func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
 	// An escape may spell any character of a credential in a way of its own.
 	if !bytes.ContainsRune(raw, '\\') && !r.Contains(string(raw)) {
@@ -194,11 +212,29 @@ func (r *Redactor) walk(value any) (masked any, changed bool) {
 			changed = changed || c
 		}
 	case map[string]any:
-		for name := range v {
-			var c bool
-			v[name], c = r.walk(v[name])
-			changed = changed || c
+		for name, inner := range v {
+			inner, c := r.walk(inner)
+			m := name
+			if !isName(name) {
+				m = r.mask(name, false)
+			}
+			if c || m != name {
+				delete(v, name)
+				v[m] = inner
+				changed = true
+			}
 		}
 	}
 	return value, changed
+}
+
+// isName reports whether a member's name has the form of all of CBR's: words of
+// small letters with underscores between them, 23 characters at most.
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || 'z' < c) && c != '_' {
+			return false
+		}
+	}
+	return len(s) <= 32
 }

@@ -134,7 +134,7 @@ func TestShortSecretIsMaskedAlone(t *testing.T) {
 }
 
 // TestJSONKeepsNames: the names of members are the object's form, whatever the
-// credentials are.
+// credentials are; a name that is none of CBR's is text like any other.
 func TestJSONKeepsNames(t *testing.T) {
 	t.Parallel()
 	var r redact.Redactor
@@ -198,6 +198,29 @@ func TestTextWithoutSecretsStays(t *testing.T) {
 		}
 		if got := r.Text(text + " " + secret + " " + text); got != text+" "+redact.Mask+" "+text {
 			t.Fatalf("%q shows as %q", text, got)
+		}
+	})
+}
+
+// TestMessageKeepsItsEnds: of a text of somebody else's the middle is cut, and
+// what is said around it stays.
+func TestMessageKeepsItsEnds(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var r redact.Redactor
+		r.Hide("a-proxy-password")
+		r.Hide("short")
+		before, after := "the look-up failed: ", "; put a new one there"
+		theirs := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"é", "short ", strings.Repeat("x", 500), "a-proxy-password", "\n", " "}), 0, 40).Draw(t, "text"), "")
+		got := r.Message(before + theirs + after)
+		if !strings.HasPrefix(got, before) || !strings.HasSuffix(got, after) || len(got) > redact.MaxText || !utf8.ValidString(got) {
+			t.Fatalf("%d bytes: %q", len(got), got)
+		}
+		if r.Contains(got) || r.Text(got) != got || r.Message(got) != got {
+			t.Fatalf("%q holds a credential, or would change", got)
+		}
+		if whole := r.Text(before + theirs + after); len(whole) < redact.MaxText-128 && got != whole {
+			t.Fatalf("%q is cut", got)
 		}
 	})
 }

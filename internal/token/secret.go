@@ -210,6 +210,6 @@ func (s *Secret) unread(where string, err error) error {
 			e.Kind, text = kind.Misconfigured, text+" ("+todo+")"
 		}
 	}
-	e.Message = s.config.Redact.Text(fmt.Sprintf("%s cannot be read: %s", where, text))
+	e.Message = s.config.Redact.Message(fmt.Sprintf("%s cannot be read: %s", where, text))
 	return e
 }

@@ -522,6 +522,22 @@ func TestNoPartInAProject(t *testing.T) {
 	}
 }
 
+// TestLongAnswerOfIAM: a text at the limit is cut for what there is to do.
+func TestLongAnswerOfIAM(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{401, 404, 503} {
+		r := newRig(t)
+		r.cbr.Script(cbrtest.Tokens, cbrtest.Verdict(status, "IAM.0001", strings.Repeat("x", redact.MaxText)))
+		e := deliver(t.Context(), r.client(user), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
+		if len(e.Error()) > redact.MaxText {
+			t.Errorf("%d: %d bytes", status, len(e.Error()))
+		}
+		if want := "check name, password and domain, and that the user may use the API; it is not tried again before"; status == 401 && !strings.Contains(e.Message, want) {
+			t.Errorf("error = %v", e)
+		}
+	}
+}
+
 // TestNowhereToLogIn: a user whose IAM nobody named.
 func TestNowhereToLogIn(t *testing.T) {
 	t.Parallel()

@@ -250,16 +250,16 @@ func (u *User) noToken(resp *http.Response, body []byte, src cbr.Source, p *issu
 		// answer is taken for that, so that one event does not stop all projects;
 		// the next is not.
 		e.Kind = kind.Unauthorized
-		e.Message = p.refusals.refuse(e.Kind, fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
-			src.ProjectID, u.config.origin("HW_USER_NAME"), said))
+		e.Message = p.refusals.refuse(e.Kind, u.config.Redact.Message(fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
+			src.ProjectID, u.config.origin("HW_USER_NAME"), said)))
 	case refused:
 		e.Kind = kind.Unauthorized
-		e.Message = refuse(fmt.Sprintf(
-			"the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API", u.config.origin("HW_USER_NAME"), said))
+		e.Message = refuse(u.config.Redact.Message(fmt.Sprintf(
+			"the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API", u.config.origin("HW_USER_NAME"), said)))
 	case e.Kind == kind.Misconfigured:
-		e.Message = p.refusals.refuse(e.Kind, said)
+		e.Message = p.refusals.refuse(e.Kind, u.config.Redact.Message(said))
 	default:
-		e.Message = said
+		e.Message = u.config.Redact.Message(said)
 		if e.Kind != kind.Throttled {
 			e.Kind = kind.Unavailable
 		}
