@@ -84,8 +84,8 @@ type Client struct {
 // it follows no redirect, since the credential would follow; it speaks
 // HTTP/1.1, since one reset HTTP/2 connection makes every request on it
 // uncertain; and it does not reuse a connection that was idle for long, since
-// it may have died while the environment was frozen. It keeps up to
-// connections idle ones to a host.
+// it may have died while the environment was frozen. It has up to connections
+// to a host, and keeps a few more than as many idle ones in all.
 func NewHTTPClient(connections int) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -95,7 +95,9 @@ func NewHTTPClient(connections int) *http.Client {
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 			TLSHandshakeTimeout:    5 * time.Second,
+			MaxConnsPerHost:        connections,
 			MaxIdleConnsPerHost:    connections,
+			MaxIdleConns:           connections + 4, // to the topic and the like
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 			Protocols:              protocols,

@@ -687,6 +687,26 @@ func TestSkew(t *testing.T) {
 	}
 }
 
+// TestShortSecretIsNamed: once for each version, the log says which field of a
+// secret holds what is not masked everywhere.
+func TestShortSecretIsNamed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	short := user
+	short.Password = "pa55"
+	for version := 1; version <= 2; version++ {
+		r.secrets.Put("huawei", inSecret(short))
+		c := r.client(token.Fields{SecretID: "huawei"})
+		for range 3 {
+			_ = deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
+			r.pass(6 * time.Minute)
+		}
+		if log := r.log.String(); strings.Count(log, "only where it stands alone") != version || !strings.Contains(log, "fields=HW_USER_PASSWORD") || strings.Contains(log, "pa55") {
+			t.Errorf("log: %s", log)
+		}
+	}
+}
+
 // TestSecretTroubles: a secret that cannot be read says which and what to do,
 // and is asked for once a second at most.
 func TestSecretTroubles(t *testing.T) {
