@@ -150,7 +150,7 @@ func (inv *invocation) keep(ctx context.Context, d *delivery.Delivery, o *delive
 	switch {
 	case err == nil:
 	case err.Kind.Policy().Redeliver:
-		err.Message = inv.Redact.Text(fmt.Sprintf("%s; what it is for: %v", err.Message, o.Err))
+		err.Message = inv.Redact.Message(fmt.Sprintf("%s; what it is for: %v", err.Message, o.Err))
 		o.Err = err
 	default:
 		o.Counts = append(o.Counts, metrics.Value{Name: "RejectedNotKept", Count: 1})

@@ -622,6 +622,50 @@ func TestMixedBatch(t *testing.T) {
 	}
 }
 
+// TestSecretByChance: a URN that holds a credential is compared, and sent, as it
+// came, and masked where it is shown. An id that holds a short one stays.
+func TestSecretByChance(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	const urn, id = "urn:smartservice:backup:policy/a-long-password", "nightly-backup-1"
+	r.Allow.URNs = []string{urn}
+	r.Redact.Hide("backup")
+	r.Redact.Hide("a-long-password")
+	body := request(t, cbrtest.SourceVault, object{"correlation_id": id, "replicate.cross_account_urn": urn})
+	diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: id, body: body})))
+	diff(t, "results", []string{id + " accepted"}, r.published())
+	if calls := r.cbr.Calls(); len(calls) != 1 || !strings.Contains(calls[0].Body, `"cross_account_urn":"`+urn+`"`) {
+		t.Errorf("calls: %v", calls)
+	}
+	event := r.topic.Messages()[0].Event
+	shown := decode[struct {
+		CorrelationID string `json:"correlation_id"`
+		Replicate     cbr.Replicate
+	}](t, string(encode(t, event.Data.Request)))
+	if got := *shown.Replicate.CrossAccountURN; got != "urn:smartservice:[redacted]:policy/[redacted]" {
+		t.Errorf("the URN is shown as %s", got)
+	}
+	if event.CorrelationID != id || shown.CorrelationID != id || r.lines("delivery")[0]["correlation_id"] != id {
+		t.Errorf("the correlation id is shown as %s, %s", event.CorrelationID, shown.CorrelationID)
+	}
+	var names map[string]json.RawMessage
+	if err := json.Unmarshal(event.Data.Replication, &names); err != nil || names["backups"] == nil {
+		t.Errorf("replication: %s", event.Data.Replication)
+	}
+}
+
+// TestLongMessageKeepsWhatFollows: a text of CBR's at the limit is cut for what
+// was found out afterwards.
+func TestLongMessageKeepsWhatFollows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	r.cbr.Script(cbrtest.SourceVault, cbrtest.Raw(504, strings.Repeat("<html>", 1000)))
+	_, failure := r.invoke([]byte(request(t, cbrtest.SourceVault, nil)))
+	if failure == nil || len(failure.Message) > redact.MaxText || !strings.HasSuffix(failure.Message, "; no effect is to be seen yet") {
+		t.Errorf("answer: %v", failure)
+	}
+}
+
 // TestPanicAfterTheCall: a panic is its delivery's own affair where CBR has
 // answered, too. Nobody is told that the request was taken.
 func TestPanicAfterTheCall(t *testing.T) {

@@ -34,7 +34,7 @@ func (t *telling) event(o *delivery.Outcome) (*result.Event, result.Route) {
 	o.Data.Error = errorOf(o.Err)
 	source, route := t.FunctionARN, result.Route{}
 	if r := &t.d.Request; t.d.Err == nil {
-		o.Data.Request = r
+		o.Data.Request = r.Shown(t.Redact)
 		route = r.Route()
 		if base, err := t.Endpoints.For(r.Region); err == nil {
 			source = base + "/v3/" + r.ProjectID

@@ -147,8 +147,8 @@ func (d *Decoder) correlate(del delivery.Delivery, envelope string) delivery.Del
 	if !isCorrelationID(envelope) {
 		envelope = ""
 	}
-	del.CausationID = d.Redact.Text(del.CausationID)
-	del.CorrelationID = cmp.Or(del.Request.CorrelationID, d.Redact.Text(envelope), del.CausationID)
+	del.CausationID = d.Redact.ID(del.CausationID)
+	del.CorrelationID = cmp.Or(del.Request.CorrelationID, d.Redact.ID(envelope), del.CausationID)
 	return del
 }
 

@@ -114,7 +114,7 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	r := p.got.Request
 	r.Action = replicateKey
 	// Free text, and the result repeats it.
-	r.CorrelationID = d.Redact.Text(r.CorrelationID)
+	r.CorrelationID = d.Redact.ID(r.CorrelationID)
 	if len(p.problems) > 0 {
 		return delivery.Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
 	}
@@ -127,7 +127,7 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	if at := p.got.requestedAt; at != "" {
 		r.RequestedAt, _ = time.Parse(time.RFC3339, at) // as isTime did
 	}
-	if urn := d.Redact.Text(p.got.urn); urn != "" {
+	if urn := p.got.urn; urn != "" {
 		to.CrossAccountURN = &urn
 	}
 	return r, nil

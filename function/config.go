@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/queue"
+	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/token"
 )
@@ -68,7 +71,11 @@ type config struct {
 	// Go's own, read here for what net/http would ignore or must not show.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
 	HTTPProxy  string `envconfig:"HTTP_PROXY"`
+	proxies    []variable
 }
+
+// variable is one of the environment, as it is spelled there.
+type variable struct{ name, value string }
 
 // allEnterpriseProjects has a look-up see every backup that the credential may
 // (CBR API reference, ListBackups). Sister clouds may not know it.
@@ -111,6 +118,12 @@ func load() (*settings, error) {
 	if err := envconfig.Process("", &s.config); err != nil {
 		// Never err itself: it holds the value.
 		return nil, errors.New("the environment cannot be read")
+	}
+	s.proxies = []variable{
+		{"HTTPS_PROXY", s.HTTPSProxy},
+		{"https_proxy", os.Getenv("https_proxy")},
+		{"HTTP_PROXY", s.HTTPProxy},
+		{"http_proxy", os.Getenv("http_proxy")},
 	}
 	var p problems
 	s.trim()
@@ -253,7 +266,7 @@ func (s *settings) checkEndpoints(p *problems) {
 		name = "HW_CLOUD"
 	}
 	p.check(name, err)
-	for _, v := range []struct{ name, value string }{
+	for _, v := range []variable{
 		{"AWS_ENDPOINT_URL_SNS", s.EndpointSNS},
 		{"AWS_ENDPOINT_URL_SQS", s.EndpointSQS},
 		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", s.EndpointSecrets},
@@ -263,11 +276,12 @@ func (s *settings) checkEndpoints(p *problems) {
 			p.add(v.name, "expected a URL")
 		}
 	}
-	for _, v := range []struct{ name, value string }{
-		{"HTTPS_PROXY", s.HTTPSProxy},
-		{"HTTP_PROXY", s.HTTPProxy},
-	} {
-		// net/http would go without a proxy that it cannot read.
+	for i, v := range s.proxies {
+		// Of the two spellings of a name net/http takes the first that is set, and
+		// would go without a proxy that it cannot read.
+		if i%2 == 1 && s.proxies[i-1].value != "" {
+			continue
+		}
 		if u := proxyURL(v.value); v.value != "" && (u == nil || u.Host == "") {
 			p.add(v.name, "expected a URL, or host:port")
 		}
@@ -307,6 +321,32 @@ func (s *settings) checkAllowed(p *problems) {
 	default:
 		p.add("ALLOWED_DESTINATIONS", "required without HW_CBR_DESTINATION_REGION and HW_CBR_DESTINATION_PROJECT_ID: region/project_id pairs, either part may be *")
 	}
+}
+
+// hide masks all that is secret, and returns the names of the variables that hold
+// what is too short to be masked everywhere.
+func (s *settings) hide(r *redact.Redactor) (short []string) {
+	short = s.Fields.Hide(r)
+	for _, v := range []variable{{"AWS_SECRET_ACCESS_KEY", s.SecretAccessKey}, {"AWS_SESSION_TOKEN", s.SessionToken}} {
+		if !r.Hide(v.value) {
+			short = append(short, v.name)
+		}
+	}
+	for _, v := range s.proxies {
+		u := proxyURL(v.value)
+		if u == nil {
+			continue
+		}
+		password, _ := u.User.Password()
+		if !r.Hide(password) {
+			short = append(short, v.name)
+			// A proxy gets it so, and may say so.
+			pair := u.User.Username() + ":" + password
+			r.Hide(pair)
+			r.Hide(base64.StdEncoding.EncodeToString([]byte(pair)))
+		}
+	}
+	return short
 }
 
 // requestDefaults are what an event need not say.

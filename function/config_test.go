@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
 	"log/slog"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/replicate"
 )
 
@@ -288,6 +290,76 @@ func TestNewHandlerHidesEveryCredential(t *testing.T) {
 	_, err := replicates(h).CBR.Replicate(t.Context(), huawei.Scope{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
 	if e := kind.As(err); e == nil || e.Kind != kind.NotAllowed {
 		t.Errorf("another project: %v", err)
+	}
+}
+
+// TestProxiesInEitherCase: net/http takes a proxy's variable in capitals or, where
+// that is not set, in small letters. Both are masked, and the one that counts is
+// checked.
+func TestProxiesInEitherCase(t *testing.T) {
+	const bad, good = "http://bad proxy:bad", "proxy.example.com:3128"
+	for name, tt := range map[string]struct {
+		set  map[string]string
+		want string
+	}{
+		"small https":            {map[string]string{"https_proxy": bad}, "https_proxy"},
+		"small http":             {map[string]string{"http_proxy": bad}, "http_proxy"},
+		"capitals":               {map[string]string{"HTTP_PROXY": bad, "http_proxy": good}, "HTTP_PROXY"},
+		"small does not count":   {map[string]string{"HTTPS_PROXY": good, "https_proxy": bad}, ""},
+		"capitals, set to empty": {map[string]string{"HTTPS_PROXY": "", "https_proxy": bad}, "https_proxy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setenv(t, tt.set)
+			_, err := load()
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want+": ")) || err != nil && strings.Contains(err.Error(), "bad") {
+				t.Errorf("error = %v", err)
+			}
+		})
+	}
+
+	setenv(t, map[string]string{
+		"HTTPS_PROXY": "http://me:a%2Fcapital%20password@proxy.example.com:3128",
+		"https_proxy": "http://me:a-small-password@proxy.example.com:3128",
+		"HTTP_PROXY":  "",
+		"http_proxy":  "me:pw%26@proxy.example.com:3128",
+	})
+	h := newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.DiscardHandler))
+	for _, shown := range []string{
+		"http://me:a%2Fcapital%20password@proxy.example.com:3128", "a/capital password", "a%2fcapital+password", "a-small-password",
+		"Basic " + base64.StdEncoding.EncodeToString([]byte("me:a-small-password")), "http://me:pw%26@proxy", "{me:pw\\u0026}",
+		"Basic " + base64.StdEncoding.EncodeToString([]byte("me:pw&")),
+	} {
+		got := h.Redact.Text(shown)
+		for _, part := range []string{"pital", "small", "pw", "26", "bWU6cHcm", "c21hbGw", "zbWFsb", "NtYWxs"} {
+			if strings.Contains(got, part) {
+				t.Errorf("%s is shown as %s", shown, got)
+			}
+		}
+		if !strings.Contains(got, redact.Mask) {
+			t.Errorf("%s is shown as %s", shown, got)
+		}
+	}
+}
+
+// TestShortSecretsAreNamed: the log says which variables hold what is not masked
+// everywhere, and nothing of what they hold.
+func TestShortSecretsAreNamed(t *testing.T) {
+	setenv(t, map[string]string{
+		"HW_AUTH_TOKEN": "", "HW_USER_NAME": "u", "HW_USER_PASSWORD": "pa55", "HW_DOMAIN_NAME": "d",
+		"AWS_SECRET_ACCESS_KEY": "test", "AWS_SESSION_TOKEN": "example-session-token", "http_proxy": "http://me:backup@proxy.example.com:3128",
+	})
+	var out bytes.Buffer
+	newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.NewTextHandler(&out, nil)))
+	const want = `level=WARN msg="a secret of fewer than eight characters is masked only where it stands alone" variables="HW_USER_PASSWORD, AWS_SECRET_ACCESS_KEY, http_proxy"` + "\n"
+	if _, got, _ := strings.Cut(out.String(), " "); got != want {
+		t.Errorf("log: %s", out.String())
+	}
+	out.Reset()
+	setenv(t, map[string]string{"HW_USER_PASSWORD": "pa55word", "AWS_SECRET_ACCESS_KEY": "", "http_proxy": "http://proxy.example.com"})
+	t.Setenv("HW_AUTH_TOKEN", "")
+	newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.NewTextHandler(&out, nil)))
+	if out.Len() > 0 {
+		t.Errorf("log: %s", out.String())
 	}
 }
 

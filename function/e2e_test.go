@@ -82,6 +82,7 @@ func mustJSON(t *testing.T, text string) any {
 type rig struct {
 	t        *testing.T
 	function *sandbox.Function
+	env      map[string]string
 	cbr      *cbrtest.Server
 	topic    *sandbox.Topic
 	secrets  *sandbox.Secrets
@@ -141,6 +142,7 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 		"AWS_ENDPOINT_URL_SQS":             r.sqs.URL(),
 	}
 	maps.Copy(env, extra)
+	r.env = env
 	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: path, Env: env, Logs: r})
 	t.Cleanup(r.close)
 	return r

@@ -26,6 +26,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	s.boundConcurrency(descriptors(), log)
 	client := huawei.NewHTTPClient(s.BatchConcurrency.value)
 	h := newHandler(s, client, os.Stdout, cloud.Metrics(), log)
 	if err := s.connectAhead(client); err != nil {

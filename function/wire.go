@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -35,12 +36,8 @@ import (
 func newHandler(s *settings, client *http.Client, stdout io.Writer, format metrics.Format, log *slog.Logger) *replicator.Handler {
 	userAgent := "cbr-replicator/" + version
 	hidden := &redact.Redactor{}
-	hidden.Hide(s.SecretAccessKey)
-	hidden.Hide(s.SessionToken)
-	for _, proxy := range []string{s.HTTPSProxy, s.HTTPProxy} {
-		if password, ok := proxyURL(proxy).User.Password(); ok {
-			hidden.Hide(password)
-		}
+	if short := s.hide(hidden); len(short) > 0 {
+		log.Warn("a secret of fewer than eight characters is masked only where it stands alone", "variables", strings.Join(short, ", "))
 	}
 	policy := retry.Policy{
 		Initial:     s.RetryInitial.value,

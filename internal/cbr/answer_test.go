@@ -404,9 +404,25 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
+// TestLongMessageKeepsAdvice: a text of CBR's at the limit is cut for what there
+// is to do.
+func TestLongMessageKeepsAdvice(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"just under": strings.Repeat("x", redact.MaxText), "far over": strings.Repeat("é", 20_000)} {
+		body := fmt.Sprintf(`{"error_code":"APIGW.0301","error_msg":"the token is wrong: %s"}`, text)
+		_, err := answering(t, 401, nil, []byte(body)).Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
+		e := kind.As(err)
+		if !strings.HasPrefix(e.Message, "the token is wrong: ") || !strings.HasSuffix(e.Message, "was refused: a token lives for at most 24 hours; put a new one there") ||
+			len(e.Error()) > redact.MaxText || !utf8.ValidString(e.Message) {
+			t.Errorf("%s: %d bytes: %s", name, len(e.Error()), e.Message)
+		}
+	}
+}
+
 // FuzzParseFault: whatever comes in, an error comes out that may stand in a
 // header and holds no credential.
 func FuzzParseFault(f *testing.F) {
+	f.Add(uint16(101), []byte(`{"error_code":"APIGW.0301","error_msg":"`+strings.Repeat("x", 3000)+`"}`))
 	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
 		client := answering(t, 300+int(status)%300, nil, body)
 		answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))

@@ -14,6 +14,7 @@ import (
 	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
 )
 
@@ -130,7 +131,8 @@ func (d *Delivery) Body() []byte {
 }
 
 // Request is one request, validated, with the environment's defaults filled in.
-// Its JSON is a request that can be sent again.
+// Its JSON is a request that can be sent again. The URN is as it came, to be
+// compared and sent so; whoever shows it takes it from Shown.
 type Request struct {
 	// ProjectID and Region are the source's.
 	ProjectID string `json:"project_id"`
@@ -149,6 +151,18 @@ type Request struct {
 // Scope returns where the vault is.
 func (r *Request) Scope() huawei.Scope {
 	return huawei.Scope{ProjectID: r.ProjectID, Region: r.Region}
+}
+
+// Shown returns what may be shown of the request: the URN is free text, in which
+// there may be a credential.
+func (r *Request) Shown(hidden *redact.Redactor) *Request {
+	urn := r.Replicate.CrossAccountURN
+	if urn == nil || !hidden.Contains(*urn) {
+		return r
+	}
+	shown, masked := *r, hidden.Text(*urn)
+	shown.Replicate.CrossAccountURN = &masked
+	return &shown
 }
 
 // Route returns what results of the request are filtered and grouped by.

@@ -89,7 +89,7 @@ func (s *Service) Call(ctx context.Context, scope Scope, method, path string, bo
 	}
 	if advice := report(result); result.Refused {
 		e.Renewed = advice.Fresh
-		e.Message = strings.Trim(e.Message+"; "+advice.Text, "; ")
+		e.Message = s.Redact.Message(strings.Trim(e.Message+"; "+advice.Text, "; "))
 	}
 	return true, err
 }

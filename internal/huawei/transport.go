@@ -12,8 +12,8 @@ import (
 // HTTP/1.1, since one reset HTTP/2 connection makes every request on it
 // uncertain; it does not reuse a connection that was idle for long, since
 // it may have died while the environment was frozen; and all reading of an
-// answer ends with its request's context. It keeps up to connections idle ones
-// to a host.
+// answer ends with its request's context. It has up to connections to a host,
+// and keeps a few more than as many idle ones in all.
 func NewHTTPClient(connections int) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -23,6 +23,8 @@ func NewHTTPClient(connections int) *http.Client {
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 			TLSHandshakeTimeout:    5 * time.Second,
+			MaxConnsPerHost:        connections,
+			MaxIdleConns:           connections + 4, // to the topic and the like
 			MaxIdleConnsPerHost:    connections,
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,

@@ -10,12 +10,10 @@ package redact
 import (
 	"bytes"
 	"encoding/json"
-	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
-	"unicode"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -28,48 +26,85 @@ const Mask = "[redacted]"
 // Redactor cleans text and masks credentials. The zero value knows no
 // credential but the signatures of requests, which it knows by their form. It is
 // safe for concurrent use.
+//
+// A credential is masked in every spelling that its characters have in JSON,
+// HTML, URLs and base64, and in these within each other; also where it is folded
+// at line breaks or tabs or, from 16 characters on, at spaces. One of fewer than
+// eight characters may be a word or a part of one. It is masked where it stands
+// alone: with no letter, digit or underscore on either side, nor such a one
+// behind a hyphen or a dot, as in "nightly-backup-1" or "backup.example.com".
 type Redactor struct {
 	Veil
-	mu      sync.RWMutex
-	secrets []string // every spelling of every secret, longest first
+	mu    sync.Mutex // held by one who adds
+	index atomic.Pointer[index]
 }
 
-// Hide adds a credential to those that are masked from now on. An empty one is
-// ignored. Spellings that a server may echo (query- or path-escaped, inside a
-// JSON string) are masked as well.
-func (r *Redactor) Hide(secret string) {
-	if secret == "" {
-		return
-	}
+// Hide adds a credential to those that are masked from now on, and reports
+// whether it will be wherever it is: a short one only where it stands alone. An
+// empty one is ignored.
+func (r *Redactor) Hide(credential string) (everywhere bool) {
+	everywhere = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, s := range []string{
-		secret,
-		url.QueryEscape(secret),
-		url.PathEscape(secret),
-		strings.ReplaceAll(secret, "/", `\/`),
-	} {
-		if !slices.Contains(r.secrets, s) {
-			r.secrets = append(r.secrets, s)
+	// The mask itself is never a part of what is masked.
+	for part := range strings.SplitSeq(credential, Mask) {
+		s := newSecret(part)
+		if s.text == "" {
+			continue
 		}
+		if x := r.index.Load(); !x.has(s) {
+			r.index.Store(x.with(s))
+		}
+		everywhere = everywhere && !s.short
 	}
-	slices.SortFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
+	return everywhere
 }
 
 // Text returns s with line breaks and tabs as spaces, other characters that do
 // not print removed, every credential masked, and at most MaxText bytes long.
 // It is idempotent.
-func (r *Redactor) Text(s string) string {
-	s = r.mask(printable(s))
-	if len(s) <= MaxText {
-		return s
+func (r *Redactor) Text(s string) string { return r.text(s, true) }
+
+// ID is Text for a name that is to stay the same: a credential that is too short
+// to be masked everywhere is not masked in it at all.
+func (r *Redactor) ID(s string) string { return r.text(s, false) }
+
+func (r *Redactor) text(s string, short bool) string {
+	s = unbroken(r.mask(printable(s), short))
+	// Where it is cut a credential may come to stand alone, or be of dots.
+	for n := MaxText; len(s) > MaxText; n-- {
+		s = r.mask(cut(s, n), short)
 	}
-	const ellipsis = "..."
-	cut := MaxText - len(ellipsis)
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
+	return s
+}
+
+// Message is Text for what we say around a text of somebody else's: the cause,
+// what was being done, what there is to do. Where all of it is too long it is
+// cut in its middle, which is theirs, and short enough for a kind and a code to
+// be put before it.
+func (r *Redactor) Message(s string) string {
+	const most, end = MaxText - 128, MaxText / 3
+	s = unbroken(r.mask(printable(s), true))
+	for n := most; len(s) > most; n-- {
+		last := len(s) - end
+		for !utf8.RuneStart(s[last]) {
+			last++
+		}
+		s = r.mask(cut(s, n-(len(s)-last))+s[last:], true)
 	}
-	return s[:cut] + ellipsis
+	return s
+}
+
+const ellipsis = "..."
+
+// cut returns the first bytes of s, n of them with what says that there were
+// more.
+func cut(s string, n int) string {
+	n -= len(ellipsis)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + ellipsis
 }
 
 // signature is that of a signed request (API Gateway developer guide): whoever
@@ -78,17 +113,20 @@ var signature = regexp.MustCompile(`([Ss]ignature=)[0-9A-Fa-f]{64}`)
 
 // Contains reports whether s holds a credential, in any spelling that is masked.
 func (r *Redactor) Contains(s string) bool {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return slices.ContainsFunc(r.secrets, func(secret string) bool { return strings.Contains(s, secret) }) ||
-		isSigned(s) && signature.MatchString(s)
+	return len(r.index.Load().find(s, true, maxDepth)) > 0 || isSigned(s) && signature.MatchString(s)
 }
 
-func (r *Redactor) mask(s string) string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, secret := range r.secrets {
-		s = strings.ReplaceAll(s, secret, Mask)
+func (r *Redactor) mask(s string, short bool) string {
+	if found := r.index.Load().find(s, short, maxDepth); len(found) > 0 {
+		var b strings.Builder
+		end := 0
+		for _, f := range found {
+			b.WriteString(s[end:f.start])
+			b.WriteString(Mask)
+			end = f.end
+		}
+		b.WriteString(s[end:])
+		s = b.String()
 	}
 	if !isSigned(s) {
 		return s // as all but always
@@ -100,23 +138,45 @@ func (r *Redactor) mask(s string) string {
 // try at each byte.
 func isSigned(s string) bool { return strings.Contains(s, "ignature=") }
 
+// printable returns s without what does not print, but for line breaks and tabs.
 func printable(s string) string {
-	if !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) {
-		return s // as all but always
+	if isPlainText(s) {
+		return s
 	}
 	return strings.Map(func(c rune) rune {
-		switch {
-		case c == '\n' || c == '\r' || c == '\t':
-			return ' '
-		case c == utf8.RuneError || !unicode.IsPrint(c):
+		if !isSpace(c) && !isShown(c) {
 			return -1
 		}
 		return c
 	}, s)
 }
 
-// JSON returns raw, a JSON value, with every credential in it masked: raw
-// itself where there is none.
+// unbroken returns s with line breaks and tabs as spaces.
+func unbroken(s string) string {
+	if !strings.ContainsAny(s, "\n\r\t") {
+		return s // as all but always
+	}
+	return strings.Map(func(c rune) rune {
+		if isSpace(c) {
+			return ' '
+		}
+		return c
+	}, s)
+}
+
+func isPlainText(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true // as all but always
+}
+
+// JSON returns raw, a JSON value, with every credential in its strings masked:
+// raw itself where there is none. The names of members stay as they are if they
+// look like CBR's own, such as "replication_record_id", and no short credential
+// is masked in any.
 func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
 	// An escape may spell any character of a credential in a way of its own.
 	if !bytes.ContainsRune(raw, '\\') && !r.Contains(string(raw)) {
@@ -139,11 +199,11 @@ func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
 	return out
 }
 
-// walk masks the strings of a decoded JSON value, names included.
+// walk masks the strings of a decoded JSON value.
 func (r *Redactor) walk(value any) (masked any, changed bool) {
 	switch v := value.(type) {
 	case string:
-		m := r.mask(v)
+		m := r.mask(v, true)
 		return m, m != v
 	case []any:
 		for i := range v {
@@ -154,7 +214,10 @@ func (r *Redactor) walk(value any) (masked any, changed bool) {
 	case map[string]any:
 		for name, inner := range v {
 			inner, c := r.walk(inner)
-			m := r.mask(name)
+			m := name
+			if !isName(name) {
+				m = r.mask(name, false)
+			}
 			if c || m != name {
 				delete(v, name)
 				v[m] = inner
@@ -163,4 +226,15 @@ func (r *Redactor) walk(value any) (masked any, changed bool) {
 		}
 	}
 	return value, changed
+}
+
+// isName reports whether a member's name has the form of all of CBR's: words of
+// small letters with underscores between them, 23 characters at most.
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || 'z' < c) && c != '_' {
+			return false
+		}
+	}
+	return len(s) <= 32
 }

@@ -229,7 +229,7 @@ func (a *attempt) cover(found reconcile.Finding) {
 	a.unverified = a.unverified || a.err.Kind == kind.AlreadyReplicated && found.Coverage.Backups == 0
 	if found.Coverage.Missing() > 0 {
 		a.err.Kind = kind.NotCovered
-		a.err.Message = a.Redact.Text(notCovered(found, a.err.Message))
+		a.err.Message = a.Redact.Message(notCovered(found, a.err.Message))
 	}
 }
 
@@ -255,6 +255,7 @@ func (a *attempt) find(ctx context.Context) (found reconcile.Finding, why *kind.
 	}
 	text := found.Why
 	if why = kind.As(err); why != nil {
+		why.Message = a.Redact.Message(why.Message)
 		text = why.Message
 	}
 	a.Log.InfoContext(ctx, "looked up", "verdict", found.Verdict.String(), "error", text, "since", a.since,
@@ -285,5 +286,5 @@ func (a *attempt) accept(replication json.RawMessage) {
 
 // explain adds to what the error says.
 func (a *attempt) explain(more string) {
-	a.err.Message = a.Redact.Text(a.err.Message + "; " + more)
+	a.err.Message = a.Redact.Message(a.err.Message + "; " + more)
 }

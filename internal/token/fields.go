@@ -118,7 +118,7 @@ func checked(f Fields) (Fields, error) {
 	var texts []string
 	for _, p := range f.Check() {
 		// A secret has another name for it, and holds no other secret's.
-		name := strings.ReplaceAll(p.Name, "HW_AUTH_TOKEN", "token")
+		name := inSecret(p.Name)
 		text := strings.Replace(p.Text, "HW_AUTH_TOKEN_SECRET, or ", "", 1)
 		texts = append(texts, name+": "+text)
 	}
@@ -128,11 +128,24 @@ func checked(f Fields) (Fields, error) {
 	return f, nil
 }
 
-// hide masks all of f that is secret. A secret's id and a user's name are not.
-func (f *Fields) hide(r *redact.Redactor) {
-	for _, v := range []string{f.Token, f.Password, f.AccessKey, f.SecretKey, f.SecurityToken} {
-		r.Hide(v)
+// inSecret is a variable's name, or some, as fields of a secret.
+func inSecret(name string) string { return strings.ReplaceAll(name, "HW_AUTH_TOKEN", "token") }
+
+// Hide masks all of f that is secret, and returns the names of those that are too
+// short to be masked everywhere. A secret's id and a user's name are none.
+func (f *Fields) Hide(r *redact.Redactor) (short []string) {
+	for _, v := range []field{
+		{name: "HW_AUTH_TOKEN", value: &f.Token},
+		{name: "HW_USER_PASSWORD", value: &f.Password},
+		{name: "HW_ACCESS_KEY", value: &f.AccessKey},
+		{name: "HW_SECRET_KEY", value: &f.SecretKey},
+		{name: "HW_SECURITY_TOKEN", value: &f.SecurityToken},
+	} {
+		if !r.Hide(*v.value) {
+			short = append(short, v.name)
+		}
 	}
+	return short
 }
 
 // origin is where the credential was found, for errors: the variable, or the

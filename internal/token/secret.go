@@ -155,6 +155,13 @@ func (h *held) expire(version string) {
 	h.stale = h.stale || version == h.version
 }
 
+// isNew reports whether a version is another than the one that was read last.
+func (h *held) isNew(version string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.source == nil || version != h.version
+}
+
 // put keeps what was read. The same version keeps its source, which knows more.
 func (h *held) put(source huawei.Authorizer, version string, now time.Time, err error) {
 	h.mu.Lock()
@@ -180,6 +187,10 @@ func (s *Secret) read(ctx context.Context, src huawei.Scope, h *held) (huawei.Au
 	fields, err := parse(out.SecretString)
 	if err != nil {
 		return nil, "", &kind.Error{Kind: kind.Misconfigured, Message: where + ": " + err.Error()}
+	}
+	if short := fields.Hide(s.config.Redact); len(short) > 0 && h.isNew(out.VersionID) {
+		s.config.Log.WarnContext(ctx, "a secret of fewer than eight characters is masked only where it stands alone",
+			"secret", s.config.Redact.Text(h.id), "fields", inSecret(strings.Join(short, ", ")))
 	}
 	c := s.config
 	c.Fields, c.where = fields, where
@@ -210,6 +221,6 @@ func (s *Secret) unread(where string, err error) error {
 			e.Kind, text = kind.Misconfigured, text+" ("+todo+")"
 		}
 	}
-	e.Message = s.config.Redact.Text(fmt.Sprintf("%s cannot be read: %s", where, text))
+	e.Message = s.config.Redact.Message(fmt.Sprintf("%s cannot be read: %s", where, text))
 	return e
 }

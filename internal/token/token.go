@@ -51,7 +51,7 @@ type Config struct {
 // not under any fmt verb, in JSON or in a log. Nothing is fetched before the
 // first request.
 func New(c Config) huawei.Authorizer {
-	c.hide(c.Redact)
+	c.Hide(c.Redact)
 	switch {
 	case c.SecretID != "":
 		return newSecret(c)

@@ -523,6 +523,22 @@ func TestNoPartInAProject(t *testing.T) {
 	}
 }
 
+// TestLongAnswerOfIAM: a text at the limit is cut for what there is to do.
+func TestLongAnswerOfIAM(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{401, 404, 503} {
+		r := newRig(t)
+		r.cbr.Script(cbrtest.Tokens, cbrtest.Verdict(status, "IAM.0001", strings.Repeat("x", redact.MaxText)))
+		e := deliver(t.Context(), r.client(user), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
+		if len(e.Error()) > redact.MaxText {
+			t.Errorf("%d: %d bytes", status, len(e.Error()))
+		}
+		if want := "take these off the user, or sign with an access key; it is not tried again before"; status == 401 && !strings.Contains(e.Message, want) {
+			t.Errorf("error = %v", e)
+		}
+	}
+}
+
 // TestNowhereToLogIn: a user whose IAM nobody named.
 func TestNowhereToLogIn(t *testing.T) {
 	t.Parallel()
@@ -669,6 +685,26 @@ func TestSkew(t *testing.T) {
 	e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
 	if e.Of() != kind.Unauthorized || !strings.Contains(e.Message, "clock and the cloud's are 20m0s apart") {
 		t.Errorf("error = %v", e)
+	}
+}
+
+// TestShortSecretIsNamed: once for each version, the log says which field of a
+// secret holds what is not masked everywhere.
+func TestShortSecretIsNamed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	short := user
+	short.Password = "pa55"
+	for version := 1; version <= 2; version++ {
+		r.secrets.Put("huawei", inSecret(short))
+		c := r.client(token.Fields{SecretID: "huawei"})
+		for range 3 {
+			_ = deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
+			r.pass(6 * time.Minute)
+		}
+		if log := r.log.String(); strings.Count(log, "only where it stands alone") != version || !strings.Contains(log, "fields=HW_USER_PASSWORD") || strings.Contains(log, "pa55") {
+			t.Errorf("log: %s", log)
+		}
 	}
 }
 

@@ -253,14 +253,14 @@ func (u *User) noToken(resp *http.Response, body []byte, src huawei.Scope, p *is
 		// answer is taken for that, so that one event does not stop all projects;
 		// the next is not.
 		e.Kind = kind.Unauthorized
-		e.Message = p.tokens.trip(e.Kind, fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
-			src.ProjectID, u.config.origin("HW_USER_NAME"), said))
+		e.Message = p.tokens.trip(e.Kind, u.config.Redact.Message(fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
+			src.ProjectID, u.config.origin("HW_USER_NAME"), said)))
 	case refused:
 		e.Kind = kind.Unauthorized
-		e.Message = refuse(fmt.Sprintf("the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API; "+
-			"IAM refuses a right password, too, of a user with MFA or login protection: take these off the user, or sign with an access key", u.config.origin("HW_USER_NAME"), said))
+		e.Message = refuse(u.config.Redact.Message(fmt.Sprintf("the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API; "+
+			"IAM refuses a right password, too, of a user with MFA or login protection: take these off the user, or sign with an access key", u.config.origin("HW_USER_NAME"), said)))
 	case e.Kind == kind.Misconfigured:
-		e.Message = p.tokens.trip(e.Kind, said)
+		e.Message = p.tokens.trip(e.Kind, u.config.Redact.Message(said))
 	case e.Kind != kind.Throttled:
 		e.Kind = kind.Unavailable
 	}
@@ -275,7 +275,7 @@ func iamFault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error 
 	if e.Message == "" {
 		e.Message = "IAM answered " + huawei.StatusLine(e.HTTPStatus) + " without a message"
 	} else {
-		e.Message = r.Text(fmt.Sprintf("IAM answered %d: %s", e.HTTPStatus, e.Message))
+		e.Message = r.Message(fmt.Sprintf("IAM answered %d: %s", e.HTTPStatus, e.Message))
 	}
 	return e
 }

@@ -1,0 +1,308 @@
+package redact
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// shortest is the length from which on a credential is masked wherever its
+	// characters are. A shorter one may be a word ("backup", "test").
+	shortest = 8
+	// loosest is the length from which on spaces within a credential do not hide
+	// it: somebody may have made them of line breaks.
+	loosest = 16
+)
+
+// secret is a credential as it is searched for. It is not changed once made.
+type secret struct {
+	// text is the credential without what does not print, its white space as
+	// single spaces.
+	text string
+	// short: it is masked where it stands alone. long: it may be folded with
+	// spaces.
+	short, long bool
+}
+
+func newSecret(credential string) *secret {
+	text := strings.Join(strings.Fields(strings.Map(func(c rune) rune {
+		switch {
+		case isSpace(c):
+			return ' '
+		case !isShown(c):
+			return -1
+		}
+		return c
+	}, credential)), " ")
+	n := utf8.RuneCountInString(credential)
+	return &secret{text: text, short: n < shortest, long: n >= loosest}
+}
+
+// isSpace reports whether c shows as white space.
+func isSpace(c rune) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+
+// isShown reports whether c prints. The character that stands for broken ones
+// is removed with them.
+func isShown(c rune) bool { return c != utf8.RuneError && unicode.IsPrint(c) }
+
+// index is the secrets as they are searched for, all at once. Nil is of none.
+// It is not changed once made.
+type index struct {
+	secrets []*secret
+	heads   [256][]*secret // by the first byte
+	// everywhere: there are some that are not short; ascii: those are of ASCII.
+	everywhere, ascii bool
+}
+
+// with returns an index of s, too.
+func (x *index) with(s *secret) *index {
+	next := &index{ascii: true}
+	if x != nil {
+		*next = *x
+		next.secrets = x.secrets[:len(x.secrets):len(x.secrets)]
+	}
+	next.secrets = append(next.secrets, s)
+	of := next.heads[s.text[0]]
+	next.heads[s.text[0]] = append(of[:len(of):len(of)], s)
+	if !s.short {
+		next.everywhere = true
+		next.ascii = next.ascii && !strings.ContainsFunc(s.text, func(c rune) bool { return c >= utf8.RuneSelf })
+	}
+	return next
+}
+
+func (x *index) has(s *secret) bool {
+	if x == nil {
+		return false
+	}
+	for _, other := range x.heads[s.text[0]] {
+		if other.text == s.text {
+			return true
+		}
+	}
+	return false
+}
+
+// span is a part of a text.
+type span struct{ start, end int }
+
+// find returns where secrets are in t, however spelled: spans that do not
+// overlap, in their order. Short ones are looked for if short says so. depth is
+// how often base64 is looked into. What is masked already is no part of any. A
+// text with too many escapes to tell is one span.
+func (x *index) find(t string, short bool, depth int) (found []span) {
+	if x == nil {
+		return nil
+	}
+	escapes, ok := spellingsIn(t)
+	if !ok {
+		return []span{{0, len(t)}}
+	}
+	for j := 0; j < len(t); j++ {
+		if t[j] == Mask[0] && strings.HasPrefix(t[j:], Mask) {
+			j += len(Mask) - 1
+			continue
+		}
+		for _, s := range x.heads[t[j]] {
+			// Most that begin alike end here.
+			if len(s.text) == 1 || j+1 == len(t) || t[j+1] == s.text[1] || !isPlain[t[j+1]] {
+				found = s.find(t, j, short, escapes, found)
+			}
+		}
+		for _, e := range escapes.at(j) {
+			for _, s := range x.heads[e.first()] {
+				found = s.find(t, j, short, escapes, found)
+			}
+		}
+	}
+	return x.findInBase64(t, escapes, depth, found)
+}
+
+// find adds s to found if it begins at j.
+func (s *secret) find(t string, j int, short bool, escapes *spellings, found []span) []span {
+	if s.short && !short {
+		return found
+	}
+	if end := s.match(t, j, escapes); end > 0 && (!s.short || standsAlone(t, j, end, escapes)) {
+		return join(found, span{j, end})
+	}
+	return found
+}
+
+// first returns the first byte of what e stands for.
+func (e spelling) first() byte {
+	if e.char < 0 {
+		return byte(-e.char)
+	}
+	var b [utf8.UTFMax]byte
+	utf8.EncodeRune(b[:], e.char)
+	return b[0]
+}
+
+// join adds a span to those that begin before it, or not long after.
+func join(spans []span, s span) []span {
+	i := len(spans)
+	for i > 0 && spans[i-1].end > s.start {
+		i--
+	}
+	n := i
+	for n < len(spans) && spans[n].start < s.end {
+		s.start, s.end = min(s.start, spans[n].start), max(s.end, spans[n].end)
+		n++
+	}
+	if i == n {
+		spans = append(spans, span{})
+		copy(spans[i+1:], spans[i:])
+		spans[i] = s
+		return spans
+	}
+	spans[i] = s
+	return append(spans[:i+1], spans[n:]...)
+}
+
+// isPlain are the characters that stand for themselves alone.
+var isPlain = func() (is [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		is[c] = !isLead(byte(c)) && c != '+' && c != rune(Mask[0])
+	}
+	return is
+}()
+
+// state is how far a secret and a text have been held against each other.
+type state struct {
+	in, at int // the text, the secret
+	// spaces and breaks are what is in the text before the next character.
+	spaces, breaks bool
+}
+
+// match returns where the longest spelling of s that begins at j ends, zero if
+// there is none.
+func (s *secret) match(t string, j int, escapes *spellings) (end int) {
+	i := 0
+	for i < len(s.text) && j < len(t) {
+		switch plain := isPlain[t[j]]; {
+		case t[j] == s.text[i] && (plain || t[j] == '+'):
+			i, j = i+1, j+1
+			continue
+		case plain:
+			return 0
+		}
+		break
+	}
+	if i == len(s.text) {
+		return j
+	}
+	var some [8]state // as many as there mostly are
+	open := append(some[:0], state{in: j, at: i})
+	for len(open) > 0 {
+		// The first in the text: what leads to the same state is there by then.
+		next := 0
+		for i := range open {
+			if open[i].in < open[next].in || open[i].in == open[next].in && open[i].at < open[next].at {
+				next = i
+			}
+		}
+		now := open[next]
+		open[next] = open[len(open)-1]
+		open = open[:len(open)-1]
+		if now.at == len(s.text) {
+			end = now.in
+			continue
+		}
+		open = s.advance(t, now, escapes, open)
+	}
+	return end
+}
+
+// advance adds to open what follows a state.
+func (s *secret) advance(t string, now state, escapes *spellings, open []state) []state {
+	add := func(next state) {
+		for _, other := range open {
+			if other == next {
+				return
+			}
+		}
+		open = append(open, next)
+	}
+	want, spaced := s.text[now.at], now.spaces || now.breaks
+	if want == ' ' && spaced {
+		add(state{in: now.in, at: now.at + 1})
+	}
+	if now.in >= len(t) || strings.HasPrefix(t[now.in:], Mask) {
+		return open
+	}
+	// Nothing but white space that is the secret's own is passed over in a short
+	// one, and spaces that may be a text's in none but a long one.
+	fits := !spaced || want != ' ' && !s.short && (now.breaks || s.long)
+	pass := func(c rune, end int) {
+		switch {
+		case now.at == 0:
+		case c == ' ', c == '+': // which it is in a query
+			add(state{end, now.at, true, now.breaks})
+		case isSpace(c):
+			add(state{end, now.at, now.spaces, true})
+		case !isShown(c):
+			add(state{end, now.at, now.spaces, now.breaks})
+		}
+	}
+	switch c := t[now.in]; {
+	case c == want && want != ' ':
+		if fits {
+			add(state{in: now.in + 1, at: now.at + 1})
+		}
+		pass(rune(c), now.in+1)
+	default:
+		char, size := utf8.DecodeRuneInString(t[now.in:])
+		pass(char, now.in+size)
+	}
+	for _, e := range escapes.at(now.in) {
+		var b [utf8.UTFMax]byte
+		n := 1
+		if b[0] = byte(-e.char); e.char >= 0 {
+			pass(e.char, e.end)
+			n = utf8.EncodeRune(b[:], e.char)
+		}
+		if fits && !isSpace(e.char) && strings.HasPrefix(s.text[now.at:], string(b[:n])) {
+			add(state{in: e.end, at: now.at + n})
+		}
+	}
+	return open
+}
+
+// standsAlone reports whether what is between start and end is a word by
+// itself: there is no letter, digit or underscore on either side of it, and no
+// hyphen or dot with one of these behind it, as within an id or a host's name.
+// What is masked counts as a letter, since it may have ended in one.
+func standsAlone(t string, start, end int, escapes *spellings) bool {
+	before, after := t[:start], t[end:]
+	if c, size := utf8.DecodeRuneInString(after); isJoint(c) {
+		after = after[size:]
+	}
+	if c, size := utf8.DecodeLastRuneInString(before); isJoint(c) {
+		before = before[:start-size]
+	}
+	c, _ := utf8.DecodeRuneInString(after)
+	if isWord(c) || strings.HasPrefix(after, Mask) || strings.HasSuffix(before, Mask) {
+		return false
+	}
+	c, _ = utf8.DecodeLastRuneInString(before)
+	if !isWord(c) {
+		return true
+	}
+	// It may be the end of an escape, such as \n.
+	for j := start - 1; j >= max(0, start-32); j-- {
+		for _, e := range escapes.at(j) {
+			if e.end == start && !isWord(e.char) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func isWord(c rune) bool {
+	return c == '_' || c != utf8.RuneError && (unicode.IsLetter(c) || unicode.IsDigit(c))
+}
+
+func isJoint(c rune) bool { return c == '-' || c == '.' }
