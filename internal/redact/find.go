@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -87,19 +88,24 @@ func (x *index) has(s *secret) bool {
 // span is a part of a text.
 type span struct{ start, end int }
 
+// search is what is looked for secrets.
+type search struct {
+	text    string
+	escapes *spellings
+	steps   int // that are left to take
+}
+
 // find returns where secrets are in t, however spelled: spans that do not
 // overlap, in their order. Short ones are looked for if short says so. depth is
 // how often base64 is looked into. What is masked already is no part of any. A
-// text with too many escapes to tell is one span.
+// text that is too costly to look through is one span.
 func (x *index) find(t string, short bool, depth int) (found []span) {
 	if x == nil {
 		return nil
 	}
 	escapes, ok := spellingsIn(t)
-	if !ok {
-		return []span{{0, len(t)}}
-	}
-	for j := 0; j < len(t); j++ {
+	q := search{t, escapes, patience(t)}
+	for j := 0; ok && j < len(t); j++ {
 		if t[j] == Mask[0] && strings.HasPrefix(t[j:], Mask) {
 			j += len(Mask) - 1
 			continue
@@ -107,24 +113,33 @@ func (x *index) find(t string, short bool, depth int) (found []span) {
 		for _, s := range x.heads[t[j]] {
 			// Most that begin alike end here.
 			if len(s.text) == 1 || j+1 == len(t) || t[j+1] == s.text[1] || !isPlain[t[j+1]] {
-				found = s.find(t, j, short, escapes, found)
+				found = q.find(s, j, short, found)
 			}
 		}
-		for _, e := range escapes.at(j) {
-			for _, s := range x.heads[e.first()] {
-				found = s.find(t, j, short, escapes, found)
+		readings := escapes.at(j)
+		for i, e := range readings {
+			first := e.first()
+			if slices.ContainsFunc(readings[:i], func(e spelling) bool { return e.first() == first }) {
+				continue // all that begin so have been tried
+			}
+			for _, s := range x.heads[first] {
+				found = q.find(s, j, short, found)
 			}
 		}
+		ok = q.steps >= 0
+	}
+	if !ok {
+		return []span{{0, len(t)}}
 	}
 	return x.findInBase64(t, escapes, depth, found)
 }
 
 // find adds s to found if it begins at j.
-func (s *secret) find(t string, j int, short bool, escapes *spellings, found []span) []span {
+func (q *search) find(s *secret, j int, short bool, found []span) []span {
 	if s.short && !short {
 		return found
 	}
-	if end := s.match(t, j, escapes); end > 0 && (!s.short || standsAlone(t, j, end, escapes)) {
+	if end := q.match(s, j); end > 0 && (!s.short || q.standsAlone(j, end)) {
 		return join(found, span{j, end})
 	}
 	return found
@@ -178,7 +193,8 @@ type state struct {
 
 // match returns where the longest spelling of s that begins at j ends, zero if
 // there is none.
-func (s *secret) match(t string, j int, escapes *spellings) (end int) {
+func (q *search) match(s *secret, j int) (end int) {
+	t := q.text
 	i := 0
 	for i < len(s.text) && j < len(t) {
 		switch plain := isPlain[t[j]]; {
@@ -195,7 +211,8 @@ func (s *secret) match(t string, j int, escapes *spellings) (end int) {
 	}
 	var some [8]state // as many as there mostly are
 	open := append(some[:0], state{in: j, at: i})
-	for len(open) > 0 {
+	for len(open) > 0 && q.steps >= 0 {
+		q.steps -= len(open)
 		// The first in the text: what leads to the same state is there by then.
 		next := 0
 		for i := range open {
@@ -210,13 +227,14 @@ func (s *secret) match(t string, j int, escapes *spellings) (end int) {
 			end = now.in
 			continue
 		}
-		open = s.advance(t, now, escapes, open)
+		open = q.advance(s, now, open)
 	}
 	return end
 }
 
 // advance adds to open what follows a state.
-func (s *secret) advance(t string, now state, escapes *spellings, open []state) []state {
+func (q *search) advance(s *secret, now state, open []state) []state {
+	t := q.text
 	add := func(next state) {
 		for _, other := range open {
 			if other == next {
@@ -256,7 +274,7 @@ func (s *secret) advance(t string, now state, escapes *spellings, open []state) 
 		char, size := utf8.DecodeRuneInString(t[now.in:])
 		pass(char, now.in+size)
 	}
-	for _, e := range escapes.at(now.in) {
+	for _, e := range q.escapes.at(now.in) {
 		var b [utf8.UTFMax]byte
 		n := 1
 		if b[0] = byte(-e.char); e.char >= 0 {
@@ -274,8 +292,8 @@ func (s *secret) advance(t string, now state, escapes *spellings, open []state) 
 // itself: there is no letter, digit or underscore on either side of it, and no
 // hyphen or dot with one of these behind it, as within an id or a host's name.
 // What is masked counts as a letter, since it may have ended in one.
-func standsAlone(t string, start, end int, escapes *spellings) bool {
-	before, after := t[:start], t[end:]
+func (q *search) standsAlone(start, end int) bool {
+	before, after := q.text[:start], q.text[end:]
 	if c, size := utf8.DecodeRuneInString(after); isJoint(c) {
 		after = after[size:]
 	}
@@ -292,7 +310,7 @@ func standsAlone(t string, start, end int, escapes *spellings) bool {
 	}
 	// It may be the end of an escape, such as \n.
 	for j := start - 1; j >= max(0, start-32); j-- {
-		for _, e := range escapes.at(j) {
+		for _, e := range q.escapes.at(j) {
 			if e.end == start && !isWord(e.char) {
 				return true
 			}

@@ -20,6 +20,8 @@ type spellings struct {
 	folded bool
 	// breaks: there are some, as far as has been read.
 	breaks bool
+	// steps are left to take.
+	steps int
 }
 
 // spelling is one reading of what stands in a text from start to end.
@@ -38,22 +40,29 @@ const maxReadings = 16
 // isLead reports whether an escape may begin with c.
 func isLead(c byte) bool { return c == '\\' || c == '%' || c == '&' }
 
-// maxSpellings bounds those of a text, 8 MB: one of so many is made to be costly.
+// maxSpellings bounds those of a text, 8 MB.
 const maxSpellings = 1 << 18
 
-// spellingsIn reads the escapes of a text, unless there are too many.
+// patience is how many steps a text is worth: many for each byte. One that takes
+// more is made to be costly.
+func patience(text string) int { return 1<<20 + 64*len(text) }
+
+// spellingsIn reads the escapes of a text, unless that is too costly.
 func spellingsIn(text string) (s *spellings, ok bool) {
 	if !strings.ContainsAny(text, `\%&`) {
 		return nil, true // as all but always
 	}
-	s = &spellings{text: text, breaks: strings.ContainsAny(text, "\n\r\t")}
+	s = &spellings{text: text, breaks: strings.ContainsAny(text, "\n\r\t"), steps: patience(text)}
 	// What is within an escape comes after its beginning.
-	for j := len(text) - 1; j >= 0 && len(s.all) <= maxSpellings; j-- {
+	for j := len(text) - 1; j >= 0; j-- {
 		if isLead(text[j]) {
 			s.read(j)
 		}
+		if s.steps < 0 || len(s.all) > maxSpellings {
+			return nil, false
+		}
 	}
-	return s, len(s.all) <= maxSpellings
+	return s, true
 }
 
 // at returns the readings of the escapes that begin at j.
@@ -158,7 +167,7 @@ func (s *spellings) each(p int, f func(c byte, end int)) {
 }
 
 func (s *spellings) eachAt(p int, f func(c byte, end int)) {
-	if p >= len(s.text) {
+	if s.steps--; p >= len(s.text) || s.steps < 0 {
 		return
 	}
 	f(s.text[p], p+1)
