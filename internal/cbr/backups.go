@@ -166,7 +166,7 @@ func (c *Client) ListBackups(ctx context.Context, src huawei.Scope, vaultID stri
 			first := true
 			var err error
 			p, err = c.readPage(resp, func(b *wireBackup) error {
-				if b.id = c.Redact.Text(b.id); b.id == "" {
+				if b.id = c.Redact.ID(b.id); b.id == "" {
 					return errors.New("a backup has no id")
 				}
 				joined = joined || first && seen[b.id]
@@ -473,7 +473,7 @@ func (c *Client) backup(b *wireBackup) *Backup {
 	}
 	for _, r := range b.records {
 		out.Records = append(out.Records, ReplicationRecord{
-			ID:                   c.Redact.Text(r.id),
+			ID:                   c.Redact.ID(r.id),
 			Status:               RecordStatus(strings.ToLower(r.status)),
 			CreatedAt:            r.created.Time,
 			Zoneless:             r.created.zoneless,

@@ -111,15 +111,9 @@ func (c Codes) authResult(e *kind.Error) AuthResult {
 	}
 	code := c.Normal(e.HTTPStatus, e.Code)
 	refused := e.Kind == kind.Unauthorized && (code == "APIG.0301" || c.Known[code].Kind == kind.Unauthorized ||
-		e.HTTPStatus == http.StatusUnauthorized || TokenMustBeUpdated(e))
+		e.HTTPStatus == http.StatusUnauthorized || e.TokenExpired)
 	// A gateway may throttle, or fail, before it looks at the credential.
 	return AuthResult{Answered: refused || c.own(code), Refused: refused}
-}
-
-// TokenMustBeUpdated reports whether an answer says so, by the gateway's code
-// or, since sister clouds have codes of their own, in its words.
-func TokenMustBeUpdated(e *kind.Error) bool {
-	return Codes{}.Normal(e.HTTPStatus, e.Code) == "APIG.0307" || e.HTTPStatus < 500 && strings.Contains(strings.ToLower(e.Message), "token must be updated")
 }
 
 // Denied reports whether a 403 is the word of the service or of IAM that the
@@ -151,8 +145,7 @@ func (c Codes) Denied(e *kind.Error, body []byte) bool {
 // Fault reads an answer that is not the one that was asked for. missing is what
 // a 2xx lacks, readErr what went wrong while the body was read.
 func (s *Service) Fault(resp *http.Response, body []byte, readErr error, missing string) *kind.Error {
-	e := ReadFault(resp, body, s.Redact)
-	s.Codes.Judge(e)
+	e := s.Codes.ReadFault(resp, body, s.Redact)
 	switch {
 	case readErr != nil:
 		// Its text is not shown: a credential that is cut in two is not masked.
@@ -166,25 +159,26 @@ func (s *Service) Fault(resp *http.Response, body []byte, readErr error, missing
 	return e
 }
 
-// ReadFault reads an error's answer. It has no kind yet, and no message where
-// there is none.
-func ReadFault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
+// ReadFault reads an error's answer. It has no message where there is none.
+func (c Codes) ReadFault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
 	f := parseFault(body)
-	return &kind.Error{
+	e := &kind.Error{
 		Code:       r.Text(f.code),
 		Message:    strings.TrimSpace(r.Text(f.message)),
 		HTTPStatus: resp.StatusCode,
 		RequestID:  r.Text(cmp.Or(resp.Header.Get("X-Request-Id"), f.requestID)),
 		RetryAfter: retryAfter(resp.Header),
 	}
-}
-
-// Judge gives an error that was read its kind.
-func (c Codes) Judge(e *kind.Error) {
-	e.Kind = c.kindOf(e.HTTPStatus, c.Normal(e.HTTPStatus, e.Code), e.Message)
-	if TokenMustBeUpdated(e) {
+	// Judged before it is masked: a credential may be a word of it by chance.
+	code := c.Normal(e.HTTPStatus, new(redact.Redactor).Text(f.code))
+	e.Kind = c.kindOf(e.HTTPStatus, code, f.message)
+	// By the gateway's code or, since sister clouds have codes of their own, in
+	// its words.
+	e.TokenExpired = code == "APIG.0307" || e.HTTPStatus < 500 && strings.Contains(strings.ToLower(f.message), "token must be updated")
+	if e.TokenExpired {
 		e.Kind = kind.Unauthorized
 	}
+	return e
 }
 
 // StatusLine is a status with its name, where it has one.

@@ -21,6 +21,8 @@ type Error struct {
 	RequestID string
 	// RetryAfter is how long CBR asks to wait; zero where it did not say.
 	RetryAfter time.Duration
+	// TokenExpired: an answer said that the token must be updated.
+	TokenExpired bool
 	// Renewed: the credential was refused and a fresh one is at hand.
 	Renewed bool
 	// Cause is what lies beneath, for errors.Is and errors.As; its text is not

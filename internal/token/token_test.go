@@ -523,6 +523,19 @@ func TestNoPartInAProject(t *testing.T) {
 	}
 }
 
+// TestAnswerIsJudgedBeforeItIsMasked: a password may be a word of what CBR says.
+func TestAnswerIsJudgedBeforeItIsMasked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cbr.AddUser(cbrtest.User{Domain: "example", Name: "short", Password: "token"})
+	c := r.client(token.Fields{UserName: "short", Password: "token", DomainName: "example"})
+	r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(403, "X.1", "The token must be updated"))
+	e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
+	if logins := len(r.cbr.Logins()); e != nil || logins != 2 {
+		t.Errorf("%d logins, error %v; want another token, and no error", logins, e)
+	}
+}
+
 // TestLongAnswerOfIAM: a text at the limit is cut for what there is to do.
 func TestLongAnswerOfIAM(t *testing.T) {
 	t.Parallel()

@@ -245,7 +245,7 @@ func (u *User) noToken(resp *http.Response, body []byte, src huawei.Scope, p *is
 	e := iamFault(resp, body, u.config.Redact)
 	said := e.Message
 	switch refused := resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden; {
-	case huawei.TokenMustBeUpdated(e):
+	case e.TokenExpired:
 		// A login has no token yet: this is no verdict on the password.
 		e.Kind = kind.Unavailable
 	case refused && u.loggedIn(false) && p.first():
@@ -270,8 +270,7 @@ func (u *User) noToken(resp *http.Response, body []byte, src huawei.Scope, p *is
 // iamFault reads an error's answer of IAM, which takes the same forms as those of
 // other services. Its message says that IAM answered, and what.
 func iamFault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
-	e := huawei.ReadFault(resp, body, r)
-	huawei.Codes{}.Judge(e)
+	e := huawei.Codes{}.ReadFault(resp, body, r)
 	if e.Message == "" {
 		e.Message = "IAM answered " + huawei.StatusLine(e.HTTPStatus) + " without a message"
 	} else {
