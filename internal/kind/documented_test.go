@@ -32,9 +32,9 @@ func TestTableIsDocumented(t *testing.T) {
 		}
 		retried, delivery, status, published := cells[1], cells[2], cells[3], cells[4]
 		if strings.HasPrefix(retried, "yes") != (p.Retry == Backoff) {
-			t.Errorf("%s: tried again in place: %q", k, retried)
+			t.Errorf("%s: retried in place: %q", k, retried)
 		}
-		if strings.HasPrefix(delivery, "again") != p.Redeliver {
+		if strings.HasPrefix(delivery, "handed back") != p.Redeliver {
 			t.Errorf("%s: delivery: %q", k, delivery)
 		}
 		want := strconv.Itoa(p.HTTPStatus)
