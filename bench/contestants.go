@@ -154,7 +154,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// batches makes payloads of the sample that the function's tests and its README
+// batches makes payloads of the sample that the function's tests and documents
 // share.
 type batches struct{ record map[string]any }
 

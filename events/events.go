@@ -1,8 +1,8 @@
 // Package events is what comes in: the payloads of the triggers, told apart by
 // their form, as deliveries of requests; and each trigger's own reply.
 //
-// Each trigger is one file, NAME.go, with one sample, NAME.json, that tests, the
-// README, the sandbox and `sam local invoke -e` share, and one line in the list
+// Each trigger is one file, NAME.go, with one sample, NAME.json, that tests,
+// docs, the sandbox and `sam local invoke -e` share, and one line in the list
 // of triggers below.
 package events
 

@@ -363,10 +363,10 @@ func TestShortSecretsAreNamed(t *testing.T) {
 	}
 }
 
-// TestREADMENamesEveryVariable: what is read but not written down is not there.
-func TestREADMENamesEveryVariable(t *testing.T) {
+// TestEveryVariableIsDocumented: what is read but not written down is not there.
+func TestEveryVariableIsDocumented(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	document, err := os.ReadFile("../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,8 +378,8 @@ func TestREADMENamesEveryVariable(t *testing.T) {
 		case "AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HTTP_PROXY":
 			continue // Lambda's and Go's own, set by nobody
 		}
-		if !strings.Contains(string(readme), "`"+name+"`") {
-			t.Errorf("the README does not name %s", name)
+		if !strings.Contains(string(document), "`"+name+"`") {
+			t.Errorf("configuration.md does not name %s", name)
 		}
 	}
 }

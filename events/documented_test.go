@@ -6,19 +6,19 @@ import (
 	"testing"
 )
 
-// TestREADME: the table of ways in has a row for each trigger, and no other.
-func TestREADME(t *testing.T) {
+// TestTriggersAreDocumented: the table of triggers has a row for each, and no other.
+func TestTriggersAreDocumented(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	requests, err := os.ReadFile("../docs/requests.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, _ := strings.Cut(string(readme), "### Ways in\n\n")
+	_, table, _ := strings.Cut(string(requests), "## Triggers\n\n")
 	table, _, _ = strings.Cut(table, "\n\n")
-	linked := strings.Count(table, "](events/")
+	linked := strings.Count(table, "](../events/")
 	for _, tr := range triggers {
 		for _, name := range tr.samples {
-			if !strings.Contains(table, "["+name+".json](events/"+name+".json)") {
+			if !strings.Contains(table, "["+name+".json](../events/"+name+".json)") {
 				t.Errorf("it lacks %s.json", name)
 			}
 			linked--
@@ -28,7 +28,7 @@ func TestREADME(t *testing.T) {
 		t.Errorf("%d samples too many", linked)
 	}
 	for _, limit := range []string{"more than 10,000 records", "more than 1,000 headers", "an array of 1 to 1,000"} {
-		if !strings.Contains(string(readme), limit) {
+		if !strings.Contains(string(requests), limit) {
 			t.Errorf("it does not say %q", limit)
 		}
 	}
