@@ -33,6 +33,7 @@ import (
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
+	"cbr-replicator/internal/sink"
 	"cbr-replicator/internal/visibility"
 )
 
@@ -51,7 +52,7 @@ type Handler struct {
 	Retry     retry.Policy
 	Lookups   *reconcile.Finder
 	Queues    *visibility.Changer
-	Topic     *result.Topic
+	Results   *sink.Publisher
 	Metrics   *metrics.Emitter
 	Log       *slog.Logger
 	Redact    *redact.Redactor
@@ -76,7 +77,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	work, publish, cancel := h.deadlines(ctx, inv.Began, batch.Deadline)
 	defer cancel()
-	inv.outbox, inv.lookups = h.Topic.Open(publish), h.Lookups.Open()
+	inv.outbox, inv.lookups = h.Results.Open(publish), h.Lookups.Open()
 	outcomes := make([]events.Outcome, len(batch.Deliveries))
 	lanes.Run(len(outcomes), h.BatchConcurrency,
 		func(i int) []lanes.Key { return keys(&batch.Deliveries[i]) },
@@ -146,7 +147,7 @@ func (inv *invocation) handle(ctx context.Context, d *events.Delivery) (o events
 type invocation struct {
 	*Handler
 	events.Invocation
-	outbox  *result.Outbox
+	outbox  *sink.Outbox
 	lookups *reconcile.Lookups
 	metrics *metrics.Invocation
 	// handedBack are the FIFO groups of which a delivery goes back.

@@ -13,12 +13,14 @@ import (
 	"testing"
 
 	lambdaevents "github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/sink"
+	"cbr-replicator/internal/sink/sns"
 )
 
 // maxBatchAllocations is the ceiling for what a batch of ten allocates with the
@@ -67,7 +69,8 @@ func withoutNetwork(t tb) func(tb, []byte) {
 	r := newRig(t, nil)
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	r.CBR, r.Log = &acceptingCBR{batch: 10, all: make(chan struct{})}, log
-	r.Topic.SNS, r.Topic.Log = acceptingSNS{}, log
+	topic := &sns.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", Client: acceptingSNS{}}
+	r.Results = sink.NewPublisher(topic, r.Retry.Do, log, r.Redact)
 	r.Metrics = metrics.NewEmitter(io.Discard, "cbr-replicator")
 	return func(t tb, payload []byte) {
 		reply, err := r.Invoke(t.Context(), payload)
@@ -135,8 +138,8 @@ func (c *acceptingCBR) Replicate(context.Context, cbr.Source, cbr.Replicate) (cb
 
 type acceptingSNS struct{}
 
-func (acceptingSNS) PublishBatch(_ context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
-	out := &sns.PublishBatchOutput{Successful: make([]types.PublishBatchResultEntry, len(in.PublishBatchRequestEntries))}
+func (acceptingSNS) PublishBatch(_ context.Context, in *awssns.PublishBatchInput, _ ...func(*awssns.Options)) (*awssns.PublishBatchOutput, error) {
+	out := &awssns.PublishBatchOutput{Successful: make([]types.PublishBatchResultEntry, len(in.PublishBatchRequestEntries))}
 	for i, e := range in.PublishBatchRequestEntries {
 		out.Successful[i].Id = e.Id
 	}

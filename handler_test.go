@@ -23,8 +23,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
@@ -40,8 +38,9 @@ import (
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
-	"cbr-replicator/internal/result/snstest"
 	"cbr-replicator/internal/retry"
+	"cbr-replicator/internal/sink"
+	"cbr-replicator/internal/sink/sinktest"
 	"cbr-replicator/internal/token"
 	"cbr-replicator/internal/visibility"
 )
@@ -71,7 +70,7 @@ type rig struct {
 	*replicator.Handler
 	t     tb
 	cbr   *cbrtest.Server
-	topic *snstest.Topic
+	topic *sinktest.Sink
 	log   bytes.Buffer
 	emf   bytes.Buffer
 	// queues keeps what was asked of SQS.
@@ -124,7 +123,7 @@ func newServer(t tb, options ...cbrtest.Option) *cbrtest.Server {
 // waits of no length.
 func newRig(t tb, server *cbrtest.Server) *rig {
 	t.Helper()
-	r := &rig{t: t, cbr: server, topic: &snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t}}
+	r := &rig{t: t, cbr: server, topic: &sinktest.Sink{T: t}}
 	url := "https://cbr.example.com"
 	if server != nil {
 		url = server.URL
@@ -158,7 +157,7 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 		Queues:           &visibility.Changer{SQS: &r.queues, Log: log, Redact: hidden, Rand: func() float64 { return 0 }},
 		Endpoints:        endpoints,
 		Retry:            policy,
-		Topic:            &result.Topic{ARN: r.topic.ARN, SNS: r.topic, Retry: publishing.Do, Log: log, Redact: hidden},
+		Results:          sink.NewPublisher(r.topic, publishing.Do, log, hidden),
 		Metrics:          metrics.NewEmitter(&r.emf, "cbr-replicator"),
 		Log:              log,
 		Redact:           hidden,
@@ -458,7 +457,7 @@ func TestKinds(t *testing.T) {
 			return request(r.t, cbrtest.SourceVault, nil)
 		}},
 		{"PublishFailed", kind.PublishFailed, true, kind.Unpublished, 200, 1, func(r *rig) string {
-			r.topic.Fault = func(int) error { return &types.AuthorizationErrorException{} }
+			r.topic.Fault = func(int) error { return errors.New("AuthorizationError") }
 			return request(r.t, cbrtest.SourceVault, nil)
 		}},
 		{"Internal", kind.Internal, true, kind.Failed, 500, 0, instead(func(context.Context, cbr.Replicate) (cbr.Answer, error) { panic("a bug") })},
@@ -626,9 +625,9 @@ func TestPanicAfterTheCall(t *testing.T) {
 	newRig := func(t *testing.T) *rig {
 		r := newRig(t, newServer(t))
 		r.Log = slog.New(breaking{r.Log.Handler()})
-		r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+		r.topic.Refuse = func(m sinktest.Message) error {
 			if m.Event.Data.Request.(map[string]any)["correlation_id"] == "breaks" {
-				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+				return errors.New("InvalidParameter")
 			}
 			return nil
 		}
@@ -774,11 +773,11 @@ func TestResultNotTaken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 3, 2)
-	r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+	r.topic.Refuse = func(m sinktest.Message) error {
 		if m.Event.CausationID != "1" {
 			return nil
 		}
-		return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+		return errors.New("InvalidParameter")
 	}
 	var batch []message
 	for _, vault := range vaults {
@@ -1181,19 +1180,19 @@ func TestNothingLost(t *testing.T) {
 		throttled := rapid.IntRange(0, 4).Draw(t, "throttled calls")
 		r.topic.Fault = func(call int) error {
 			if call < throttled {
-				return &types.ThrottledException{}
+				return sink.MayPass(errors.New("Throttled"))
 			}
 			return nil
 		}
-		r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+		r.topic.Refuse = func(m sinktest.Message) error {
 			switch id := m.Event.CausationID; refusals[id] {
 			case passing:
 				refusals[id] = ""
 				fallthrough
 			case lasting:
-				return &types.BatchResultErrorEntry{Code: aws.String("InternalError")}
+				return sink.MayPass(errors.New("InternalError"))
 			case senderFault:
-				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+				return errors.New("InvalidParameter")
 			}
 			return nil
 		}

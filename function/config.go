@@ -14,7 +14,6 @@ import (
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/cbr"
-	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/token"
 )
 
@@ -53,15 +52,16 @@ type config struct {
 	MaxReceiveCount  count `envconfig:"MAX_RECEIVE_COUNT"`
 
 	// AWS's own.
-	FunctionName    string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
-	AWSRegion       string `envconfig:"AWS_REGION"`
-	EndpointSNS     string `envconfig:"AWS_ENDPOINT_URL_SNS"`
-	EndpointSQS     string `envconfig:"AWS_ENDPOINT_URL_SQS"`
-	EndpointSecrets string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
-	EndpointAWS     string `envconfig:"AWS_ENDPOINT_URL"`
-	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
-	SecretAccessKey string `envconfig:"AWS_SECRET_ACCESS_KEY"`
-	SessionToken    string `envconfig:"AWS_SESSION_TOKEN"`
+	FunctionName        string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
+	AWSRegion           string `envconfig:"AWS_REGION"`
+	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS"`
+	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE"`
+	EndpointSQS         string `envconfig:"AWS_ENDPOINT_URL_SQS"`
+	EndpointSecrets     string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
+	EndpointAWS         string `envconfig:"AWS_ENDPOINT_URL"`
+	AccessKeyID         string `envconfig:"AWS_ACCESS_KEY_ID"`
+	SecretAccessKey     string `envconfig:"AWS_SECRET_ACCESS_KEY"`
+	SessionToken        string `envconfig:"AWS_SESSION_TOKEN"`
 	// Go's own, read here for what net/http would ignore or must not show.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
 	HTTPProxy  string `envconfig:"HTTP_PROXY"`
@@ -94,10 +94,11 @@ func defaults() config {
 // settings is what the environment comes to, ready for the handler.
 type settings struct {
 	config
-	topicRegion string
-	endpoints   cbr.Endpoints
-	iam         cbr.Endpoints
-	allow       *allow.List
+	sink       sinkKind
+	sinkRegion string
+	endpoints  cbr.Endpoints
+	iam        cbr.Endpoints
+	allow      *allow.List
 }
 
 // load reads the environment. Its error lists all that is wrong, without the
@@ -113,7 +114,7 @@ func load() (*settings, error) {
 	s.checkParsed(&p)
 	s.checkForms(&p)
 	s.checkCredential(&p)
-	s.checkTopic(&p)
+	s.checkSink(&p)
 	s.checkEndpoints(&p)
 	s.checkAllowed(&p)
 	return s, p.err()
@@ -221,16 +222,6 @@ func (s *settings) secretRegion() string {
 	return s.AWSRegion
 }
 
-func (s *settings) checkTopic(p *problems) {
-	if s.ResultTopicARN == "" {
-		p.add("RESULT_TOPIC_ARN", "required")
-		return
-	}
-	var err error
-	s.topicRegion, err = result.CheckARN(s.ResultTopicARN)
-	p.check("RESULT_TOPIC_ARN", err)
-}
-
 func (s *settings) checkEndpoints(p *problems) {
 	var err error
 	s.endpoints, err = cbr.NewEndpoints(s.Endpoint, s.Cloud, s.Region)
@@ -241,6 +232,7 @@ func (s *settings) checkEndpoints(p *problems) {
 	p.check(name, err)
 	for _, v := range []struct{ name, value string }{
 		{"AWS_ENDPOINT_URL_SNS", s.EndpointSNS},
+		{"AWS_ENDPOINT_URL_EVENTBRIDGE", s.EndpointEventBridge},
 		{"AWS_ENDPOINT_URL_SQS", s.EndpointSQS},
 		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", s.EndpointSecrets},
 		{"AWS_ENDPOINT_URL", s.EndpointAWS},
