@@ -1,6 +1,6 @@
 // Package integration holds tests of the function's built binary, and of the
-// redrive command, with the wire protocols of SQS, SNS and Secrets Manager as
-// moto, a model of AWS that is not this project's, speaks them: `make
+// redrive command, with the wire protocols of SQS, SNS, EventBridge and Secrets
+// Manager as moto, a model of AWS that is not this project's, speaks them: `make
 // integration`. CBR is the one of package cbrtest. They have a build tag, so that
 // `go test ./...` needs no Python.
 //
