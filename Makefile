@@ -56,7 +56,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-integration: .tools/moto/installed ## the built binary with the SQS, SNS, Secrets Manager and CloudFormation of moto; needs Python 3.11 with venv
+integration: .tools/moto/installed ## the built binary with the SQS, SNS, EventBridge, Secrets Manager and CloudFormation of moto; needs Python 3.11 with venv
 	MOTO_PYTHON=$(CURDIR)/.tools/moto/bin/python go test $(RACE) -tags integration -count=1 -parallel 8 -timeout 5m ./internal/sandbox/integration
 
 chain: .tools/moto/installed ## examples/step-functions run by moto's interpreter, and all the examples' templates; needs Python 3.11 with venv

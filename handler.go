@@ -28,7 +28,7 @@ import (
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/rejected"
-	"cbr-replicator/internal/result"
+	"cbr-replicator/internal/sink"
 	"cbr-replicator/internal/visibility"
 )
 
@@ -41,7 +41,7 @@ type Handler struct {
 	Endpoints huawei.Endpoints
 	Queues    *visibility.Changer
 	Rejected  *rejected.Queue // nil: no body is kept
-	Topic     *result.Topic
+	Results   *sink.Publisher
 	Metrics   *metrics.Emitter
 	Log       *slog.Logger
 	Redact    *redact.Redactor
@@ -162,7 +162,7 @@ func (inv *invocation) keep(ctx context.Context, d *delivery.Delivery, o *delive
 type invocation struct {
 	*Handler
 	delivery.Invocation
-	outbox  *result.Outbox
+	outbox  *sink.Outbox
 	work    map[string]delivery.Work // by the action's key
 	metrics *metrics.Invocation
 	// handedBack are the FIFO groups of which a delivery is handed back.
@@ -173,7 +173,7 @@ type invocation struct {
 
 // open opens what the deliveries share.
 func (inv *invocation) open(publish context.Context) {
-	inv.outbox = inv.Topic.Open(publish)
+	inv.outbox = inv.Results.Open(publish)
 	inv.work = make(map[string]delivery.Work, len(inv.Actions))
 	for _, a := range inv.Actions {
 		inv.work[a.Key()] = a.Open(inv.Invocation)

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	lambdaevents "github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
 	"cbr-replicator/internal/cbr"
@@ -22,6 +22,8 @@ import (
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/sink"
+	"cbr-replicator/internal/sink/sns"
 )
 
 // maxBatchAllocations is the ceiling for what a batch of ten allocates with the
@@ -71,7 +73,8 @@ func withoutNetwork(t tb) func(tb, []byte) {
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	r.replicates.Log = log
 	r.replicates.CBR, r.Log = &acceptingCBR{batch: 10, all: make(chan struct{})}, log
-	r.Topic.SNS, r.Topic.Log = acceptingSNS{}, log
+	topic := &sns.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", Client: acceptingSNS{}}
+	r.Results = sink.NewPublisher(topic, r.replicates.Retry.Do, log, r.Redact)
 	r.Metrics = metrics.NewEmitter(io.Discard, metrics.EMF, "cbr-replicator")
 	return func(t tb, payload []byte) {
 		reply, err := r.Handle(t.Context(), delivery.Invocation{RequestID: "request-1", FunctionARN: functionARN, Began: time.Now()}, payload)
@@ -139,8 +142,8 @@ func (c *acceptingCBR) Replicate(context.Context, huawei.Scope, cbr.Replicate) (
 
 type acceptingSNS struct{}
 
-func (acceptingSNS) PublishBatch(_ context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
-	out := &sns.PublishBatchOutput{Successful: make([]types.PublishBatchResultEntry, len(in.PublishBatchRequestEntries))}
+func (acceptingSNS) PublishBatch(_ context.Context, in *awssns.PublishBatchInput, _ ...func(*awssns.Options)) (*awssns.PublishBatchOutput, error) {
+	out := &awssns.PublishBatchOutput{Successful: make([]types.PublishBatchResultEntry, len(in.PublishBatchRequestEntries))}
 	for i, e := range in.PublishBatchRequestEntries {
 		out.Successful[i].Id = e.Id
 	}

@@ -21,8 +21,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
@@ -41,8 +39,9 @@ import (
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/replicate"
 	"cbr-replicator/internal/result"
-	"cbr-replicator/internal/result/snstest"
 	"cbr-replicator/internal/retry"
+	"cbr-replicator/internal/sink"
+	"cbr-replicator/internal/sink/sinktest"
 	"cbr-replicator/internal/token"
 	"cbr-replicator/internal/visibility"
 )
@@ -71,9 +70,10 @@ type tb interface {
 type rig struct {
 	*replicator.Handler
 	replicates *replicate.Action
+	publishing retry.Policy
 	t          tb
 	cbr        *cbrtest.Server
-	topic      *snstest.Topic
+	topic      *sinktest.Sink
 	log        bytes.Buffer
 	emf        bytes.Buffer
 	// queues keeps what was asked of SQS.
@@ -126,7 +126,7 @@ func newServer(t tb, options ...cbrtest.Option) *cbrtest.Server {
 // waits of no length.
 func newRig(t tb, server *cbrtest.Server) *rig {
 	t.Helper()
-	r := &rig{t: t, cbr: server, topic: &snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t}}
+	r := &rig{t: t, cbr: server, topic: &sinktest.Sink{T: t}}
 	url := "https://cbr.example.com"
 	if server != nil {
 		url = server.URL
@@ -144,6 +144,7 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 	}
 	publishing := policy
 	publishing.MinTry = 0
+	r.publishing = publishing
 	log := slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service := cbr.NewClient(huawei.Service{
 		HTTP: client, Endpoints: endpoints, Redact: hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
@@ -159,7 +160,7 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 		Actions:          []delivery.Action{r.replicates},
 		Queues:           &visibility.Changer{SQS: &r.queues, Log: log, Redact: hidden, Rand: func() float64 { return 0 }},
 		Endpoints:        endpoints,
-		Topic:            &result.Topic{ARN: r.topic.ARN, SNS: r.topic, Retry: publishing.Do, Log: log, Redact: hidden},
+		Results:          sink.NewPublisher(r.topic, publishing.Do, log, hidden),
 		Metrics:          metrics.NewEmitter(&r.emf, metrics.EMF, "cbr-replicator"),
 		Log:              log,
 		Redact:           hidden,
@@ -462,7 +463,7 @@ func TestKinds(t *testing.T) {
 			return request(r.t, cbrtest.SourceVault, nil)
 		}},
 		{"PublishFailed", kind.PublishFailed, true, kind.Unpublished, 200, 1, func(r *rig) string {
-			r.topic.Fault = func(int) error { return &types.AuthorizationErrorException{} }
+			r.topic.Fault = func(int) error { return errors.New("AuthorizationError") }
 			return request(r.t, cbrtest.SourceVault, nil)
 		}},
 		{"Internal", kind.Internal, true, kind.Failed, 500, 0, instead(func(context.Context, cbr.Replicate) (cbr.Answer, error) { panic("a bug") })},
@@ -674,9 +675,9 @@ func TestPanicAfterTheCall(t *testing.T) {
 	newRig := func(t *testing.T) *rig {
 		r := newRig(t, newServer(t))
 		r.Log = slog.New(breaking{r.Log.Handler()})
-		r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+		r.topic.Refuse = func(m sinktest.Message) error {
 			if m.Event.Data.Request.(map[string]any)["correlation_id"] == "breaks" {
-				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+				return errors.New("InvalidParameter")
 			}
 			return nil
 		}
@@ -822,11 +823,11 @@ func TestResultNotTaken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 3, 2)
-	r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+	r.topic.Refuse = func(m sinktest.Message) error {
 		if m.Event.CausationID != "1" {
 			return nil
 		}
-		return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+		return errors.New("InvalidParameter")
 	}
 	var batch []message
 	for _, vault := range vaults {
@@ -1229,19 +1230,19 @@ func TestNothingLost(t *testing.T) {
 		throttled := rapid.IntRange(0, 4).Draw(t, "throttled calls")
 		r.topic.Fault = func(call int) error {
 			if call < throttled {
-				return &types.ThrottledException{}
+				return sink.MayPass(errors.New("Throttled"))
 			}
 			return nil
 		}
-		r.topic.Refuse = func(m snstest.Message) *types.BatchResultErrorEntry {
+		r.topic.Refuse = func(m sinktest.Message) error {
 			switch id := m.Event.CausationID; refusals[id] {
 			case passing:
 				refusals[id] = ""
 				fallthrough
 			case lasting:
-				return &types.BatchResultErrorEntry{Code: aws.String("InternalError")}
+				return sink.MayPass(errors.New("InternalError"))
 			case senderFault:
-				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), SenderFault: true}
+				return errors.New("InvalidParameter")
 			}
 			return nil
 		}

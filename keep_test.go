@@ -90,7 +90,7 @@ func keepIn(r *rig, arn string, s *rejectedQueue) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.Rejected = &rejected.Queue{Name: name, SQS: s, Retry: r.Topic.Retry, Log: r.Log, Redact: r.Redact}
+	r.Rejected = &rejected.Queue{Name: name, SQS: s, Retry: r.publishing.Do, Log: r.Log, Redact: r.Redact}
 }
 
 // metric is the sum of a metric in all that was written.

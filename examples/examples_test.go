@@ -3,6 +3,7 @@
 package examples_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -15,6 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
+
+	"cbr-replicator/internal/result"
+	"cbr-replicator/internal/sink/eventbridge"
 )
 
 const (
@@ -217,6 +221,79 @@ func TestFilterPolicies(t *testing.T) {
 	if policies < 4 {
 		t.Errorf("only %d filter policies", policies)
 	}
+}
+
+// TestRules: a rule on the results' bus matches all that the function puts there,
+// with the prefix of types that it has by default.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	types := yamlFile[struct {
+		Properties struct{ Type struct{ Enum []string } }
+	}](t, "../events/result.schema.json").Properties.Type.Enum
+	if len(types) < 4 {
+		t.Fatalf("types %q", types)
+	}
+	put := &captured{}
+	(&eventbridge.Bus{Client: put}).Send(t.Context(), []*result.Message{{Type: types[0]}})
+	for _, file := range []string{"event-bus/template.yaml", "step-functions/next-step.yaml"} {
+		template := yamlFile[struct {
+			Parameters map[string]struct {
+				Default        string `yaml:"Default"`
+				AllowedPattern string `yaml:"AllowedPattern"`
+			} `yaml:"Parameters"`
+			Resources map[string]struct {
+				Type       string `yaml:"Type"`
+				Properties struct {
+					EventPattern struct {
+						Source     []string            `yaml:"source"`
+						DetailType []map[string]string `yaml:"detail-type"`
+					} `yaml:"EventPattern"`
+				} `yaml:"Properties"`
+			} `yaml:"Resources"`
+		}](t, file)
+		rules := 0
+		for name, r := range template.Resources {
+			if r.Type != "AWS::Events::Rule" {
+				continue
+			}
+			rules++
+			pattern := r.Properties.EventPattern
+			if !slices.Equal(pattern.Source, []string{put.Entries[0].Source}) || len(pattern.DetailType) != 1 {
+				t.Errorf("%s: %s matches %+v, events are %+v", file, name, pattern, put.Entries)
+				continue
+			}
+			prefix := pattern.DetailType[0]["prefix"]
+			if p, ok := template.Parameters[prefix]; ok {
+				prefix = p.Default
+				for _, kind := range append(types, prefix) {
+					if !regexp.MustCompile(p.AllowedPattern).MatchString(kind) {
+						t.Errorf("%s: a parameter cannot be %s", file, kind)
+					}
+				}
+			}
+			for _, kind := range types {
+				if !strings.HasPrefix(kind, prefix) {
+					t.Errorf("%s: %s does not match %s", file, name, kind)
+				}
+			}
+		}
+		if rules != 1 {
+			t.Errorf("%s: %d rules", file, rules)
+		}
+	}
+}
+
+// captured is what a bus is sent.
+type captured struct {
+	Entries []struct{ Source, DetailType string }
+}
+
+func (c *captured) Call(_ context.Context, _ string, in, _ any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, c)
 }
 
 // TestOutputs: what the examples' parameters ask for is among the outputs of

@@ -40,6 +40,21 @@ func TestAhead(t *testing.T) {
 			map[string]string{"BATCH_CONCURRENCY": "1", "HW_AUTH_TOKEN": "", "HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": "cn-north-1"},
 			[]string{topic, "https://secretsmanager.cn-north-1.amazonaws.com.cn", service},
 		},
+		"an event bus of another region": {
+			map[string]string{"BATCH_CONCURRENCY": "1", "AWS_REGION": "eu-central-1", "RESULT_TOPIC_ARN": "arn:aws:events:us-east-1:123456789012:event-bus/results"},
+			[]string{"https://events.us-east-1.amazonaws.com", service},
+		},
+		"an event bus at an endpoint": {
+			map[string]string{
+				"BATCH_CONCURRENCY": "1", "RESULT_TOPIC_ARN": "arn:aws:events:us-east-1:123456789012:event-bus/results",
+				"AWS_ENDPOINT_URL": "https://aws.example.com", "AWS_ENDPOINT_URL_SNS": "https://sns.example.com", "AWS_ENDPOINT_URL_EVENTBRIDGE": "https://events.example.com",
+			},
+			[]string{"https://events.example.com", service},
+		},
+		"an event bus at the endpoint of all services": {
+			map[string]string{"BATCH_CONCURRENCY": "1", "RESULT_TOPIC_ARN": "arn:aws:events:us-east-1:123456789012:event-bus/results", "AWS_ENDPOINT_URL": "https://aws.example.com"},
+			[]string{"https://aws.example.com", service},
+		},
 		"the events say which region": {map[string]string{"HW_REGION_NAME": ""}, []string{topic}},
 		"other endpoints": {
 			map[string]string{

@@ -19,7 +19,6 @@ import (
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/queue"
 	"cbr-replicator/internal/redact"
-	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/token"
 )
 
@@ -59,15 +58,16 @@ type config struct {
 	MaxReceiveCount  count `envconfig:"MAX_RECEIVE_COUNT"`
 
 	// AWS's own.
-	FunctionName    string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
-	AWSRegion       string `envconfig:"AWS_REGION"`
-	EndpointSNS     string `envconfig:"AWS_ENDPOINT_URL_SNS"`
-	EndpointSQS     string `envconfig:"AWS_ENDPOINT_URL_SQS"`
-	EndpointSecrets string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
-	EndpointAWS     string `envconfig:"AWS_ENDPOINT_URL"`
-	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
-	SecretAccessKey string `envconfig:"AWS_SECRET_ACCESS_KEY"`
-	SessionToken    string `envconfig:"AWS_SESSION_TOKEN"`
+	FunctionName        string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
+	AWSRegion           string `envconfig:"AWS_REGION"`
+	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS"`
+	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE"`
+	EndpointSQS         string `envconfig:"AWS_ENDPOINT_URL_SQS"`
+	EndpointSecrets     string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
+	EndpointAWS         string `envconfig:"AWS_ENDPOINT_URL"`
+	AccessKeyID         string `envconfig:"AWS_ACCESS_KEY_ID"`
+	SecretAccessKey     string `envconfig:"AWS_SECRET_ACCESS_KEY"`
+	SessionToken        string `envconfig:"AWS_SESSION_TOKEN"`
 	// Go's own, read here for what net/http would ignore or must not show.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
 	HTTPProxy  string `envconfig:"HTTP_PROXY"`
@@ -104,11 +104,12 @@ func defaults() config {
 // settings is what the environment comes to, ready for the handler.
 type settings struct {
 	config
-	topicRegion string
-	rejected    *queue.Name // nil: none
-	endpoints   huawei.Endpoints
-	iam         huawei.Endpoints
-	allow       *allow.List
+	sink       sinkKind
+	sinkRegion string
+	rejected   *queue.Name // nil: none
+	endpoints  huawei.Endpoints
+	iam        huawei.Endpoints
+	allow      *allow.List
 }
 
 // load reads the environment. Its error lists all that is wrong, without the
@@ -130,7 +131,7 @@ func load() (*settings, error) {
 	s.checkParsed(&p)
 	s.checkForms(&p)
 	s.checkCredential(&p)
-	s.checkTopic(&p)
+	s.checkSink(&p)
 	s.checkRejectedQueue(&p)
 	s.checkEndpoints(&p)
 	s.checkAllowed(&p)
@@ -239,16 +240,6 @@ func (s *settings) secretRegion() string {
 	return s.AWSRegion
 }
 
-func (s *settings) checkTopic(p *problems) {
-	if s.ResultTopicARN == "" {
-		p.add("RESULT_TOPIC_ARN", "required")
-		return
-	}
-	var err error
-	s.topicRegion, err = result.CheckARN(s.ResultTopicARN)
-	p.check("RESULT_TOPIC_ARN", err)
-}
-
 func (s *settings) checkRejectedQueue(p *problems) {
 	if s.RejectedQueueARN == "" {
 		return
@@ -268,6 +259,7 @@ func (s *settings) checkEndpoints(p *problems) {
 	p.check(name, err)
 	for _, v := range []variable{
 		{"AWS_ENDPOINT_URL_SNS", s.EndpointSNS},
+		{"AWS_ENDPOINT_URL_EVENTBRIDGE", s.EndpointEventBridge},
 		{"AWS_ENDPOINT_URL_SQS", s.EndpointSQS},
 		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", s.EndpointSecrets},
 		{"AWS_ENDPOINT_URL", s.EndpointAWS},

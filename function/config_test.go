@@ -61,7 +61,7 @@ func TestLoadDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, s.allow); diff != "" {
 		t.Errorf("allowed (-want +got):\n%s", diff)
 	}
-	if s.topicRegion != "eu-central-1" || s.CBRTimeout.value != 30*time.Second || s.HTTPTimeout.value != 27*time.Second ||
+	if s.sinkRegion != "eu-central-1" || s.CBRTimeout.value != 30*time.Second || s.HTTPTimeout.value != 27*time.Second ||
 		s.RetryInitial.value != 500*time.Millisecond || s.RetryMax.value != 20*time.Second || s.RetryAttempts.value != 6 ||
 		s.RetryElapsed.value != 20*time.Second || s.DeadlineReserve.value != 5*time.Second ||
 		s.BatchConcurrency.value != 10 || s.MaxReceiveCount.value != 10 {
@@ -116,6 +116,7 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 		"BATCH_CONCURRENCY":             "0",
 		"MAX_RECEIVE_COUNT":             "1e3",
 		"AWS_ENDPOINT_URL_SNS":          "badurl",
+		"AWS_ENDPOINT_URL_EVENTBRIDGE":  "badurl",
 		"AWS_ENDPOINT_URL":              "badurl",
 
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": "badurl",
@@ -132,7 +133,7 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 		"HW_CBR_DESTINATION_PROJECT_ID", "HW_CBR_DESTINATION_REGION", "HW_CBR_ENDPOINT", "ALLOWED_PROJECT_IDS",
 		"ALLOWED_DESTINATIONS", "ALLOW_ACCELERATION", "RESULT_TOPIC_ARN", "REJECTED_QUEUE_ARN", "CBR_TIMEOUT", "HTTP_TIMEOUT",
 		"RETRY_INITIAL_INTERVAL", "RETRY_MAX_INTERVAL", "RETRY_MAX_ATTEMPTS", "RETRY_MAX_ELAPSED", "DEADLINE_RESERVE",
-		"BATCH_CONCURRENCY", "MAX_RECEIVE_COUNT", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "HW_AUTH_URL", "HTTPS_PROXY",
+		"BATCH_CONCURRENCY", "MAX_RECEIVE_COUNT", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "HW_AUTH_URL", "HTTPS_PROXY",
 	} {
 		if n := strings.Count("\n"+err.Error(), "\n"+name+": "); n != 1 {
 			t.Errorf("%s is named %d times in:\n%v", name, n, err)
@@ -190,6 +191,47 @@ func TestLoadRequires(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s\n%v", diff, err)
 			}
 		})
+	}
+}
+
+// TestResultTopicARN: it names a topic or an event bus, of any region.
+func TestResultTopicARN(t *testing.T) {
+	const (
+		topic = "arn:aws:sns:eu-central-1:123456789012:results"
+		bus   = "arn:aws:events:eu-central-1:123456789012:event-bus/results"
+	)
+	for name, want := range map[string]string{
+		topic:             "the result topic in eu-central-1",
+		topic + ".fifo":   "the result topic in eu-central-1",
+		" " + topic + " ": "the result topic in eu-central-1",
+		"arn:aws-cn:sns:cn-north-1:123456789012:results": "the result topic in cn-north-1",
+
+		bus: "the result event bus in eu-central-1",
+		"arn:aws-cn:events:cn-north-1:123456789012:event-bus/default": "the result event bus in cn-north-1",
+
+		"results": "", "arn:aws:sns:eu-central-1": "",
+		"arn:aws:sqs:eu-central-1:123456789012:results":       "",
+		"arn:aws:sns::123456789012:results":                   "",
+		"arn:aws:sns:eu-central-1:1234:":                      "",
+		topic + ":0b7a4f2e-a-subscription":                    "",
+		"urn:smn:sns:eu-central-1:1234:result":                "",
+		"arn:aws:events:eu-central-1:123456789012:results":    "",
+		"arn:aws:events::123456789012:event-bus/results":      "",
+		"arn:aws:events:eu-central-1:123456789012:event-bus/": "",
+		"arn:aws:events:eu-central-1:123456789012:rule/a/b":   "",
+		"arn:aws:sns:eu-central-1:123456789012:event-bus/a:b": "",
+	} {
+		setenv(t, map[string]string{"RESULT_TOPIC_ARN": name})
+		s, err := load()
+		got := ""
+		if err == nil {
+			got = s.sink.open(s, nil, "").String() + " in " + s.sinkRegion
+		} else if want := "RESULT_TOPIC_ARN: expected arn:aws:sns:REGION:ACCOUNT:NAME or arn:aws:events:REGION:ACCOUNT:event-bus/NAME"; err.Error() != want {
+			t.Errorf("%q: %v", name, err)
+		}
+		if got != want {
+			t.Errorf("%q is %q, want %q", name, got, want)
+		}
 	}
 }
 

@@ -85,6 +85,7 @@ type rig struct {
 	env      map[string]string
 	cbr      *cbrtest.Server
 	topic    *sandbox.Topic
+	bus      *sandbox.EventBus
 	secrets  *sandbox.Secrets
 	queue    *sandbox.Queue
 	rejected *sandbox.Queue // not the function's unless a test says so
@@ -115,6 +116,10 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 		t.Fatal(err)
 	}
 	t.Cleanup(r.topic.Close)
+	if r.bus, err = sandbox.NewEventBus("results"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.bus.Close)
 	if r.secrets, err = sandbox.NewSecrets(); err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +145,7 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": r.secrets.URL(),
 		"AWS_ENDPOINT_URL_SQS":             r.sqs.URL(),
+		"AWS_ENDPOINT_URL_EVENTBRIDGE":     r.bus.URL(),
 	}
 	maps.Copy(env, extra)
 	r.env = env
@@ -167,10 +173,18 @@ func (r *rig) close() {
 	if strings.Contains(out, "DATA RACE") {
 		r.t.Errorf("the binary's log: %s", out)
 	}
+	var results []string
 	for _, m := range r.topic.Messages() {
 		out += fmt.Sprintf("\n%+v", m)
-		if err := resultSchema().Validate(mustJSON(r.t, m.Message)); err != nil {
-			r.t.Errorf("a result that the schema refuses: %s\n%v", m.Message, err)
+		results = append(results, m.Message)
+	}
+	for _, e := range r.bus.Events() {
+		out += fmt.Sprintf("\n%+v %s", e, e.Detail)
+		results = append(results, string(e.Detail))
+	}
+	for _, result := range results {
+		if err := resultSchema().Validate(mustJSON(r.t, result)); err != nil {
+			r.t.Errorf("a result that the schema refuses: %s\n%v", result, err)
 		}
 	}
 	for _, secret := range append(r.cbr.IssuedTokens(), credentials...) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	replicator "cbr-replicator"
 	"cbr-replicator/events"
@@ -25,8 +23,8 @@ import (
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/rejected"
 	"cbr-replicator/internal/replicate"
-	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
+	"cbr-replicator/internal/sink"
 	"cbr-replicator/internal/token"
 	"cbr-replicator/internal/visibility"
 )
@@ -107,16 +105,10 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 			Rand:   rand.Float64,
 		},
 		Rejected: bodies,
-		Topic: &result.Topic{
-			ARN:    s.ResultTopicARN,
-			SNS:    s.sns(client),
-			Retry:  publishing.Do,
-			Log:    log,
-			Redact: hidden,
-		},
-		Metrics: metrics.NewEmitter(stdout, format, cmp.Or(s.FunctionName, "cbr-replicator")),
-		Log:     log,
-		Redact:  hidden,
+		Results:  sink.NewPublisher(s.sink.open(s, client, userAgent), publishing.Do, log, hidden),
+		Metrics:  metrics.NewEmitter(stdout, format, cmp.Or(s.FunctionName, "cbr-replicator")),
+		Log:      log,
+		Redact:   hidden,
 
 		BatchConcurrency: s.BatchConcurrency.value,
 		Reserve:          s.DeadlineReserve.value,
@@ -138,7 +130,7 @@ func (s *settings) ahead() []string {
 	// one would do, and start some milliseconds sooner; a batch would wait for
 	// the rest (bench, "TLS, 20 ms away").
 	const most = 10
-	urls := []string{cmp.Or(s.EndpointSNS, s.EndpointAWS, awsjson.Endpoint("sns", s.topicRegion))}
+	urls := []string{s.sinkURL()}
 	if s.SecretID != "" {
 		urls = append(urls, cmp.Or(s.EndpointSecrets, s.EndpointAWS, awsjson.Endpoint("secretsmanager", s.secretRegion())))
 	}
@@ -149,24 +141,6 @@ func (s *settings) ahead() []string {
 		urls = append(urls, slices.Repeat([]string{base}, min(s.BatchConcurrency.value, most))...)
 	}
 	return urls
-}
-
-// sns builds the client by hand: config.LoadDefaultConfig costs 1 to 6 ms of
-// start and 2 MB for files and services that a function does not have.
-func (s *settings) sns(client sns.HTTPClient) *sns.Client {
-	options := sns.Options{
-		Region:     s.topicRegion,
-		HTTPClient: client,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return s.credentials(), nil
-		}),
-		// Trying again is internal/retry's, for this call as for CBR's.
-		Retryer: aws.NopRetryer{},
-	}
-	if endpoint := cmp.Or(s.EndpointSNS, s.EndpointAWS); endpoint != "" {
-		options.BaseEndpoint = aws.String(endpoint)
-	}
-	return sns.New(options)
 }
 
 // aws is for the services of which one operation is called.

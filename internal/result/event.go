@@ -1,8 +1,9 @@
 // Package result is what goes out: the result event, a CloudEvents 1.0 event
-// in structured JSON, and the SNS topic that takes it.
+// in structured JSON, and the message that carries it, whatever takes that.
 package result
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -22,11 +23,11 @@ import (
 // contentType is that of a structured CloudEvent (CloudEvents JSON format, 3).
 const contentType = "application/cloudevents+json"
 
-// maxMessage is SNS's limit for a message with its attributes, and for a batch
-// of them, in bytes.
-const maxMessage = 256 << 10
+// noVault is the group of results whose request did not validate: they have no
+// vault to be in order with.
+const noVault = "invalid"
 
-// Event is one result. Its JSON is the SNS message.
+// Event is one result. Its JSON is the message's body.
 type Event struct {
 	SpecVersion     string `json:"specversion"`
 	ID              string `json:"id"`
@@ -38,6 +39,8 @@ type Event struct {
 	CorrelationID   string `json:"correlationid"`
 	CausationID     string `json:"causationid"`
 	Data            Data   `json:"data"`
+
+	at time.Time
 }
 
 // Data is what the event says; a direct call gets it as its answer.
@@ -148,6 +151,7 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 		CorrelationID:   correlation,
 		CausationID:     causation,
 		Data:            data,
+		at:              at,
 	}
 	if route.VaultID != "" {
 		e.Subject = "vaults/" + route.VaultID
@@ -165,13 +169,41 @@ func (e *Event) LogValue() slog.Value {
 	return slog.AnyValue(json.RawMessage(message))
 }
 
-// attribute is a message attribute of type String.
-type attribute struct{ name, value string }
+// Message is an event on its way out, in no sink's own form.
+type Message struct {
+	// ID is the event's: a result that is published again has the same one, so
+	// that whatever can drops the second.
+	ID string
+	// Type is the event's, Time when it was made.
+	Type string
+	Time time.Time
+	// Attributes are what filters match on. None is without a value.
+	Attributes []Attribute
+	// Group: the results of one group are in order, where there is an order.
+	Group string
+	// Body is the event's JSON.
+	Body string
+}
+
+// Attribute is a message attribute: a name and a text.
+type Attribute struct{ Name, Value string }
+
+// Message returns the event's message without its body, which [Event.Encode]
+// makes: how much there is room for depends on the rest.
+func (e *Event) Message(route Route) Message {
+	return Message{
+		ID:         e.ID,
+		Type:       e.Type,
+		Time:       e.at,
+		Attributes: e.attributes(route),
+		Group:      cmp.Or(route.VaultID, noVault),
+	}
+}
 
 // attributes returns what filter policies match on: SNS takes at most ten, and
 // none without a value.
-func (e *Event) attributes(route Route) []attribute {
-	all := []attribute{
+func (e *Event) attributes(route Route) []Attribute {
+	all := []Attribute{
 		{"type", e.Type},
 		{"status", string(e.Data.Status)},
 		{"vault_id", route.VaultID},
@@ -181,15 +213,15 @@ func (e *Event) attributes(route Route) []attribute {
 	}
 	if err := e.Data.Error; err != nil {
 		all = append(all,
-			attribute{"kind", string(err.Kind)},
-			attribute{"retryable", strconv.FormatBool(err.Kind.Policy().Redeliver)})
+			Attribute{"kind", string(err.Kind)},
+			Attribute{"retryable", strconv.FormatBool(err.Kind.Policy().Redeliver)})
 	}
-	return slices.DeleteFunc(all, func(a attribute) bool { return a.value == "" })
+	return slices.DeleteFunc(all, func(a Attribute) bool { return a.Value == "" })
 }
 
-// encode returns the event's JSON, at most limit bytes of it: a list of backups
+// Encode returns the event's JSON, at most limit bytes of it: a list of backups
 // that is too long is cut, see [cbr.Fit].
-func (e *Event) encode(limit int) (string, error) {
+func (e *Event) Encode(limit int) (string, error) {
 	message, err := e.text()
 	if err != nil || len(message) <= limit {
 		return message, err

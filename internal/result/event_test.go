@@ -15,16 +15,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"cbr-replicator/internal/cbr"
 	requests "cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
-	"cbr-replicator/internal/result/snstest"
-	"cbr-replicator/internal/retry"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -32,7 +30,6 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	topicARN = "arn:aws:sns:eu-central-1:123456789012:results"
 	queueARN = "arn:aws:sqs:eu-central-1:123456789012:requests"
 	vault    = "3b5816b5-f29c-4172-9d9a-76c719a659ce"
 )
@@ -40,25 +37,34 @@ const (
 // route is where the example of the CBR API reference goes.
 var route = result.Route{VaultID: vault, SourceRegion: "region1", DestinationRegion: "region2"}
 
-// newTopic returns a topic in front of a fake, with retries.
-func newTopic(fake *snstest.Topic) *result.Topic {
-	policy := retry.Policy{
-		Initial: 100 * time.Millisecond, Max: time.Second, MaxAttempts: 4, MaxElapsed: 10 * time.Second,
-		Rand: func() float64 { return 0.5 },
-	}
-	return &result.Topic{ARN: fake.ARN, SNS: fake, Retry: policy.Do, Log: slog.New(slog.DiscardHandler), Redact: &redact.Redactor{}}
+// limit is the most that an event may take here, in bytes.
+const limit = 255 << 10
+
+// sent is what goes out of an event.
+type sent struct {
+	result.Message
+	Attributes map[string]string
+	Event      result.Event
 }
 
-// send publishes one event by itself and returns what the topic took.
-func send(t *testing.T, arn string, e *result.Event, r result.Route) snstest.Message {
+// send makes an event's message, as it is read.
+func send(t *testing.T, e *result.Event, r result.Route) sent {
 	t.Helper()
-	fake := &snstest.Topic{ARN: arn, T: t}
-	outbox := newTopic(fake).Open(t.Context())
-	defer outbox.Close()
-	if err := outbox.Begin().Publish(e, r); err != nil {
-		t.Fatalf("Publish: %v", err)
+	m := sent{Message: e.Message(r), Attributes: map[string]string{}}
+	for _, a := range m.Message.Attributes {
+		m.Attributes[a.Name] = a.Value
 	}
-	return fake.Messages()[0]
+	if len(m.Attributes) != len(m.Message.Attributes) {
+		t.Errorf("attributes that are there twice: %v", m.Message.Attributes)
+	}
+	var err error
+	if m.Body, err = e.Encode(limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(m.Body), &m.Event); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func exampleRequest() requests.Request {
@@ -119,11 +125,11 @@ func TestEvent(t *testing.T) {
 			// A zone that is not UTC, and more digits than the event has.
 			at := time.Date(2026, 11, 23, 8, 0, 0, 120_456_789, time.FixedZone("CET", 3600))
 			e := result.New(result.ID(queueARN, "m-1", tt.data.Status), source, "nightly-2026-11-23", "m-1", at, tt.route, tt.data)
-			m := send(t, topicARN, e, tt.route)
+			m := send(t, e, tt.route)
 			got, err := json.MarshalIndent(struct {
 				Attributes map[string]string `json:"attributes"`
 				Message    json.RawMessage   `json:"message"`
-			}{m.Attributes, json.RawMessage(m.Raw)}, "", "  ")
+			}{m.Attributes, json.RawMessage(m.Body)}, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +200,7 @@ func TestAttributes(t *testing.T) {
 		if tt.kind != kind.None {
 			data.Error = &result.Error{Kind: tt.kind, Message: "m"}
 		}
-		m := send(t, topicARN, result.New("id", "s", "c", "c", time.Now(), tt.route, data), tt.route)
+		m := send(t, result.New("id", "s", "c", "c", time.Now(), tt.route, data), tt.route)
 		if got := strings.Join(slices.Sorted(maps.Keys(m.Attributes)), " "); got != tt.want {
 			t.Errorf("%q: attributes %s, want %s", tt.kind, got, tt.want)
 		}
@@ -204,17 +210,19 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
-// TestFIFO: results of a vault are in order, and one of no vault is in order
-// with its like.
-func TestFIFO(t *testing.T) {
+// TestMessage: the results of a vault are in order, and those of no vault are
+// in order with each other; a message has its event's id, type and time.
+func TestMessage(t *testing.T) {
 	t.Parallel()
+	at := time.Date(2026, 11, 23, 8, 0, 0, 120_000_000, time.UTC)
 	for _, tt := range []struct {
 		route result.Route
 		group string
 	}{{route, vault}, {result.Route{}, "invalid"}} {
-		m := send(t, topicARN+".fifo", result.New("the-id", "s", "c", "c", time.Now(), tt.route, result.Data{Status: kind.Refused}), tt.route)
-		if m.Group != tt.group || m.Dedup != "the-id" {
-			t.Errorf("group %q, deduplication id %q; want %q and the event's id", m.Group, m.Dedup, tt.group)
+		got := send(t, result.New("the-id", "s", "c", "c", at, tt.route, result.Data{Status: kind.Refused}), tt.route).Message
+		want := result.Message{ID: "the-id", Type: "cbr.checkpoint.replication.rejected.v1", Time: at, Group: tt.group}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(result.Message{}, "Attributes", "Body")); diff != "" {
+			t.Errorf("message (-want +got):\n%s", diff)
 		}
 	}
 }
@@ -243,7 +251,7 @@ func TestLongList(t *testing.T) {
 				Status: kind.Accepted, Request: &request,
 				Replication: json.RawMessage(`{"backups":[` + strings.Join(backups, ",") + `],"project_id":"p","vault_id":"` + vault + `"}`),
 			})
-			m := send(t, topicARN, e, route) // which checks the size
+			m := send(t, e, route)
 			var got struct {
 				Backups []json.RawMessage
 				Total   int    `json:"backups_total"`
@@ -256,8 +264,8 @@ func TestLongList(t *testing.T) {
 			if got.Total != total || got.Vault != vault || got.Project != "p" {
 				t.Errorf("backups_total %d, vault_id %s, project_id %s", got.Total, got.Vault, got.Project)
 			}
-			if n := len(m.Raw); n < 255<<10 {
-				t.Errorf("%d backups in %d bytes; more would fit", len(got.Backups), n)
+			if n := len(m.Body); n > limit || n < limit-1000 {
+				t.Errorf("%d backups in %d bytes, not in just under %d", len(got.Backups), n, limit)
 			}
 			for i, b := range got.Backups {
 				if string(b) != backups[i] {
@@ -279,7 +287,7 @@ func TestLogged(t *testing.T) {
 	e := result.New("id", "s", "c", "c", time.Now(), route, result.Data{
 		Status: kind.Accepted, Request: &request, Replication: json.RawMessage(`{"backups":[{"backup_id":"b"}]}`),
 	})
-	want := send(t, topicARN, e, route).Raw
+	want := send(t, e, route).Body
 
 	var out bytes.Buffer
 	slog.New(slog.NewJSONHandler(&out, nil)).Error("lost", "event", e)
@@ -295,26 +303,6 @@ func TestLogged(t *testing.T) {
 	slog.New(slog.NewTextHandler(&out, nil)).Error("lost", "event", e)
 	if quoted := fmt.Sprintf("event=%q\n", want); !strings.HasSuffix(out.String(), quoted) {
 		t.Errorf("text: %s\nwant at the end: %s", out.String(), quoted)
-	}
-}
-
-func TestCheckARN(t *testing.T) {
-	t.Parallel()
-	for arn, want := range map[string]string{
-		topicARN:           "eu-central-1",
-		topicARN + ".fifo": "eu-central-1",
-		"arn:aws-cn:sns:cn-north-1:123456789012:results": "cn-north-1",
-		"": "", "results": "",
-		queueARN:                               "",
-		"arn:aws:sns::123456789012:results":    "",
-		"arn:aws:sns:eu-central-1:1234:":       "",
-		topicARN + ":0b7a4f2e-a-subscription":  "",
-		"urn:smn:sns:eu-central-1:1234:result": "",
-	} {
-		region, err := result.CheckARN(arn)
-		if region != want || (err == nil) != (want != "") {
-			t.Errorf("CheckARN(%q) = %q, %v; want %q", arn, region, err, want)
-		}
 	}
 }
 

@@ -1,10 +1,10 @@
 // Package sandbox holds the parts of AWS around the function, on this machine: Lambda's execution environment
 // ([Function]), an SQS queue with its event source mapping ([Queue], [SQSEvent], [Settle]) and its API ([SQS]), an SNS topic
-// ([Topic]) and Secrets Manager ([Secrets]).
+// ([Topic]), an EventBridge bus ([EventBus]) and Secrets Manager ([Secrets]).
 //
 // It is for running and testing the function's built binary. The binary meets what it meets in Lambda: the Runtime API,
-// environment variables and the wire protocols of SNS, SQS and Secrets Manager. Nothing of the function's own code is
-// imported, so that the two cannot agree on a mistake.
+// environment variables and the wire protocols of SNS, EventBridge, SQS and Secrets Manager. Nothing of the function's own
+// code is imported, so that the two cannot agree on a mistake.
 //
 // Where AWS documents a behaviour, the parts follow it, the unpleasant included: an empty list of batch item failures
 // deletes the whole batch, a time-out kills the process, an attribute without a value is refused. The servers listen

@@ -136,6 +136,14 @@ func TestGrants(t *testing.T) {
 		t.Errorf("the function (-want +got):\n%s", diff)
 	}
 
+	bus := with(needed, map[string]string{"ResultTopicArn": resultBus})
+	onBus := maps.Clone(function)
+	delete(onBus, "sns:Publish")
+	onBus["events:PutEvents"] = []string{resultBus}
+	if diff := cmp.Diff(onBus, tpl.deploy(bus).grants("FunctionRole")); diff != "" {
+		t.Errorf("the function with an event bus (-want +got):\n%s", diff)
+	}
+
 	project := strings.Repeat("?", 32)
 	function = maps.Clone(function)
 	function["sns:Publish"] = []string{most.parameters["ResultTopicArn"]}

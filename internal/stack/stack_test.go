@@ -82,6 +82,10 @@ func TestRefused(t *testing.T) {
 		{"a schedule of nothing", scheduled, "A schedule's request names nothing"},
 		{"a level without metrics", with(needed, map[string]string{"LogLevel": "WARN"}), "LogLevel"},
 		{"a topic in a queue's place", with(needed, map[string]string{"RequestTopicArn": "arn:aws:sqs:eu-central-1:123456789012:q"}), "RequestTopicArn"},
+		{"results to a queue", with(needed, map[string]string{"ResultTopicArn": "arn:aws:sqs:eu-central-1:123456789012:q"}), "ResultTopicArn"},
+		{"results to a bus by its name", with(needed, map[string]string{"ResultTopicArn": "event-bus/results"}), "ResultTopicArn"},
+		{"results to a rule", with(needed, map[string]string{"ResultTopicArn": "arn:aws:events:eu-central-1:123456789012:rule/r"}), "ResultTopicArn"},
+		{"alarms to a bus", with(needed, map[string]string{"AlarmTopicArn": resultBus}), "AlarmTopicArn"},
 	} {
 		refused := tpl.with(tt.parameters).refused()
 		if !slices.ContainsFunc(refused, func(s string) bool { return strings.HasPrefix(s, tt.want) }) {

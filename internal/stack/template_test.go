@@ -322,6 +322,7 @@ const (
 	boundary     = "arn:aws:iam::123456789012:policy/boundary"
 	requestTopic = "arn:aws:sns:eu-central-1:123456789012:requests"
 	alarmTopic   = "arn:aws:sns:eu-central-1:123456789012:operations"
+	resultBus    = "arn:aws:events:us-east-1:123456789012:event-bus/results"
 )
 
 // stacks are parameters between which each condition of the template is both
@@ -349,6 +350,7 @@ var stacks = map[string]map[string]string{
 		"SecurityGroupIds":        "sg-1",
 		"PermissionsBoundaryArn":  boundary,
 	}),
+	"an event bus for the results":  with(needed, map[string]string{"ResultTopicArn": resultBus}),
 	"a topic of its own, encrypted": with(needed, map[string]string{"KmsKeyArn": key}),
 }
 

@@ -1,8 +1,8 @@
 // Package integration holds tests of the function's built binary, and of the
-// redrive command, with the wire protocols of SQS, SNS, Secrets Manager and
-// CloudFormation as moto, a model of AWS that is not this project's, speaks them:
-// `make integration`. CBR is the one of package cbrtest. They have a build tag, so
-// that `go test ./...` needs no Python.
+// redrive command, with the wire protocols of SQS, SNS, EventBridge, Secrets
+// Manager and CloudFormation as moto, a model of AWS that is not this project's,
+// speaks them: `make integration`. CBR is the one of package cbrtest. They have a
+// build tag, so that `go test ./...` needs no Python.
 //
 // moto runs no functions. The binary runs under package sandbox's Runtime API,
 // and a small poller stands in for Lambda's event source mapping: it receives up

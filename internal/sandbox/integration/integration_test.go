@@ -52,6 +52,7 @@ func TestMoto(t *testing.T) {
 		"redrive-rejected": testRedriveRejected,
 		"secrets":          testSecrets,
 		"sns-to-sqs":       testSNSToSQS,
+		"event-bus":        testEventBus,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -577,5 +578,41 @@ func testSNSToSQS(t *testing.T, s *setting) {
 	st.expect(results, vault+" accepted")
 	if got := results[0].CorrelationID; got != "nightly" {
 		t.Errorf("correlation id %q, want nightly", got)
+	}
+}
+
+// testEventBus: a result goes to an event bus, and by a rule on it to a queue.
+func testEventBus(t *testing.T, s *setting) {
+	bus := fmt.Sprintf("arn:aws:events:%s:%s:event-bus/%s", sandbox.Region, sandbox.Account, s.name)
+	st := newStack(t, s, map[string]string{"RESULT_TOPIC_ARN": bus})
+	followed := s.newQueue(t, s.name+"-followed", nil)
+	s.events(t, "CreateEventBus", map[string]any{"Name": s.name})
+	s.events(t, "PutRule", map[string]any{
+		"Name": "follow", "EventBusName": s.name,
+		"EventPattern": `{"source":["cbr-replicator"],"detail-type":[{"prefix":"cbr.checkpoint.replication."}]}`,
+	})
+	s.events(t, "PutTargets", map[string]any{
+		"Rule": "follow", "EventBusName": s.name, "Targets": []any{map[string]string{"Id": "followed", "Arn": followed.arn}},
+	})
+	vault := st.cbr.AddVaults(cbrtest.SourceProject, 1, 1)[0]
+	s.send(t, st.queue, request(vault), correlated("nightly"))
+	var told []string
+	began := time.Now().Truncate(time.Second)
+	st.pollUntil("an event", func() bool {
+		told = append(told, st.drain(t, followed)...)
+		return len(told) > 0
+	})
+	var event struct {
+		Source     string
+		DetailType string `json:"detail-type"`
+		Time       time.Time
+		Detail     result
+	}
+	if err := json.Unmarshal([]byte(told[0]), &event); err != nil {
+		t.Fatal(err)
+	}
+	if event.Source != "cbr-replicator" || event.DetailType != "cbr.checkpoint.replication.accepted.v1" || event.Time.Before(began) || event.Time.After(time.Now()) ||
+		event.Detail.String() != vault+" accepted" || event.Detail.CorrelationID != "nightly" || len(told) != 1 {
+		t.Errorf("events %q", told)
 	}
 }

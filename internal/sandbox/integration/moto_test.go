@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/sandbox"
 )
 
@@ -113,6 +114,18 @@ func (a *account) newTopic(t *testing.T, name string) (arn string) {
 		t.Fatal(err)
 	}
 	return *made.TopicArn
+}
+
+// events calls EventBridge.
+func (a *account) events(t *testing.T, operation string, in any) {
+	t.Helper()
+	client := &awsjson.Client{
+		Service: "events", Target: "AWSEvents", Version: "1.1", Region: sandbox.Region, Endpoint: a.url,
+		Credentials: aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "example"}, HTTP: http.DefaultClient,
+	}
+	if err := client.Call(t.Context(), operation, in, new(any)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // subscribe has a queue receive what is published to a topic.

@@ -1,22 +1,21 @@
-package result
+package sink
 
 import (
 	"context"
 	"slices"
 	"sync"
 	"time"
+
+	"cbr-replicator/internal/result"
 )
 
-// maxEntries is how many messages one PublishBatch takes.
-const maxEntries = 10
-
-// Outbox gathers the results of one invocation into as few calls to the topic
+// Outbox gathers the results of one invocation into as few calls to the sink
 // as cost no waiting. Results leave together when they are there together:
 // while a call is on its way, or while a delivery that began alongside is about
 // to end. It is safe for concurrent use.
 type Outbox struct {
-	topic *Topic
-	ctx   context.Context
+	publisher *Publisher
+	ctx       context.Context
 
 	mu      sync.Mutex
 	working []*Slot // few: as many as run at once
@@ -33,8 +32,8 @@ type Slot struct {
 }
 
 // Open returns an outbox whose calls end with ctx. It must be closed.
-func (t *Topic) Open(ctx context.Context) *Outbox {
-	return &Outbox{topic: t, ctx: ctx}
+func (p *Publisher) Open(ctx context.Context) *Outbox {
+	return &Outbox{publisher: p, ctx: ctx}
 }
 
 // Begin says that a delivery is being worked on. End or Publish must follow.
@@ -46,14 +45,14 @@ func (o *Outbox) Begin() *Slot {
 	return s
 }
 
-// Publish hands in the delivery's result and returns when the topic has taken
+// Publish hands in the delivery's result and returns when the sink has taken
 // it or never will: a *kind.Error, PublishFailed. It ends the slot.
-func (s *Slot) Publish(e *Event, route Route) error {
+func (s *Slot) Publish(e *result.Event, route result.Route) error {
 	o := s.outbox
-	l, err := o.topic.letter(e, route)
+	l, err := o.publisher.letter(o.ctx, e, route)
 	if err != nil {
 		s.End()
-		return o.topic.failed(err.Error(), err)
+		return o.publisher.failed(err)
 	}
 	o.mu.Lock()
 	o.leave(s)
@@ -96,7 +95,7 @@ func (o *Outbox) leave(s *Slot) bool {
 	return true
 }
 
-// Close returns when no call to the topic is on its way.
+// Close returns when no call to the sink is on its way.
 // All slots must have ended.
 func (o *Outbox) Close() {
 	o.mu.Lock()
@@ -134,7 +133,7 @@ func (o *Outbox) load() []*letter {
 // send makes a call and lets go what has come in meanwhile.
 func (o *Outbox) send(letters []*letter) {
 	defer o.calls.Done()
-	o.topic.send(o.ctx, letters)
+	o.publisher.publish(o.ctx, letters)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sending--
@@ -144,15 +143,15 @@ func (o *Outbox) send(letters []*letter) {
 // fit returns how many of those waiting fit the next call, and whether no
 // further one would. The caller holds mu.
 func (o *Outbox) fit() (n int, full bool) {
-	size := 0
+	limits, size := o.publisher.limits, 0
 	for _, l := range o.waiting {
-		if n == maxEntries || (n > 0 && size+l.size > maxMessage) {
+		if n == limits.Entries || (n > 0 && size+l.size > limits.Bytes) {
 			return n, true
 		}
 		size += l.size
 		n++
 	}
-	return n, n == maxEntries
+	return n, n == limits.Entries
 }
 
 // moreAtOnce reports whether a delivery is on the point of ending: one that

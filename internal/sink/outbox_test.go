@@ -1,35 +1,46 @@
-package result_test
+package sink_test
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
-	"cbr-replicator/internal/result/snstest"
+	"cbr-replicator/internal/retry"
+	"cbr-replicator/internal/sink"
+	"cbr-replicator/internal/sink/sinktest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// route is where the example of the CBR API reference goes.
+var route = result.Route{VaultID: "3b5816b5-f29c-4172-9d9a-76c719a659ce", SourceRegion: "region1", DestinationRegion: "region2"}
+
+// newPublisher returns a sink's publisher, with retries.
+func newPublisher(s sink.Sink) *sink.Publisher {
+	policy := retry.Policy{
+		Initial: 100 * time.Millisecond, Max: time.Second, MaxAttempts: 4, MaxElapsed: 10 * time.Second,
+		Rand: func() float64 { return 0.5 },
+	}
+	return sink.NewPublisher(s, policy.Do, slog.New(slog.DiscardHandler), &redact.Redactor{})
+}
 
 // event returns an event with an id, and of about size bytes if that is not 0.
 func event(id string, size int) *result.Event {
@@ -60,8 +71,8 @@ func many(n int, d delivery) []delivery {
 
 // run lets deliveries have their time, closes the outbox, and returns what
 // Publish said to each by its id.
-func run(ctx context.Context, topic *result.Topic, deliveries ...delivery) map[string]error {
-	outbox := topic.Open(ctx)
+func run(ctx context.Context, publisher *sink.Publisher, deliveries ...delivery) map[string]error {
+	outbox := publisher.Open(ctx)
 	var mu sync.Mutex
 	said := map[string]error{}
 	var all sync.WaitGroup
@@ -180,9 +191,9 @@ func TestDepartures(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				fake := &snstest.Topic{ARN: topicARN, T: t, Latency: tt.latency}
+				fake := &sinktest.Sink{T: t, Latency: tt.latency}
 				start := time.Now()
-				for id, err := range run(t.Context(), newTopic(fake), tt.deliveries...) {
+				for id, err := range run(t.Context(), newPublisher(fake), tt.deliveries...) {
 					if err != nil {
 						t.Errorf("%s: %v", id, err)
 					}
@@ -199,24 +210,24 @@ func TestDepartures(t *testing.T) {
 	}
 }
 
-// TestBigResults: calls stay within SNS's limit, which the fake checks, and
+// TestBigResults: calls stay within the sink's limits, which the fake checks, and
 // nothing stays behind.
 func TestBigResults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		fake := &snstest.Topic{ARN: topicARN, T: t, Latency: time.Millisecond}
+		fake := &sinktest.Sink{T: t, Latency: time.Millisecond}
 		var deliveries []delivery
 		for i := range 60 {
 			deliveries = append(deliveries, delivery{id: strconv.Itoa(i), took: time.Second, size: i * i * 70})
 		}
 		deliveries = append(deliveries, delivery{id: "too big", took: time.Second, size: 300 << 10})
-		for id, err := range run(t.Context(), newTopic(fake), deliveries...) {
+		for id, err := range run(t.Context(), newPublisher(fake), deliveries...) {
 			if isTooBig := id == "too big"; isTooBig != (kind.As(err).Of() == kind.PublishFailed) {
 				t.Errorf("%s: %v", id, err)
 			}
 		}
 		if n := len(fake.Messages()); n != 60 {
-			t.Errorf("%d results on the topic, want 60", n)
+			t.Errorf("%d results at the sink, want 60", n)
 		}
 	})
 }
@@ -227,8 +238,8 @@ func TestFewCalls(t *testing.T) {
 	t.Parallel()
 	for _, spread := range []float64{0, 0.02} {
 		synctest.Test(t, func(t *testing.T) {
-			fake := &snstest.Topic{ARN: topicARN, T: t, Latency: 20 * time.Millisecond}
-			outbox := newTopic(fake).Open(t.Context())
+			fake := &sinktest.Sink{T: t, Latency: 20 * time.Millisecond}
+			outbox := newPublisher(fake).Open(t.Context())
 			start := time.Now()
 			var workers sync.WaitGroup
 			for w := range 10 {
@@ -253,7 +264,7 @@ func TestFewCalls(t *testing.T) {
 				t.Errorf("spread %v: took %v, want no more than a twentieth over 32s", spread, took)
 			}
 			if n := len(fake.Messages()); n != 1000 {
-				t.Errorf("%d results on the topic", n)
+				t.Errorf("%d results at the sink", n)
 			}
 		})
 	}
@@ -264,32 +275,28 @@ func TestRefusedResult(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tries := map[string]int{}
-		fake := &snstest.Topic{ARN: topicARN, T: t, Refuse: func(m snstest.Message) *types.BatchResultErrorEntry {
-			id := m.Event.ID
-			tries[id]++
+		fake := &sinktest.Sink{T: t, Refuse: func(m sinktest.Message) error {
+			tries[m.ID]++
 			switch {
-			case id == "bad":
-				return &types.BatchResultErrorEntry{Code: aws.String("InvalidParameter"), Message: aws.String("no such thing"), SenderFault: true}
-			case id == "throttled" && tries[id] < 3:
-				return &types.BatchResultErrorEntry{Code: aws.String("Throttled"), Message: aws.String("Rate exceeded"), SenderFault: true}
-			case id == "key throttled" && tries[id] < 2:
-				return &types.BatchResultErrorEntry{Code: aws.String("KMSThrottling"), Message: aws.String("Rate exceeded"), SenderFault: true}
-			case id == "late" && tries[id] < 3, id == "never":
-				return &types.BatchResultErrorEntry{Code: aws.String("InternalError"), Message: aws.String("try again")}
+			case m.ID == "bad":
+				return errors.New("InvalidParameter no such thing")
+			case m.ID == "late" && tries[m.ID] < 3, m.ID == "never":
+				return sink.MayPass(errors.New("InternalError try again"))
+			case m.ID == "other":
+				return sink.MayPass(errors.New("Throttled slow down"))
 			}
 			return nil
 		}}
-		said := run(t.Context(), newTopic(fake), delivery{id: "good"}, delivery{id: "bad"}, delivery{id: "late"}, delivery{id: "never"},
-			delivery{id: "throttled"}, delivery{id: "key throttled"})
+		said := run(t.Context(), newPublisher(fake), delivery{id: "good"}, delivery{id: "bad"}, delivery{id: "late"}, delivery{id: "never"}, delivery{id: "other"})
 		got := map[string]string{}
 		for id, err := range said {
 			got[id] = fmt.Sprintf("%d %s", tries[id], kind.As(err).Of())
 		}
-		want := map[string]string{"good": "1 ", "bad": "1 PublishFailed", "late": "3 ", "never": "4 PublishFailed", "throttled": "3 ", "key throttled": "2 "}
+		want := map[string]string{"good": "1 ", "bad": "1 PublishFailed", "late": "3 ", "never": "4 PublishFailed", "other": "4 PublishFailed"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("tries and kind (-want +got):\n%s", diff)
 		}
-		for id, text := range map[string]string{"bad": "InvalidParameter no such thing", "never": "InternalError try again"} {
+		for id, text := range map[string]string{"bad": "InvalidParameter no such thing", "never": "InternalError try again", "other": "Throttled slow down"} {
 			if !strings.Contains(said[id].Error(), text) {
 				t.Errorf("%s: %q does not say %q", id, said[id], text)
 			}
@@ -300,54 +307,32 @@ func TestRefusedResult(t *testing.T) {
 // TestRefusedCall: what may pass is tried again, what cannot is not.
 func TestRefusedCall(t *testing.T) {
 	t.Parallel()
-	message := aws.String("m")
-	for _, tt := range []struct {
-		err    error
-		passes bool
+	cause := errors.New("refused")
+	for name, tt := range map[string]struct {
+		err         error
+		calls, took int
 	}{
-		{&smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}, true},
-		{&smithy.GenericAPIError{Code: "Throttled", Message: "Rate exceeded"}, true},
-		{&smithy.GenericAPIError{Code: "ThrottledException"}, true},
-		{&smithy.GenericAPIError{Code: "ThrottlingException"}, true},
-		{&smithy.GenericAPIError{Code: "RequestLimitExceeded"}, true},
-		{&smithy.GenericAPIError{Code: "TooManyRequestsException"}, true},
-		{&smithy.GenericAPIError{Code: "KMSThrottling", Fault: smithy.FaultClient}, true},
-		{&smithyhttp.ResponseError{
-			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusTooManyRequests}}, Err: &smithy.GenericAPIError{Code: "New"},
-		}, true},
-		{&types.ThrottledException{Message: message}, true},
-		{&types.KMSThrottlingException{Message: message}, true},
-		{&smithyhttp.RequestSendError{Err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, true},
-		{&smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, true},
-		{&smithyhttp.RequestSendError{Err: io.ErrUnexpectedEOF}, true},
-		{&smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusServiceUnavailable}}, Err: io.EOF}, true},
-		{context.DeadlineExceeded, true},
-		{&types.AuthorizationErrorException{Message: message}, false},
-		{&types.NotFoundException{Message: message}, false},
-		{&types.InvalidParameterException{Message: message}, false},
-		{&types.KMSAccessDeniedException{Message: message}, false},
-		{&smithy.GenericAPIError{Code: "InvalidClientTokenId"}, false},
+		"may pass":      {sink.MayPass(cause), 3, 3},
+		"wrapped":       {fmt.Errorf("the call: %w", sink.MayPass(cause)), 3, 3},
+		"refused":       {cause, 1, 0},
+		"no time left":  {context.DeadlineExceeded, 1, 0}, // it is the sink's to say that this may pass
+		"a kind's name": {&kind.Error{Kind: kind.Throttled}, 1, 0},
 	} {
-		t.Run(fmt.Sprintf("%T %v", tt.err, tt.err), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				wrapped := &smithy.OperationError{ServiceID: "SNS", OperationName: "PublishBatch", Err: tt.err}
-				fake := &snstest.Topic{ARN: topicARN, T: t, Fault: func(call int) error {
+				fake := &sinktest.Sink{T: t, Fault: func(call int) error {
 					if call < 2 {
-						return wrapped
+						return tt.err
 					}
 					return nil
 				}}
-				said := run(t.Context(), newTopic(fake), many(3, delivery{took: time.Second})...)
-				wantCalls, wantTaken := 1, 0
-				if tt.passes {
-					wantCalls, wantTaken = 3, 3
-				}
-				if len(fake.Calls()) != wantCalls || len(fake.Messages()) != wantTaken {
-					t.Errorf("%d calls, %d results taken; want %d, %d", len(fake.Calls()), len(fake.Messages()), wantCalls, wantTaken)
+				said := run(t.Context(), newPublisher(fake), many(3, delivery{took: time.Second})...)
+				if len(fake.Calls()) != tt.calls || len(fake.Messages()) != tt.took {
+					t.Errorf("%d calls, %d results taken; want %d, %d", len(fake.Calls()), len(fake.Messages()), tt.calls, tt.took)
 				}
 				for id, err := range said {
-					if tt.passes != (err == nil) || !tt.passes && !errors.Is(err, tt.err) {
+					if tt.took > 0 != (err == nil) || err != nil && (!errors.Is(err, tt.err) || kind.As(err).Of() != kind.PublishFailed) {
 						t.Errorf("%s: %v", id, err)
 					}
 				}
@@ -356,7 +341,44 @@ func TestRefusedCall(t *testing.T) {
 	}
 }
 
-// TestTooLong: what SNS finds too long for one call goes out in as many as it
+// TestTakenAtOnce: a result that is out does not wait for one of its call that
+// is tried again.
+func TestTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		fake := &sinktest.Sink{T: t, Refuse: func(m sinktest.Message) error {
+			if m.ID != "late" {
+				return nil
+			}
+			if tries++; tries < 4 {
+				return sink.MayPass(errors.New("slow down"))
+			}
+			return nil
+		}}
+		outbox := newPublisher(fake).Open(t.Context())
+		began := time.Now()
+		late, good := outbox.Begin(), outbox.Begin()
+		var published sync.WaitGroup
+		published.Go(func() {
+			if err := good.Publish(event("good", 0), route); err != nil || time.Since(began) != 0 {
+				t.Errorf("good: %v after %v", err, time.Since(began))
+			}
+		})
+		synctest.Wait()
+		// The last one makes the call, and stays with it.
+		if err := late.Publish(event("late", 0), route); err != nil || time.Since(began) == 0 {
+			t.Errorf("late: %v after %v", err, time.Since(began))
+		}
+		published.Wait()
+		outbox.Close()
+		if got := len(fake.Calls()); got != 4 {
+			t.Errorf("%d calls", got)
+		}
+	})
+}
+
+// TestTooLong: what a sink finds too long for one call goes out in as many as it
 // takes, in its order. A result that is too long by itself is refused for good,
 // and nobody else's fault.
 func TestTooLong(t *testing.T) {
@@ -377,13 +399,13 @@ func TestTooLong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				fake := &snstest.Topic{ARN: topicARN, T: t, Most: tt.most, Latency: time.Millisecond}
+				fake := &sinktest.Sink{T: t, Most: tt.most, Latency: time.Millisecond}
 				var deliveries []delivery
 				for i, size := range tt.sizes {
 					// They end in this order, and leave together.
 					deliveries = append(deliveries, delivery{id: strconv.Itoa(i), took: time.Minute + time.Duration(i)*time.Millisecond, size: size})
 				}
-				said := run(t.Context(), newTopic(fake), deliveries...)
+				said := run(t.Context(), newPublisher(fake), deliveries...)
 				var calls []int
 				for _, call := range fake.Calls() {
 					calls = append(calls, len(call.Messages))
@@ -406,7 +428,7 @@ func TestTooLong(t *testing.T) {
 					}
 				}
 				if diff := cmp.Diff(want, out); diff != "" {
-					t.Errorf("on the topic (-want +got):\n%s", diff)
+					t.Errorf("at the sink (-want +got):\n%s", diff)
 				}
 			})
 		})
@@ -418,16 +440,16 @@ func TestTooLong(t *testing.T) {
 func TestTooLongAndThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		fake := &snstest.Topic{ARN: topicARN, T: t, Most: 8 << 10, Fault: func(call int) error {
+		fake := &sinktest.Sink{T: t, Most: 8 << 10, Fault: func(call int) error {
 			switch call {
 			case 0, 2:
-				return &smithy.GenericAPIError{Code: "Throttled"}
+				return sink.MayPass(errors.New("Throttled"))
 			case 4:
 				panic("the client's fault")
 			}
 			return nil
 		}}
-		said := run(t.Context(), newTopic(fake), many(10, delivery{took: time.Second, size: 1 << 10})...)
+		said := run(t.Context(), newPublisher(fake), many(10, delivery{took: time.Second, size: 1 << 10})...)
 		failed := 0
 		for _, err := range said {
 			if err != nil {
@@ -445,7 +467,7 @@ func TestTooLongAndThrottled(t *testing.T) {
 // every Publish returns by then.
 func TestPublishDeadline(t *testing.T) {
 	t.Parallel()
-	throttled := func(int) error { return &smithy.GenericAPIError{Code: "Throttling"} }
+	throttled := func(int) error { return sink.MayPass(errors.New("Throttling")) }
 	for _, tt := range []struct {
 		name    string
 		latency time.Duration
@@ -454,18 +476,18 @@ func TestPublishDeadline(t *testing.T) {
 		calls   bool
 		ends    time.Duration // at the latest
 	}{
-		{"SNS hangs", time.Hour, nil, 0, true, 5 * time.Second},
-		{"SNS throttles", time.Second, throttled, 0, true, 5 * time.Second},
+		{"the sink hangs", time.Hour, nil, 0, true, 5 * time.Second},
+		{"the sink throttles", time.Second, throttled, 0, true, 5 * time.Second},
 		{"the result is late", 0, nil, 6 * time.Second, false, 6 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				fake := &snstest.Topic{ARN: topicARN, T: t, Latency: tt.latency, Fault: tt.fault}
+				fake := &sinktest.Sink{T: t, Latency: tt.latency, Fault: tt.fault}
 				start := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				for id, err := range run(ctx, newTopic(fake), many(12, delivery{took: tt.took})...) {
+				for id, err := range run(ctx, newPublisher(fake), many(12, delivery{took: tt.took})...) {
 					if kind.As(err).Of() != kind.PublishFailed {
 						t.Errorf("%s: %v, want PublishFailed", id, err)
 					}
@@ -486,8 +508,8 @@ func TestPublishDeadline(t *testing.T) {
 func TestClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		fake := &snstest.Topic{ARN: topicARN, T: t}
-		outbox := newTopic(fake).Open(t.Context())
+		fake := &sinktest.Sink{T: t}
+		outbox := newPublisher(fake).Open(t.Context())
 		slow, fast := outbox.Begin(), outbox.Begin()
 		time.Sleep(10 * time.Second)
 		var published sync.WaitGroup
@@ -504,7 +526,7 @@ func TestClose(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		newTopic(&snstest.Topic{ARN: topicARN, T: t}).Open(t.Context()).Close()
+		newPublisher(&sinktest.Sink{T: t}).Open(t.Context()).Close()
 		if took := time.Since(start); took != 0 {
 			t.Errorf("an empty one closed after %v", took)
 		}
@@ -523,11 +545,11 @@ func TestWhoCalls(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var callers []string
-		fake := &snstest.Topic{ARN: topicARN, T: t, Fault: func(int) error {
+		fake := &sinktest.Sink{T: t, Fault: func(int) error {
 			callers = append(callers, goroutine())
 			return nil
 		}}
-		outbox := newTopic(fake).Open(t.Context())
+		outbox := newPublisher(fake).Open(t.Context())
 		for range 2 {
 			if err := outbox.Begin().Publish(event("alone", 0), route); err != nil {
 				t.Error(err)
@@ -547,8 +569,8 @@ func TestWhoCalls(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		fake := &snstest.Topic{ARN: topicARN, T: t, Latency: time.Second}
-		outbox := newTopic(fake).Open(t.Context())
+		fake := &sinktest.Sink{T: t, Latency: time.Second}
+		outbox := newPublisher(fake).Open(t.Context())
 		slow, fast := outbox.Begin(), outbox.Begin()
 		var published sync.WaitGroup
 		published.Go(func() { _ = fast.Publish(event("fast", 0), route) })
@@ -570,8 +592,8 @@ func TestWhoCalls(t *testing.T) {
 func TestPublishEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		fake := &snstest.Topic{ARN: topicARN, T: t}
-		outbox := newTopic(fake).Open(t.Context())
+		fake := &sinktest.Sink{T: t}
+		outbox := newPublisher(fake).Open(t.Context())
 		tooBig, good := outbox.Begin(), outbox.Begin()
 		time.Sleep(time.Second)
 		if err := tooBig.Publish(event("too big", 300<<10), route); kind.As(err).Of() != kind.PublishFailed {
@@ -595,17 +617,17 @@ func TestFullToTheByte(t *testing.T) {
 	const most, half = 256 << 10, 100 << 10
 	// Both begin before one ends, and each time at the same time: an event is
 	// longer with fractions of a second.
-	published := func(deliveries ...delivery) (fake *snstest.Topic) {
+	published := func(deliveries ...delivery) (fake *sinktest.Sink) {
 		synctest.Test(t, func(t *testing.T) {
-			fake = &snstest.Topic{ARN: topicARN, T: t}
-			run(t.Context(), newTopic(fake), deliveries...)
+			fake = &sinktest.Sink{T: t}
+			run(t.Context(), newPublisher(fake), deliveries...)
 		})
 		return fake
 	}
 	m := published(delivery{id: "a", took: time.Second, size: half}).Messages()[0]
 	size := len(m.Raw)
 	for name, value := range m.Attributes {
-		size += len(name) + len("String") + len(value)
+		size += len(name) + len(value)
 	}
 	for more, want := range []int{1, 2} {
 		fake := published(delivery{id: "a", took: time.Second, size: half}, delivery{id: "b", took: time.Second, size: most - 2*size + half + more})
@@ -615,55 +637,126 @@ func TestFullToTheByte(t *testing.T) {
 	}
 }
 
-// TestNoSecretInRefusal: what SNS says may hold what it was sent.
+// TestNoSecretInRefusal: what a sink says may hold what it was sent.
 func TestNoSecretInRefusal(t *testing.T) {
 	t.Parallel()
-	fake := &snstest.Topic{ARN: topicARN, T: t, Fault: func(int) error {
-		return &smithy.GenericAPIError{Code: "InvalidParameter", Message: "no\u007f s3cr3t-t0ken"}
+	fake := &sinktest.Sink{T: t, Fault: func(int) error {
+		return errors.New("InvalidParameter no\u007f s3cr3t-t0ken")
 	}}
-	topic := newTopic(fake)
-	topic.Redact.Hide("s3cr3t-t0ken")
-	for _, err := range run(t.Context(), topic, delivery{}) {
+	hidden := &redact.Redactor{}
+	hidden.Hide("s3cr3t-t0ken")
+	publisher := sink.NewPublisher(fake, retry.Policy{MaxAttempts: 1}.Do, slog.New(slog.DiscardHandler), hidden)
+	for _, err := range run(t.Context(), publisher, delivery{id: "a"}) {
 		if text := kind.As(err).Message; strings.Contains(text, "s3cr3t") || strings.Contains(text, "\u007f") || !strings.Contains(text, "InvalidParameter") {
 			t.Errorf("%q", text)
 		}
 	}
 }
 
-// panicking is an SNS client whose first call breaks.
-type panicking struct{ calls int }
-
-func (p *panicking) PublishBatch(_ context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
-	if p.calls++; p.calls == 1 {
-		time.Sleep(50 * time.Millisecond)
-		panic("the client's fault")
-	}
-	out := &sns.PublishBatchOutput{}
-	for _, e := range in.PublishBatchRequestEntries {
-		out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id})
-	}
-	return out, nil
+// breaking is a sink of which one part breaks.
+type breaking struct {
+	sinktest.Sink
+	size, send func()
 }
 
-// TestOutboxPanic: a client that panics fails the letters of its call, and those
-// that have come in meanwhile go out.
+func (b *breaking) Size(m *result.Message) int {
+	b.size()
+	return b.Sink.Size(m)
+}
+
+func (b *breaking) Send(ctx context.Context, messages []*result.Message) []error {
+	b.send()
+	return b.Sink.Send(ctx, messages)
+}
+
+// once returns a function that panics with its first call.
+func once() func() {
+	var calls atomic.Int32
+	return func() {
+		if calls.Add(1) == 1 {
+			time.Sleep(50 * time.Millisecond)
+			panic("the sink's fault")
+		}
+	}
+}
+
+// TestOutboxPanic: a sink that panics fails the results of its call, and those
+// that have come in meanwhile go out. Nobody waits for ever.
 func TestOutboxPanic(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		topic := newTopic(&snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t})
-		topic.SNS = &panicking{}
-		said := run(t.Context(), topic, delivery{id: "a"}, delivery{id: "b", began: 10 * time.Millisecond})
-		if kind.As(said["a"]).Of() != kind.PublishFailed || said["b"] != nil {
-			t.Errorf("a: %v, b: %v", said["a"], said["b"])
-		}
-	})
+	for name, s := range map[string]*breaking{
+		"in its call":  {size: func() {}, send: once()},
+		"as it counts": {size: once(), send: func() {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s.T = t
+				said := run(t.Context(), newPublisher(s), delivery{id: "a"}, delivery{id: "b", began: 10 * time.Millisecond})
+				if kind.As(said["a"]).Of() != kind.PublishFailed || said["b"] != nil {
+					t.Errorf("a: %v, b: %v", said["a"], said["b"])
+				}
+			})
+		})
+	}
+}
+
+// answering is a sink that answers as it is told to.
+type answering struct {
+	sinktest.Sink
+	answers func(call, messages int) []error
+	calls   int
+}
+
+func (a *answering) Send(_ context.Context, messages []*result.Message) []error {
+	a.calls++
+	return a.answers(a.calls-1, len(messages))
+}
+
+// TestAnswers: what a sink says nothing of may be there or not, and is sent
+// again; what is too large with others is sent without them, and by itself is
+// refused.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	large := sink.TooLarge(errors.New("too large"))
+	for name, tt := range map[string]struct {
+		answers [][]error
+		want    map[string]bool // taken
+	}{
+		"none":                   {[][]error{nil, {nil, nil}}, map[string]bool{"0": true, "1": true}},
+		"too few":                {[][]error{{nil}, {nil}}, map[string]bool{"0": true, "1": true}},
+		"too many":               {[][]error{{nil, nil, errors.New("x")}}, map[string]bool{"0": true, "1": true}},
+		"one of two too large":   {[][]error{{nil, large}, {nil}}, map[string]bool{"0": true, "1": true}},
+		"and by itself":          {[][]error{{nil, large}, {large}}, map[string]bool{"0": true, "1": false}},
+		"both too large, by far": {[][]error{{large, large}, {large}, {large}}, map[string]bool{"0": false, "1": false}},
+		"too large and refused":  {[][]error{{errors.New("x"), large}, {nil}}, map[string]bool{"0": false, "1": true}},
+		"too large and throttled": {
+			[][]error{{sink.MayPass(errors.New("x")), large}, {sink.MayPass(errors.New("x"))}, {nil}, {nil}}, map[string]bool{"0": true, "1": true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &answering{answers: func(call, _ int) []error { return tt.answers[call] }}
+				// They end in this order, and leave together.
+				said := run(t.Context(), newPublisher(s), delivery{id: "0", took: time.Minute}, delivery{id: "1", took: time.Minute + time.Millisecond})
+				taken := map[string]bool{}
+				for id, err := range said {
+					taken[id] = err == nil
+				}
+				if diff := cmp.Diff(tt.want, taken); diff != "" || s.calls != len(tt.answers) {
+					t.Errorf("%d of %d calls; taken (-want +got):\n%s", s.calls, len(tt.answers), diff)
+				}
+			})
+		})
+	}
 }
 
 // TestOutboxClose: it waits for the call of the last publisher, too.
 func TestOutboxClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o := newTopic(&snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t, Latency: time.Second}).Open(t.Context())
+		o := newPublisher(&sinktest.Sink{T: t, Latency: time.Second}).Open(t.Context())
 		slot := o.Begin()
 		go func() { _ = slot.Publish(event("a", 0), route) }()
 		synctest.Wait() // the call is on its way, and the slot has ended
@@ -679,10 +772,10 @@ func TestOutboxClose(t *testing.T) {
 func TestOutboxOldTimer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o := newTopic(&snstest.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", T: t}).Open(t.Context())
+		o := newPublisher(&sinktest.Sink{T: t}).Open(t.Context())
 		// Ten that take a minute: the first would wait for three seconds, the
 		// tenth fills the call.
-		var slots []*result.Slot
+		var slots []*sink.Slot
 		for range 10 {
 			slots = append(slots, o.Begin())
 		}

@@ -1,0 +1,141 @@
+// Package eventbridge takes results to an EventBridge event bus. A bus has no
+// order and drops no duplicates: consumers go by the event's id.
+package eventbridge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/result"
+	"cbr-replicator/internal/sink"
+)
+
+const (
+	// Service is EventBridge in an ARN, in a signature and in a host's name.
+	Service = "events"
+	// Target and Version are those of its protocol, for an awsjson.Client.
+	Target, Version = "AWSEvents", "1.1"
+	// Form is that of a bus's ARN.
+	Form = "arn:aws:events:REGION:ACCOUNT:event-bus/NAME"
+
+	// source is what rules match as "source". The CloudEvent has one of its own.
+	source = "cbr-replicator"
+)
+
+// IsBus reports whether a is a bus's, as far as its resource says.
+func IsBus(a arn.ARN) bool {
+	name, ok := strings.CutPrefix(a.Resource, "event-bus/")
+	return ok && name != "" && !strings.Contains(name, ":")
+}
+
+// Client makes one call, as an awsjson.Client does.
+type Client interface {
+	Call(ctx context.Context, operation string, in, out any) error
+}
+
+// Bus is an event bus. It is a sink.Sink.
+type Bus struct {
+	ARN    string
+	Client Client
+}
+
+// String is "the result event bus".
+func (*Bus) String() string { return "the result event bus" }
+
+// Limits are those of PutEvents (EventBridge API reference).
+func (*Bus) Limits() sink.Limits { return sink.Limits{Entries: 10, Bytes: 256 << 10} }
+
+// Size is an entry's size by EventBridge's rule: a time is 14 bytes, and what is
+// not given is none (EventBridge user guide, "Calculating PutEvents event entry
+// size").
+func (*Bus) Size(m *result.Message) int {
+	return 14 + len(source) + len(m.Type) + len(m.Body)
+}
+
+// request is PutEvents'.
+type request struct{ Entries []entry }
+
+type entry struct {
+	Time         float64 // seconds since 1970
+	Source       string
+	DetailType   string
+	Detail       string
+	EventBusName string
+}
+
+// response is PutEvents'. What became of an entry stands at the entry's index.
+type response struct {
+	Entries []struct {
+		EventID                 string `json:"EventId"`
+		ErrorCode, ErrorMessage string
+	}
+}
+
+// Send calls PutEvents.
+func (b *Bus) Send(ctx context.Context, messages []*result.Message) []error {
+	in := request{make([]entry, len(messages))}
+	for i, m := range messages {
+		in.Entries[i] = entry{
+			Time:         float64(m.Time.UnixMilli()) / 1000,
+			Source:       source,
+			DetailType:   m.Type,
+			Detail:       m.Body,
+			EventBusName: b.ARN,
+		}
+	}
+	var out response
+	err := b.Client.Call(ctx, "PutEvents", in, &out)
+	errs := make([]error, len(messages))
+	if err != nil {
+		err = classify(err)
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	for i := range errs {
+		if i >= len(out.Entries) {
+			errs[i] = sink.MayPass(errors.New("the answer does not name it"))
+			continue
+		}
+		switch e := &out.Entries[i]; {
+		case e.EventID != "":
+		case e.ErrorCode == "", passes(e.ErrorCode):
+			errs[i] = sink.MayPass(errors.New(e.ErrorCode + " " + e.ErrorMessage))
+		default:
+			errs[i] = errors.New(e.ErrorCode + " " + e.ErrorMessage)
+		}
+	}
+	return errs
+}
+
+// passes reports whether an entry that failed with code may be taken later
+// (EventBridge API reference, PutEventsResultEntry). All other codes are final.
+func passes(code string) bool {
+	return awsjson.Throttles(code) || code == "InternalFailure" || code == "InternalException" || strings.HasPrefix(code, "ServiceUnavailable")
+}
+
+// classify says what can be done about a call that failed as a whole. What got
+// no answer may pass.
+func classify(err error) error {
+	answer, ok := errors.AsType[*awsjson.Error](err)
+	switch {
+	case !ok || answer.Passes():
+		return sink.MayPass(err)
+	case isTooLarge(answer):
+		return sink.TooLarge(err)
+	}
+	return err
+}
+
+// isTooLarge knows the two answers that a call with too much in it gets: one has
+// no text, the other no code of its own (boto3, issue 3411).
+func isTooLarge(e *awsjson.Error) bool {
+	return e.Status == http.StatusRequestEntityTooLarge ||
+		e.Code == "ValidationException" && strings.HasPrefix(e.Message, "Total size of the entries")
+}

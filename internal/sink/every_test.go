@@ -1,0 +1,437 @@
+package sink_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/result"
+	"cbr-replicator/internal/retry"
+	"cbr-replicator/internal/sandbox"
+	"cbr-replicator/internal/sink"
+	"cbr-replicator/internal/sink/eventbridge"
+	"cbr-replicator/internal/sink/sns"
+)
+
+// place is a sink in front of what stands in for its service, over HTTP.
+type place struct {
+	sink.Sink
+	wire   *wire
+	script func(...fault)
+	calls  func() int
+	bodies func() []string // that it took, in order
+	// drops: what comes in twice, it drops.
+	drops bool
+}
+
+// fault is what goes wrong with a call.
+type fault struct {
+	throttled, broken, refused bool // as a whole
+	// entries fail by index: true for good, false for now.
+	entries map[int]bool
+	reset   bool // before it is taken
+	lost    bool // its answer, after it was taken
+	delay   time.Duration
+}
+
+// wire is what a sink's calls go through.
+type wire struct {
+	http.RoundTripper
+	// before, if set, is called before each call.
+	before func()
+}
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	if w.before != nil {
+		w.before()
+	}
+	return w.RoundTripper.RoundTrip(r)
+}
+
+func newWire(t *testing.T) *wire {
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &wire{RoundTripper: transport}
+}
+
+// places are all sinks there are.
+var places = map[string]func(*testing.T) *place{
+	"SNS":         func(t *testing.T) *place { return newTopic(t, "results") },
+	"SNS, FIFO":   func(t *testing.T) *place { return newTopic(t, "results.fifo") },
+	"EventBridge": newBus,
+}
+
+var credentials = aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret-key"}
+
+func newTopic(t *testing.T, name string) *place {
+	topic, err := sandbox.NewTopic(name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(topic.Close)
+	w := newWire(t)
+	return &place{
+		Sink: &sns.Topic{ARN: topic.ARN(), Client: sns.NewClient(sandbox.Region, topic.URL(), credentials, &http.Client{Transport: w})},
+		wire: w, calls: topic.Calls, drops: strings.HasSuffix(name, ".fifo"),
+		bodies: func() (all []string) {
+			for _, m := range topic.Messages() {
+				all = append(all, m.Message)
+			}
+			return all
+		},
+		script: func(faults ...fault) {
+			for _, f := range faults {
+				s := sandbox.TopicFault{Entries: f.entries, Reset: f.reset, AnswerLost: f.lost, Delay: f.delay}
+				switch {
+				case f.throttled:
+					s.Status, s.Code = 400, "Throttled"
+				case f.broken:
+					s.Status, s.Code = 500, "InternalFailure"
+				case f.refused:
+					s.Status, s.Code = 403, "AuthorizationError"
+				}
+				topic.Script(s)
+			}
+		},
+	}
+}
+
+func newBus(t *testing.T) *place {
+	bus, err := sandbox.NewEventBus("results")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	w := newWire(t)
+	return &place{
+		Sink: &eventbridge.Bus{ARN: bus.ARN(), Client: &awsjson.Client{
+			Service: eventbridge.Service, Target: eventbridge.Target, Version: eventbridge.Version, Region: sandbox.Region,
+			Endpoint: bus.URL(), Credentials: credentials, HTTP: &http.Client{Transport: w},
+		}},
+		wire: w, calls: bus.Calls,
+		bodies: func() (all []string) {
+			for _, e := range bus.Events() {
+				all = append(all, string(e.Detail))
+			}
+			return all
+		},
+		script: func(faults ...fault) {
+			for _, f := range faults {
+				s := sandbox.EventBusFault{Reset: f.reset, AnswerLost: f.lost, Delay: f.delay, Entries: map[int]string{}}
+				for i, forGood := range f.entries {
+					if s.Entries[i] = "ThrottlingException"; forGood {
+						s.Entries[i] = "NotAuthorizedForDetailTypeException"
+					}
+				}
+				switch {
+				case f.throttled:
+					s.Status, s.Code = 400, "ThrottlingException"
+				case f.broken:
+					s.Status, s.Code = 500, "InternalException"
+				case f.refused:
+					s.Status, s.Code = 400, "AccessDeniedException"
+				}
+				bus.Script(s)
+			}
+		},
+	}
+}
+
+// everywhere runs a test for every sink.
+func everywhere(t *testing.T, test func(*testing.T, *place)) {
+	t.Parallel()
+	for name, open := range places {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+// quick is a publisher that loses no time between its tries.
+func (p *place) quick() *sink.Publisher {
+	policy := retry.Policy{Initial: time.Millisecond, Max: time.Millisecond, MaxAttempts: 4, MaxElapsed: time.Minute, Rand: func() float64 { return 0 }}
+	return sink.NewPublisher(p, policy.Do, slog.New(slog.DiscardHandler), &redact.Redactor{})
+}
+
+// events returns n events, of ids 0, 1, …
+func events(n int) []*result.Event {
+	all := make([]*result.Event, n)
+	for i := range all {
+		all[i] = event(fmt.Sprint(i), 0)
+	}
+	return all
+}
+
+// ids are those of the events that a place took, in order.
+func (p *place) ids(t *testing.T) []string {
+	t.Helper()
+	all := []string{}
+	for _, body := range p.bodies() {
+		var e result.Event
+		if err := json.Unmarshal([]byte(body), &e); err != nil {
+			t.Errorf("%.100s: %v", body, err)
+		}
+		all = append(all, e.ID)
+	}
+	return all
+}
+
+// TestEverySink: whatever a call comes to, each result has its own end, what may
+// pass is sent again and nothing else is.
+func TestEverySink(t *testing.T) {
+	for name, tt := range map[string]struct {
+		results int
+		faults  []fault
+		within  time.Duration // if any
+		taken   []string
+		calls   int
+		failed  []int
+		text    string // in what failed
+		twice   bool   // taken twice, where nothing drops the second
+	}{
+		"one":                      {results: 1, taken: []string{"0"}, calls: 1},
+		"a full call":              {results: 10, taken: strings.Split("0123456789", ""), calls: 1},
+		"some refused":             {results: 4, faults: []fault{{entries: map[int]bool{1: true, 3: true}}}, taken: []string{"0", "2"}, calls: 1, failed: []int{1, 3}},
+		"one throttled, then out":  {results: 3, faults: []fault{{entries: map[int]bool{1: false}}, {entries: map[int]bool{0: false}}}, taken: []string{"0", "2", "1"}, calls: 3},
+		"one throttled, one not":   {results: 3, faults: []fault{{entries: map[int]bool{0: false, 1: true}}}, taken: []string{"2", "0"}, calls: 2, failed: []int{1}},
+		"one throttled for ever":   {results: 2, faults: slices.Repeat([]fault{{entries: map[int]bool{0: false}}}, 9), taken: []string{"1"}, calls: 4, failed: []int{0}},
+		"a throttled call":         {results: 2, faults: []fault{{throttled: true}, {throttled: true}}, taken: []string{"0", "1"}, calls: 3},
+		"a broken service":         {results: 2, faults: []fault{{broken: true}}, taken: []string{"0", "1"}, calls: 2},
+		"a connection cut":         {results: 2, faults: []fault{{reset: true}}, taken: []string{"0", "1"}, calls: 2},
+		"broken for ever":          {results: 2, faults: slices.Repeat([]fault{{broken: true}}, 9), taken: []string{}, calls: 4, failed: []int{0, 1}},
+		"a time-out":               {results: 2, faults: []fault{{delay: time.Hour}}, within: 4 * time.Second, taken: []string{"0", "1"}, calls: 2},
+		"an answer lost":           {results: 2, faults: []fault{{lost: true}}, taken: []string{"0", "1"}, calls: 2, twice: true},
+		"a call refused for good":  {results: 2, faults: []fault{{refused: true}}, taken: []string{}, calls: 1, failed: []int{0, 1}, text: "scripted"},
+		"refused after a throttle": {results: 2, faults: []fault{{throttled: true}, {refused: true}}, taken: []string{}, calls: 2, failed: []int{0, 1}, text: "scripted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, p *place) {
+				p.script(tt.faults...)
+				ctx := t.Context()
+				if tt.within > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.within)
+					defer cancel()
+				}
+				errs := p.quick().Deliver(ctx, route, events(tt.results)...)
+				want := slices.Clone(tt.taken)
+				if tt.twice && !p.drops {
+					want = append(want, want...)
+				}
+				if diff := cmp.Diff(want, p.ids(t)); diff != "" || p.calls() != tt.calls {
+					t.Errorf("%d calls, want %d; taken (-want +got):\n%s", p.calls(), tt.calls, diff)
+				}
+				for i, err := range errs {
+					failed := slices.Contains(tt.failed, i)
+					if failed != (err != nil) {
+						t.Errorf("%d: %v", i, err)
+					}
+					if e := kind.As(err); failed && (e.Kind != kind.PublishFailed || !strings.HasPrefix(e.Message, p.String()+" did not take the result: ") || !strings.Contains(e.Message, tt.text)) {
+						t.Errorf("%d: %v", i, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestEverySinkEnds: nobody waits for longer than there is time, and no call
+// begins after it.
+func TestEverySinkEnds(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p.wire.before = cancel
+		for i, err := range p.quick().Deliver(ctx, route, events(2)...) {
+			if kind.As(err).Of() != kind.PublishFailed {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		p.wire.before = func() { t.Error("a call after its time") }
+		if err := p.quick().Deliver(ctx, route, events(1)...)[0]; kind.As(err).Of() != kind.PublishFailed {
+			t.Error(err)
+		}
+		if len(p.ids(t)) != 0 {
+			t.Errorf("taken: %q", p.ids(t))
+		}
+	})
+}
+
+// TestEverySinkPanics: what breaks in the middle of a call fails its results,
+// and no other.
+func TestEverySinkPanics(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		p.wire.before = func() { panic("the client's fault") }
+		for i, err := range p.quick().Deliver(t.Context(), route, events(2)...) {
+			if kind.As(err).Of() != kind.PublishFailed {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		p.wire.before = nil
+		if err := p.quick().Deliver(t.Context(), route, events(1)...)[0]; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// sized returns an event that takes so many bytes of a call.
+func (p *place) sized(t *testing.T, id string, size int) *result.Event {
+	t.Helper()
+	for fill := size; fill >= 0; {
+		// No fraction of a second, with which the text would be longer.
+		data := result.Data{Status: kind.Accepted, Replication: json.RawMessage(`"` + strings.Repeat("x", fill) + `"`)}
+		e := result.New(id, "s", "c", "c", time.Unix(1795417200, 0), route, data)
+		m := e.Message(route)
+		var err error
+		if m.Body, err = e.Encode(1 << 30); err != nil {
+			t.Fatal(err)
+		}
+		over := p.Size(&m) - size
+		if over == 0 {
+			return e
+		}
+		fill -= over
+	}
+	t.Fatalf("no event of %d bytes", size)
+	return nil
+}
+
+// TestEverySinkToTheByte: results that fill a call to its last byte are one
+// call, with a byte more they are two. What the sink counts is what the service
+// does: a call that the outbox would not make is too large to that, too.
+func TestEverySinkToTheByte(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		const half = 100 << 10
+		limit := p.Limits().Bytes
+		for more, want := range []int{2, 3} {
+			before := p.calls()
+			begun, first := make(chan struct{}), make(chan struct{})
+			var calls atomic.Int32
+			p.wire.before = func() {
+				if calls.Add(1) == 1 {
+					close(begun)
+					<-first // the others come in while it is on its way
+				}
+			}
+			outbox := p.quick().Open(t.Context())
+			var published sync.WaitGroup
+			publish := func(e *result.Event) {
+				slot := outbox.Begin()
+				published.Go(func() {
+					if err := slot.Publish(e, route); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			other := outbox.Begin() // so that no publisher makes a call itself
+			publish(event("first", 0))
+			<-begun
+			publish(p.sized(t, "a", half))
+			until(t, func() bool { return outbox.Waiting() == 1 })
+			publish(p.sized(t, "b", limit-half+more))
+			until(t, func() bool { return outbox.Waiting() == 2-more })
+			close(first)
+			published.Wait()
+			other.End()
+			outbox.Close()
+			if got := p.calls() - before; got != want {
+				t.Errorf("%d bytes over: %d calls, want %d", more, got, want)
+			}
+		}
+		if got := len(p.ids(t)); got != 6 && !p.drops {
+			t.Errorf("%d results taken", got)
+		}
+
+		// By itself, past the outbox: in halves.
+		before, taken := p.calls(), len(p.ids(t))
+		for _, err := range p.quick().Deliver(t.Context(), route, p.sized(t, "c", half), p.sized(t, "d", limit-half+1)) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if got := p.calls() - before; got != 3 || len(p.ids(t)) != taken+2 {
+			t.Errorf("%d calls, %d results taken", got, len(p.ids(t))-taken)
+		}
+	})
+}
+
+// until waits for something that is about to happen.
+func until(t *testing.T, happened func() bool) {
+	t.Helper()
+	for !happened() {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("it did not happen")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// TestEverySinkCuts: a result that is more than a call takes is cut to fit it,
+// and one that cannot be is nobody else's affair.
+func TestEverySinkCuts(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		const total = 5000
+		backup := `{"backup_id":"8b0851a8-adf3-4f4c-a914-dead08bf9664","replication_record_id":"7d1e6f0a-7c3d-4f4c-a914-dead08bf9664"}`
+		list := result.New("list", "s", "c", "c", time.Now(), route, result.Data{
+			Status: kind.Accepted, Replication: json.RawMessage(`{"backups":[` + strings.Repeat(","+backup, total)[1:] + `]}`),
+		})
+		outbox := p.quick().Open(t.Context())
+		defer outbox.Close()
+		if err := outbox.Begin().Publish(list, route); err != nil {
+			t.Fatal(err)
+		}
+		body := p.bodies()[0]
+		var got struct {
+			Data struct {
+				Replication struct {
+					Backups []json.RawMessage
+					Total   int `json:"backups_total"`
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &got); err != nil {
+			t.Fatal(err)
+		}
+		m := list.Message(route)
+		m.Body = body
+		if left := p.Limits().Bytes - p.Size(&m); left < 0 || left > len(backup) || got.Data.Replication.Total != total {
+			t.Errorf("%d of %d backups, and %d bytes left", len(got.Data.Replication.Backups), got.Data.Replication.Total, left)
+		}
+		if err := outbox.Begin().Publish(event("too long", p.Limits().Bytes), route); kind.As(err).Of() != kind.PublishFailed {
+			t.Error(err)
+		}
+		if got := p.calls(); got != 1 {
+			t.Errorf("%d calls", got)
+		}
+	})
+}
+
+// TestEverySinkKeepsSecrets: nothing of a credential is in what it says.
+func TestEverySinkKeepsSecrets(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		p.script(fault{throttled: true}, fault{refused: true})
+		var log bytes.Buffer
+		publisher := sink.NewPublisher(p, retry.Policy{MaxAttempts: 2, MaxElapsed: time.Second, Rand: func() float64 { return 0 }}.Do,
+			slog.New(slog.NewTextHandler(&log, nil)), &redact.Redactor{})
+		said := fmt.Sprint(publisher.Deliver(t.Context(), route, events(2)...)) + log.String()
+		if strings.Contains(said, credentials.SecretAccessKey) || strings.Contains(said, "Signature=") || !strings.Contains(said, "scripted") {
+			t.Error(said)
+		}
+	})
+}
