@@ -89,7 +89,7 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 	touch $@
 
 redrive: ## dead letters of STACK, or DLQ=… QUEUE=… as URLs or ARNs, back to their queue (REJECTED=1: rejected bodies; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
-	@go run ./redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
+	@go run ./cmd/redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
 
 lint: ## formatting, vet, staticcheck, and cfn-lint where it is installed
 	@unformatted=$$(go run $(GOFUMPT) -l .); test -z "$$unformatted" || { echo "gofumpt would change:"; echo "$$unformatted"; exit 1; }

@@ -8,15 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/kelseyhightower/envconfig"
 
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
+	"cbr-replicator/internal/arn"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/queue"
-	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/token"
 )
 
@@ -220,7 +219,7 @@ func (s *settings) foreign() bool { return s.Cloud == "" && huawei.IsForeign(s.E
 
 // secretRegion is the region of an ARN, else the function's own.
 func (s *settings) secretRegion() string {
-	if a, err := arn.Parse(s.SecretID); err == nil {
+	if a, err := arn.Parse(s.SecretID, "secretsmanager"); err == nil {
 		return a.Region
 	}
 	return s.AWSRegion
@@ -231,9 +230,10 @@ func (s *settings) checkTopic(p *problems) {
 		p.add("RESULT_TOPIC_ARN", "required")
 		return
 	}
-	var err error
-	s.topicRegion, err = result.CheckARN(s.ResultTopicARN)
+	const longest = 256 // bytes (SNS API reference, CreateTopic)
+	topic, err := arn.ParseName(s.ResultTopicARN, "sns", longest)
 	p.check("RESULT_TOPIC_ARN", err)
+	s.topicRegion = topic.Region
 }
 
 func (s *settings) checkRejectedQueue(p *problems) {

@@ -36,7 +36,7 @@ func TestMoto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	redrive, err := sandbox.Build(t.Context(), t.TempDir(), "cbr-replicator/redrive")
+	redrive, err := sandbox.Build(t.Context(), t.TempDir(), "cbr-replicator/cmd/redrive")
 	if err != nil {
 		t.Fatal(err)
 	}

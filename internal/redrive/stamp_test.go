@@ -1,4 +1,4 @@
-package main
+package redrive
 
 import (
 	"encoding/base64"
@@ -174,7 +174,7 @@ func TestStampLeaves(t *testing.T) {
 // FuzzStamp holds the command against the function: what this command moves and
 // the function reads as a request is the same request, with requested_at.
 func FuzzStamp(f *testing.F) {
-	samples, err := filepath.Glob("../events/*.json")
+	samples, err := filepath.Glob("../../events/*.json")
 	if err != nil || len(samples) == 0 {
 		f.Fatal("no samples", err)
 	}
