@@ -39,7 +39,7 @@ fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cos
 	@go run ./cmd/fleet $(if $(SEED),-seed $(SEED)) $(if $(VAULTS),-vaults $(VAULTS))
 
 bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=3 is quicker, DOCS=1 rewrites docs/benchmarks.md); needs Linux and Node.js 20
-	@cd bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../docs)
+	@cd internal/bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../../docs)
 
 sdk: ## Huawei's official SDK against the function's HTTP face
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...

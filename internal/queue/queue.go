@@ -4,7 +4,9 @@
 package queue
 
 import (
+	"bytes"
 	"strings"
+	"unicode/utf8"
 
 	"cbr-replicator/internal/arn"
 	"cbr-replicator/internal/awsjson"
@@ -36,3 +38,11 @@ func (n Name) URL() string {
 
 // FIFO reports whether the queue is one.
 func (n Name) FIFO() bool { return strings.HasSuffix(n.Queue, ".fifo") }
+
+// IsText reports whether SQS keeps a body as it is: it takes the characters of XML,
+// and stores U+FFFD in the place of another (SQS API reference, SendMessage).
+func IsText(body []byte) bool {
+	return utf8.Valid(body) && !bytes.ContainsFunc(body, func(c rune) bool {
+		return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == '\ufffe' || c == '\uffff'
+	})
+}

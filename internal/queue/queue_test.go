@@ -35,3 +35,15 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestIsText(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		"": true, "not json": true, "\t\n\r ": true, "\x7f\u0080\ufffd": true, "\U0001fffe": true, "ä𝄞": true,
+		"\x00": false, "\x1f": false, "\ufffe": false, "\uffff": false, "\xff": false, "\xed\xa0\x80": false,
+	} {
+		if got := queue.IsText([]byte(body)); got != want {
+			t.Errorf("IsText(%q) = %t", body, got)
+		}
+	}
+}
