@@ -1,0 +1,14 @@
+package cbrtest
+
+// Env returns the function's environment variables for the account of [CBR.AddExample] at the address url: its token, project
+// and region, and that its destination is allowed. The caller may change what is returned.
+func Env(url string) map[string]string {
+	return map[string]string{
+		"HW_AUTH_TOKEN":        Token,
+		"HW_AUTH_URL":          url,
+		"HW_PROJECT_ID":        SourceProject,
+		"HW_REGION_NAME":       SourceRegion,
+		"HW_CBR_ENDPOINT":      url,
+		"ALLOWED_DESTINATIONS": DestinationRegion + "/" + DestinationProject,
+	}
+}
