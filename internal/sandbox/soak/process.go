@@ -15,8 +15,6 @@ const (
 	processes = 3
 	// timeout is the function's, far more than its faults take.
 	timeout = 10 * time.Second
-	// showsWithin is the contract's: by then an effect is visible.
-	showsWithin = time.Minute
 	// onTheWay is how long after the end of a delivery CBR may still come to
 	// read a request of it.
 	onTheWay = 50 * time.Millisecond
