@@ -15,13 +15,14 @@ import (
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 )
 
 const (
-	project     = "f841e01fd2b14e7fa41b6ae7aa6b0594"
-	destination = "68589cac08274b82b4e254268a3862d8"
+	project     = cbrtest.SourceProject
+	destination = cbrtest.DestinationProject
 	secret      = "MIIDbQYJKoZIhvcNAQcCoIIDXjCC"
 )
 

@@ -41,8 +41,8 @@ const maxReceives = 3
 
 // Vaults of the samples besides the documentation's.
 const (
-	vaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
-	vaultC = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+	vaultB = cbrtest.VaultB
+	vaultC = cbrtest.VaultC
 )
 
 // resultSchema is what every result event is held against.

@@ -14,10 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"cbr-replicator/events"
+	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/redact"
 )
 
-const vault = "3b5816b5-f29c-4172-9d9a-76c719a659ce"
+const vault = cbrtest.SourceVault
 
 // sent is the first enqueue time in these tests, and what is made of it.
 var sent = time.Date(2026, 11, 23, 3, 0, 0, 123e6, time.FixedZone("", 3600))

@@ -12,3 +12,13 @@ func Env(url string) map[string]string {
 		"ALLOWED_DESTINATIONS": DestinationRegion + "/" + DestinationProject,
 	}
 }
+
+// DestinationEnv returns the variables that leave the destination to the environment: the example's. The caller may change
+// what is returned.
+func DestinationEnv() map[string]string {
+	return map[string]string{
+		"HW_CBR_DESTINATION_REGION":     DestinationRegion,
+		"HW_CBR_DESTINATION_PROJECT_ID": DestinationProject,
+		"HW_CBR_DESTINATION_VAULT_ID":   DestinationVault,
+	}
+}

@@ -34,9 +34,6 @@ type scene struct {
 	wrong string
 }
 
-// vaultB is another vault of the samples.
-const vaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
-
 func scenes() []scene {
 	return []scene{
 		{
@@ -110,7 +107,7 @@ func scenes() []scene {
 		{
 			title:  "SQS. One vault stays busy: 3 deliveries, then dead letters",
 			sample: "sqs",
-			faults: map[string][]cbrtest.Fault{vaultB: slices.Repeat([]cbrtest.Fault{cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")}, 3)},
+			faults: map[string][]cbrtest.Fault{cbrtest.VaultB: slices.Repeat([]cbrtest.Fault{cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")}, 3)},
 			want:   []string{"accepted", "failed"},
 			dead:   1,
 		},
