@@ -50,7 +50,7 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
 default_user_config["stepfunctions"]["execute_state_machine"] = True
-retrier_decl.time = types.SimpleNamespace(sleep=lambda seconds: print("waits", seconds, file=sys.stderr, flush=True))
+retrier_decl.time = types.SimpleNamespace(sleep=lambda seconds: sys.stderr.write(f"waits {seconds}\n"))
 lambda_eval_utils.boto_client_for = lambda region, service, state_credentials=None: boto3.client(
     service, region_name=region, endpoint_url=%q,
     aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="example")
@@ -62,16 +62,17 @@ var credentials = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "
 
 // rig is an AWS account with the function, its topic and a CBR.
 type rig struct {
-	t        *testing.T
-	url      string // moto's
-	cbr      *cbrtest.Server
-	function *sandbox.Function
-	topic    string
-	sns      *sns.Client
-	sqs      *sqs.Client
+	t     *testing.T
+	url   string // moto's
+	cbr   *cbrtest.Server
+	topic string
+	sns   *sns.Client
+	sqs   *sqs.Client
 
-	mu    sync.Mutex
-	waits []string // in seconds
+	mu       sync.Mutex
+	config   sandbox.FunctionConfig
+	function *sandbox.Function // of the moment
+	waits    []string          // in seconds
 }
 
 func newRig(t *testing.T) *rig {
@@ -86,6 +87,7 @@ func newRig(t *testing.T) *rig {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.waits = append(r.waits, seconds)
+			r.function = r.newFunction()
 		}
 	})
 	provider := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil })
@@ -103,9 +105,19 @@ func newRig(t *testing.T) *rig {
 	env := cbrtest.Env(r.cbr.URL)
 	maps.Copy(env, cbrtest.DestinationEnv())
 	maps.Copy(env, map[string]string{"RESULT_TOPIC_ARN": r.topic, "AWS_ENDPOINT_URL": r.url, "RETRY_MAX_ATTEMPTS": "1"})
-	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env})
-	t.Cleanup(r.function.Close)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.config = sandbox.FunctionConfig{Path: binary, Env: env}
+	r.function = r.newFunction()
 	return r
+}
+
+// newFunction is the function in a process of its own, which ends with the test. After a wait there is another: nobody
+// waits here, and a process remembers for a minute what it sent.
+func (r *rig) newFunction() *sandbox.Function {
+	function := sandbox.NewFunction(r.config)
+	r.t.Cleanup(function.Close)
+	return function
 }
 
 // invoke is Lambda's Invoke API (Lambda API reference, "Invoke").
@@ -117,7 +129,10 @@ func (r *rig) invoke(w http.ResponseWriter, request *http.Request) {
 	if want := "/2015-03-31/functions/" + functionARN + "/invocations"; request.URL.Path != want {
 		r.t.Errorf("%s is called, want %s", request.URL.Path, want)
 	}
-	response, err := r.function.Invoke(r.t.Context(), payload, 30*time.Second)
+	r.mu.Lock()
+	function := r.function
+	r.mu.Unlock()
+	response, err := function.Invoke(r.t.Context(), payload, 30*time.Second)
 	if err != nil {
 		r.t.Errorf("the function: %v", err)
 		w.WriteHeader(http.StatusInternalServerError)
