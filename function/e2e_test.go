@@ -630,25 +630,6 @@ func TestLittleTime(t *testing.T) {
 	}
 }
 
-// TestSideBySide: one process may run invocations side by side.
-func TestSideBySide(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, "results", map[string]string{"AWS_LAMBDA_MAX_CONCURRENCY": "8"})
-	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 24, 1)
-	var all sync.WaitGroup
-	for _, vault := range vaults {
-		all.Go(func() {
-			if response := r.invoke([]byte(request(vault)), time.Minute); response.Error != nil {
-				t.Errorf("vault %s: %v", vault, response.Error)
-			}
-		})
-	}
-	all.Wait()
-	if got := len(r.topic.Messages()); got != len(vaults) {
-		t.Errorf("%d results, want %d", got, len(vaults))
-	}
-}
-
 // TestMisconfigured: a function that cannot work says all that is wrong at once
 // and takes no event.
 func TestMisconfigured(t *testing.T) {
