@@ -38,7 +38,7 @@ fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cos
 	@go run ./cmd/fleet $(if $(SEED),-seed $(SEED)) $(if $(VAULTS),-vaults $(VAULTS))
 
 bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=3 is quicker, DOCS=1 rewrites docs/benchmarks.md); needs Linux and Node.js 20
-	@cd bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../docs)
+	@cd internal/bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../../docs)
 
 sdk: ## Huawei's official SDK against the function's HTTP face
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...
@@ -88,7 +88,7 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 	touch $@
 
 redrive: ## dead letters of STACK, or DLQ=… QUEUE=… as URLs or ARNs, back to their queue (REJECTED=1: rejected bodies; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
-	@go run ./redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
+	@go run ./cmd/redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
 
 lint: ## golangci-lint (.golangci.yml: formatting, layers, linters), and cfn-lint where it is installed
 	go run $(GOLANGCI) run ./...

@@ -17,13 +17,14 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/sink/eventbridge"
 )
 
 const (
-	vaultA = "3b5816b5-f29c-4172-9d9a-76c719a659ce"
-	vaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
+	vaultA = cbrtest.SourceVault
+	vaultB = cbrtest.VaultB
 )
 
 func read(t *testing.T, file string) string {

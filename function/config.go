@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/kelseyhightower/envconfig"
 
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
+	"cbr-replicator/internal/arn"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/queue"
@@ -60,6 +60,7 @@ type config struct {
 	// AWS's own.
 	FunctionName        string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
 	AWSRegion           string `envconfig:"AWS_REGION"`
+	MaxConcurrency      count  `envconfig:"AWS_LAMBDA_MAX_CONCURRENCY"` // invocations of one process
 	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS"`
 	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE"`
 	EndpointSQS         string `envconfig:"AWS_ENDPOINT_URL_SQS"`
@@ -97,6 +98,7 @@ func defaults() config {
 		RetryElapsed:      duration{value: 20 * time.Second},
 		DeadlineReserve:   duration{value: 5 * time.Second},
 		BatchConcurrency:  count{value: 10},
+		MaxConcurrency:    count{value: 1},
 		MaxReceiveCount:   count{value: 10},
 	}
 }
@@ -179,6 +181,7 @@ func (s *settings) checkParsed(p *problems) {
 		{"RETRY_MAX_ELAPSED", s.RetryElapsed.problem},
 		{"DEADLINE_RESERVE", s.DeadlineReserve.problem},
 		{"BATCH_CONCURRENCY", s.BatchConcurrency.problem},
+		{"AWS_LAMBDA_MAX_CONCURRENCY", s.MaxConcurrency.problem},
 		{"MAX_RECEIVE_COUNT", s.MaxReceiveCount.problem},
 	} {
 		if v.problem != "" {
@@ -234,7 +237,7 @@ func (s *settings) foreign() bool { return s.Cloud == "" && huawei.IsForeign(s.E
 
 // secretRegion is the region of an ARN, else the function's own.
 func (s *settings) secretRegion() string {
-	if a, err := arn.Parse(s.SecretID); err == nil {
+	if a, err := arn.Parse(s.SecretID, "secretsmanager"); err == nil {
 		return a.Region
 	}
 	return s.AWSRegion

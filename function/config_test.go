@@ -17,6 +17,7 @@ import (
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/metrics"
@@ -25,8 +26,8 @@ import (
 )
 
 const (
-	project     = "f841e01fd2b14e7fa41b6ae7aa6b0594"
-	destination = "68589cac08274b82b4e254268a3862d8"
+	project     = cbrtest.SourceProject
+	destination = cbrtest.DestinationProject
 	secret      = "MIIDbQYJKoZIhvcNAQcCoIIDXjCC"
 )
 

@@ -59,18 +59,13 @@ func without(variables map[string]string) map[string]string {
 	return env
 }
 
-// batch is an SQS batch with a request for each vault of a project.
-func batch(t *testing.T, queue *sandbox.Queue, project string, vaults []string) []byte {
-	t.Helper()
+// batchFor is an SQS batch with a request for each vault of a project.
+func (r *rig) batchFor(project string, vaults []string) []byte {
 	for _, vault := range vaults {
 		body := strings.Replace(request(vault), "{", fmt.Sprintf(`{"project_id":%q,`, project), 1)
-		queue.Send(body, nil, "")
+		r.stack.Requests.Send(body, nil, "")
 	}
-	payload, err := sandbox.SQSEvent(queue, queue.Receive(10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return payload
+	return r.batch()
 }
 
 // failures is how many deliveries an answer hands back.
@@ -116,7 +111,7 @@ func TestCredentials(t *testing.T) {
 				projects = projects[:1]
 			}
 			for _, project := range projects {
-				if response := r.invoke(batch(t, r.queue, project, r.cbr.AddVaults(project, 10, 1)), time.Minute); failures(t, response) > 0 {
+				if response := r.invoke(r.batchFor(project, r.cbr.AddVaults(project, 10, 1)), time.Minute); failures(t, response) > 0 {
 					t.Errorf("handed back: %s", response.Payload)
 				}
 			}
@@ -136,13 +131,13 @@ func TestTokenDiesInABatch(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", without(user(userPassword)), cbrtest.WithTokenSize(12_008))
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 11, 1)
-	r.invoke(batch(t, r.queue, cbrtest.SourceProject, vaults[:1]), time.Minute)
+	r.invoke(r.batchFor(cbrtest.SourceProject, vaults[:1]), time.Minute)
 	// It dies with the fourth request.
 	for range 3 {
 		r.cbr.Script(cbrtest.AnyVault, cbrtest.Fault{})
 	}
 	r.cbr.RevokeToken(r.cbr.IssuedTokens()[0])
-	if response := r.invoke(batch(t, r.queue, cbrtest.SourceProject, vaults[1:]), time.Minute); failures(t, response) > 0 {
+	if response := r.invoke(r.batchFor(cbrtest.SourceProject, vaults[1:]), time.Minute); failures(t, response) > 0 {
 		t.Errorf("handed back: %s", response.Payload)
 	}
 	statuses := r.statuses()
@@ -171,12 +166,12 @@ func TestRefusedCredential(t *testing.T) {
 			r := newRig(t, "results", without(map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei/credential"}))
 			r.secrets.Put("huawei/credential", asSecret(tt.bad))
 			if tt.revoke {
-				r.invoke(batch(t, r.queue, cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
+				r.invoke(r.batchFor(cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
 				r.cbr.RevokeUser("replicator")
 			}
 			for range 10 {
 				vaults := r.cbr.AddVaults(cbrtest.SourceProject, 10, 1)
-				if response := r.invoke(batch(t, r.queue, cbrtest.SourceProject, vaults), time.Minute); failures(t, response) != 10 {
+				if response := r.invoke(r.batchFor(cbrtest.SourceProject, vaults), time.Minute); failures(t, response) != 10 {
 					t.Errorf("not all are handed back: %s", response.Payload)
 				}
 			}
@@ -194,7 +189,7 @@ func TestRefusedCredential(t *testing.T) {
 			}
 			r.secrets.Put("huawei/credential", asSecret(tt.good))
 			vaults := r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)
-			for failures(t, r.invoke(batch(t, r.queue, cbrtest.SourceProject, vaults), time.Minute)) > 0 {
+			for failures(t, r.invoke(r.batchFor(cbrtest.SourceProject, vaults), time.Minute)) > 0 {
 				if t.Context().Err() != nil {
 					t.Fatal("never healed")
 				}
@@ -213,9 +208,9 @@ func TestCredentialIsEchoed(t *testing.T) {
 	t.Run("token", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, "results", without(user(userPassword)))
-		r.invoke(batch(t, r.queue, cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
+		r.invoke(r.batchFor(cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
 		r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.9900", "a bad "+r.cbr.IssuedTokens()[0]))
-		r.invoke(batch(t, r.queue, cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
+		r.invoke(r.batchFor(cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
 		if statuses := strings.Join(r.statuses(), " "); !strings.Contains(statuses, "rejected") {
 			t.Errorf("results: %v", statuses)
 		}
@@ -224,7 +219,7 @@ func TestCredentialIsEchoed(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, "results", without(user(userPassword)))
 		r.cbr.Script(cbrtest.Tokens, cbrtest.Raw(401, `{"error":{"code":401,"message":"`+userPassword+`","title":"Unauthorized"}}`))
-		if n := failures(t, r.invoke(batch(t, r.queue, cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)); n != 1 {
+		if n := failures(t, r.invoke(r.batchFor(cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)); n != 1 {
 			t.Errorf("%d handed back, want 1", n)
 		}
 	})

@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/cbr/cbrtest"
-	"cbr-replicator/internal/sandbox"
 )
 
 // door stands before a server and holds one request until its sender is gone.
@@ -115,29 +114,17 @@ func TestDeath(t *testing.T) {
 			}, cbrtest.WithCopyTime(0))
 			r.cbr.Script(vaultB, tt.fault)
 			r.cbr.Script(vaultC, cbrtest.Verdict(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."))
-			var slept atomic.Int64
-			queue := sandbox.NewQueue(sandbox.QueueConfig{
-				Name: "requests", VisibilityTimeout: time.Hour,
-				Now: func() time.Time { return time.Now().Add(time.Duration(slept.Load())) },
-			})
-			service, err := sandbox.NewSQS(queue)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(service.Close)
 			doors[cbr].leadsTo(t, r.cbr.URL)
 			doors[topic].leadsTo(t, r.topic.URL())
-			doors[sqs].leadsTo(t, service.URL())
+			doors[sqs].leadsTo(t, r.stack.SQS.URL())
 			if d := doors[tt.at]; d != nil {
 				d.holds, d.taken = tt.holds, tt.taken
 			}
 
+			queue := r.stack.Requests
 			queue.Send(request(vaultB), nil, "")
 			queue.Send(request(vaultC), nil, "")
-			payload, err := sandbox.SQSEvent(queue, queue.Receive(10))
-			if err != nil {
-				t.Fatal(err)
-			}
+			payload := r.batch()
 			reached := r.seen // the metrics, which are the last before the reply
 			if d := doors[tt.at]; d != nil {
 				reached = d.held
@@ -160,12 +147,8 @@ func TestDeath(t *testing.T) {
 
 			// Once more, since the neighbour may not have had its turn.
 			for round := 0; round < 2 && len(queue.Messages()) > 0; round++ {
-				slept.Add(int64(2 * time.Hour))
-				messages := queue.Receive(10)
-				if payload, err = sandbox.SQSEvent(queue, messages); err != nil {
-					t.Fatal(err)
-				}
-				sandbox.Settle(queue, messages, r.invoke(payload, time.Minute), time.Hour)
+				r.slept.Add(int64(2 * time.Hour))
+				r.deliver()
 			}
 			if left := queue.Messages(); len(left) > 0 {
 				t.Errorf("%d messages are left", len(left))

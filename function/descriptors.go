@@ -16,11 +16,15 @@ func sideBySide(descriptors uint64) int {
 	return int(min(max((descriptors-others)/5*2, 1), 10_000))
 }
 
+// connections is how many deliveries the process handles at once, in all of its
+// invocations, each with a connection to CBR.
+func (s *settings) connections() int { return s.BatchConcurrency.value * s.MaxConcurrency.value }
+
 // boundConcurrency sees to it that connections for deliveries leave some for
 // their results: a topic that cannot be called has every delivery handed back
 // that CBR has taken.
 func (s *settings) boundConcurrency(descriptors uint64, log *slog.Logger) {
-	most := sideBySide(descriptors)
+	most := max(sideBySide(descriptors)/s.MaxConcurrency.value, 1)
 	if s.BatchConcurrency.value <= most {
 		return
 	}

@@ -43,13 +43,10 @@ func TestFewFileDescriptors(t *testing.T) {
 	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: limited, Env: r.env, Logs: r})
 	var messages []sandbox.Message
 	for _, vault := range r.cbr.AddVaults(cbrtest.SourceProject, deliveries, 1) {
-		r.queue.Send(request(vault), nil, "")
-		messages = append(messages, r.queue.Receive(1)...)
+		r.stack.Requests.Send(request(vault), nil, "")
+		messages = append(messages, r.stack.Requests.Receive(1)...)
 	}
-	payload, err := sandbox.SQSEvent(r.queue, messages)
-	if err != nil {
-		t.Fatal(err)
-	}
+	payload := sandbox.SQSEvent(r.stack.Requests.ARN(), messages)
 	if response := r.invoke(payload, time.Minute); string(response.Payload) != `{"batchItemFailures":[]}` {
 		t.Errorf("answer: %.300s, %v", response.Payload, response.Error)
 	}

@@ -5,12 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,11 +25,7 @@ import (
 // API and with environment variables, against a CBR and a topic on loopback.
 
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "bootstrap-")
-	if err != nil {
-		return "", err
-	}
-	return sandbox.Build(context.Background(), dir, "cbr-replicator/function", buildFlags...)
+	return sandbox.BuildFunction(context.Background(), buildFlags...)
 })
 
 func TestMain(m *testing.M) {
@@ -40,10 +36,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// maxReceives is the queues' maxReceiveCount.
+const maxReceives = 3
+
 // Vaults of the samples besides the documentation's.
 const (
-	vaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
-	vaultC = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+	vaultB = cbrtest.VaultB
+	vaultC = cbrtest.VaultC
 )
 
 // resultSchema is what every result event is held against.
@@ -84,12 +83,11 @@ type rig struct {
 	function *sandbox.Function
 	env      map[string]string
 	cbr      *cbrtest.Server
-	topic    *sandbox.Topic
+	stack    *sandbox.Stack // the queue of rejected bodies is not the function's unless a test says so
+	topic    *sandbox.Topic // the stack's
 	bus      *sandbox.EventBus
 	secrets  *sandbox.Secrets
-	queue    *sandbox.Queue
-	rejected *sandbox.Queue // not the function's unless a test says so
-	sqs      *sandbox.SQS
+	slept    atomic.Int64 // what the queues' clock is ahead, as a time.Duration
 
 	mu    sync.Mutex
 	log   []string
@@ -112,10 +110,14 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 		r.cbr.AddBackup(cbrtest.Backup{ID: "b" + vault[1:], VaultID: vault})
 	}
 	r.addCredentials()
-	if r.topic, err = sandbox.NewTopic(topicName, nil); err != nil {
+	r.stack, err = sandbox.NewStack(sandbox.StackConfig{Topic: topicName, MaxReceiveCount: maxReceives, Now: func() time.Time {
+		return time.Now().Add(time.Duration(r.slept.Load()))
+	}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.topic.Close)
+	t.Cleanup(r.stack.Close)
+	r.topic = r.stack.Topic
 	if r.bus, err = sandbox.NewEventBus("results"); err != nil {
 		t.Fatal(err)
 	}
@@ -124,30 +126,15 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 		t.Fatal(err)
 	}
 	t.Cleanup(r.secrets.Close)
-	r.queue = sandbox.NewQueue(sandbox.QueueConfig{Name: "requests", VisibilityTimeout: time.Hour, Now: time.Now})
-	r.rejected = sandbox.NewQueue(sandbox.QueueConfig{Name: "rejected", Now: time.Now})
-	if r.sqs, err = sandbox.NewSQS(r.queue, r.rejected); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.sqs.Close)
-	env := map[string]string{
-		"HW_AUTH_TOKEN":          cbrtest.Token,
-		"HW_PROJECT_ID":          cbrtest.SourceProject,
-		"HW_REGION_NAME":         cbrtest.SourceRegion,
-		"HW_CBR_ENDPOINT":        r.cbr.URL,
+	env := r.stack.Env(cbrtest.Env(r.cbr.URL), map[string]string{
 		"HW_AUTH_URL":            r.cbr.URL + "/v3",
-		"ALLOWED_DESTINATIONS":   cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject,
-		"RESULT_TOPIC_ARN":       r.topic.ARN(),
-		"AWS_ENDPOINT_URL_SNS":   r.topic.URL(),
-		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
+		"REJECTED_QUEUE_ARN":     "",
 		"AWS_LAMBDA_LOG_LEVEL":   "DEBUG",
 		"RETRY_INITIAL_INTERVAL": "10ms",
 
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": r.secrets.URL(),
-		"AWS_ENDPOINT_URL_SQS":             r.sqs.URL(),
 		"AWS_ENDPOINT_URL_EVENTBRIDGE":     r.bus.URL(),
-	}
-	maps.Copy(env, extra)
+	}, extra)
 	r.env = env
 	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: path, Env: env, Logs: r})
 	t.Cleanup(r.close)
@@ -159,7 +146,7 @@ func (r *rig) Write(line []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.log = append(r.log, string(line))
-	if strings.Contains(string(line), `"_aws"`) {
+	if l, ok := sandbox.ParseLogLine(line); ok && l.IsLast() {
 		r.seen <- struct{}{}
 	}
 	return len(line), nil
@@ -204,7 +191,7 @@ func (r *rig) invoke(payload []byte, timeout time.Duration) sandbox.Response {
 	}
 	given := string(response.Payload)
 	if response.Error != nil {
-		if len(response.Error.Output) > 0 {
+		if response.Error.Ended {
 			r.t.Fatalf("the process ended: %v", response.Error)
 		}
 		given += response.Error.XRayCause
@@ -214,6 +201,25 @@ func (r *rig) invoke(payload []byte, timeout time.Duration) sandbox.Response {
 	defer r.mu.Unlock()
 	r.given = append(r.given, given)
 	return response
+}
+
+// deliver takes what is visible in the queue of requests through the function once, and returns the bodies of what is handed
+// back, which is visible again at once unless the function says otherwise.
+func (r *rig) deliver() (failed []string) {
+	r.t.Helper()
+	mapping := sandbox.Mapping{Queue: r.stack.Requests, Invoke: func(_ context.Context, payload []byte) (sandbox.Response, error) {
+		return r.invoke(payload, time.Minute), nil
+	}}
+	back, _ := mapping.Deliver(r.t.Context(), r.stack.Requests.Receive(sandbox.BatchSize)) // invoke ends the test itself
+	for _, m := range back {
+		failed = append(failed, m.Body)
+	}
+	return failed
+}
+
+// batch is the payload with what is visible in the queue of requests.
+func (r *rig) batch() []byte {
+	return sandbox.SQSEvent(r.stack.Requests.ARN(), r.stack.Requests.Receive(sandbox.BatchSize))
 }
 
 // lines returns the fields of the log lines with a message.
@@ -493,29 +499,28 @@ func TestErrorsOfDirectCalls(t *testing.T) {
 // redelivery, one never.
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "results", map[string]string{"MAX_RECEIVE_COUNT": "3"})
+	r := newRig(t, "results", nil)
 	busy := cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")
 	r.cbr.Script(vaultB, busy)
 	r.cbr.Script(vaultC, busy, busy, busy)
 
-	dead := sandbox.NewQueue(sandbox.QueueConfig{Name: "dead", Now: time.Now})
-	queue := sandbox.NewQueue(sandbox.QueueConfig{Name: "requests", VisibilityTimeout: time.Hour, DeadLetters: dead, MaxReceiveCount: 3, Now: time.Now})
+	queue := r.stack.Requests
 	for _, vault := range []string{cbrtest.SourceVault, vaultB, vaultC} {
 		queue.Send(request(vault), nil, "")
 	}
-	for messages := queue.Receive(10); len(messages) > 0; messages = queue.Receive(10) {
-		payload, err := sandbox.SQSEvent(queue, messages)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sandbox.Settle(queue, messages, r.invoke(payload, time.Minute), 0)
+	for range maxReceives {
+		r.deliver()
+		r.slept.Add(int64(12 * time.Hour)) // longer than the function hides one
+	}
+	if left := queue.Receive(1); len(left) > 0 || len(queue.Messages()) > 0 {
+		t.Errorf("%d messages are left", len(queue.Messages()))
 	}
 	want := []string{cbrtest.SourceVault[:8] + " accepted ", vaultB[:8] + " accepted ", vaultC[:8] + " failed InProgress"}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, r.statuses()); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
-	if left := dead.Messages(); len(left) != 1 || left[0].Body != request(vaultC) {
+	if left := queue.DeadLetters().Messages(); len(left) != 1 || left[0].Body != request(vaultC) {
 		t.Errorf("dead letters %v", left)
 	}
 	for _, line := range r.lines("delivery") {
@@ -564,20 +569,15 @@ func TestNoLoop(t *testing.T) {
 	if len(results) != 2 {
 		t.Fatalf("%d results", len(results))
 	}
-	queue := sandbox.NewQueue(sandbox.QueueConfig{Name: "requests", VisibilityTimeout: time.Hour, Now: time.Now})
 	for _, m := range results {
 		notification, err := json.Marshal(map[string]string{"Type": "Notification", "MessageId": m.ID, "TopicArn": r.topic.ARN(), "Message": m.Message})
 		if err != nil {
 			t.Fatal(err)
 		}
-		queue.Send(m.Message, nil, "")
-		queue.Send(string(notification), nil, "")
+		r.stack.Requests.Send(m.Message, nil, "")
+		r.stack.Requests.Send(string(notification), nil, "")
 	}
-	payload, err := sandbox.SQSEvent(queue, queue.Receive(10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response := r.invoke(payload, time.Minute); string(response.Payload) != `{"batchItemFailures":[]}` {
+	if response := r.invoke(r.batch(), time.Minute); string(response.Payload) != `{"batchItemFailures":[]}` {
 		t.Errorf("answer %s", response.Payload)
 	}
 	if got := len(r.topic.Messages()); got != 2 {
@@ -646,25 +646,6 @@ func TestLittleTime(t *testing.T) {
 	}
 }
 
-// TestSideBySide: one process may run invocations side by side.
-func TestSideBySide(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, "results", map[string]string{"AWS_LAMBDA_MAX_CONCURRENCY": "8"})
-	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 24, 1)
-	var all sync.WaitGroup
-	for _, vault := range vaults {
-		all.Go(func() {
-			if response := r.invoke([]byte(request(vault)), time.Minute); response.Error != nil {
-				t.Errorf("vault %s: %v", vault, response.Error)
-			}
-		})
-	}
-	all.Wait()
-	if got := len(r.topic.Messages()); got != len(vaults) {
-		t.Errorf("%d results, want %d", got, len(vaults))
-	}
-}
-
 // TestMisconfigured: a function that cannot work says all that is wrong at once
 // and takes no event.
 func TestMisconfigured(t *testing.T) {
@@ -700,20 +681,15 @@ func TestVisibility(t *testing.T) {
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 2, 1)
 	r.cbr.Script(vaults[0], cbrtest.Verdict(400, "BackupService.6130", "busy"))
 	for _, vault := range vaults {
-		r.queue.Send(request(vault), nil, "")
+		r.stack.Requests.Send(request(vault), nil, "")
 	}
-	messages := r.queue.Receive(10)
-	payload, err := sandbox.SQSEvent(r.queue, messages)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if failed := sandbox.Settle(r.queue, messages, r.invoke(payload, time.Minute), 0); len(failed) != 1 {
+	if failed := r.deliver(); len(failed) != 1 {
 		t.Errorf("handed back %v, want the busy one", failed)
 	}
-	if n := r.sqs.Calls(); n != 1 {
+	if n := r.stack.SQS.Calls(); n != 1 {
 		t.Errorf("%d calls to SQS, want 1", n)
 	}
-	if again := r.queue.Receive(10); len(again) > 0 {
+	if again := r.stack.Requests.Receive(10); len(again) > 0 {
 		t.Errorf("received again at once: %v", again)
 	}
 	if lines := r.lines("visibility not changed"); len(lines) > 0 {
@@ -729,20 +705,15 @@ func TestRejectedBody(t *testing.T) {
 		"REJECTED_QUEUE_ARN": "arn:aws:sqs:" + sandbox.Region + ":" + sandbox.Account + ":rejected", "RETRY_MAX_ATTEMPTS": "2", "RETRY_MAX_INTERVAL": "10ms",
 	})
 	outage := sandbox.SQSFault{Status: 503, Code: "ServiceUnavailable"}
-	r.sqs.Script(outage, outage) // of the first message, and there is no second
+	r.stack.SQS.Script(outage, outage) // of the first message, and there is no second
 	deliver := func(body string) (failed []string) {
-		r.queue.Send(body, nil, "")
-		messages := r.queue.Receive(10)
-		payload, err := sandbox.SQSEvent(r.queue, messages)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return sandbox.Settle(r.queue, messages, r.invoke(payload, time.Minute), 0)
+		r.stack.Requests.Send(body, nil, "")
+		return r.deliver()
 	}
-	if failed := deliver("not json"); len(failed) != 1 || len(r.topic.Messages()) > 0 || len(r.rejected.Messages()) > 0 {
-		t.Fatalf("without the queue: handed back %v, results %v, bodies %v", failed, r.topic.Messages(), r.rejected.Messages())
+	if failed := deliver("not json"); len(failed) != 1 || len(r.topic.Messages()) > 0 || len(r.stack.Rejected.Messages()) > 0 {
+		t.Fatalf("without the queue: handed back %v, results %v, bodies %v", failed, r.topic.Messages(), r.stack.Rejected.Messages())
 	}
-	r.queue.Purge()
+	r.stack.Requests.Purge()
 	bodies := []string{"not json", "\x00 is no text for SQS", `{"priority":1}`}
 	for _, body := range bodies {
 		if failed := deliver(body); len(failed) > 0 {
@@ -750,7 +721,7 @@ func TestRejectedBody(t *testing.T) {
 		}
 	}
 	var got []string
-	for i, m := range r.rejected.Messages() {
+	for i, m := range r.stack.Rejected.Messages() {
 		body := m.Body
 		if m.Attributes["encoding"] == "base64" {
 			text, err := base64.StdEncoding.DecodeString(body)

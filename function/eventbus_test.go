@@ -47,17 +47,11 @@ func TestEventBus(t *testing.T) {
 	r := newBusRig(t, map[string]string{"AWS_REGION": "us-west-2"})
 	r.cbr.Script(vaultB, cbrtest.Verdict(400, "BackupService.6120", "no such vault"))
 	for _, body := range []string{request(cbrtest.SourceVault), request(vaultB), request(vaultC), `{"nonsense":true}`} {
-		r.queue.Send(body, nil, "")
+		r.stack.Requests.Send(body, nil, "")
 	}
 	began := time.Now().Truncate(time.Second)
-	messages := r.queue.Receive(10)
-	payload, err := sandbox.SQSEvent(r.queue, messages)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response := r.invoke(payload, time.Minute)
-	if failed := sandbox.Settle(r.queue, messages, response, 0); len(failed) > 0 {
-		t.Errorf("handed back %v: %s", failed, response.Payload)
+	if failed := r.deliver(); len(failed) > 0 {
+		t.Errorf("handed back %v", failed)
 	}
 	want := []string{
 		" rejected InvalidEvent",
@@ -86,13 +80,8 @@ func TestEventBusFails(t *testing.T) {
 	r := newBusRig(t, nil)
 	invoke := func(vault string) (handedBack int) {
 		t.Helper()
-		r.queue.Send(request(vault), nil, "")
-		messages := r.queue.Receive(10)
-		payload, err := sandbox.SQSEvent(r.queue, messages)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(sandbox.Settle(r.queue, messages, r.invoke(payload, time.Minute), 0))
+		r.stack.Requests.Send(request(vault), nil, "")
+		return len(r.deliver())
 	}
 	r.bus.Script(
 		sandbox.EventBusFault{Status: 400, Code: "ThrottlingException"},
@@ -136,13 +125,10 @@ func TestEventBusNoLoop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.queue.Send(string(envelope), nil, "")
-		r.queue.Send(string(e.Detail), nil, "") // with the rule's InputPath at $.detail
+		r.stack.Requests.Send(string(envelope), nil, "")
+		r.stack.Requests.Send(string(e.Detail), nil, "") // with the rule's InputPath at $.detail
 	}
-	payload, err := sandbox.SQSEvent(r.queue, r.queue.Receive(10))
-	if err != nil {
-		t.Fatal(err)
-	}
+	payload := r.batch()
 	if response := r.invoke(payload, time.Minute); string(response.Payload) != `{"batchItemFailures":[]}` {
 		t.Errorf("answer %s", response.Payload)
 	}

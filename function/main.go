@@ -27,7 +27,7 @@ func main() {
 		os.Exit(1)
 	}
 	s.boundConcurrency(descriptors(), log)
-	client := huawei.NewHTTPClient(s.BatchConcurrency.value)
+	client := huawei.NewHTTPClient(s.connections())
 	h := newHandler(s, client, os.Stdout, cloud.Metrics(), log)
 	if err := s.connectAhead(client); err != nil {
 		log.Debug("not connected ahead of the first call", "error", h.Redact.Text(err.Error()))

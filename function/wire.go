@@ -128,7 +128,7 @@ func (s *settings) connectAhead(client *http.Client) error {
 func (s *settings) ahead() []string {
 	// A batch uses as many with the default of BATCH_CONCURRENCY. For one record
 	// one would do, and start some milliseconds sooner; a batch would wait for
-	// the rest (bench, "TLS, 20 ms away").
+	// the rest (internal/bench, "TLS, 20 ms away").
 	const most = 10
 	urls := []string{s.sinkURL()}
 	if s.SecretID != "" {

@@ -13,16 +13,15 @@
 package stepfunctions_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -38,26 +37,23 @@ import (
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/sandbox"
+	"cbr-replicator/internal/sandbox/moto"
 )
 
-// program starts moto on a free port. Its Step Functions execute, invoke Lambda
-// at LAMBDA_URL, and say how long they would wait. The end of standard input ends
-// it, and that comes with the end of the test's process.
-const program = `
-import os, sys, threading, types
+// setup has moto's Step Functions execute, invoke Lambda at the URL that it is formatted with, and say how long
+// they would wait.
+const setup = `
+import types
 import boto3
 from moto.core.config import default_user_config
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
-from moto.server import main
 
 default_user_config["stepfunctions"]["execute_state_machine"] = True
-retrier_decl.time = types.SimpleNamespace(sleep=lambda seconds: print("waits", seconds, file=sys.stderr, flush=True))
+retrier_decl.time = types.SimpleNamespace(sleep=lambda seconds: sys.stderr.write(f"waits {seconds}\n"))
 lambda_eval_utils.boto_client_for = lambda region, service, state_credentials=None: boto3.client(
-    service, region_name=region, endpoint_url=os.environ["LAMBDA_URL"],
+    service, region_name=region, endpoint_url=%q,
     aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="example")
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-main(["-H", "127.0.0.1", "-p", "0"])
 `
 
 const functionARN = "arn:aws:lambda:" + sandbox.Region + ":" + sandbox.Account + ":function:cbr-replicator"
@@ -66,16 +62,17 @@ var credentials = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "
 
 // rig is an AWS account with the function, its topic and a CBR.
 type rig struct {
-	t        *testing.T
-	url      string // moto's
-	cbr      *cbrtest.Server
-	function *sandbox.Function
-	topic    string
-	sns      *sns.Client
-	sqs      *sqs.Client
+	t     *testing.T
+	url   string // moto's
+	cbr   *cbrtest.Server
+	topic string
+	sns   *sns.Client
+	sqs   *sqs.Client
 
-	mu    sync.Mutex
-	waits []string // in seconds
+	mu       sync.Mutex
+	config   sandbox.FunctionConfig
+	function *sandbox.Function // of the moment
+	waits    []string          // in seconds
 }
 
 func newRig(t *testing.T) *rig {
@@ -85,7 +82,14 @@ func newRig(t *testing.T) *rig {
 	r.cbr.AddExample()
 	lambda := httptest.NewServer(http.HandlerFunc(r.invoke))
 	t.Cleanup(lambda.Close)
-	r.startMoto(lambda.URL)
+	r.url = moto.Start(t, fmt.Sprintf(setup, lambda.URL), func(line string) {
+		if seconds, ok := strings.CutPrefix(line, "waits "); ok {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.waits = append(r.waits, seconds)
+			r.function = r.newFunction()
+		}
+	})
 	provider := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil })
 	r.sns = sns.New(sns.Options{BaseEndpoint: &r.url, Region: sandbox.Region, Credentials: provider})
 	r.sqs = sqs.New(sqs.Options{BaseEndpoint: &r.url, Region: sandbox.Region, Credentials: provider})
@@ -98,67 +102,22 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: map[string]string{
-		"HW_AUTH_TOKEN":                 cbrtest.Token,
-		"HW_PROJECT_ID":                 cbrtest.SourceProject,
-		"HW_REGION_NAME":                cbrtest.SourceRegion,
-		"HW_CBR_ENDPOINT":               r.cbr.URL,
-		"HW_CBR_DESTINATION_REGION":     cbrtest.DestinationRegion,
-		"HW_CBR_DESTINATION_PROJECT_ID": cbrtest.DestinationProject,
-		"HW_CBR_DESTINATION_VAULT_ID":   cbrtest.DestinationVault,
-		"RESULT_TOPIC_ARN":              r.topic,
-		"AWS_ENDPOINT_URL":              r.url,
-		"RETRY_MAX_ATTEMPTS":            "1",
-	}})
-	t.Cleanup(r.function.Close)
+	env := cbrtest.Env(r.cbr.URL)
+	maps.Copy(env, cbrtest.DestinationEnv())
+	maps.Copy(env, map[string]string{"RESULT_TOPIC_ARN": r.topic, "AWS_ENDPOINT_URL": r.url, "RETRY_MAX_ATTEMPTS": "1"})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.config = sandbox.FunctionConfig{Path: binary, Env: env}
+	r.function = r.newFunction()
 	return r
 }
 
-func (r *rig) startMoto(lambda string) {
-	r.t.Helper()
-	python := os.Getenv("MOTO_PYTHON")
-	if python == "" {
-		r.t.Fatal("MOTO_PYTHON is not set: run make chain")
-	}
-	moto := exec.Command(python, "-c", program)
-	moto.Env = append(os.Environ(), "LAMBDA_URL="+lambda)
-	stdin, err := moto.StdinPipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	stderr, err := moto.StderrPipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if err := moto.Start(); err != nil {
-		r.t.Fatalf("starting moto: %v", err)
-	}
-	ready, read := make(chan string, 1), make(chan struct{})
-	go func() {
-		defer close(read)
-		defer close(ready)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			if _, address, ok := strings.Cut(lines.Text(), "Running on http://"); ok {
-				ready <- "http://" + strings.TrimSpace(address)
-			}
-			if seconds, ok := strings.CutPrefix(lines.Text(), "waits "); ok {
-				r.mu.Lock()
-				r.waits = append(r.waits, seconds)
-				r.mu.Unlock()
-			}
-		}
-		_, _ = io.Copy(io.Discard, stderr) // after a line that is too long
-	}()
-	r.t.Cleanup(func() {
-		_ = stdin.Close()
-		<-read
-		if err := moto.Wait(); err != nil {
-			r.t.Errorf("moto ended with %v", err)
-		}
-	})
-	if r.url = <-ready; r.url == "" {
-		r.t.Fatal("moto does not run")
-	}
+// newFunction is the function in a process of its own, which ends with the test. After a wait there is another: nobody
+// waits here, and a process remembers for a minute what it sent.
+func (r *rig) newFunction() *sandbox.Function {
+	function := sandbox.NewFunction(r.config)
+	r.t.Cleanup(function.Close)
+	return function
 }
 
 // invoke is Lambda's Invoke API (Lambda API reference, "Invoke").
@@ -170,7 +129,10 @@ func (r *rig) invoke(w http.ResponseWriter, request *http.Request) {
 	if want := "/2015-03-31/functions/" + functionARN + "/invocations"; request.URL.Path != want {
 		r.t.Errorf("%s is called, want %s", request.URL.Path, want)
 	}
-	response, err := r.function.Invoke(r.t.Context(), payload, 30*time.Second)
+	r.mu.Lock()
+	function := r.function
+	r.mu.Unlock()
+	response, err := function.Invoke(r.t.Context(), payload, 30*time.Second)
 	if err != nil {
 		r.t.Errorf("the function: %v", err)
 		w.WriteHeader(http.StatusInternalServerError)

@@ -20,11 +20,7 @@ import (
 )
 
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "contract-")
-	if err != nil {
-		return "", err
-	}
-	return sandbox.Build(context.Background(), dir, "cbr-replicator/function")
+	return sandbox.BuildFunction(context.Background())
 })
 
 func TestMain(m *testing.M) {
@@ -54,22 +50,13 @@ func newRig(t *testing.T, extra map[string]string) *rig {
 	t.Cleanup(r.cbr.Close)
 	r.cbr.AddExample()
 	r.cbr.AddVault(cbrtest.Vault{ID: cbrtest.DestinationVault, ProjectID: cbrtest.DestinationProject, ProtectType: "replication", Size: 10_000_000})
-	if r.topic, err = sandbox.NewTopic("results", nil); err != nil {
+	stack, err := sandbox.NewStack(sandbox.StackConfig{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.topic.Close)
-	env := map[string]string{
-		"HW_AUTH_TOKEN":          cbrtest.Token,
-		"HW_PROJECT_ID":          cbrtest.SourceProject,
-		"HW_REGION_NAME":         cbrtest.SourceRegion,
-		"HW_CBR_ENDPOINT":        r.cbr.URL,
-		"ALLOWED_DESTINATIONS":   cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject,
-		"RESULT_TOPIC_ARN":       r.topic.ARN(),
-		"AWS_ENDPOINT_URL_SNS":   r.topic.URL(),
-		"RETRY_INITIAL_INTERVAL": "1ms",
-		"RETRY_MAX_ATTEMPTS":     "1",
-	}
-	maps.Copy(env, extra)
+	t.Cleanup(stack.Close)
+	r.topic = stack.Topic
+	env := stack.Env(cbrtest.Env(r.cbr.URL), map[string]string{"RETRY_INITIAL_INTERVAL": "1ms", "RETRY_MAX_ATTEMPTS": "1"}, extra)
 	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env})
 	t.Cleanup(func() {
 		r.function.Close()

@@ -1,33 +1,28 @@
 // Package queue knows how SQS names its queues (SQS developer guide, "Amazon SQS
-// queue and message identifiers"). It imports nothing of the project but
+// queue and message identifiers"). It imports nothing of the project but arn and
 // awsjson.
 package queue
 
 import (
-	"errors"
-	"regexp"
+	"bytes"
 	"strings"
+	"unicode/utf8"
 
+	"cbr-replicator/internal/arn"
 	"cbr-replicator/internal/awsjson"
 )
 
 // Name names a queue of an account in a region.
 type Name struct{ Partition, Region, Account, Queue string }
 
-// maxName is the longest name of a queue, in bytes. A repetition of as many in
-// form would cost time at each start.
+// maxName is the longest name of a queue, in bytes.
 const maxName = 80
-
-var form = regexp.MustCompile(`^arn:(aws[a-z-]*):sqs:([a-z]+(?:-[a-z0-9]+)+):([0-9]{12}):([A-Za-z0-9_-]+(?:\.fifo)?)$`)
 
 // Parse reads a queue's ARN. Its error says what was expected, and nothing of
 // the ARN.
-func Parse(arn string) (Name, error) {
-	m := form.FindStringSubmatch(arn)
-	if m == nil || len(m[4]) > maxName {
-		return Name{}, errors.New("expected arn:aws:sqs:REGION:ACCOUNT:NAME")
-	}
-	return Name{Partition: m[1], Region: m[2], Account: m[3], Queue: m[4]}, nil
+func Parse(s string) (Name, error) {
+	a, err := arn.ParseName(s, "sqs", maxName)
+	return Name{Partition: a.Partition, Region: a.Region, Account: a.Account, Queue: a.Resource}, err
 }
 
 // ARN is what Parse read.
@@ -43,3 +38,11 @@ func (n Name) URL() string {
 
 // FIFO reports whether the queue is one.
 func (n Name) FIFO() bool { return strings.HasSuffix(n.Queue, ".fifo") }
+
+// IsText reports whether SQS keeps a body as it is: it takes the characters of XML,
+// and stores U+FFFD in the place of another (SQS API reference, SendMessage).
+func IsText(body []byte) bool {
+	return utf8.Valid(body) && !bytes.ContainsFunc(body, func(c rune) bool {
+		return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == '\ufffe' || c == '\uffff'
+	})
+}

@@ -26,29 +26,24 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestParseRefuses: what is refused is package arn's to test.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
-	for _, arn := range []string{
-		"",
-		"requests",
-		"https://sqs.eu-central-1.amazonaws.com/123456789012/requests",
-		"arn:aws:sns:eu-central-1:123456789012:requests",
-		"arn:aws:sqs::123456789012:requests",
-		"arn:aws:sqs:eu-central-1:12345:requests",
-		"arn:aws:sqs:eu-central-1:123456789012:",
-		"arn:aws:sqs:eu-central-1:123456789012:a/b",
-		"arn:aws:sqs:eu-central-1:123456789012:a:b",
-		"arn:aws:sqs:eu-central-1:123456789012:a.fifo.fifo",
-		"arn:aws:sqs:eu-central-1:123456789012:a\n",
-		"arn:aws:sqs:evil.example/:123456789012:a",
-		"arn:aws:sqs:eu-central-1:123456789012:" + strings.Repeat("q", 81),
-		" arn:aws:sqs:eu-central-1:123456789012:requests",
+	for _, s := range []string{"", "arn:aws:sns:eu-central-1:123456789012:requests", "arn:aws:sqs:eu-central-1:123456789012:" + strings.Repeat("q", 81)} {
+		if n, err := queue.Parse(s); err == nil || n != (queue.Name{}) {
+			t.Errorf("Parse(%q) = %+v, want an error", s, n)
+		}
+	}
+}
+
+func TestIsText(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		"": true, "not json": true, "\t\n\r ": true, "\x7f\u0080\ufffd": true, "\U0001fffe": true, "ä𝄞": true,
+		"\x00": false, "\x1f": false, "\ufffe": false, "\uffff": false, "\xff": false, "\xed\xa0\x80": false,
 	} {
-		n, err := queue.Parse(arn)
-		if err == nil || n != (queue.Name{}) {
-			t.Errorf("Parse(%q) = %+v, want an error", arn, n)
-		} else if arn != "" && strings.Contains(err.Error(), arn) {
-			t.Errorf("Parse(%q): the error repeats it", arn)
+		if got := queue.IsText([]byte(body)); got != want {
+			t.Errorf("IsText(%q) = %t", body, got)
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/deadline"
@@ -128,18 +127,10 @@ func (q *Queue) message(d *delivery.Delivery, body []byte, why *kind.Error) (*me
 // content that has another, stores U+FFFD in its place (SQS API reference,
 // "SendMessage"); else empty.
 func encode(content []byte) (text, encoding string) {
-	for i := 0; i < len(content); {
-		c, size := utf8.DecodeRune(content[i:])
-		if c == utf8.RuneError && size < 2 || !isText(c) {
-			return base64.StdEncoding.EncodeToString(content), "base64"
-		}
-		i += size
+	if !queue.IsText(content) {
+		return base64.StdEncoding.EncodeToString(content), "base64"
 	}
 	return string(content), ""
-}
-
-func isText(c rune) bool {
-	return c == '\t' || c == '\n' || c == '\r' || c >= ' ' && c != '\ufffe' && c != '\uffff'
 }
 
 // send makes one call.

@@ -138,7 +138,7 @@ func (e *environment) wait(ctx context.Context, inv *invocation) (Response, erro
 	case <-timeout.C:
 		e.kill()
 		message := fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", inv.id, inv.timeout.Seconds())
-		return failure(inv.id, "Sandbox.Timedout", message, e.output.tail), nil
+		return e.failed(inv, "Sandbox.Timedout", message), nil
 	case <-e.done:
 		return e.ended(inv), nil
 	case <-ctx.Done():
@@ -158,13 +158,20 @@ func (e *environment) ended(inv *invocation) Response {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.initError != nil {
-		return failure(inv.id, e.initError.Type, e.initError.Message, e.output.tail)
+		return e.failed(inv, e.initError.Type, e.initError.Message)
 	}
 	reason := "Runtime exited without providing a reason"
 	if e.exit != nil {
 		reason = "Runtime exited with error: " + e.exit.Error()
 	}
-	return failure(inv.id, "Runtime.ExitError", "RequestId: "+inv.id+" Error: "+reason, e.output.tail)
+	return e.failed(inv, "Runtime.ExitError", "RequestId: "+inv.id+" Error: "+reason)
+}
+
+// failed is the outcome of an invocation that the process's end has cut short.
+func (e *environment) failed(inv *invocation, errorType, message string) Response {
+	response := failure(inv.id, errorType, message)
+	response.Error.Ended, response.Error.Output = true, e.output.tail
+	return response
 }
 
 // replaceable reports whether an invocation that waited for an environment that has ended goes to another. It does not
@@ -246,7 +253,7 @@ func (e *environment) serveAnswer(readError func(*http.Request, []byte) *Functio
 		payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			response := failure(id, "Function.ResponseSizeTooLarge",
-				fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", maxPayload), nil)
+				fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", maxPayload))
 			inv.answer <- response
 			writeStatus(w, http.StatusRequestEntityTooLarge, errorDocument{Type: response.Error.Type, Message: response.Error.Message})
 			return

@@ -77,7 +77,8 @@ type FunctionError struct {
 	Message string
 	// XRayCause is the header Lambda-Runtime-Function-Xray-Error-Cause, into which aws-lambda-go copies the error's text.
 	XRayCause string
-	// Output is the last lines the process printed. It is set only where the process ended.
+	// Ended reports that the process ended, and not by what it answered. Output is the last lines that it printed.
+	Ended  bool
 	Output []string
 }
 
@@ -97,13 +98,9 @@ type errorDocument struct {
 }
 
 // failure is a Response for an error that Lambda, not the function, words.
-func failure(requestID, errorType, message string, output []string) Response {
+func failure(requestID, errorType, message string) Response {
 	payload, _ := json.Marshal(errorDocument{Message: message, Type: errorType}) // two strings always marshal
-	return Response{
-		RequestID: requestID,
-		Payload:   payload,
-		Error:     &FunctionError{Type: errorType, Message: message, Output: output},
-	}
+	return Response{RequestID: requestID, Payload: payload, Error: &FunctionError{Type: errorType, Message: message}}
 }
 
 // Invoke hands payload to the function and waits for its answer. An error of the function, its end and its time-out

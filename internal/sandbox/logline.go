@@ -18,9 +18,12 @@ type LogLine struct {
 
 	// Metrics is set in a line of metrics, which has nothing of the above.
 	Metrics json.RawMessage `json:"_aws"`
-	// Duration is in one line of an invocation's metrics, which are the last that it prints.
+	// Duration is in one line of an invocation's metrics, in milliseconds.
 	Duration *int
 }
+
+// IsLast reports whether a line is the last that an invocation prints.
+func (l LogLine) IsLast() bool { return l.Metrics != nil && l.Duration != nil }
 
 // ParseLogLine reads a line; ok is false for one that tells an onlooker nothing: one that is no JSON, such as those of Go's
 // own log, and the one in which a process names its version.

@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"maps"
 	"os"
@@ -54,10 +56,7 @@ func TestSQSEvent(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.queue, func(t *testing.T) {
 			t.Parallel()
-			payload, err := SQSEvent(NewQueue(QueueConfig{Name: tt.queue}), messages)
-			if err != nil {
-				t.Fatal(err)
-			}
+			payload := SQSEvent(NewQueue(QueueConfig{Name: tt.queue}).ARN(), messages)
 			golden(t, tt.golden, payload)
 
 			var got events.SQSEvent
@@ -113,7 +112,19 @@ func golden(t *testing.T, name string, payload []byte) {
 	}
 }
 
-func TestSettle(t *testing.T) {
+// deliver takes messages through a function that answers so, and returns the bodies of those that are handed back.
+func deliver(t *testing.T, q *Queue, messages []Message, response Response, delay time.Duration) []string {
+	t.Helper()
+	mapping := Mapping{Queue: q, Delay: delay, Invoke: func(context.Context, []byte) (Response, error) { return response, nil }}
+	failed, err := mapping.Deliver(t.Context(), messages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bodies(failed)
+}
+
+// TestDeliver: what becomes of a batch's messages.
+func TestDeliver(t *testing.T) {
 	t.Parallel()
 	everything := []string{"a", "b", "c"}
 	tests := []struct {
@@ -149,21 +160,15 @@ func TestSettle(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := newClock()
-			q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+			q := c.queue("requests")
 			answer := tt.answer
-			names := map[string]string{}
 			for _, body := range everything {
-				id := q.Send(body, nil, "")
-				answer = strings.ReplaceAll(answer, "$"+body, id)
-				names[id] = body
+				answer = strings.ReplaceAll(answer, "$"+body, q.Send(body, nil, ""))
 			}
 			q.Send("of the next batch", nil, "")
 			messages := q.Receive(3)
 
-			var failed []string
-			for _, id := range Settle(q, messages, Response{Payload: []byte(answer), Error: tt.err}, time.Second) {
-				failed = append(failed, names[id])
-			}
+			failed := deliver(t, q, messages, Response{Payload: []byte(answer), Error: tt.err}, time.Second)
 			if diff := cmp.Diff(tt.failed, failed); diff != "" {
 				t.Errorf("failed (-want +got):\n%s", diff)
 			}
@@ -174,5 +179,35 @@ func TestSettle(t *testing.T) {
 				t.Errorf("%d messages are left", got)
 			}
 		})
+	}
+}
+
+// TestDrain: batches of ten until nothing is visible. Where the function cannot be invoked, nothing of the batch has
+// succeeded, and there is no next.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := c.queue("requests")
+	for range 25 {
+		q.Send("a", nil, "")
+	}
+	var sizes []int
+	broken := errors.New("no function")
+	mapping := Mapping{Queue: q, Delay: time.Second, Invoke: func(_ context.Context, payload []byte) (Response, error) {
+		messages, err := ReadSQSEvent(payload)
+		if sizes = append(sizes, len(messages)); len(sizes) == 2 {
+			err = broken
+		}
+		return Response{}, err
+	}}
+	if err := mapping.Drain(t.Context()); !errors.Is(err, broken) || len(q.Messages()) != 15 {
+		t.Errorf("error %v, %d messages are left", err, len(q.Messages()))
+	}
+	c.advance(time.Second)
+	if err := mapping.Drain(t.Context()); err != nil || len(q.Messages()) != 0 {
+		t.Errorf("error %v, %d messages are left", err, len(q.Messages()))
+	}
+	if diff := cmp.Diff([]int{10, 10, 10, 5}, sizes); diff != "" {
+		t.Errorf("batches (-want +got):\n%s", diff)
 	}
 }

@@ -22,7 +22,7 @@ type QueueConfig struct {
 	// DeadLetters takes messages that were received MaxReceiveCount times; nil for none.
 	DeadLetters     *Queue
 	MaxReceiveCount int
-	// Impatient is for a queue that somebody watches: [Settle] cuts short the waits that the function chooses, too.
+	// Impatient is for a queue that somebody watches: [Queue.Settle] cuts short the waits that the function chooses, too.
 	Impatient bool
 	// Now is the clock.
 	Now func() time.Time
@@ -63,7 +63,13 @@ func NewQueue(config QueueConfig) *Queue { return &Queue{config: config} }
 // ARN is the queue's ARN.
 func (q *Queue) ARN() string { return arn("sqs", q.config.Name) }
 
-func (q *Queue) fifo() bool { return strings.HasSuffix(q.config.Name, ".fifo") }
+// DeadLetters is the queue's dead-letter queue, nil without one.
+func (q *Queue) DeadLetters() *Queue { return q.config.DeadLetters }
+
+func (q *Queue) fifo() bool { return isFIFO(q.config.Name) }
+
+// isFIFO reports whether a name or an ARN is that of a FIFO queue or topic.
+func isFIFO(name string) bool { return strings.HasSuffix(name, ".fifo") }
 
 // Send puts a message into the queue and returns its id. The group counts in a FIFO queue alone.
 func (q *Queue) Send(body string, attributes map[string]string, group string) string {
@@ -137,21 +143,21 @@ func (q *Queue) bury(m *stored) {
 // Delete removes the message that was received with this receipt. A receipt that is not the newest, or whose message is
 // gone, deletes nothing and is no error (SQS API reference, DeleteMessage).
 func (q *Queue) Delete(receipt string) {
-	q.settle(map[string]bool{receipt: true}, nil, 0)
+	q.Settle([]string{receipt}, nil, 0)
 }
 
-// settle deletes the messages with the receipts in done. It cuts the time that those in back stay invisible to delay,
-// unless their visibility was changed since they were received and the queue is patient. Receipts that are not the newest
-// do nothing.
-func (q *Queue) settle(done, back map[string]bool, delay time.Duration) {
+// Settle deletes the messages with the receipts done. It cuts the time that those with the receipts back stay invisible to
+// delay, unless their visibility was changed since they were received and the queue is patient. Receipts that are not the
+// newest do nothing.
+func (q *Queue) Settle(done, back []string, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	again := q.config.Now().Add(delay)
 	q.messages = slices.DeleteFunc(q.messages, func(m *stored) bool {
-		if back[m.Receipt] && (q.config.Impatient || !m.changed) && again.Before(m.visible) {
+		if slices.Contains(back, m.Receipt) && (q.config.Impatient || !m.changed) && again.Before(m.visible) {
 			m.visible = again
 		}
-		return m.Receipt != "" && done[m.Receipt]
+		return m.Receipt != "" && slices.Contains(done, m.Receipt)
 	})
 }
 

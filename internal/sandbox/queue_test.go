@@ -15,6 +15,11 @@ func newClock() *clock { return &clock{time.Date(2026, 11, 23, 2, 0, 0, 0, time.
 
 func (c *clock) Now() time.Time { return c.now }
 
+// queue returns an empty queue on that clock.
+func (c *clock) queue(name string) *Queue {
+	return NewQueue(QueueConfig{Name: name, VisibilityTimeout: visibility, Now: c.Now})
+}
+
 func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 
 const visibility = 30 * time.Second
@@ -39,7 +44,7 @@ func bodies(messages []Message) (all []string) {
 func TestVisibility(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q := c.queue("requests")
 	sent := c.now
 	id := q.Send("a", map[string]string{"correlation_id": "nightly"}, "")
 	c.advance(time.Second)
@@ -72,7 +77,7 @@ func TestVisibility(t *testing.T) {
 
 func TestReceiveLimit(t *testing.T) {
 	t.Parallel()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: newClock().Now})
+	q := newClock().queue("requests")
 	for _, body := range []string{"a", "b", "c"} {
 		q.Send(body, nil, "")
 	}
@@ -85,7 +90,7 @@ func TestReceiveLimit(t *testing.T) {
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q := c.queue("requests")
 	q.Send("a", nil, "")
 	q.Send("b", nil, "")
 	messages := receive(t, q, "a", "b")
@@ -102,7 +107,7 @@ func TestDelete(t *testing.T) {
 func TestChangeVisibility(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q := c.queue("requests")
 	q.Send("a", nil, "")
 	q.Send("b", nil, "")
 	messages := receive(t, q, "a", "b")
@@ -134,8 +139,8 @@ func change(t *testing.T, q *Queue, m Message, d time.Duration, want string) {
 func TestVisibilityRefused(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
-	other := NewQueue(QueueConfig{Name: "others", VisibilityTimeout: visibility, Now: c.Now})
+	q := c.queue("requests")
+	other := c.queue("others")
 	q.Send("a", nil, "")
 	q.Send("gone", nil, "")
 	other.Send("of another queue", nil, "")
@@ -163,26 +168,23 @@ func TestVisibilityRefused(t *testing.T) {
 func TestLateSettle(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q := c.queue("requests")
 	q.Send("a", nil, "")
 	late := receive(t, q, "a")
 	c.advance(visibility)
 	receive(t, q, "a")
-	Settle(q, late, Response{}, 0)
+	q.Delete(late[0].Receipt)
 	if got := len(q.Messages()); got != 1 {
 		t.Errorf("%d messages are left", got)
 	}
-	failed := Settle(q, late, Response{Error: &FunctionError{}}, 0)
-	if diff := cmp.Diff([]string{late[0].ID}, failed); diff != "" {
-		t.Errorf("failed (-want +got):\n%s", diff)
-	}
+	q.Settle(nil, []string{late[0].Receipt}, 0)
 	receive(t, q)
 
 	// Late, but not received again: SQS still deletes it.
 	c.advance(visibility)
 	late = receive(t, q, "a")
 	c.advance(visibility)
-	Settle(q, late, Response{}, 0)
+	q.Delete(late[0].Receipt)
 	receive(t, q)
 }
 
@@ -214,7 +216,7 @@ func TestSettleLeavesAlone(t *testing.T) {
 				if tt.chosen >= 0 {
 					change(t, q, messages[0], tt.chosen, "")
 				}
-				Settle(q, messages, Response{Error: &FunctionError{}}, tt.delay)
+				q.Settle(nil, []string{messages[0].Receipt}, tt.delay)
 				if tt.want > 0 {
 					c.advance(tt.want - 1)
 					receive(t, q)
@@ -222,7 +224,7 @@ func TestSettleLeavesAlone(t *testing.T) {
 				}
 			}
 			messages := receive(t, q, "a")
-			Settle(q, messages, Response{Error: &FunctionError{}}, tt.delay)
+			q.Settle(nil, []string{messages[0].Receipt}, tt.delay)
 			c.advance(min(visibility, tt.delay))
 			receive(t, q, "a")
 		})
@@ -231,7 +233,7 @@ func TestSettleLeavesAlone(t *testing.T) {
 
 func TestPurge(t *testing.T) {
 	t.Parallel()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: newClock().Now})
+	q := newClock().queue("requests")
 	q.Send("a", nil, "")
 	receive(t, q, "a")
 	q.Send("b", nil, "")
@@ -296,7 +298,7 @@ func TestNoRedrive(t *testing.T) {
 func TestFIFO(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	q := NewQueue(QueueConfig{Name: "requests.fifo", VisibilityTimeout: visibility, Now: c.Now})
+	q := c.queue("requests.fifo")
 	q.Send("a1", nil, "a")
 	q.Send("b1", nil, "b")
 	q.Send("a2", nil, "a")
@@ -323,7 +325,7 @@ func TestFIFO(t *testing.T) {
 // TestFIFOLimit: a group whose messages do not all fit goes on in order.
 func TestFIFOLimit(t *testing.T) {
 	t.Parallel()
-	q := NewQueue(QueueConfig{Name: "requests.fifo", VisibilityTimeout: visibility, Now: newClock().Now})
+	q := newClock().queue("requests.fifo")
 	for _, body := range []string{"a1", "a2", "a3"} {
 		q.Send(body, nil, "a")
 	}
@@ -338,7 +340,7 @@ func TestFIFOLimit(t *testing.T) {
 // TestStandardGroups: in a standard queue a group blocks nothing.
 func TestStandardGroups(t *testing.T) {
 	t.Parallel()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: newClock().Now})
+	q := newClock().queue("requests")
 	q.Send("a1", nil, "a")
 	receive(t, q, "a1")
 	q.Send("a2", nil, "a")

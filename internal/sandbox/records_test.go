@@ -22,11 +22,7 @@ func TestReadSQSEvent(t *testing.T) {
 			}
 			q.Send(want[i].Body, want[i].Attributes, want[i].Group)
 		}
-		event, err := SQSEvent(q, q.Receive(10))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := ReadSQSEvent(event)
+		got, err := ReadSQSEvent(SQSEvent(q.ARN(), q.Receive(10)))
 		if err != nil {
 			t.Fatal(err)
 		}

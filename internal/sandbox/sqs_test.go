@@ -61,7 +61,7 @@ func changeBatch(t *testing.T, s *SQS, url string, entries ...types.ChangeMessag
 func TestChangeMessageVisibilityBatch(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q := c.queue("requests")
 	s := newSQS(t, NewQueue(QueueConfig{Name: "others", Now: c.Now}), q)
 	for _, body := range []string{"late", "a", "b", "c", "gone"} {
 		q.Send(body, nil, "")
@@ -167,7 +167,7 @@ func TestSQSOtherwise(t *testing.T) {
 func TestSQSFaults(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Now: c.Now})
+	q := c.queue("requests")
 	s := newSQS(t, q)
 	for _, body := range []string{"a", "b", "c"} {
 		q.Send(body, nil, "")

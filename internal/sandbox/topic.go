@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -96,7 +95,7 @@ func (t *Topic) Close() { t.server.close() }
 // ARN is the topic's ARN.
 func (t *Topic) ARN() string { return arn("sns", t.name) }
 
-func (t *Topic) fifo() bool { return strings.HasSuffix(t.name, ".fifo") }
+func (t *Topic) fifo() bool { return isFIFO(t.name) }
 
 // URL is for AWS_ENDPOINT_URL_SNS.
 func (t *Topic) URL() string { return "http://" + t.server.addr }

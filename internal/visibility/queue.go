@@ -2,26 +2,22 @@ package visibility
 
 import (
 	"errors"
-	"regexp"
 
+	"cbr-replicator/internal/arn"
 	"cbr-replicator/internal/queue"
 )
-
-// functionForm is that of a function's ARN, as far as a queue shares it:
-// partition, region, account.
-var functionForm = regexp.MustCompile(`^arn:(aws[a-z-]*):lambda:([a-z]+(?:-[a-z0-9]+)+):([0-9]{12}):`)
 
 // home is where a function runs. An event may name any queue, so only those of
 // the function's own partition, region and account are ever written to.
 type home struct{ partition, region, account string }
 
 // homeOf returns where the function with this ARN runs.
-func homeOf(arn string) (home, error) {
-	m := functionForm.FindStringSubmatch(arn)
-	if m == nil {
+func homeOf(function string) (home, error) {
+	a, err := arn.Parse(function, "lambda")
+	if err != nil {
 		return home{}, errors.New("the function's ARN is not known")
 	}
-	return home{m[1], m[2], m[3]}, nil
+	return home{a.Partition, a.Region, a.Account}, nil
 }
 
 // url returns the URL of the queue with this ARN, if it is at home.

@@ -17,6 +17,9 @@ const (
 	DestinationProject = "68589cac08274b82b4e254268a3862d8"
 	DestinationRegion  = "region2"
 	DestinationVault   = "0ca3eb86-8800-46da-9c37-9d657a825274"
+	// VaultB and VaultC are other vaults that the samples in events/ name. No account has them unless they are added.
+	VaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
+	VaultC = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 	// Token is good for SourceProject.
 	Token = "MIIDkgYJKoZIhvcNAQcCoIIDgzCC-not-a-real-token" //nolint:gosec // it says so itself
 )

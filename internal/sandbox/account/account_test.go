@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	vault   = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01" // of the samples, not of the example
+	vault   = cbrtest.VaultB // of the samples, not of the example
 	request = `{"project_id":"` + cbrtest.SourceProject + `","region":"region9","replicate":{"vault_id":"` + vault +
 		`","destination_vault_id":"11111111-2222-4333-8444-555555555555","destination_project_id":"` + cbrtest.DestinationProject + `","destination_region":"region8"}}`
 )

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -42,106 +43,93 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 		return errors.New("say what to send: make live EVENT=my.json")
 	}
 
-	dir, err := os.MkdirTemp("", "cbr-replicator-")
+	binary, err := sandbox.BuildFunction(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	binary, err := sandbox.Build(ctx, dir, "cbr-replicator/function")
+	defer os.RemoveAll(filepath.Dir(binary))
+	stack, err := sandbox.NewStack(sandbox.StackConfig{Topic: "cbr-replication-results", MaxReceiveCount: 3, Impatient: true})
 	if err != nil {
 		return err
 	}
-	screen := newScreen(out)
-	topic, err := sandbox.NewTopic("cbr-replication-results", nil)
-	if err != nil {
-		return err
-	}
-	defer topic.Close()
-	queues := newQueues()
-	rejected := sandbox.NewQueue(sandbox.QueueConfig{Name: "rejected", Now: time.Now})
-	sqs, err := sandbox.NewSQS(queues["sqs"].Queue, queues["sqs-fifo"].Queue, rejected)
-	if err != nil {
-		return err
-	}
-	defer sqs.Close()
-
+	defer stack.Close()
+	show := show{screen: newScreen(out), binary: binary, stack: stack, address: newAddress()}
 	if live {
-		return sendLive(ctx, screen, binary, topic, sqs, payload)
+		return show.sendLive(ctx, payload)
 	}
-	address := newAddress()
-	defer address.close()
-	env := map[string]string{
-		"HW_AUTH_TOKEN":          cbrtest.Token,
-		"HW_PROJECT_ID":          cbrtest.SourceProject,
-		"HW_REGION_NAME":         cbrtest.SourceRegion,
-		"HW_CBR_ENDPOINT":        address.url(),
-		"ALLOWED_DESTINATIONS":   "*/*",
-		"RESULT_TOPIC_ARN":       topic.ARN(),
-		"REJECTED_QUEUE_ARN":     rejected.ARN(),
-		"AWS_ENDPOINT_URL_SNS":   topic.URL(),
-		"AWS_ENDPOINT_URL_SQS":   sqs.URL(),
-		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
+	defer show.address.close()
+	show.env = stack.Env(cbrtest.Env(show.address.url()), map[string]string{
 		"RETRY_INITIAL_INTERVAL": "200ms",
 		"RETRY_MAX_ELAPSED":      "5s",
-		"MAX_RECEIVE_COUNT":      "3",
-	}
-	screen.heading("cbr-replicator on this machine. Lambda, SQS, SNS and CBR are on loopback.")
-	screen.line("The function is its real binary; nothing here leaves this machine.")
+	})
+	show.heading("cbr-replicator on this machine. Lambda, SQS, SNS and CBR are on loopback.")
+	show.line("The function is its real binary; nothing here leaves this machine.")
 	if payload != nil {
-		return sendOwn(ctx, screen, binary, env, address, topic, payload)
+		return show.sendOwn(ctx, payload)
 	}
-	return showSamples(ctx, screen, binary, env, address, topic, queues, rejected)
+	return show.samples(ctx)
+}
+
+// show is the function with all that is around it.
+type show struct {
+	*screen
+	binary  string
+	env     map[string]string
+	stack   *sandbox.Stack
+	address *address // CBR's
+}
+
+// function is a new process, once it is invoked.
+func (s *show) function() *sandbox.Function {
+	return sandbox.NewFunction(sandbox.FunctionConfig{Path: s.binary, Env: s.env, Logs: s.screen})
 }
 
 // sendOwn sends the user's payload to a CBR that has all the vaults it names.
-func sendOwn(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic, payload []byte) error {
+func (s *show) sendOwn(ctx context.Context, payload []byte) error {
 	service := account.New()
 	project, region := service.Furnish(payload)
 	if project != "" {
-		env["HW_PROJECT_ID"] = project
+		s.env["HW_PROJECT_ID"] = project
 		service.AddToken(cbrtest.Token, project)
 	}
+	s.env["ALLOWED_DESTINATIONS"] = "*/*"
 	// A token is for one project, and this endpoint for one region: those that
 	// the payload names.
-	env["HW_REGION_NAME"] = cmp.Or(region, cbrtest.SourceRegion)
-	if err := address.open(service.CBR); err != nil {
+	s.env["HW_REGION_NAME"] = cmp.Or(region, cbrtest.SourceRegion)
+	if err := s.address.open(service.CBR); err != nil {
 		return err
 	}
-	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
-	defer function.Close()
-	if err := send(ctx, screen, function, payload); err != nil {
+	if err := s.send(ctx, payload); err != nil {
 		return err
 	}
-	screen.results(topic.Messages())
-	return screen.verdict()
+	s.results(s.stack.Topic.Messages())
+	return s.verdict()
 }
 
 // sendLive sends the user's payload with the user's own environment.
-func sendLive(ctx context.Context, screen *screen, binary string, topic *sandbox.Topic, sqs *sandbox.SQS, payload []byte) error {
+func (s *show) sendLive(ctx context.Context, payload []byte) error {
 	// CBR is the real one; the queues of the function's account are the sandbox's.
-	env := map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_ENDPOINT_URL_SQS": sqs.URL()}
+	s.env = map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_ENDPOINT_URL_SQS": s.stack.SQS.URL()}
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
 		if passedOn(name) {
-			env[name] = value
+			s.env[name] = value
 		}
 	}
-	own := env["RESULT_TOPIC_ARN"] != ""
-	if !own {
-		env["RESULT_TOPIC_ARN"], env["AWS_ENDPOINT_URL_SNS"] = topic.ARN(), topic.URL()
+	topic := s.env["RESULT_TOPIC_ARN"]
+	if topic == "" {
+		s.env["RESULT_TOPIC_ARN"], s.env["AWS_ENDPOINT_URL_SNS"] = s.stack.Topic.ARN(), s.stack.Topic.URL()
 	}
-	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
-	defer function.Close()
-	screen.heading("cbr-replicator against the real CBR.")
-	if err := send(ctx, screen, function, payload); err != nil {
+	s.heading("cbr-replicator against the real CBR.")
+	if err := s.send(ctx, payload); err != nil {
 		return err
 	}
-	if own {
-		screen.line("Results go to " + env["RESULT_TOPIC_ARN"] + ".")
+	if topic != "" {
+		s.line("Results go to " + topic + ".")
 	} else {
-		screen.results(topic.Messages())
+		s.results(s.stack.Topic.Messages())
 	}
-	return screen.verdict()
+	return s.verdict()
 }
 
 // passedOn reports whether a variable of the user's is the function's: all it
@@ -163,17 +151,16 @@ func passedOn(name string) bool {
 const timeout = 120 * time.Second
 
 // send invokes the function once with the user's payload and shows the answer.
-func send(ctx context.Context, screen *screen, function *sandbox.Function, payload []byte) error {
-	response, err := screen.invoke(ctx, function, payload)
+func (s *show) send(ctx context.Context, payload []byte) error {
+	function := s.function()
+	defer function.Close()
+	response, err := s.invoke(ctx, function, payload)
 	if err != nil {
 		return err
 	}
-	if response.Error != nil && len(response.Error.Output) > 0 {
-		return response.Error // the process ended: its output says why
-	}
-	screen.document("The function's answer", response.Payload)
+	s.document("The function's answer", response.Payload)
 	if response.Error != nil && response.Error.Type != "" {
-		screen.ill(response.Error.Message)
+		s.ill(response.Error.Message)
 	}
 	return nil
 }

@@ -34,10 +34,6 @@ type scene struct {
 	wrong string
 }
 
-const (
-	vaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
-)
-
 func scenes() []scene {
 	return []scene{
 		{
@@ -111,49 +107,22 @@ func scenes() []scene {
 		{
 			title:  "SQS. One vault stays busy: 3 deliveries, then dead letters",
 			sample: "sqs",
-			faults: map[string][]cbrtest.Fault{vaultB: slices.Repeat([]cbrtest.Fault{cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")}, 3)},
+			faults: map[string][]cbrtest.Fault{cbrtest.VaultB: slices.Repeat([]cbrtest.Fault{cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")}, 3)},
 			want:   []string{"accepted", "failed"},
 			dead:   1,
 		},
 	}
 }
 
-// queue is a queue with its dead letters.
-type queue struct {
-	*sandbox.Queue
-	deadLetters *sandbox.Queue
-}
-
-// newQueues returns the queues by the samples that go through them.
-func newQueues() map[string]queue {
-	queues := map[string]queue{}
-	for sample, suffix := range map[string]string{"sqs": "", "sqs-fifo": ".fifo"} {
-		deadLetters := sandbox.NewQueue(sandbox.QueueConfig{Name: "dead-letters" + suffix, Now: time.Now})
-		queues[sample] = queue{deadLetters: deadLetters, Queue: sandbox.NewQueue(sandbox.QueueConfig{
-			Name:              "requests" + suffix,
-			VisibilityTimeout: 6 * timeout,
-			DeadLetters:       deadLetters,
-			MaxReceiveCount:   3,
-			Impatient:         true,
-			Now:               time.Now,
-		})}
-	}
-	return queues
-}
-
-// showSamples sends the samples through, one scene after another.
-func showSamples(ctx context.Context, screen *screen, binary string, env map[string]string, address *address, topic *sandbox.Topic, queues map[string]queue, rejected *sandbox.Queue) error {
-	env["ALLOWED_DESTINATIONS"] = cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject
+// samples sends the samples through, one scene after another.
+func (s *show) samples(ctx context.Context) error {
 	var wrong []error
 	deliveries := 0
-	for n, s := range scenes() {
-		screen.heading(fmt.Sprintf("%d. %s (events/%s.json)", n+1, s.title, s.sample))
+	topic, rejected := s.stack.Topic, s.stack.Rejected
+	for n, scene := range scenes() {
+		s.heading(fmt.Sprintf("%d. %s (events/%s.json)", n+1, scene.title, scene.sample))
 		before := len(topic.Messages())
-		// Each scene has an account of its own. A process remembers for a minute what
-		// CBR took, so it has a process of its own as well.
-		function := sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: screen})
-		dead, err := s.play(ctx, screen, function, address, queues)
-		function.Close()
+		dead, err := s.play(ctx, scene)
 		if err != nil {
 			return fmt.Errorf("scene %d: %w", n+1, err)
 		}
@@ -162,97 +131,84 @@ func showSamples(ctx context.Context, screen *screen, binary string, env map[str
 			got = append(got, m.Attributes["status"])
 		}
 		slices.Sort(got)
-		want := slices.Sorted(slices.Values(s.want))
-		if !slices.Equal(got, want) || dead != s.dead {
-			wrong = append(wrong, fmt.Errorf("scene %d: %v on the topic and %d dead letters, expected %v and %d", n+1, got, dead, want, s.dead))
+		want := slices.Sorted(slices.Values(scene.want))
+		if !slices.Equal(got, want) || dead != scene.dead {
+			wrong = append(wrong, fmt.Errorf("scene %d: %v on the topic and %d dead letters, expected %v and %d", n+1, got, dead, want, scene.dead))
 		}
 		if dead > 0 {
-			screen.line(fmt.Sprintf("  %d message in the dead-letter queue, with its body, to be redriven", dead))
+			s.line(fmt.Sprintf("  %d message in the dead-letter queue, with its body, to be redriven", dead))
 		}
 		var kept []string
 		for _, m := range rejected.Messages() {
-			screen.line(fmt.Sprintf("  %s: its body is in the queue for rejected bodies,\n  for when its sender is mended", m.Attributes["kind"]))
+			s.line(fmt.Sprintf("  %s: its body is in the queue for rejected bodies,\n  for when its sender is mended", m.Attributes["kind"]))
 			kept = append(kept, m.Body)
 		}
 		rejected.Purge()
-		if s.wrong != "" && !slices.Equal(kept, []string{s.wrong}) || s.wrong == "" && len(kept) > 0 {
-			wrong = append(wrong, fmt.Errorf("scene %d: the bodies %q are kept, expected %q", n+1, kept, s.wrong))
+		if scene.wrong != "" && !slices.Equal(kept, []string{scene.wrong}) || scene.wrong == "" && len(kept) > 0 {
+			wrong = append(wrong, fmt.Errorf("scene %d: the bodies %q are kept, expected %q", n+1, kept, scene.wrong))
 		}
-		deliveries += len(s.want)
+		deliveries += len(scene.want)
 	}
-	screen.results(topic.Messages())
+	s.results(topic.Messages())
 	if len(wrong) > 0 {
 		return errors.Join(wrong...)
 	}
-	screen.heading(fmt.Sprintf("%d deliveries, each ended as it should; %d results in %d calls to the topic.",
+	s.heading(fmt.Sprintf("%d deliveries, each ended as it should; %d results in %d calls to the topic.",
 		deliveries, len(topic.Messages()), topic.Calls()))
 	return nil
 }
 
-// play sends one sample through and returns how many messages are dead.
-func (s scene) play(ctx context.Context, screen *screen, function *sandbox.Function, address *address, queues map[string]queue) (dead int, err error) {
-	payload, err := os.ReadFile(filepath.Join("events", s.sample+".json"))
+// play sends one sample through and returns how many messages are dead. Each scene has an account of its own, and since a
+// process remembers for a minute what CBR took, a process as well.
+func (s *show) play(ctx context.Context, scene scene) (dead int, err error) {
+	payload, err := os.ReadFile(filepath.Join("events", scene.sample+".json"))
 	if err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
 	}
 	copyTime := cbrtest.DefaultCopyTime
-	if s.atOnce {
+	if scene.atOnce {
 		copyTime = 0
 	}
 	service := account.New(cbrtest.WithCopyTime(copyTime))
 	service.Furnish(payload)
-	for _, backup := range cbrtest.ExampleBackups()[:s.replicated] {
+	for _, backup := range cbrtest.ExampleBackups()[:scene.replicated] {
 		service.AddRecord(backup, cbrtest.Record{CreatedAt: time.Now().Add(-24 * time.Hour)})
 	}
-	for vault, faults := range s.faults {
+	for vault, faults := range scene.faults {
 		service.Script(vault, faults...)
 	}
-	screen.onRetry = func() {}
-	if s.closed {
-		address.place(service.CBR)
-		screen.onRetry = func() { _ = address.open(service.CBR) }
-	} else if err := address.open(service.CBR); err != nil {
+	s.onRetry = func() {}
+	if scene.closed {
+		s.address.place(service.CBR)
+		s.onRetry = func() { _ = s.address.open(service.CBR) }
+	} else if err := s.address.open(service.CBR); err != nil {
 		return 0, err
 	}
-	if q, ok := queues[s.sample]; ok {
-		return q.deliver(ctx, screen, function, payload, s.wrong)
+	function := s.function()
+	defer function.Close()
+	invoke := func(ctx context.Context, payload []byte) (sandbox.Response, error) {
+		return s.invoke(ctx, function, payload)
 	}
-	_, err = screen.invoke(ctx, function, payload)
+	if messages, err := sandbox.ReadSQSEvent(payload); err == nil {
+		return s.deliver(ctx, messages, scene.wrong, invoke)
+	}
+	_, err = invoke(ctx, payload)
 	return 0, err
 }
 
-// deliver puts the sample's messages into the queue, and what is wrong if there
-// is, and delivers them until it is empty, as Lambda's event source mapping does.
-// It returns how many are dead.
-func (q queue) deliver(ctx context.Context, screen *screen, function *sandbox.Function, payload []byte, wrong string) (dead int, err error) {
-	sample, err := sandbox.ReadSQSEvent(payload)
-	if err != nil {
-		return 0, fmt.Errorf("reading the sample: %w", err)
-	}
-	defer q.deadLetters.Purge()
-	for _, m := range sample {
-		q.Send(m.Body, m.Attributes, m.Group)
+// deliver sends a sample's messages to their queue, and what is wrong if there is, and delivers them until it is empty. It
+// returns how many are dead.
+func (s *show) deliver(ctx context.Context, messages []sandbox.Message, wrong string, invoke func(context.Context, []byte) (sandbox.Response, error)) (dead int, err error) {
+	queue := s.stack.QueueOf(messages[0].Group)
+	defer queue.DeadLetters().Purge()
+	for _, m := range messages {
+		queue.Send(m.Body, m.Attributes, m.Group)
 	}
 	if wrong != "" {
-		q.Send(wrong, nil, "")
+		queue.Send(wrong, nil, "")
 	}
-	for {
-		messages := q.Receive(10)
-		if len(messages) == 0 {
-			return len(q.deadLetters.Messages()), nil
-		}
-		event, err := sandbox.SQSEvent(q.Queue, messages)
-		if err != nil {
-			return 0, err
-		}
-		response, err := screen.invoke(ctx, function, event)
-		if err != nil {
-			return 0, err
-		}
-		if response.Error != nil && len(response.Error.Output) > 0 {
-			return 0, response.Error
-		}
-		// Nobody at a prompt wants to wait for a visibility timeout.
-		sandbox.Settle(q.Queue, messages, response, 0)
-	}
+	// Nobody at a prompt wants to wait for a visibility timeout.
+	mapping := sandbox.Mapping{Queue: queue, Invoke: invoke}
+	err = mapping.Drain(ctx)
+	return len(queue.DeadLetters().Messages()), err
 }

@@ -82,10 +82,9 @@ func (s *screen) Write(line []byte) (int, error) {
 		tries = "1 try"
 	}
 	switch {
+	case l.IsLast():
+		s.ended <- struct{}{}
 	case l.Metrics != nil:
-		if l.Duration != nil {
-			s.ended <- struct{}{}
-		}
 	case l.Message == "trying again":
 		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), fmt.Sprintf("%-38s again in %.1f s", why, float64(l.WaitMS)/1000))
 		s.onRetry()
@@ -101,17 +100,19 @@ func (s *screen) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// invoke invokes the function and returns once its log is shown as well.
+// invoke invokes the function and returns once its log is shown as well. That the process ended is an error: its output
+// says why.
 func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload []byte) (sandbox.Response, error) {
 	response, err := function.Invoke(ctx, payload, timeout)
 	if err != nil {
 		return response, err
 	}
-	if response.Error == nil || len(response.Error.Output) == 0 {
-		select {
-		case <-s.ended:
-		case <-ctx.Done():
-		}
+	if response.Error != nil && response.Error.Ended {
+		return response, response.Error
+	}
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
 	}
 	return response, nil
 }

@@ -5,9 +5,9 @@
 // follows from it.
 //
 // Time is simulated and events are discrete; a seed repeats a night. When to try
-// again, whether the budget allows it and how long a message stays out of sight
-// are decided by the project's own internal/retry, internal/visibility and
-// internal/kind. The rest of the handler, the queue, CBR and the topic are a
+// again, whether the budget allows it, how long a message stays out of sight and
+// within which time an effect shows are decided by the project's own
+// internal/retry, internal/visibility, internal/kind and internal/reconcile. The rest of the handler, the queue, CBR and the topic are a
 // model, whose figures are in night.go.
 package fleet
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/retry"
 	"cbr-replicator/internal/visibility"
 )
@@ -62,8 +63,7 @@ const (
 	changes    = 15 * time.Millisecond // visibilities
 	polls      = 30 * time.Millisecond // from the end of a batch to the start of the next
 
-	longestCopy = 2 * time.Hour    // that keeps a vault busy as the night begins
-	showsWithin = 30 * time.Second // the effect of a call, in the list of backups
+	longestCopy = 2 * time.Hour // that keeps a vault busy as the night begins
 )
 
 // vault is a request's, which is in the queue as the night begins.
@@ -165,7 +165,7 @@ func (n *night) replicate(v *vault) (time.Duration, error) {
 		return refuses, &kind.Error{Kind: kind.InProgress, Code: "BackupService.6130"}
 	}
 	v.taken = true
-	v.shows = n.now + time.Duration(n.rng.Float64()*float64(showsWithin))
+	v.shows = n.now + time.Duration(n.rng.Float64()*float64(reconcile.EffectTime))
 	if n.rng.Float64() < n.noise {
 		return n.lasts(replicates), &kind.Error{Kind: kind.Unknown}
 	}

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,7 @@ func TestMoto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	redrive, err := sandbox.Build(t.Context(), t.TempDir(), "cbr-replicator/redrive")
+	redrive, err := sandbox.Build(t.Context(), t.TempDir(), "cbr-replicator/cmd/redrive")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,11 +74,11 @@ const receives = 3
 
 // stack is what template.yaml makes, as far as these tests need it, with a CBR.
 type stack struct {
-	*mapping
-	t     *testing.T
-	cbr   *cbrtest.Server
-	dead  queue
-	topic string
+	*source
+	cbr      *cbrtest.Server
+	function *sandbox.Function
+	dead     queue
+	topic    string
 	// all gets every result, as it was published.
 	all queue
 
@@ -109,7 +110,7 @@ func (r result) String() string {
 
 func newStack(t *testing.T, s *setting, extra map[string]string) *stack {
 	t.Helper()
-	st := &stack{t: t, cbr: cbrtest.NewServer()}
+	st := &stack{cbr: cbrtest.NewServer()}
 	t.Cleanup(st.cbr.Close)
 	st.cbr.AddExample()
 	st.dead = s.newQueue(t, s.name+"-dead", nil)
@@ -120,26 +121,20 @@ func newStack(t *testing.T, s *setting, extra map[string]string) *stack {
 	st.topic = s.newTopic(t, s.name+"-results")
 	st.all = s.newQueue(t, s.name+"-all", nil)
 	s.subscribe(t, st.topic, st.all, map[string]string{"RawMessageDelivery": "true"})
-	env := map[string]string{
-		"HW_AUTH_TOKEN":                 cbrtest.Token,
-		"HW_PROJECT_ID":                 cbrtest.SourceProject,
-		"HW_REGION_NAME":                cbrtest.SourceRegion,
-		"HW_CBR_ENDPOINT":               st.cbr.URL,
-		"HW_AUTH_URL":                   st.cbr.URL,
-		"HW_CBR_DESTINATION_REGION":     cbrtest.DestinationRegion,
-		"HW_CBR_DESTINATION_PROJECT_ID": cbrtest.DestinationProject,
-		"HW_CBR_DESTINATION_VAULT_ID":   cbrtest.DestinationVault,
-		"RESULT_TOPIC_ARN":              st.topic,
-		"AWS_ENDPOINT_URL":              s.url,
-		"AWS_LAMBDA_LOG_FORMAT":         "JSON",
-		"RETRY_INITIAL_INTERVAL":        "10ms",
-		"RETRY_MAX_ATTEMPTS":            "2",
-		"MAX_RECEIVE_COUNT":             strconv.Itoa(receives),
-	}
+	env := cbrtest.Env(st.cbr.URL)
+	maps.Copy(env, cbrtest.DestinationEnv())
+	maps.Copy(env, map[string]string{
+		"RESULT_TOPIC_ARN":       st.topic,
+		"AWS_ENDPOINT_URL":       s.url,
+		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
+		"RETRY_INITIAL_INTERVAL": "10ms",
+		"RETRY_MAX_ATTEMPTS":     "2",
+		"MAX_RECEIVE_COUNT":      strconv.Itoa(receives),
+	})
 	maps.Copy(env, extra)
-	function := sandbox.NewFunction(sandbox.FunctionConfig{Path: s.function, Env: env, Logs: st})
-	t.Cleanup(function.Close)
-	st.mapping = &mapping{account: s.account, queue: requests, function: function}
+	st.source = &source{account: s.account, t: t, queue: requests}
+	st.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: s.function, Env: env, Logs: st})
+	t.Cleanup(st.function.Close)
 	return st
 }
 
@@ -161,6 +156,23 @@ func (st *stack) processes() int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.starts
+}
+
+// poll takes a batch through the function, if there is one within a second.
+func (st *stack) poll() {
+	st.t.Helper()
+	mapping := sandbox.Mapping{Queue: st, Invoke: func(ctx context.Context, payload []byte) (sandbox.Response, error) {
+		response, err := st.function.Invoke(ctx, payload, invocationTimeout)
+		if err == nil && response.Error != nil {
+			err = response.Error
+		}
+		return response, err
+	}}
+	if batch := st.Receive(sandbox.BatchSize); len(batch) > 0 {
+		if _, err := mapping.Deliver(st.t.Context(), batch); err != nil {
+			st.t.Fatal(err)
+		}
+	}
 }
 
 // until polls the queue until there are n results, and returns them all.
@@ -186,7 +198,7 @@ func (st *stack) pollUntil(what string, done func() bool) []result {
 		if time.Now().After(deadline) {
 			st.t.Fatalf("waited in vain for %s; the results are %v", what, st.results)
 		}
-		st.poll(st.t)
+		st.poll()
 	}
 }
 
@@ -430,11 +442,11 @@ func testRedriveStack(t *testing.T, s *setting) {
 	s.send(t, live, request(cbrtest.SourceVault), nil)
 	s.send(t, dead, request(cbrtest.SourceVault), nil)
 	for want, args := range map[string][]string{
-		"is no queue's dead-letter queue":  {"-dlq", live.url, "-queue", dead.url},
-		"which keeps those of " + live.url: {"-dlq", dead.arn, "-queue", other.arn},
-		"has no dead-letter queue":         {"-rejected", live.url, "-queue", other.url},
-		"is the dead-letter queue of":      {"-rejected", dead.url, "-queue", live.url},
-		"does not exist":                   {"-stack", "nobody"},
+		"is no queue's dead-letter queue": {"-dlq", live.url, "-queue", dead.url},
+		"keeps those of https://sqs." + sandbox.Region + ".amazonaws.com/" + sandbox.Account + "/" + s.name + "-live": {"-dlq", dead.arn, "-queue", other.arn},
+		"has no dead-letter queue":    {"-rejected", live.url, "-queue", other.url},
+		"is the dead-letter queue of": {"-rejected", dead.url, "-queue", live.url},
+		"does not exist":              {"-stack", "nobody"},
 	} {
 		if out, code := s.runRedrive(t, args...); code != 1 || !strings.Contains(out, want) {
 			t.Errorf("%v: ended with %d and said\n%s", args, code, out)

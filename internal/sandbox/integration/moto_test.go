@@ -3,15 +3,10 @@
 package integration
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,16 +19,8 @@ import (
 
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/sandbox"
+	"cbr-replicator/internal/sandbox/moto"
 )
-
-// program starts moto on a free port. The end of its standard input ends it, and
-// that comes with the end of the test's process, whatever ends that.
-const program = `
-import os, sys, threading
-from moto.server import main
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-main(["-H", "127.0.0.1", "-p", "0"])
-`
 
 // account is moto's AWS with clients for it.
 type account struct {
@@ -44,44 +31,10 @@ type account struct {
 	formation *cloudformation.Client
 }
 
-// newAccount starts moto and waits until it answers.
+// newAccount starts moto.
 func newAccount(t *testing.T) *account {
 	t.Helper()
-	python := os.Getenv("MOTO_PYTHON")
-	if python == "" {
-		t.Fatal("MOTO_PYTHON is not set: run make integration")
-	}
-	moto := exec.Command(python, "-c", program)
-	stdin, err := moto.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr, err := moto.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := moto.Start(); err != nil {
-		t.Fatalf("starting moto: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		if err := moto.Wait(); err != nil {
-			t.Errorf("moto ended with %v", err)
-		}
-	})
-	var said strings.Builder
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		if _, address, ok := strings.Cut(lines.Text(), "Running on http://"); ok {
-			go func() { _, _ = io.Copy(io.Discard, stderr) }() // its log, until it ends
-			return connect("http://" + strings.TrimSpace(address))
-		}
-		said.WriteString(lines.Text() + "\n")
-	}
-	t.Fatalf("moto does not run:\n%s", &said)
-	return nil
-}
-
-func connect(url string) *account {
+	url := moto.Start(t, "", func(string) {})
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "example"}, nil
 	})
@@ -158,9 +111,9 @@ func (a *account) receive(t *testing.T, q queue, wait int32) []sqstypes.Message 
 	return received.Messages
 }
 
-func (a *account) delete(t *testing.T, q queue, m sqstypes.Message) {
+func (a *account) delete(t *testing.T, q queue, receipt string) {
 	t.Helper()
-	if _, err := a.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.url, ReceiptHandle: m.ReceiptHandle}); err != nil {
+	if _, err := a.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.url, ReceiptHandle: &receipt}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -175,7 +128,7 @@ func (a *account) drain(t *testing.T, q queue) (bodies []string) {
 		}
 		for _, m := range messages {
 			bodies = append(bodies, *m.Body)
-			a.delete(t, q, m)
+			a.delete(t, q, *m.ReceiptHandle)
 		}
 	}
 }

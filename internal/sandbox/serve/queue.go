@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,30 +18,13 @@ const maxMessages = 500
 
 var errFull = errors.New("the queues are full: redrive the dead letters or start over")
 
-// queue is a queue with its dead letters.
+// queue is a queue of requests.
 type queue struct {
 	*sandbox.Queue
-	deadLetters *sandbox.Queue
-	again       time.Duration
+	again time.Duration // for which a message that was handed back stays invisible
 
 	mu        sync.Mutex
 	delivered map[string]bool // messages that the function has at the moment
-}
-
-func newQueue(suffix string, again time.Duration) *queue {
-	dead := sandbox.NewQueue(sandbox.QueueConfig{Name: "requests-dead-letters" + suffix, Now: time.Now})
-	return &queue{
-		deadLetters: dead,
-		again:       again,
-		Queue: sandbox.NewQueue(sandbox.QueueConfig{
-			Name:              "requests" + suffix,
-			VisibilityTimeout: 6 * timeout,
-			DeadLetters:       dead,
-			MaxReceiveCount:   maxReceives,
-			Impatient:         true,
-			Now:               time.Now,
-		}),
-	}
 }
 
 // queued is a message as the page shows it.
@@ -97,7 +81,7 @@ func (q *queue) waiting() []queued {
 
 func (q *queue) dead() []queued {
 	all := []queued{}
-	for _, m := range q.deadLetters.Messages() {
+	for _, m := range q.DeadLetters().Messages() {
 		all = append(all, show(m, fmt.Sprintf("received %d times", m.ReceiveCount)))
 	}
 	return all
@@ -105,7 +89,7 @@ func (q *queue) dead() []queued {
 
 func (q *queue) clear() {
 	q.Purge()
-	q.deadLetters.Purge()
+	q.DeadLetters().Purge()
 }
 
 func (q *queue) setDelivered(messages []sandbox.Message) {
@@ -126,17 +110,13 @@ func (r *rig) enqueue(text string) (sent int, err error) {
 	}
 	held := len(messages)
 	for _, q := range r.queues {
-		held += len(q.Messages()) + len(q.deadLetters.Messages())
+		held += len(q.Messages()) + len(q.DeadLetters().Messages())
 	}
 	if held > maxMessages {
 		return 0, errFull
 	}
 	for _, m := range messages {
-		q := r.queues[0]
-		if m.Group != "" {
-			q = r.queues[1]
-		}
-		id := q.Send(m.Body, m.Attributes, m.Group)
+		id := r.stack.QueueOf(m.Group).Send(m.Body, m.Attributes, m.Group)
 		r.journal.add(entry{Step: stepQueue, Vault: vaultOf(m.Body), Text: "Message " + short(id) + " sent to the queue", Detail: m.Body})
 	}
 	r.showState()
@@ -163,9 +143,9 @@ func (r *rig) poll() {
 
 // deliver delivers one batch, if there is one, and settles it. The caller has the turn.
 func (r *rig) deliver(q *queue) {
-	buried := len(q.deadLetters.Messages())
-	messages := q.Receive(batchSize)
-	for _, m := range q.deadLetters.Messages()[buried:] {
+	buried := len(q.DeadLetters().Messages())
+	messages := q.Receive(sandbox.BatchSize)
+	for _, m := range q.DeadLetters().Messages()[buried:] {
 		r.journal.add(entry{
 			Step: stepDead, Vault: vaultOf(m.Body), Detail: m.Body,
 			Text: fmt.Sprintf("Message %s dead-lettered: received %d times", short(m.ID), m.ReceiveCount),
@@ -175,22 +155,15 @@ func (r *rig) deliver(q *queue) {
 	if len(messages) == 0 {
 		return
 	}
-	payload, err := sandbox.SQSEvent(q.Queue, messages)
-	if err != nil {
-		r.journal.add(entry{Step: stepLog, Status: "error", Text: err.Error()})
-		return
-	}
 	q.setDelivered(messages)
 	r.showState()
-	response, err := r.invokeAlone(batchTitle(messages), payload)
-	q.setDelivered(nil)
-	if err != nil {
-		// As with a function that cannot be invoked: the batch is visible again later.
-		response.Error = &sandbox.FunctionError{Message: err.Error()}
-	}
-	for _, id := range sandbox.Settle(q.Queue, messages, response, q.again) {
-		m := messages[slices.IndexFunc(messages, func(m sandbox.Message) bool { return m.ID == id })]
-		r.journal.add(entry{Step: stepQueue, Status: "redelivered", Vault: vaultOf(m.Body), Text: "Message " + short(id) + " handed back: " + q.received(m)})
+	mapping := sandbox.Mapping{Queue: q.Queue, Delay: q.again, Invoke: func(_ context.Context, payload []byte) (sandbox.Response, error) {
+		defer q.setDelivered(nil)
+		return r.invokeAlone(batchTitle(messages), payload)
+	}}
+	failed, _ := mapping.Deliver(r.life, messages) // an error was shown, and the batch is visible again later
+	for _, m := range failed {
+		r.journal.add(entry{Step: stepQueue, Status: "redelivered", Vault: vaultOf(m.Body), Text: "Message " + short(m.ID) + " handed back: " + q.received(m)})
 	}
 	r.showState()
 }
@@ -214,9 +187,9 @@ func batchTitle(messages []sandbox.Message) string {
 func (r *rig) redrive() error {
 	return r.alone(func() {
 		for _, q := range r.queues {
-			for _, m := range q.deadLetters.Receive(maxMessages) {
+			for _, m := range q.DeadLetters().Receive(maxMessages) {
 				id := q.Send(m.Body, m.Attributes, m.Group)
-				q.deadLetters.Delete(m.Receipt)
+				q.DeadLetters().Delete(m.Receipt)
 				r.journal.add(entry{Step: stepQueue, Vault: vaultOf(m.Body), Text: "Message " + short(m.ID) + " redriven, now " + short(id)})
 			}
 		}

@@ -27,7 +27,6 @@ const (
 	maxReceives = 3
 	// pollInterval is how often the queues are looked at.
 	pollInterval = 200 * time.Millisecond
-	batchSize    = 10
 )
 
 // pace is how fast things go.
@@ -53,10 +52,8 @@ type rig struct {
 	pace        pace
 	journal     *journal
 	function    *sandbox.Function
-	topic       *sandbox.Topic
-	sqs         *sandbox.SQS
+	stack       *sandbox.Stack // rejected bodies are in it until they are shown
 	queues      []*queue
-	rejected    *sandbox.Queue // bodies, until they are shown
 	account     atomic.Pointer[account.Account]
 	cbrFaults   faultSwitch[cbrtest.Fault]
 	topicFaults faultSwitch[sandbox.TopicFault]
@@ -88,44 +85,37 @@ func newRig(binary string, pace pace) (*rig, error) {
 		logged:      make(chan struct{}, 1),
 	}
 	var err error
-	if r.topic, err = sandbox.NewTopic("cbr-replication-results", r.seeResult); err != nil {
+	r.stack, err = sandbox.NewStack(sandbox.StackConfig{
+		Topic: "cbr-replication-results", Observe: r.seeResult, MaxReceiveCount: maxReceives, Impatient: true,
+	})
+	if err != nil {
 		return nil, err
 	}
-	topicURL, err := url.Parse(r.topic.URL())
+	topicURL, err := url.Parse(r.stack.Topic.URL())
 	if err != nil {
-		r.topic.Close()
+		r.stack.Close()
 		return nil, fmt.Errorf("the topic's address: %w", err)
 	}
-	r.queues = []*queue{newQueue("", pace.again), newQueue(".fifo", pace.again)}
-	r.rejected = sandbox.NewQueue(sandbox.QueueConfig{Name: "rejected", Now: time.Now})
-	if r.sqs, err = sandbox.NewSQS(r.queues[0].Queue, r.queues[1].Queue, r.rejected); err != nil {
-		r.topic.Close()
-		return nil, err
+	for _, q := range r.stack.Queues() {
+		r.queues = append(r.queues, &queue{Queue: q, again: pace.again})
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.newAccount()
 	cbr := httptest.NewServer(http.HandlerFunc(r.serveCBR))
 	sns := httptest.NewServer(r.topicFront(topicURL))
 	r.servers = []*httptest.Server{cbr, sns}
-	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Logs: r, Env: map[string]string{
+	env := r.stack.Env(cbrtest.Env(cbr.URL), map[string]string{
+		"HW_AUTH_TOKEN":          "",
 		"HW_USER_NAME":           userName,
 		"HW_USER_PASSWORD":       userPassword,
 		"HW_DOMAIN_NAME":         userDomain,
-		"HW_AUTH_URL":            cbr.URL,
-		"HW_PROJECT_ID":          cbrtest.SourceProject,
-		"HW_REGION_NAME":         cbrtest.SourceRegion,
-		"HW_CBR_ENDPOINT":        cbr.URL,
 		"ALLOWED_DESTINATIONS":   "*/*",
-		"RESULT_TOPIC_ARN":       r.topic.ARN(),
-		"REJECTED_QUEUE_ARN":     r.rejected.ARN(),
 		"AWS_ENDPOINT_URL_SNS":   sns.URL,
-		"AWS_ENDPOINT_URL_SQS":   r.sqs.URL(),
-		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
 		"CBR_TIMEOUT":            "3s",
 		"RETRY_INITIAL_INTERVAL": "500ms",
 		"RETRY_MAX_ELAPSED":      "5s",
-		"MAX_RECEIVE_COUNT":      fmt.Sprint(maxReceives),
-	}})
+	})
+	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: r})
 	r.showState()
 	r.work.Go(r.poll)
 	return r, nil
@@ -140,8 +130,7 @@ func (r *rig) close() {
 		s.Close()
 	}
 	r.toTopic.CloseIdleConnections()
-	r.topic.Close()
-	r.sqs.Close()
+	r.stack.Close()
 }
 
 // alone runs do while no invocation runs but do's own.
@@ -183,7 +172,7 @@ func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error
 	if response.Error != nil {
 		answered.Status, answered.Text = "error", response.Error.Error()
 	}
-	if response.Error == nil || !ended(response.Error) {
+	if response.Error == nil || !response.Error.Ended {
 		// What it printed comes another way than its answer.
 		select {
 		case <-r.logged:
@@ -197,15 +186,10 @@ func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error
 
 // showRejected shows what came into the queue for rejected bodies, and takes it out.
 func (r *rig) showRejected() {
-	for _, m := range r.rejected.Receive(maxMessages) {
+	for _, m := range r.stack.Rejected.Receive(maxMessages) {
 		r.add(entry{Step: stepQueue, Vault: vaultOf(m.Body), Text: "Body kept in the queue for rejected ones: " + m.Attributes["kind"], Detail: m.Body})
-		r.rejected.Delete(m.Receipt)
+		r.stack.Rejected.Delete(m.Receipt)
 	}
-}
-
-// ended reports whether the process ended, so that its log may have no end.
-func ended(e *sandbox.FunctionError) bool {
-	return len(e.Output) > 0 || strings.HasPrefix(e.Type, "Runtime.") || strings.HasPrefix(e.Type, "Sandbox.")
 }
 
 // add keeps an entry of the invocation that runs.
@@ -223,13 +207,13 @@ func (r *rig) Write(line []byte) (int, error) {
 	e := entry{Vault: l.VaultID, Detail: string(line)}
 	why := strings.TrimSpace(l.Kind + " " + cmp.Or(l.Code, l.Error))
 	switch {
-	case l.Metrics != nil:
-		if l.Duration != nil {
-			select {
-			case r.logged <- struct{}{}:
-			default:
-			}
+	case l.IsLast():
+		select {
+		case r.logged <- struct{}{}:
+		default:
 		}
+		return len(line), nil
+	case l.Metrics != nil:
 		return len(line), nil
 	case l.Message == "trying again":
 		e.Step, e.Text = stepRetry, fmt.Sprintf("Try %d: %s. Again in %.1f s", l.Attempts, why, float64(l.WaitMS)/1000)
@@ -325,7 +309,7 @@ func (r *rig) topicFront(topic *url.URL) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if f, ok := r.topicFaults.take(); ok {
-			r.topic.Script(f.how)
+			r.stack.Topic.Script(f.how)
 			r.add(entry{Step: stepTopic, Status: "error", Text: f.Label})
 			r.showState()
 		}

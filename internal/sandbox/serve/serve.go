@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -40,15 +41,11 @@ func run(ctx context.Context, out io.Writer, port uint) error {
 		return fmt.Errorf("opening the port (choose another with PORT=): %w", err)
 	}
 	defer listener.Close()
-	dir, err := os.MkdirTemp("", "cbr-replicator-")
+	binary, err := sandbox.BuildFunction(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	binary, err := sandbox.Build(ctx, dir, "cbr-replicator/function")
-	if err != nil {
-		return err
-	}
+	defer os.RemoveAll(filepath.Dir(binary))
 	rig, err := newRig(binary, watchable)
 	if err != nil {
 		return err

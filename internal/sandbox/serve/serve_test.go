@@ -29,11 +29,7 @@ const samples = "../../../events"
 
 // build builds the function once.
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "bootstrap-")
-	if err != nil {
-		return "", err
-	}
-	return sandbox.Build(context.Background(), dir, "cbr-replicator/function")
+	return sandbox.BuildFunction(context.Background())
 })
 
 func TestMain(m *testing.M) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/sandbox"
 )
 
@@ -98,7 +99,7 @@ func (b *book) begin(messages []sandbox.Message, now time.Time, late time.Durati
 		messages[i].FirstReceive = r.first
 		wait := []time.Time{r.ended.Add(onTheWay)}
 		for _, at := range b.taken[r.vault.id] {
-			if r.again || now.Sub(at.queues) >= showsWithin {
+			if r.again || now.Sub(at.queues) >= reconcile.EffectTime {
 				wait = append(wait, at.real.Add(late))
 			}
 		}

@@ -85,32 +85,25 @@ const (
 	bigVault, bigEvery = 1100, 250
 )
 
+// shares are how many of a hundred vaults have a fate; the rest is ordinary.
+var shares = []struct {
+	fate    fate
+	percent int
+}{
+	{dated, 10}, {repeated, 10}, {twice, 8}, {gone, 2}, {full, 2}, {busy, 1}, {covered, 2}, {uncovered, 2}, {invalid, 2}, {forbidden, 2},
+}
+
 // plan draws the vaults of a run.
 func plan(rng *rand.Rand, n int) []*vault {
 	vaults := make([]*vault, n)
 	for i := range vaults {
 		v := &vault{id: id("a", i), fate: ordinary, faults: draw(rng, copyChances, triesPlanned)}
-		switch at := rng.IntN(100); {
-		case at < 10:
-			v.fate = dated
-		case at < 20:
-			v.fate = repeated
-		case at < 28:
-			v.fate = twice
-		case at < 30:
-			v.fate = gone
-		case at < 32:
-			v.fate = full
-		case at < 33:
-			v.fate = busy
-		case at < 35:
-			v.fate = covered
-		case at < 37:
-			v.fate = uncovered
-		case at < 39:
-			v.fate = invalid
-		case at < 41:
-			v.fate = forbidden
+		at := rng.IntN(100)
+		for _, s := range shares {
+			if at -= s.percent; at < 0 {
+				v.fate = s.fate
+				break
+			}
 		}
 		if v.fate.copies() <= 1 && v.fate != repeated && i%3 == 0 {
 			v.group = fmt.Sprint("group-", i/(3*groupSize))

@@ -36,6 +36,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"cbr-replicator/internal/sandbox"
@@ -56,15 +57,11 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 // run soaks with one seed after another and prints what came of it. Its error
 // says that something was lost, doubled or wrong.
 func run(ctx context.Context, out io.Writer, seed uint64, seeds, vaults int, duration time.Duration) error {
-	dir, err := os.MkdirTemp("", "cbr-replicator-")
+	binary, err := sandbox.BuildFunction(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	binary, err := sandbox.Build(ctx, dir, "cbr-replicator/function")
-	if err != nil {
-		return err
-	}
+	defer os.RemoveAll(filepath.Dir(binary))
 	began := time.Now()
 	total := newTally()
 	for i := range uint64(seeds) {

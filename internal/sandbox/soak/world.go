@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -36,14 +35,10 @@ type world struct {
 	*book
 	log       log
 	clock     clock
-	receiving sync.Mutex // one mapping at a time
+	receiving sync.Mutex // one process at a time
 	late      time.Duration
 	cbr       *cbrtest.Server
-	topic     *sandbox.Topic
-	sqs       *sandbox.SQS
-	queues    []*sandbox.Queue // a standard and a FIFO queue
-	dead      []*sandbox.Queue // and their dead letters
-	rejected  *sandbox.Queue   // bodies of what is rejected
+	stack     *sandbox.Stack
 	env       map[string]string
 	vaults    []*vault
 	lookUps   drawn[cbrtest.Fault]
@@ -68,17 +63,17 @@ func soak(ctx context.Context, binary string, seed uint64, vaults int) (*tally, 
 	defer w.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var mappings sync.WaitGroup
+	var all sync.WaitGroup
 	for i := range uint64(processes) {
-		mappings.Go(func() {
-			m := newMapping(w, binary, rand.New(rand.NewPCG(seed, 1+i)))
-			defer m.function.Close()
-			if err := m.poll(ctx); err != nil {
+		all.Go(func() {
+			p := newProcess(w, binary, rand.New(rand.NewPCG(seed, 1+i)))
+			defer p.function.Close()
+			if err := p.poll(ctx); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	mappings.Wait()
+	all.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -97,24 +92,16 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		changes: draw(rng, queueChances, callsPlanned*vaults),
 		tally:   newTally(),
 	}
-	for _, name := range []string{"requests", "requests.fifo"} {
-		dead := sandbox.NewQueue(sandbox.QueueConfig{Name: "dead-" + name, Now: w.clock.now})
-		w.dead = append(w.dead, dead)
-		w.queues = append(w.queues, sandbox.NewQueue(sandbox.QueueConfig{
-			Name: name, VisibilityTimeout: visibility, DeadLetters: dead, MaxReceiveCount: maxReceives, Now: w.clock.now,
-		}))
-	}
 	var err error
-	if w.topic, err = sandbox.NewTopic("results", w.resultPublished, sandbox.WithoutMessages()); err != nil {
+	w.stack, err = sandbox.NewStack(sandbox.StackConfig{
+		Observe: w.resultPublished, TopicOptions: []sandbox.TopicOption{sandbox.WithoutMessages()},
+		VisibilityTimeout: visibility, MaxReceiveCount: maxReceives, Now: w.clock.now,
+	})
+	if err != nil {
 		return nil, err
 	}
-	w.rejected = sandbox.NewQueue(sandbox.QueueConfig{Name: "rejected", Now: w.clock.now})
-	if w.sqs, err = sandbox.NewSQS(append(w.queues, w.rejected)...); err != nil {
-		w.topic.Close()
-		return nil, err
-	}
-	w.topic.Script(w.topics.faults...)
-	w.sqs.Script(w.changes.faults...)
+	w.stack.Topic.Script(w.topics.faults...)
+	w.stack.SQS.Script(w.changes.faults...)
 
 	w.cbr = cbrtest.NewServer(
 		cbrtest.WithObserver(w.called),
@@ -135,40 +122,24 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 			w.send(v, v.body(began), false)
 		}
 	}
-	w.env = map[string]string{
-		"HW_AUTH_TOKEN":          cbrtest.Token,
-		"HW_PROJECT_ID":          cbrtest.SourceProject,
-		"HW_REGION_NAME":         cbrtest.SourceRegion,
-		"HW_CBR_ENDPOINT":        w.cbr.URL,
-		"ALLOWED_DESTINATIONS":   cbrtest.DestinationRegion + "/" + cbrtest.DestinationProject,
-		"RESULT_TOPIC_ARN":       w.topic.ARN(),
-		"REJECTED_QUEUE_ARN":     w.rejected.ARN(),
-		"AWS_ENDPOINT_URL_SNS":   w.topic.URL(),
-		"AWS_ENDPOINT_URL_SQS":   w.sqs.URL(),
-		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
+	w.env = w.stack.Env(cbrtest.Env(w.cbr.URL), map[string]string{
 		"CBR_TIMEOUT":            cbrTimeout.String(),
 		"RETRY_INITIAL_INTERVAL": "2ms",
 		"RETRY_MAX_INTERVAL":     "10ms",
 		"RETRY_MAX_ATTEMPTS":     "3",
 		"RETRY_MAX_ELAPSED":      "1s",
-		"MAX_RECEIVE_COUNT":      strconv.Itoa(maxReceives),
-	}
+	})
 	return w, nil
 }
 
 func (w *world) close() {
 	w.cbr.Close()
-	w.sqs.Close()
-	w.topic.Close()
+	w.stack.Close()
 }
 
 // send sends a request into its queue.
 func (w *world) send(v *vault, body string, again bool) {
-	queue := w.queues[0]
-	if v.group != "" {
-		queue = w.queues[1]
-	}
-	w.enter(v, body, again, func() string { return queue.Send(body, nil, v.group) })
+	w.enter(v, body, again, func() string { return w.stack.QueueOf(v.group).Send(body, nil, v.group) })
 }
 
 // called sees every call of CBR. A vault whose request was taken gets a backup
@@ -221,7 +192,7 @@ func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 	t := w.tally
 	t.log = w.log.lines
 	t.vaults, t.requests = len(w.vaults), len(w.sent)
-	t.calls, t.lookUps, t.publishes, t.changes = len(calls), lookUps, w.topic.Calls(), w.sqs.Calls()
+	t.calls, t.lookUps, t.publishes, t.changes = len(calls), lookUps, w.stack.Topic.Calls(), w.stack.SQS.Calls()
 	of := map[string]int{}
 	for _, c := range calls {
 		of[c.Vault]++
@@ -236,14 +207,14 @@ func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 	w.topics.count(t.faults, "topic", t.publishes)
 	w.changes.count(t.faults, "SQS", t.changes)
 	dead := map[string]string{}
-	for _, queue := range w.dead {
-		for _, m := range queue.Messages() {
+	for _, queue := range w.stack.Queues() {
+		for _, m := range queue.DeadLetters().Messages() {
 			dead[m.ID] = m.Body
 		}
 	}
 	t.deadLetters = len(dead)
 	kept := map[string]string{}
-	for _, m := range w.rejected.Messages() {
+	for _, m := range w.stack.Rejected.Messages() {
 		kept[m.Attributes["causation_id"]] = m.Body
 	}
 	t.kept = len(kept)

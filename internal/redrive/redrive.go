@@ -1,4 +1,4 @@
-// Command redrive moves dead letters back to their queue, each with requested_at
+// Package redrive moves dead letters back to their queue, each with requested_at
 // set to when it was first sent: `make redrive`. The function then looks up what
 // the first life of the message may have done at CBR before it sends the request
 // again. A redrive by the console or StartMessageMoveTask gives a message a new
@@ -19,7 +19,7 @@
 // sqs:ChangeMessageVisibility and sqs:ListDeadLetterSourceQueues on the queue that
 // it empties and sqs:SendMessage on the other; for rejected bodies
 // sqs:GetQueueAttributes on both; with -stack cloudformation:DescribeStacks.
-package main
+package redrive
 
 import (
 	"cmp"
@@ -29,8 +29,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/signal"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -38,22 +36,18 @@ import (
 	"cbr-replicator/internal/awsjson"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	context.AfterFunc(ctx, stop) // the first interrupt ends a run in order, the second at once
+// Run moves, as args say, and tells on out what it did. That a message was left
+// is an error, in a dry run too. AWS's region, credentials and endpoints come from
+// where the AWS CLI has them: the environment and its files.
+func Run(ctx context.Context, args []string, out io.Writer) error {
 	load := func(ctx context.Context) (aws.Config, error) { return config.LoadDefaultConfig(ctx) }
-	if err := run(ctx, os.Args[1:], load, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	return run(ctx, args, load, out)
 }
 
 // options are the command's flags.
 type options struct{ dlq, rejected, queue, stack string }
 
-// run does what the arguments say. That a message was left is an error, in a dry
-// run too. load finds AWS's region, credentials and endpoints.
+// run is Run with AWS's configuration from elsewhere.
 func run(ctx context.Context, args []string, load func(context.Context) (aws.Config, error), out io.Writer) error {
 	m := mover{out: out, batch: most, seen: map[string]bool{}, held: map[string]string{}}
 	var o options
@@ -102,13 +96,13 @@ func (m *mover) connect(ctx context.Context, o options, cfg aws.Config) error {
 			return fmt.Errorf("-queue: %w", err)
 		}
 		switch {
-		case m.from.is(m.to):
+		case m.from == m.to:
 			return fmt.Errorf("%s and -queue are the same queue", m.source())
-		case m.from.region != m.to.region:
-			return fmt.Errorf("%s and -queue: expected queues of one region, not of %s and %s", m.source(), m.from.region, m.to.region)
+		case m.from.Region != m.to.Region:
+			return fmt.Errorf("%s and -queue: expected queues of one region, not of %s and %s", m.source(), m.from.Region, m.to.Region)
 		}
 	}
-	if m.sqs, err = newClient(ctx, cfg, m.from.region); err != nil {
+	if m.sqs, err = newClient(ctx, cfg, m.from.Region); err != nil {
 		return fmt.Errorf("AWS configuration: %w", err)
 	}
 	m.credentials = cfg.Credentials

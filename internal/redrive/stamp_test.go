@@ -1,4 +1,4 @@
-package main
+package redrive
 
 import (
 	"encoding/base64"
@@ -14,11 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"cbr-replicator/events"
+	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/redact"
 )
 
-const vault = "3b5816b5-f29c-4172-9d9a-76c719a659ce"
+const vault = cbrtest.SourceVault
 
 // sent is the first enqueue time in these tests, and what is made of it.
 var sent = time.Date(2026, 11, 23, 3, 0, 0, 123e6, time.FixedZone("", 3600))
@@ -175,7 +176,7 @@ func TestStampLeaves(t *testing.T) {
 // FuzzStamp holds the command against the function: what this command moves and
 // the function reads as a request is the same request, with requested_at.
 func FuzzStamp(f *testing.F) {
-	samples, err := filepath.Glob("../events/*.json")
+	samples, err := filepath.Glob("../../events/*.json")
 	if err != nil || len(samples) == 0 {
 		f.Fatal("no samples", err)
 	}

@@ -1,4 +1,4 @@
-package main
+package redrive
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/queue"
 )
 
 // letter is a message in a queue of the fake SQS.
@@ -617,15 +619,37 @@ func TestNewClientEndpoint(t *testing.T) {
 
 func TestParseQueue(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]queue{
-		bases + "dead.fifo": {"eu-central-1", "123456789012", "dead.fifo", base + "dead.fifo"},
-		base + "dead":       {"eu-central-1", "123456789012", "dead", base + "dead"},
-		"arn:aws-cn:sqs:cn-north-1:123456789012:dead":                 {"cn-north-1", "123456789012", "dead", "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/dead"},
-		"https://vpce-1a2b-x.sqs.eu-west-1.vpce.amazonaws.com/1/dead": {"eu-west-1", "1", "dead", "https://vpce-1a2b-x.sqs.eu-west-1.vpce.amazonaws.com/1/dead"},
-		"http://127.0.0.1:5000/123456789012/dead":                     {"of-the-environment", "123456789012", "dead", "http://127.0.0.1:5000/123456789012/dead"},
+	dead := func(region string) queue.Name {
+		return queue.Name{Region: region, Account: "123456789012", Queue: "dead"}
+	}
+	for in, want := range map[string]queue.Name{
+		bases + "dead": dead("eu-central-1"),
+		base + "dead":  dead("eu-central-1"),
+		base + "dead/": dead("eu-central-1"),
+		"arn:aws-cn:sqs:cn-north-1:123456789012:dead":                            dead("cn-north-1"),
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/dead":              dead("cn-north-1"),
+		"https://vpce-1a2b-x.sqs.eu-west-1.vpce.amazonaws.com/123456789012/dead": dead("eu-west-1"),
+		"http://127.0.0.1:5000/123456789012/dead":                                dead("of-the-environment"),
 	} {
 		if got, err := parseQueue(in, "of-the-environment"); err != nil || got != want {
 			t.Errorf("parseQueue(%s) = %+v, %v, want %+v", in, got, err, want)
+		}
+	}
+}
+
+func TestParseQueueRefuses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ in, region, err string }{
+		{"", "eu-central-1", "expected the URL or the ARN of a queue"},
+		{"dead", "eu-central-1", "expected the URL or the ARN of a queue"},
+		{"arn:aws:sns:eu-central-1:123456789012:dead", "eu-central-1", "expected the URL or the ARN of a queue"},
+		{"http://127.0.0.1:5000/123456789012/dead", "", "the URL names no region, and AWS_REGION is not set"},
+		{base, "", "expected the URL of a queue, which ends in /account/name"},
+		{base + "dead/letters", "", "expected the URL of a queue, which ends in /account/name"},
+		{"https://sqs.eu-central-1.amazonaws.com/dead", "", "expected the URL of a queue, which ends in /account/name"},
+	} {
+		if got, err := parseQueue(tt.in, tt.region); err == nil || err.Error() != tt.err {
+			t.Errorf("parseQueue(%q) = %+v, %v, want %s", tt.in, got, err, tt.err)
 		}
 	}
 }

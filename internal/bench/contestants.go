@@ -60,7 +60,7 @@ func build(dir string) (*field, error) {
 		dir     string
 		sources string
 	}{
-		{f.ours, "..", "./function"},
+		{f.ours, root, "./function"},
 		{f.hello, ".", "./peers/hello"},
 		{f.usual, ".", "./peers/usual"},
 		{f.sdk, ".", "./peers/sdk"},

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// root is the function's module, from here.
+const root = "../.."
+
 func main() {
 	if err := bench(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -42,7 +45,7 @@ func bench() error {
 	if err != nil {
 		return err
 	}
-	if r.batches, err = readSample(filepath.Join("..", "events", "sqs.json")); err != nil {
+	if r.batches, err = readSample(filepath.Join(root, "events", "sqs.json")); err != nil {
 		return err
 	}
 	// As many file descriptors as a process on Lambda has.

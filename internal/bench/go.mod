@@ -1,5 +1,5 @@
 // A module of its own, so that the peers' dependencies are not the function's.
-module cbr-replicator/bench
+module cbr-replicator/internal/bench
 
 go 1.26
 

@@ -1,4 +1,4 @@
-package main
+package redrive
 
 import (
 	"encoding/base64"
@@ -6,9 +6,9 @@ import (
 	"errors"
 	"maps"
 	"regexp"
-	"slices"
 	"time"
-	"unicode/utf8"
+
+	"cbr-replicator/internal/queue"
 )
 
 // restore makes of a rejected body, as the function keeps it, what came to the
@@ -28,7 +28,7 @@ func restore(msg message) (parcel, error) {
 		if err != nil {
 			return parcel{}, errors.New("its body is no base64, which its attribute encoding says")
 		}
-		if !isText(body) {
+		if len(body) == 0 || !queue.IsText(body) {
 			return parcel{}, errors.New("its body is no text that SQS takes")
 		}
 		p.body = string(body)
@@ -69,12 +69,4 @@ func carriesObject(text []byte) bool {
 		return text, request{}, err
 	})(text)
 	return err == nil
-}
-
-// isText reports whether SQS takes a body (SQS API reference, SendMessage,
-// MessageBody).
-func isText(body []byte) bool {
-	return len(body) > 0 && utf8.Valid(body) && !slices.ContainsFunc([]rune(string(body)), func(r rune) bool {
-		return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
-	})
 }

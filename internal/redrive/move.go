@@ -1,4 +1,4 @@
-package main
+package redrive
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/queue"
 )
 
 const (
@@ -65,7 +66,7 @@ type parcel struct {
 type mover struct {
 	sqs           awsjson.Client // without credentials, which may change in a run
 	credentials   aws.CredentialsProvider
-	from, to      queue
+	from, to      queue.Name
 	rejected      bool // from is the queue of rejected bodies
 	dryRun, force bool
 	out           io.Writer
@@ -114,7 +115,7 @@ func (m *mover) run(ctx context.Context) error {
 	if m.rejected {
 		place = "the queue of rejected bodies"
 	}
-	if m.from.fifo() && !m.rejected {
+	if m.from.FIFO() && !m.rejected {
 		fmt.Fprintln(m.out, "A FIFO dead-letter queue does not keep when a message was first sent. requested_at is when it came to that queue,")
 		fmt.Fprintln(m.out, "so that a look-up may not see what the message did before.")
 	}
@@ -143,7 +144,7 @@ func (m *mover) moveAll(ctx context.Context) error {
 		}
 		messages, err := m.receive(ctx)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.from.name, err)
+			return fmt.Errorf("%s: %w", m.from.Queue, err)
 		}
 		if len(messages) == 0 {
 			return nil
@@ -242,7 +243,7 @@ func (m *mover) send(ctx context.Context, msg message, p parcel) error {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	in := map[string]any{"QueueUrl": m.to.url, "MessageBody": p.body}
+	in := map[string]any{"QueueUrl": m.to.URL(), "MessageBody": p.body}
 	if len(p.attributes) > 0 {
 		in["MessageAttributes"] = p.attributes
 	}
@@ -250,7 +251,7 @@ func (m *mover) send(ctx context.Context, msg message, p parcel) error {
 	if msg.Attributes.GroupID != "" {
 		in["MessageGroupId"] = msg.Attributes.GroupID
 	}
-	if m.to.fifo() {
+	if m.to.FIFO() {
 		// With its own, SQS would drop what was first sent less than five minutes
 		// ago. Another run makes the same of the same dead letter.
 		in["MessageDeduplicationId"] = "redrive-" + msg.ID
@@ -263,14 +264,14 @@ func (m *mover) send(ctx context.Context, msg message, p parcel) error {
 	}
 	if err := m.call(ctx, forMessage, "SendMessage", in, &sent); err != nil {
 		if lost(err) {
-			return fmt.Errorf("it may have been sent, and is still in %s: %w", m.from.name, err)
+			return fmt.Errorf("it may have been sent, and is still in %s: %w", m.from.Queue, err)
 		}
 		return fmt.Errorf("it was not sent: %w", err)
 	}
 	m.seen[sent.ID] = true
 	// SQS answers DeleteMessage with no body, which is not JSON.
 	if err := m.batchOf(ctx, "DeleteMessageBatch", []entry{{ID: "0", Receipt: msg.Receipt}}); err != nil {
-		return fmt.Errorf("it was sent, but is still in %s: %w", m.from.name, err)
+		return fmt.Errorf("it was sent, but is still in %s: %w", m.from.Queue, err)
 	}
 	delete(m.held, msg.ID)
 	return nil
@@ -282,7 +283,7 @@ func (m *mover) receive(ctx context.Context) ([]message, error) {
 	for {
 		var out struct{ Messages []message }
 		err := m.call(ctx, forAnswer, "ReceiveMessage", map[string]any{
-			"QueueUrl":                    m.from.url,
+			"QueueUrl":                    m.from.URL(),
 			"MaxNumberOfMessages":         m.batch,
 			"WaitTimeSeconds":             int(wait.Seconds()),
 			"VisibilityTimeout":           int(hold.Seconds()),
@@ -345,7 +346,7 @@ func (m *mover) batchOf(ctx context.Context, operation string, entries []entry) 
 	var out struct {
 		Failed []struct{ Code, Message string }
 	}
-	if err := m.call(ctx, brief, operation, map[string]any{"QueueUrl": m.from.url, "Entries": entries}, &out); err != nil {
+	if err := m.call(ctx, brief, operation, map[string]any{"QueueUrl": m.from.URL(), "Entries": entries}, &out); err != nil {
 		return err
 	}
 	if len(out.Failed) > 0 {

@@ -1,4 +1,4 @@
-package main
+package redrive
 
 import (
 	"context"
@@ -12,47 +12,46 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/queue"
 )
-
-// queue is where a queue is and how SQS names it.
-type queue struct{ region, account, name, url string }
-
-func (q queue) fifo() bool { return strings.HasSuffix(q.name, ".fifo") }
-
-// is reports whether the two are one queue, of which there may be several URLs.
-func (q queue) is(other queue) bool {
-	return q.region == other.region && q.account == other.account && q.name == other.name
-}
 
 // regionOf finds the region in the host of a queue's URL.
 var regionOf = regexp.MustCompile(`(?:^|\.)sqs\.([a-z0-9-]+)\.`)
 
 // parseQueue reads a queue's ARN or URL (SQS developer guide, "Amazon SQS queue
-// and message identifiers"). region is for a URL whose host names none.
-func parseQueue(s, region string) (queue, error) {
-	if a, err := arn.Parse(s); err == nil && a.Service == "sqs" {
-		host := "sqs." + a.Region + "." + awsjson.DNSSuffix(a.Region)
-		return queue{a.Region, a.AccountID, a.Resource, "https://" + host + "/" + a.AccountID + "/" + a.Resource}, nil
+// and message identifiers"). region is for a URL whose host names none. What it
+// returns has no partition, since a URL does not tell it: so two names of one queue
+// are equal.
+func parseQueue(s, region string) (queue.Name, error) {
+	n, err := queue.Parse(s)
+	if err != nil {
+		if n, err = parseURL(s, region); err != nil {
+			return n, err
+		}
 	}
+	n.Partition = ""
+	return n, nil
+}
+
+func parseURL(s, region string) (queue.Name, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" {
-		return queue{}, errors.New("expected the URL or the ARN of a queue")
-	}
-	path := strings.Split(strings.Trim(u.Path, "/"), "/")
-	if len(path) != 2 {
-		return queue{}, errors.New("expected the URL of a queue, which ends in /account/name")
+		return queue.Name{}, errors.New("expected the URL or the ARN of a queue")
 	}
 	if found := regionOf.FindStringSubmatch(u.Host); found != nil {
 		region = found[1]
 	}
 	if region == "" {
-		return queue{}, errors.New("the URL names no region, and AWS_REGION is not set")
+		return queue.Name{}, errors.New("the URL names no region, and AWS_REGION is not set")
 	}
-	return queue{region, path[0], path[1], s}, nil
+	account, name, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
+	n, err := queue.Parse("arn:aws:sqs:" + region + ":" + account + ":" + name)
+	if err != nil {
+		return n, errors.New("expected the URL of a queue, which ends in /account/name")
+	}
+	return n, nil
 }
 
 // complete takes the queues that the options do not name from the outputs of the
@@ -125,22 +124,22 @@ func (m *mover) guard(ctx context.Context) error {
 	}
 	names := make([]string, len(feeding))
 	for i, q := range feeding {
-		names[i] = q.url
+		names[i] = q.URL()
 	}
 	all := strings.Join(names, ", ")
 	switch {
 	case m.rejected && len(feeding) > 0:
-		return fmt.Errorf("-rejected: %s is the dead-letter queue of %s, whose messages may have been sent to CBR: name it as -dlq (make: DLQ=)", m.from.name, all)
+		return fmt.Errorf("-rejected: %s is the dead-letter queue of %s, whose messages may have been sent to CBR: name it as -dlq (make: DLQ=)", m.from.Queue, all)
 	case m.rejected:
 		return m.guardRejected(ctx)
 	case len(feeding) == 0:
-		return fmt.Errorf("-dlq: %s is no queue's dead-letter queue: are -dlq and -queue (make: DLQ= and QUEUE=) swapped? Nothing was moved", m.from.name)
-	case m.to.name == "" && len(feeding) > 1:
-		return fmt.Errorf("-queue: expected one of the queues whose dead letters are in %s: %s", m.from.name, all)
-	case m.to.name == "":
+		return fmt.Errorf("-dlq: %s is no queue's dead-letter queue: are -dlq and -queue (make: DLQ= and QUEUE=) swapped? Nothing was moved", m.from.Queue)
+	case m.to.Queue == "" && len(feeding) > 1:
+		return fmt.Errorf("-queue: expected one of the queues whose dead letters are in %s: %s", m.from.Queue, all)
+	case m.to.Queue == "":
 		m.to = feeding[0]
-	case !slices.ContainsFunc(feeding, m.to.is):
-		return fmt.Errorf("-queue: the dead letters of %s are not in %s, which keeps those of %s. Nothing was moved", m.to.name, m.from.name, all)
+	case !slices.Contains(feeding, m.to):
+		return fmt.Errorf("-queue: the dead letters of %s are not in %s, which keeps those of %s. Nothing was moved", m.to.Queue, m.from.Queue, all)
 	}
 	return nil
 }
@@ -150,13 +149,13 @@ func (m *mover) guardRejected(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("-queue: %w", err)
 	case !has:
-		return fmt.Errorf("-queue: %s has no dead-letter queue, as a queue of requests has: are -rejected and -queue (make: REJECTED= and QUEUE=) swapped? Nothing was moved", m.to.name)
+		return fmt.Errorf("-queue: %s has no dead-letter queue, as a queue of requests has: are -rejected and -queue (make: REJECTED= and QUEUE=) swapped? Nothing was moved", m.to.Queue)
 	}
 	switch has, err := m.hasDeadLetters(ctx, m.from); {
 	case err != nil:
 		return fmt.Errorf("-rejected: %w", err)
 	case has:
-		return fmt.Errorf("-rejected: %s has a dead-letter queue, so it is a queue of requests. Nothing was moved", m.from.name)
+		return fmt.Errorf("-rejected: %s has a dead-letter queue, so it is a queue of requests. Nothing was moved", m.from.Queue)
 	}
 	return nil
 }
@@ -165,9 +164,9 @@ func (m *mover) guardRejected(ctx context.Context) error {
 const maxPages = 100
 
 // feeding are the queues whose dead letters come to the one that is emptied.
-func (m *mover) feeding(ctx context.Context) ([]queue, error) {
-	var all []queue
-	in := map[string]any{"QueueUrl": m.from.url, "MaxResults": 1000}
+func (m *mover) feeding(ctx context.Context) ([]queue.Name, error) {
+	var all []queue.Name
+	in := map[string]any{"QueueUrl": m.from.URL(), "MaxResults": 1000}
 	for range maxPages {
 		var out struct {
 			QueueURLs []string `json:"queueUrls"`
@@ -177,7 +176,7 @@ func (m *mover) feeding(ctx context.Context) ([]queue, error) {
 			return nil, err
 		}
 		for _, u := range out.QueueURLs {
-			q, err := parseQueue(u, m.from.region)
+			q, err := parseQueue(u, m.from.Region)
 			if err != nil {
 				return nil, fmt.Errorf("ListDeadLetterSourceQueues: %w", err)
 			}
@@ -192,11 +191,11 @@ func (m *mover) feeding(ctx context.Context) ([]queue, error) {
 }
 
 // hasDeadLetters reports whether a queue has a dead-letter queue.
-func (m *mover) hasDeadLetters(ctx context.Context, q queue) (bool, error) {
+func (m *mover) hasDeadLetters(ctx context.Context, q queue.Name) (bool, error) {
 	var out struct {
 		Attributes struct{ RedrivePolicy string }
 	}
-	in := map[string]any{"QueueUrl": q.url, "AttributeNames": []string{"RedrivePolicy"}}
+	in := map[string]any{"QueueUrl": q.URL(), "AttributeNames": []string{"RedrivePolicy"}}
 	if err := m.call(ctx, brief, "GetQueueAttributes", in, &out); err != nil {
 		return false, err
 	}
@@ -207,7 +206,7 @@ func (m *mover) hasDeadLetters(ctx context.Context, q queue) (bool, error) {
 		Target string `json:"deadLetterTargetArn"`
 	}
 	if err := json.Unmarshal([]byte(out.Attributes.RedrivePolicy), &policy); err != nil {
-		return false, fmt.Errorf("GetQueueAttributes: the RedrivePolicy of %s cannot be read", q.name)
+		return false, fmt.Errorf("GetQueueAttributes: the RedrivePolicy of %s cannot be read", q.Queue)
 	}
 	return policy.Target != "", nil
 }

@@ -22,7 +22,7 @@ type handlerFigures struct{ invoke, decode goFigure }
 func buildHandlerBench(dir string) (handlerBench, error) {
 	h := handlerBench{filepath.Join(dir, "handler.test")}
 	cmd := exec.Command("go", "test", "-c", "-o", h.binary, ".")
-	cmd.Dir = ".."
+	cmd.Dir = root
 	return h, execute(cmd)
 }
 
@@ -30,7 +30,7 @@ func buildHandlerBench(dir string) (handlerBench, error) {
 func (h handlerBench) run(rounds int, benchTime string) (f handlerFigures, err error) {
 	for range rounds {
 		cmd := exec.Command(h.binary, "-test.run", "^$", "-test.bench", "^Benchmark(Invoke|Decode)$", "-test.benchmem", "-test.cpu", "1", "-test.benchtime", benchTime)
-		cmd.Dir = ".."
+		cmd.Dir = root
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			return f, fmt.Errorf("%s: %w\n%s", cmd, err, out)

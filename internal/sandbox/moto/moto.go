@@ -1,0 +1,76 @@
+// Package moto runs moto, a model of AWS that is not this project's, for the tests that need it: `make integration` and
+// `make chain`. MOTO_PYTHON names a Python that has what internal/sandbox/integration/requirements.txt lists.
+package moto
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// program starts moto on a free port, after the setup. The end of its standard input ends it, and that comes with the end of
+// the test's process, whatever ends that.
+const program = `
+import os, sys, threading
+from moto.server import main
+exec(os.environ["MOTO_SETUP"])
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+main(["-H", "127.0.0.1", "-p", "0"])
+`
+
+// Start starts moto, waits until it answers and returns its URL. setup is Python that runs before it starts; see is called
+// with each line of its standard error, one at a time. moto ends with the test.
+func Start(t testing.TB, setup string, see func(line string)) (url string) {
+	t.Helper()
+	python := os.Getenv("MOTO_PYTHON")
+	if python == "" {
+		t.Fatal("MOTO_PYTHON is not set: run make integration or make chain")
+	}
+	moto := exec.Command(python, "-c", program)
+	moto.Env = append(os.Environ(), "MOTO_SETUP="+setup)
+	stdin, err := moto.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := moto.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := moto.Start(); err != nil {
+		t.Fatalf("starting moto: %v", err)
+	}
+	ready, read := make(chan string, 1), make(chan struct{})
+	var said strings.Builder // until it is ready
+	go func() {
+		defer close(read)
+		defer close(ready)
+		running := false
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			see(lines.Text())
+			if running {
+				continue
+			}
+			said.WriteString(lines.Text() + "\n")
+			if _, address, ok := strings.Cut(lines.Text(), "Running on http://"); ok {
+				running = true
+				ready <- "http://" + strings.TrimSpace(address)
+			}
+		}
+		_, _ = io.Copy(io.Discard, stderr) // after a line that is too long
+	}()
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		<-read
+		if err := moto.Wait(); err != nil {
+			t.Errorf("moto ended with %v", err)
+		}
+	})
+	url, ok := <-ready
+	if !ok {
+		t.Fatalf("moto does not run:\n%s", &said)
+	}
+	return url
+}
