@@ -22,8 +22,8 @@ import (
 	"cbr-replicator/internal/allow"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
+	"cbr-replicator/internal/keyed"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
@@ -66,8 +66,8 @@ func (h *Handler) Handle(ctx context.Context, in delivery.Invocation, payload []
 	defer cancel()
 	inv.open(publish)
 	outcomes := make([]delivery.Outcome, len(batch.Deliveries))
-	lanes.Run(len(outcomes), h.BatchConcurrency,
-		func(i int) []lanes.Key { return inv.keys(&batch.Deliveries[i]) },
+	keyed.Run(len(outcomes), h.BatchConcurrency,
+		func(i int) []keyed.Key { return inv.keys(&batch.Deliveries[i]) },
 		func(i int) { outcomes[i] = inv.handle(work, &batch.Deliveries[i]) })
 	inv.outbox.Close()
 	h.Queues.Change(publish, in.FunctionARN, visibility.Messages(batch.Deliveries, outcomes))
@@ -182,12 +182,12 @@ func (inv *invocation) open(publish context.Context) {
 
 // keys are what no two deliveries may have at once: a FIFO group is in order, and
 // an action has its own.
-func (inv *invocation) keys(d *delivery.Delivery) (keys []lanes.Key) {
+func (inv *invocation) keys(d *delivery.Delivery) (keys []keyed.Key) {
 	if d.Err == nil {
 		keys = inv.work[d.Request.Action].Keys(d)
 	}
 	if d.Group != "" {
-		keys = append(keys, lanes.Key{Of: "group", ID: d.Group})
+		keys = append(keys, keyed.Key{Of: "group", ID: d.Group})
 	}
 	return keys
 }

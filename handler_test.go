@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -20,7 +22,11 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
+	lambdaevents "github.com/aws/aws-lambda-go/events"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
@@ -29,19 +35,23 @@ import (
 	replicator "cbr-replicator"
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
+	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/queue"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
+	"cbr-replicator/internal/rejected"
 	"cbr-replicator/internal/replicate"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/retry"
 	"cbr-replicator/internal/sink"
 	"cbr-replicator/internal/sink/sinktest"
+	"cbr-replicator/internal/sink/sns"
 	"cbr-replicator/internal/token"
 	"cbr-replicator/internal/visibility"
 )
@@ -1369,4 +1379,438 @@ func TestSubscriptionConfirmation(t *testing.T) {
 	if log := r.log.String(); strings.Contains(log, token) || !strings.Contains(log, "SubscriptionConfirmation") || len(r.cbr.Calls()) != 0 {
 		t.Errorf("log %s", log)
 	}
+}
+
+// maxBatchAllocations is the ceiling for what a batch of ten allocates with the
+// network taken out: a count, unlike a time, does not depend on the machine.
+// docs/benchmarks.md has the figures; the race detector adds a hundred, since it
+// makes pools forget.
+const maxBatchAllocations = 600
+
+// TestAllocationsPerBatch runs by itself: the count is the whole process's.
+func TestAllocationsPerBatch(t *testing.T) {
+	invoke := withoutNetwork(t)
+	payload := batchOf(t, 10)
+	invoke(t, payload)
+	got := testing.AllocsPerRun(100, func() { invoke(t, payload) })
+	if got > maxBatchAllocations {
+		t.Errorf("a batch of ten allocates %.0f times, at most %d are allowed", got, maxBatchAllocations)
+	}
+}
+
+// BenchmarkInvoke is the handler's own work on a batch of ten.
+func BenchmarkInvoke(b *testing.B) {
+	invoke := withoutNetwork(b)
+	payload := batchOf(b, 10)
+	b.ReportAllocs()
+	for b.Loop() {
+		invoke(b, payload)
+	}
+}
+
+// BenchmarkDecode is what BenchmarkInvoke is held against: the same batch, read
+// once into aws-lambda-go's own type.
+func BenchmarkDecode(b *testing.B) {
+	payload := batchOf(b, 10)
+	b.ReportAllocs()
+	for b.Loop() {
+		var event lambdaevents.SQSEvent
+		if err := json.Unmarshal(payload, &event); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// withoutNetwork returns a handler between a CBR and a topic that
+// answer at once. Logs and metrics are made, and go nowhere.
+func withoutNetwork(t tb) func(tb, []byte) {
+	r := newRig(t, nil)
+	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	r.replicates.Log = log
+	r.replicates.CBR, r.Log = &acceptingCBR{batch: 10, all: make(chan struct{})}, log
+	topic := &sns.Topic{ARN: "arn:aws:sns:eu-central-1:123456789012:results", Client: acceptingSNS{}}
+	r.Results = sink.NewPublisher(topic, r.replicates.Retry.Do, log, r.Redact)
+	r.Metrics = metrics.NewEmitter(io.Discard, metrics.EMF, "cbr-replicator")
+	return func(t tb, payload []byte) {
+		reply, err := r.Handle(t.Context(), delivery.Invocation{RequestID: "request-1", FunctionARN: functionARN, Began: time.Now()}, payload)
+		if string(reply) != `{"batchItemFailures":[]}` || err != nil {
+			t.Fatalf("reply %s, error %v", reply, err)
+		}
+	}
+}
+
+// batchOf is the sample's event with n records, each for a vault of its own.
+func batchOf(t tb, n int) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("events", "sqs.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var event struct{ Records []map[string]any }
+	if err := json.Unmarshal(raw, &event); err != nil {
+		t.Fatal(err)
+	}
+	first := event.Records[0]
+	event.Records = nil
+	for i := range n {
+		record := maps.Clone(first)
+		id := fmt.Sprintf("059f36b4-87a3-44ab-83d2-%012d", i)
+		record["messageId"] = id
+		record["body"] = fmt.Sprintf(`{"project_id":"%s","region":"region1","replicate":{"vault_id":"%s","destination_vault_id":"%s","destination_project_id":"%s","destination_region":"region2"}}`,
+			cbrtest.SourceProject, id, cbrtest.DestinationVault, cbrtest.DestinationProject)
+		event.Records = append(event.Records, record)
+	}
+	payload, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+// acceptingCBR answers the calls of a batch when all of them are there, as they
+// are side by side with any network: else each would be done before the next
+// began, and its result on its way alone.
+type acceptingCBR struct {
+	batch int
+	mu    sync.Mutex
+	here  int
+	all   chan struct{}
+}
+
+// took is what it answers, made once: it is no work of the handler's.
+var took = cbr.Answer{
+	Status: 200, RequestID: "e8ce426dc05c2416330d890b6f989ff3", Sent: true,
+	Replication: json.RawMessage(`{"backups":[{"backup_id":"a","replication_record_id":"b"}],"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}`),
+}
+
+func (c *acceptingCBR) Replicate(context.Context, huawei.Scope, cbr.Replicate) (cbr.Answer, error) {
+	c.mu.Lock()
+	all := c.all
+	if c.here++; c.here == c.batch {
+		close(all)
+		c.here, c.all = 0, make(chan struct{})
+	}
+	c.mu.Unlock()
+	<-all
+	return took, nil
+}
+
+type acceptingSNS struct{}
+
+func (acceptingSNS) PublishBatch(_ context.Context, in *awssns.PublishBatchInput, _ ...func(*awssns.Options)) (*awssns.PublishBatchOutput, error) {
+	out := &awssns.PublishBatchOutput{Successful: make([]types.PublishBatchResultEntry, len(in.PublishBatchRequestEntries))}
+	for i, e := range in.PublishBatchRequestEntries {
+		out.Successful[i].Id = e.Id
+	}
+	return out, nil
+}
+
+const rejectedARN = "arn:aws:sqs:eu-central-1:123456789012:rejected"
+
+// kept is a message in the rejected queue, its body out of its encoding.
+type kept struct {
+	Body, Kind, CausationID, CorrelationID, DeduplicationID string
+}
+
+// rejectedQueue is an SQS that fails with its faults, one a call, and then takes
+// all. A nil fault takes one. What has a lost answer is taken, too.
+type rejectedQueue struct {
+	faults []error
+	// onTake is called before a body is taken.
+	onTake func()
+
+	mu   sync.Mutex
+	kept []kept
+}
+
+var errAnswerLost = errors.New("connection reset by peer")
+
+func (s *rejectedQueue) Call(_ context.Context, operation string, in, out any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fault error
+	if len(s.faults) > 0 {
+		fault, s.faults = s.faults[0], s.faults[1:]
+	}
+	if fault != nil && !errors.Is(fault, errAnswerLost) {
+		return fault
+	}
+	raw, err := json.Marshal(in)
+	if err != nil || operation != "SendMessage" {
+		return errors.Join(err, errors.New("no "+operation))
+	}
+	var m struct {
+		QueueURL               string `json:"QueueUrl"`
+		MessageBody            string
+		MessageAttributes      map[string]struct{ DataType, StringValue string }
+		MessageDeduplicationID string `json:"MessageDeduplicationId"`
+	}
+	if err := json.Unmarshal(raw, &m); err != nil || !strings.HasPrefix(m.QueueURL, "https://sqs.eu-central-1.amazonaws.com/123456789012/rejected") {
+		return errors.Join(err, errors.New("no queue "+m.QueueURL))
+	}
+	body := []byte(m.MessageBody)
+	if m.MessageAttributes["encoding"].StringValue == "base64" {
+		if body, err = base64.StdEncoding.DecodeString(m.MessageBody); err != nil {
+			return err
+		}
+	}
+	if s.onTake != nil {
+		s.onTake()
+	}
+	s.kept = append(s.kept, kept{
+		string(body), m.MessageAttributes["kind"].StringValue, m.MessageAttributes["causation_id"].StringValue,
+		m.MessageAttributes["correlation_id"].StringValue, m.MessageDeduplicationID,
+	})
+	if fault != nil {
+		return fault
+	}
+	return json.Unmarshal([]byte(`{"MessageId":"m"}`), out)
+}
+
+// keepIn has r keep bodies in s.
+func keepIn(r *rig, arn string, s *rejectedQueue) {
+	r.t.Helper()
+	name, err := queue.Parse(arn)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.Rejected = &rejected.Queue{Name: name, SQS: s, Retry: r.publishing.Do, Log: r.Log, Redact: r.Redact}
+}
+
+// metric is the sum of a metric in all that was written.
+func (r *rig) metric(name string) (n float64) {
+	for line := range strings.Lines(r.emf.String()) {
+		v, _ := decode[map[string]any](r.t, line)[name].(float64)
+		n += v
+	}
+	return n
+}
+
+// notAllowed is a request for a region that no list has.
+func notAllowed(t tb) string {
+	return request(t, cbrtest.SourceVault, object{"replicate.destination_region": "region9", "correlation_id": "nightly"})
+}
+
+// TestRejectedBodyIsKept, with what it was, before its result is published, and
+// then it is acknowledged.
+func TestRejectedBodyIsKept(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	s := &rejectedQueue{onTake: func() {
+		if n := len(r.topic.Messages()); n > 0 {
+			t.Errorf("%d results are out before the body is kept", n)
+		}
+	}}
+	keepIn(r, rejectedARN+".fifo", s)
+	r.BatchConcurrency = 1
+	notAllowed := notAllowed(t)
+	r.replicates.CBR = scripted(nil) // nobody asks it
+	diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "a", body: "not json"})))
+	s.onTake = nil
+	diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "b", body: notAllowed})))
+	diff(t, "published", []string{"a rejected InvalidEvent", "b rejected NotAllowed"}, r.published())
+	diff(t, "kept", []kept{
+		{"not json", "InvalidEvent", "a", "", result.ID(queueARN, "a", kind.Refused)},
+		{notAllowed, "NotAllowed", "b", "nightly", result.ID(queueARN, "b", kind.Refused)},
+	}, s.kept)
+	diff(t, "RejectedNotKept", 0.0, r.metric("RejectedNotKept"))
+}
+
+// TestOnlyWhatIsLostOtherwiseIsKept: a caller that learns the outcome has its
+// body, a result of ours is no request, and what CBR refuses is in the result.
+func TestOnlyWhatIsLostOtherwiseIsKept(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	r := newRig(t, server)
+	s := &rejectedQueue{}
+	keepIn(r, rejectedARN, s)
+	server.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.6129", "The destination vault has no capacity left."))
+	for _, payload := range [][]byte{
+		[]byte(`{"no":"request"}`),
+		[]byte(`[{"no":"request"}]`),
+		[]byte(notAllowed(t)),
+		overHTTP(t, "POST", replicatePath, "not json"),
+		sqs(t, message{body: `{"specversion":"1.0","type":"cbr.checkpoint.replication.accepted.v1","data":{}}`}),
+		sqs(t, message{body: ""}),
+		sqs(t, message{body: request(t, cbrtest.SourceVault, nil)}),
+	} {
+		_, _ = r.invoke(payload)
+	}
+	diff(t, "kept", []kept{}, s.kept)
+	diff(t, "RejectedNotKept", 0.0, r.metric("RejectedNotKept"))
+}
+
+// TestNoRejectedQueue: without one a rejected delivery is acknowledged.
+func TestNoRejectedQueue(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "a", body: "not json"})))
+	diff(t, "published", []string{"a rejected InvalidEvent"}, r.published())
+	diff(t, "RejectedNotKept", 0.0, r.metric("RejectedNotKept"))
+}
+
+// TestRejectedQueueOutOfReach: the delivery goes back until its body is kept,
+// with the last one's body to the dead-letter queue.
+func TestRejectedQueueOutOfReach(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	s := &rejectedQueue{faults: slices.Repeat([]error{errors.New("no route to host")}, 2*maxAttempts)}
+	keepIn(r, rejectedARN, s)
+	r.BatchConcurrency = 1
+	delivery := func(receives int) []byte { return sqs(t, message{id: "a", body: notAllowed(t), receives: receives}) }
+	diff(t, "handed back", []string{"a"}, r.handedBack(delivery(1)))
+	diff(t, "published", []string{}, r.published())
+	diff(t, "handed back with the last", []string{"a"}, r.handedBack(delivery(maxReceives)))
+	diff(t, "published", []string{"a failed Unavailable"}, r.published())
+	diff(t, "handed back at last", []string{}, r.handedBack(delivery(2)))
+	diff(t, "published", []string{"a failed Unavailable", "a rejected NotAllowed"}, r.published())
+	if len(s.kept) != 1 || r.metric("RejectedNotKept") > 0 || r.metric("Redelivered") != 2 {
+		t.Errorf("kept %v, metrics %s", s.kept, r.emf.String())
+	}
+	// A sender must not make metrics by inventing regions.
+	if strings.Contains(r.emf.String(), "region9") {
+		t.Errorf("metrics of a region that is not allowed: %s", r.emf.String())
+	}
+	line := r.lines("delivery")[0]
+	if text := line["error"].(string); !strings.Contains(text, "REJECTED_QUEUE_ARN") || !strings.Contains(text, "NotAllowed") {
+		t.Errorf("the log's error is %q, want both reasons", text)
+	}
+}
+
+// TestRejectedBodyTooLarge: it is acknowledged all the same, and counted.
+func TestRejectedBodyTooLarge(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	s := &rejectedQueue{}
+	keepIn(r, rejectedARN, s)
+	diff(t, "handed back", []string{}, r.handedBack(sqs(t,
+		message{id: "a", body: strings.Repeat("x", 1<<20)},
+		message{id: "b", body: "not json"},
+	)))
+	diff(t, "published", []string{"a rejected InvalidEvent", "b rejected InvalidEvent"}, r.published())
+	diff(t, "kept", []kept{{"not json", "InvalidEvent", "b", "", ""}}, s.kept)
+	diff(t, "RejectedNotKept", 1.0, r.metric("RejectedNotKept"))
+	diff(t, "lines", 1, len(r.lines("rejected body not kept")))
+}
+
+// TestBehindWhatIsNotKept: in a FIFO group nothing overtakes a delivery that goes
+// back because its body is not kept.
+func TestBehindWhatIsNotKept(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	s := &rejectedQueue{faults: []error{&awsjson.Error{Status: 403, Code: "AccessDeniedException"}}}
+	keepIn(r, rejectedARN, s)
+	diff(t, "handed back", []string{"a", "b"}, r.handedBack(sqs(t,
+		message{id: "a", body: "not json", group: "g"}, message{id: "b", body: "nor this", group: "g"})))
+	diff(t, "published", []string{}, r.published())
+	diff(t, "Misconfigured", 1.0, r.metric("Misconfigured"))
+}
+
+// ways are the triggers that are not told of a rejection, each as a payload with
+// a body, which it carries whole.
+var ways = map[string]func(t tb, body string, receives int) (payload []byte, carried string){
+	"sqs": func(t tb, body string, receives int) ([]byte, string) {
+		return sqs(t, message{body: body, receives: receives}), body
+	},
+	"fifo": func(t tb, body string, receives int) ([]byte, string) {
+		return sqs(t, message{body: body, receives: receives, group: "g"}), body
+	},
+	"pipes": func(t tb, body string, receives int) ([]byte, string) {
+		records := decode[map[string]json.RawMessage](t, string(sqs(t, message{body: body, receives: receives})))["Records"]
+		return records, body
+	},
+	"sns": func(t tb, body string, _ int) ([]byte, string) {
+		return encode(t, object{"Records": []object{{"EventSource": "aws:sns", "Sns": object{"MessageId": "m", "Message": body}}}}), body
+	},
+	"eventbridge": func(t tb, body string, _ int) ([]byte, string) {
+		event := encode(t, object{"detail-type": "Replication Requested", "id": "e", "detail": body})
+		return event, string(event)
+	},
+	"kafka": func(t tb, body string, _ int) ([]byte, string) {
+		value := base64.StdEncoding.EncodeToString([]byte(body))
+		return encode(t, object{"eventSource": "aws:kafka", "records": object{"t-0": []object{{"topic": "t", "value": value}}}}), body
+	},
+	"rabbitmq": func(t tb, body string, _ int) ([]byte, string) {
+		data := base64.StdEncoding.EncodeToString([]byte(body))
+		return encode(t, object{"rmqMessagesByQueue": object{"q": []object{{"basicProperties": object{}, "data": data}}}}), body
+	},
+	"activemq": func(t tb, body string, _ int) ([]byte, string) {
+		data := base64.StdEncoding.EncodeToString([]byte(body))
+		return encode(t, object{"eventSource": "aws:mq", "messages": []object{{"messageID": "m", "data": data}}}), body
+	},
+}
+
+// TestNoRejectedBodyIsLost: whatever the body, the trigger and the faults of the
+// rejected queue, the delivery goes back, or the body is kept byte for byte, or
+// it is counted that it never can be. It is never in what the function says.
+func TestNoRejectedBodyIsLost(t *testing.T) {
+	t.Parallel()
+	const marker = "never to be logged"
+	refusals := []error{
+		nil,
+		errAnswerLost,
+		errors.New("no route to host"),
+		&awsjson.Error{Status: 500, Code: "InternalFailure"},
+		&awsjson.Error{Status: 400, Code: "RequestThrottled"},
+		&awsjson.Error{Status: 403, Code: "AccessDeniedException", Message: marker},
+		&awsjson.Error{Status: 400, Code: "QueueDoesNotExist"},
+		&awsjson.Error{Status: 400, Code: "InvalidParameterValueException", Message: marker},
+		&awsjson.Error{Status: 400, Code: "InvalidMessageContents", Message: marker},
+	}
+	names := make([]string, 0, len(ways))
+	for name := range ways {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRig(t, nil)
+		way := rapid.SampledFrom(names).Draw(t, "trigger")
+		receives := rapid.SampledFrom([]int{1, 2, maxReceives}).Draw(t, "receives")
+		body, want := notAllowed(t), kind.NotAllowed
+		if rapid.Bool().Draw(t, "invalid") {
+			want = kind.InvalidEvent
+			body = marker + string(rapid.SliceOf(rapid.Byte()).Draw(t, "body"))
+			if !utf8.ValidString(body) && way != "kafka" && way != "rabbitmq" && way != "activemq" {
+				body = strings.ToValidUTF8(body, "\ufffd") // the others carry text
+			}
+		}
+		s := &rejectedQueue{faults: rapid.SliceOfN(rapid.SampledFrom(refusals), 0, maxAttempts+1).Draw(t, "faults")}
+		keepIn(r, rejectedARN, s)
+		payload, carried := ways[way](t, body, receives)
+		reply, failure := r.invoke(payload)
+		counts := way == "sqs" || way == "fifo" || way == "pipes"
+		handedBack := failure != nil
+		if counts && !handedBack {
+			handedBack = len(batchItemFailures(t, reply)) > 0
+		}
+		isKept := slices.ContainsFunc(s.kept, func(k kept) bool { return k.Body == carried && k.Kind == string(want) })
+		notKept := r.metric("RejectedNotKept")
+		if !handedBack && !isKept && notKept != 1 {
+			t.Fatalf("%q is lost", carried)
+		}
+		if notKept > 0 && handedBack {
+			t.Error("it is counted as gone and goes back")
+		}
+		var published []string
+		for _, m := range r.topic.Messages() {
+			published = append(published, m.Attributes["status"]+" "+m.Attributes["kind"])
+		}
+		switch {
+		case !handedBack:
+			diff(t, "published", []string{"rejected " + string(want)}, published)
+		case counts && receives == maxReceives:
+			if len(published) != 1 || !strings.HasPrefix(published[0], "failed ") {
+				t.Errorf("the last delivery publishes %q", published)
+			}
+		default:
+			diff(t, "published", []string{}, published)
+		}
+		said := r.log.String() + r.emf.String() + strings.Join(r.replies, "\n")
+		for _, m := range r.topic.Messages() {
+			said += m.Raw
+		}
+		if strings.Contains(said, marker) {
+			t.Errorf("the body is in %s", said)
+		}
+	})
 }

@@ -259,7 +259,7 @@ func project(t *testing.T) map[string]string {
 			}
 			text, err := os.ReadFile(filepath.Join(file, ".gitignore"))
 			if err != nil {
-				return nil // a folder without one
+				return nil //nolint:nilerr // a folder without one
 			}
 			more, err := ignoreRules(strings.TrimPrefix(name, "."), string(text))
 			rules = append(rules, more...)

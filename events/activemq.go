@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"cbr-replicator/internal/delivery"
-	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/jsonscan"
 )
 
 // activeMQ is a queue of Amazon MQ for ActiveMQ (AWS Lambda developer guide,
@@ -30,7 +30,7 @@ type activeMessage struct {
 func decodeActiveMQ(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, error) {
 	var arn string
 	var messages []activeMessage
-	r := onepass.New(payload)
+	r := jsonscan.New(payload)
 	for name := range r.Members() {
 		switch string(name) {
 		case "eventSourceArn":
@@ -51,7 +51,7 @@ func decodeActiveMQ(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, 
 	return d.activeBatch(messages)
 }
 
-func (m *activeMessage) read(r *onepass.Reader) {
+func (m *activeMessage) read(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "eventSourceArn":

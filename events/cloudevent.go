@@ -6,8 +6,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 )
 
 // cloudEvent is a direct call with a CloudEvent in structured JSON, whose data
@@ -49,7 +49,7 @@ func textHoldsResult(text []byte, texts int) bool {
 		}
 		text = decoded
 	}
-	var r onepass.Reader
+	var r jsonscan.Reader
 	for range maxStarts {
 		r.Reset(text)
 		if valueHoldsResult(&r, texts) {
@@ -73,7 +73,7 @@ func textHoldsResult(text []byte, texts int) bool {
 }
 
 // valueHoldsResult looks through the value that comes next.
-func valueHoldsResult(r *onepass.Reader, texts int) bool {
+func valueHoldsResult(r *jsonscan.Reader, texts int) bool {
 	switch r.Peek() {
 	case jsontext.KindBeginObject:
 		isEvent, isResult := false, false

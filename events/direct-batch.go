@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"cbr-replicator/internal/delivery"
-	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/jsonscan"
 )
 
 // directBatch is a direct call with an array of requests. An array in which
@@ -23,7 +23,7 @@ const maxDirectBatch = 1000
 func decodeDirectBatch(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var requests [][]byte
 	n := 0
-	r := onepass.New(payload)
+	r := jsonscan.New(payload)
 	for range r.Elements() {
 		if n++; n <= maxDirectBatch {
 			requests = append(requests, r.Value())

@@ -9,8 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 )
 
 // envelope is a form of message that carries another's body: what an SNS topic
@@ -90,7 +90,7 @@ func unwrap(body []byte, correlation string) (letter, *kind.Error) {
 // encode a message twice.
 func bare(body []byte) []byte {
 	for range maxEnvelopes {
-		r := onepass.New(body)
+		r := jsonscan.New(body)
 		if r.Peek() != jsontext.KindString {
 			break
 		}
@@ -120,7 +120,7 @@ func openRecords(message []byte) (letter, error) {
 	}
 }
 
-func onlyRecord[T any](message []byte, read func(*T, *onepass.Reader)) (record T, err error) {
+func onlyRecord[T any](message []byte, read func(*T, *jsonscan.Reader)) (record T, err error) {
 	records, err := readEvent(message, read)
 	switch {
 	case err != nil:
@@ -139,7 +139,7 @@ var errConfirmation = errors.New("the SubscribeURL in this message's body, which
 // developer guide, "Parsing Amazon SNS message formats").
 func openNotification(message []byte) (letter, error) {
 	var n notification
-	r := onepass.New(message)
+	r := jsonscan.New(message)
 	n.read(r)
 	if err := r.End(); err != nil {
 		return letter{}, err

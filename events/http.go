@@ -14,8 +14,8 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/delivery"
+	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 )
 
 // httpRequest is a request over HTTP, whatever trigger brought it.
@@ -50,7 +50,7 @@ type headers struct {
 // UnmarshalJSON reads an object of strings or of lists of strings. Names are
 // looked up as HTTP does, in any case.
 func (h *headers) UnmarshalJSON(text []byte) error {
-	r := onepass.New(text)
+	r := jsonscan.New(text)
 	h.given = r.Peek() == jsontext.KindBeginObject
 	for name := range r.Members() {
 		switch {
@@ -64,7 +64,7 @@ func (h *headers) UnmarshalJSON(text []byte) error {
 }
 
 // readHeader reads a header's value, of several the first.
-func readHeader(r *onepass.Reader, to *string) {
+func readHeader(r *jsonscan.Reader, to *string) {
 	if r.Peek() != jsontext.KindBeginArray {
 		r.Text(to)
 		return

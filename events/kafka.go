@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cbr-replicator/internal/delivery"
+	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 )
 
 // kafka is a topic of Amazon MSK or of a cluster of one's own (AWS Lambda
@@ -54,7 +54,7 @@ const maxHeaders = 1000
 func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, error) {
 	var arn, servers string
 	var records []kafkaRecord
-	r := onepass.New(payload)
+	r := jsonscan.New(payload)
 	for name := range r.Members() {
 		switch string(name) {
 		case "eventSourceArn":
@@ -83,7 +83,7 @@ func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, err
 	return d.kafkaBatch(records)
 }
 
-func (rec *kafkaRecord) read(r *onepass.Reader) {
+func (rec *kafkaRecord) read(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "eventSourceArn":
@@ -111,7 +111,7 @@ func (rec *kafkaRecord) read(r *onepass.Reader) {
 
 // readHeaders reads the header correlation_id, of which the last counts in
 // Kafka. The others are of any value and are not looked at.
-func (rec *kafkaRecord) readHeaders(r *onepass.Reader) {
+func (rec *kafkaRecord) readHeaders(r *jsonscan.Reader) {
 	for range r.Elements() {
 		rec.headers++
 		if r.Peek() != jsontext.KindBeginObject {
@@ -127,7 +127,7 @@ func (rec *kafkaRecord) readHeaders(r *onepass.Reader) {
 
 // readCorrelation reads a header's value. Its bytes come as numbers, signed ones.
 // No more is kept than shows that it is too long for a correlation id.
-func (rec *kafkaRecord) readCorrelation(r *onepass.Reader) {
+func (rec *kafkaRecord) readCorrelation(r *jsonscan.Reader) {
 	switch r.Peek() {
 	case jsontext.KindNull:
 		rec.correlation = ""

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/delivery"
-	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/jsonscan"
 )
 
 // rabbitMQ is a queue of Amazon MQ for RabbitMQ (AWS Lambda developer guide,
@@ -29,7 +29,7 @@ type rabbitMessage struct {
 func decodeRabbitMQ(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var arn string
 	var messages []rabbitMessage
-	r := onepass.New(payload)
+	r := jsonscan.New(payload)
 	for name := range r.Members() {
 		switch string(name) {
 		case "eventSourceArn":
@@ -56,7 +56,7 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch
 	return d.rabbitBatch(messages, inv)
 }
 
-func (m *rabbitMessage) read(r *onepass.Reader) {
+func (m *rabbitMessage) read(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "eventSourceArn":
@@ -71,7 +71,7 @@ func (m *rabbitMessage) read(r *onepass.Reader) {
 	}
 }
 
-func (m *rabbitMessage) readProperties(r *onepass.Reader) {
+func (m *rabbitMessage) readProperties(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "messageId":

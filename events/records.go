@@ -3,7 +3,7 @@ package events
 import (
 	"fmt"
 
-	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/jsonscan"
 )
 
 // maxRecords is how many deliveries a payload may bring: the largest batch of an
@@ -12,9 +12,9 @@ import (
 const maxRecords = 10_000
 
 // readEvent reads an object whose Records are what it brings, each by read.
-func readEvent[T any](payload []byte, read func(*T, *onepass.Reader)) ([]T, error) {
+func readEvent[T any](payload []byte, read func(*T, *jsonscan.Reader)) ([]T, error) {
 	var records []T
-	r := onepass.New(payload)
+	r := jsonscan.New(payload)
 	for name := range r.Members() {
 		if string(name) != "Records" {
 			continue
@@ -32,8 +32,8 @@ func readEvent[T any](payload []byte, read func(*T, *onepass.Reader)) ([]T, erro
 }
 
 // readArray reads a payload that is an array of records, each by read.
-func readArray[T any](payload []byte, read func(*T, *onepass.Reader)) ([]T, error) {
-	r := onepass.New(payload)
+func readArray[T any](payload []byte, read func(*T, *jsonscan.Reader)) ([]T, error) {
+	r := jsonscan.New(payload)
 	records, err := readList(r, make([]T, 0, 10), read)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func readArray[T any](payload []byte, read func(*T, *onepass.Reader)) ([]T, erro
 }
 
 // readList reads an array and appends its elements to list.
-func readList[T any](r *onepass.Reader, list []T, read func(*T, *onepass.Reader)) ([]T, error) {
+func readList[T any](r *jsonscan.Reader, list []T, read func(*T, *jsonscan.Reader)) ([]T, error) {
 	for range r.Elements() {
 		if len(list) == maxRecords {
 			return nil, fmt.Errorf("more than %d records", maxRecords)

@@ -16,8 +16,8 @@ import (
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
+	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 	"cbr-replicator/internal/redact"
 )
 
@@ -140,7 +140,7 @@ func fault(body []byte, err error, offset int64) string {
 		return "there is nothing"
 	case bytes.HasPrefix(body, []byte("\ufeff")):
 		return "it begins with a byte order mark"
-	case errors.Is(err, onepass.ErrMore):
+	case errors.Is(err, jsonscan.ErrMore):
 		return fmt.Sprintf("something follows it after byte %d", offset)
 	}
 	return fmt.Sprintf("it breaks off or is malformed after byte %d", offset)
@@ -148,7 +148,7 @@ func fault(body []byte, err error, offset int64) string {
 
 // parser reads one request.
 type parser struct {
-	body          onepass.Reader
+	body          jsonscan.Reader
 	got, defaults draft
 	problems      []string
 	said          int // how long problems are
@@ -214,7 +214,7 @@ func (p *parser) value(within string, f *field) {
 			p.expected(within, f.name, "true or false")
 		}
 	default:
-		if s, ok := onepass.Text(p.body.Value()); ok {
+		if s, ok := jsonscan.Text(p.body.Value()); ok {
 			p.set(within, f, s)
 		} else {
 			p.expected(within, f.name, "a string, "+f.want)

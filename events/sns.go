@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"cbr-replicator/internal/delivery"
-	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/jsonscan"
 )
 
 // sns is a topic that the function is subscribed to (AWS Lambda developer
@@ -52,7 +52,7 @@ func decodeSNS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 	return d.wholeBatch(deliveries), nil
 }
 
-func (rec *snsRecord) read(r *onepass.Reader) {
+func (rec *snsRecord) read(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "EventSource":
@@ -63,7 +63,7 @@ func (rec *snsRecord) read(r *onepass.Reader) {
 	}
 }
 
-func (n *notification) read(r *onepass.Reader) {
+func (n *notification) read(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "Type":
@@ -82,7 +82,7 @@ func (n *notification) read(r *onepass.Reader) {
 	}
 }
 
-func (n *notification) readAttributes(r *onepass.Reader) {
+func (n *notification) readAttributes(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		if string(name) != "correlation_id" {
 			continue

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"cbr-replicator/internal/delivery"
+	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 )
 
 // sqs is a queue, standard or FIFO, through Lambda's event source mapping with
@@ -37,7 +37,7 @@ func decodeSQS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 	return d.queueBatch(records, inv)
 }
 
-func (rec *sqsRecord) read(r *onepass.Reader) {
+func (rec *sqsRecord) read(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "messageId":
@@ -58,7 +58,7 @@ func (rec *sqsRecord) read(r *onepass.Reader) {
 	}
 }
 
-func (rec *sqsRecord) readAttributes(r *onepass.Reader) {
+func (rec *sqsRecord) readAttributes(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "ApproximateReceiveCount":
@@ -71,7 +71,7 @@ func (rec *sqsRecord) readAttributes(r *onepass.Reader) {
 	}
 }
 
-func (rec *sqsRecord) readMessageAttributes(r *onepass.Reader) {
+func (rec *sqsRecord) readMessageAttributes(r *jsonscan.Reader) {
 	for name := range r.Members() {
 		if string(name) != "correlation_id" {
 			continue

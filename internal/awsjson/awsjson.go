@@ -37,7 +37,7 @@ var ErrUnread = errors.New("the answer cannot be read")
 
 // Client calls one service in one region. It is safe for concurrent use.
 type Client struct {
-	redact.Veil
+	redact.Opaque
 	// Service is its signing name, such as "sqs".
 	Service string
 	// Target is the prefix of X-Amz-Target, such as "AmazonSQS".

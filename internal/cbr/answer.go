@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"cbr-replicator/internal/huawei"
+	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 )
 
 // codes are those whose meaning does not follow from the HTTP status: some
@@ -88,7 +88,7 @@ func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID 
 // taken reads the body of a 2xx: the object replication, how many backups it
 // lists, or what is missing for it to say that the request was taken.
 func taken(body []byte, vaultID string) (replication json.RawMessage, backups int, missing string) {
-	answer := onepass.New(body)
+	answer := jsonscan.New(body)
 	for name := range answer.Members() {
 		if string(name) == "replication" {
 			replication = answer.Value()
@@ -96,7 +96,7 @@ func taken(body []byte, vaultID string) (replication json.RawMessage, backups in
 	}
 	var vault string
 	listed := false
-	object := onepass.New(replication)
+	object := jsonscan.New(replication)
 	for name := range object.Members() {
 		switch string(name) {
 		case "vault_id":

@@ -15,8 +15,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cbr-replicator/internal/huawei"
+	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/onepass"
 )
 
 const (
@@ -318,7 +318,7 @@ type wireRecord struct {
 // decodePage reads a page, and calls each for its backups.
 func decodePage(body []byte, each func(*wireBackup) error) (p page, err error) {
 	p.limit = pageLimit
-	r := onepass.New(body)
+	r := jsonscan.New(body)
 	listed := false
 	for name := range r.Members() {
 		switch string(name) {
@@ -355,7 +355,7 @@ func decodePage(body []byte, each func(*wireBackup) error) (p page, err error) {
 	return p, nil
 }
 
-func (b *wireBackup) read(r *onepass.Reader) {
+func (b *wireBackup) read(r *jsonscan.Reader) {
 	var records, record []wireRecord
 	members(r, func(name string) {
 		switch name {
@@ -388,7 +388,7 @@ func (b *wireBackup) read(r *onepass.Reader) {
 
 // readRecords reads a list. One of another type is an error: it may hide what
 // was done.
-func readRecords(r *onepass.Reader) (records []wireRecord) {
+func readRecords(r *jsonscan.Reader) (records []wireRecord) {
 	for range r.Elements() {
 		if len(records) > maxRecords {
 			r.Value() // counted as too many already
@@ -401,7 +401,7 @@ func readRecords(r *onepass.Reader) (records []wireRecord) {
 	return records
 }
 
-func (w *wireRecord) read(r *onepass.Reader) {
+func (w *wireRecord) read(r *jsonscan.Reader) {
 	members(r, func(name string) {
 		switch name {
 		case "id":
@@ -437,7 +437,7 @@ func (w *wireRecord) read(r *onepass.Reader) {
 }
 
 // members reads an object. Any other value has no members.
-func members(r *onepass.Reader, each func(name string)) {
+func members(r *jsonscan.Reader, each func(name string)) {
 	if r.Peek() != jsontext.KindBeginObject {
 		r.Value()
 		return
@@ -449,9 +449,9 @@ func members(r *onepass.Reader, each func(name string)) {
 
 // text reads a string, or a number as it is written. Any other value is none,
 // and so is one that is longer than what is read here ever is.
-func text(r *onepass.Reader) string {
+func text(r *jsonscan.Reader) string {
 	value := r.Value()
-	s, ok := onepass.Text(value)
+	s, ok := jsonscan.Text(value)
 	if !ok && len(value) > 0 && (value[0] == '-' || '0' <= value[0] && value[0] <= '9') {
 		s = string(value)
 	}
@@ -500,7 +500,7 @@ var zones = []string{"Z07:00", "Z0700", "Z07"}
 // with T or a space, with a zone or without, and in those that others write: a
 // zone without a colon, seconds or milliseconds since 1970.
 func stampOf(value []byte) stamp {
-	s, ok := onepass.Text(value)
+	s, ok := jsonscan.Text(value)
 	if !ok {
 		s = string(value)
 	}

@@ -10,10 +10,10 @@ import (
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/huawei"
+	"cbr-replicator/internal/jsonscan"
+	"cbr-replicator/internal/keyed"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/metrics"
-	"cbr-replicator/internal/onepass"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
 )
@@ -29,7 +29,7 @@ type Action interface {
 // Work is an action's part of one invocation. It is safe for concurrent use.
 type Work interface {
 	// Keys are what no two deliveries that run at once may share, such as a vault.
-	Keys(*Delivery) []lanes.Key
+	Keys(*Delivery) []keyed.Key
 	// Do does the delivery's work, until ctx ends at the latest. The delivery has
 	// a valid request that the operator allows. A panic is the caller's affair.
 	Do(ctx context.Context, d *Delivery) Outcome
@@ -113,7 +113,7 @@ type Carried struct {
 // Bytes returns the text itself.
 func (c Carried) Bytes() []byte {
 	if c.Quoted {
-		return onepass.Unquote(c.Text)
+		return jsonscan.Unquote(c.Text)
 	}
 	return c.Text
 }

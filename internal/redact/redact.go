@@ -34,7 +34,7 @@ const Mask = "[redacted]"
 // alone: with no letter, digit or underscore on either side, nor such a one
 // behind a hyphen or a dot, as in "nightly-backup-1" or "backup.example.com".
 type Redactor struct {
-	Veil
+	Opaque
 	mu    sync.Mutex // held by one who adds
 	index atomic.Pointer[index]
 }

@@ -12,8 +12,8 @@ import (
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
+	"cbr-replicator/internal/keyed"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/retry"
@@ -52,8 +52,8 @@ type work struct {
 }
 
 // Keys is the source vault: CBR replicates one once at a time.
-func (w *work) Keys(d *delivery.Delivery) []lanes.Key {
-	return []lanes.Key{{Of: "vault", ID: d.Request.Replicate.VaultID}}
+func (w *work) Keys(d *delivery.Delivery) []keyed.Key {
+	return []keyed.Key{{Of: "vault", ID: d.Request.Replicate.VaultID}}
 }
 
 // Do replicates a delivery's vault.

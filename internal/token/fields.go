@@ -11,7 +11,7 @@ import (
 // Fields are what names a credential, under the names of Terraform's Huawei
 // provider, which the environment and a secret share.
 type Fields struct {
-	redact.Veil
+	redact.Opaque
 
 	// Token goes into X-Auth-Token as it is. In a secret its name is "token".
 	Token string `envconfig:"HW_AUTH_TOKEN" json:"token"`

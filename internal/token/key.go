@@ -16,7 +16,7 @@ const maxSkew = 15 * time.Minute
 // Key is an access key. It makes no token: it signs each request, which
 // Huawei recommends over tokens since 2025 (IAM API reference, "Authentication").
 type Key struct {
-	redact.Veil
+	redact.Opaque
 	config  Config
 	breaker breaker
 }

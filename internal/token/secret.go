@@ -40,7 +40,7 @@ type SecretsManager interface {
 // minutes in use, and when what it holds was refused: a new version takes over
 // without a restart.
 type Secret struct {
-	redact.Veil
+	redact.Opaque
 	config Config
 
 	mu      sync.Mutex

@@ -69,7 +69,7 @@ func New(c Config) huawei.Authorizer {
 // so each delivery may try; where it is in a secret, only until it was refused
 // twice in a row, since the next version of the secret is what will help.
 type Static struct {
-	redact.Veil
+	redact.Opaque
 	config  Config
 	breaker breaker
 	strikes atomic.Int32 // refusals since the last request that went through

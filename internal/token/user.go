@@ -35,7 +35,7 @@ const (
 // fetched at first use and renewed at 80 % of its life, or when it is refused,
 // never by two requests at once.
 type User struct {
-	redact.Veil
+	redact.Opaque
 	config Config
 	// logins is what is known of the password.
 	logins breaker

@@ -13,8 +13,8 @@ import (
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/delivery"
+	"cbr-replicator/internal/keyed"
 	"cbr-replicator/internal/kind"
-	"cbr-replicator/internal/lanes"
 	"cbr-replicator/internal/redact"
 )
 
@@ -103,7 +103,7 @@ func (c *Changer) Change(ctx context.Context, functionARN string, messages []Mes
 	}
 	failed := make([]int, len(batches))
 	errs := make([]error, len(batches))
-	lanes.Run(len(batches), maxCalls, func(int) []lanes.Key { return nil }, func(i int) {
+	keyed.Run(len(batches), maxCalls, func(int) []keyed.Key { return nil }, func(i int) {
 		failed[i], errs[i] = c.send(ctx, batches[i])
 	})
 	total, why := 0, error(nil)

@@ -1,4 +1,4 @@
-package lanes_test
+package keyed_test
 
 import (
 	"runtime"
@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"cbr-replicator/internal/lanes"
+	"cbr-replicator/internal/keyed"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,19 +24,19 @@ func TestRun(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 40).Draw(t, "n")
 		limit := rapid.IntRange(1, 8).Draw(t, "limit")
-		key := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) lanes.Key {
-			return lanes.Key{Of: rapid.StringMatching(`[gv]`).Draw(t, "of"), ID: rapid.StringMatching(`[a-f]`).Draw(t, "id")}
+		key := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) keyed.Key {
+			return keyed.Key{Of: rapid.StringMatching(`[gv]`).Draw(t, "of"), ID: rapid.StringMatching(`[a-f]`).Draw(t, "id")}
 		}), 0, 2)
-		keys := make([][]lanes.Key, n)
+		keys := make([][]keyed.Key, n)
 		for i := range keys {
 			keys[i] = key.Draw(t, "keys")
 		}
 
 		var mu sync.Mutex
 		var order []int
-		busy := map[lanes.Key]int{}
+		busy := map[keyed.Key]int{}
 		var running, peak atomic.Int32
-		lanes.Run(n, limit, func(i int) []lanes.Key { return keys[i] }, func(i int) {
+		keyed.Run(n, limit, func(i int) []keyed.Key { return keys[i] }, func(i int) {
 			now := running.Add(1)
 			for p := peak.Load(); now > p && !peak.CompareAndSwap(p, now); p = peak.Load() {
 			}
@@ -60,7 +60,7 @@ func TestRun(t *testing.T) {
 		if int(peak.Load()) > limit {
 			t.Fatalf("%d at once, limit %d", peak.Load(), limit)
 		}
-		last := map[lanes.Key]int{}
+		last := map[keyed.Key]int{}
 		for _, i := range order {
 			for _, k := range keys[i] {
 				if prev, ok := last[k]; ok && prev > i {
@@ -86,7 +86,7 @@ func TestRunSideBySide(t *testing.T) {
 	t.Parallel()
 	var together sync.WaitGroup
 	together.Add(3)
-	lanes.Run(3, 3, func(i int) []lanes.Key { return []lanes.Key{{ID: string(rune('a' + i))}} }, func(int) {
+	keyed.Run(3, 3, func(i int) []keyed.Key { return []keyed.Key{{ID: string(rune('a' + i))}} }, func(int) {
 		together.Done()
 		together.Wait() // hangs if they do not
 	})
@@ -98,7 +98,7 @@ func TestRunUpToTheLimit(t *testing.T) {
 	for limit, want := range map[int]time.Duration{1: 8 * time.Second, 3: 3 * time.Second, 7: 2 * time.Second, 8: time.Second, 20: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			lanes.Run(8, limit, func(int) []lanes.Key { return nil }, func(int) { time.Sleep(time.Second) })
+			keyed.Run(8, limit, func(int) []keyed.Key { return nil }, func(int) { time.Sleep(time.Second) })
 			if took := time.Since(began); took != want {
 				t.Errorf("eight of a second each, %d at once, took %v, want %v", limit, took, want)
 			}
@@ -112,7 +112,7 @@ func TestRunOfSorts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		lanes.Run(2, 2, func(i int) []lanes.Key { return []lanes.Key{{Of: []string{"group", "vault"}[i], ID: "same"}} },
+		keyed.Run(2, 2, func(i int) []keyed.Key { return []keyed.Key{{Of: []string{"group", "vault"}[i], ID: "same"}} },
 			func(int) { time.Sleep(time.Second) })
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("took %v, want 1s", took)
@@ -124,11 +124,11 @@ func TestRunOfSorts(t *testing.T) {
 // later index joins as well.
 func TestRunInOrder(t *testing.T) {
 	t.Parallel()
-	keys := [][]lanes.Key{
+	keys := [][]keyed.Key{
 		{{ID: "a"}}, {{ID: "b"}}, {{ID: "c"}}, {{ID: "a"}}, {{ID: "d"}}, {{ID: "b"}, {ID: "d"}}, {{ID: "c"}}, {{ID: "a"}},
 	}
 	var got []int
-	lanes.Run(len(keys), 1, func(i int) []lanes.Key { return keys[i] }, func(i int) { got = append(got, i) })
+	keyed.Run(len(keys), 1, func(i int) []keyed.Key { return keys[i] }, func(i int) { got = append(got, i) })
 	if want := []int{0, 3, 7, 1, 4, 5, 2, 6}; !slices.Equal(got, want) {
 		t.Errorf("ran %v, want %v", got, want)
 	}
@@ -144,7 +144,7 @@ func TestRunAlone(t *testing.T) {
 	}
 	for n := range 4 {
 		here, ran := goroutine(), 0
-		lanes.Run(n, 10, func(int) []lanes.Key { return []lanes.Key{{ID: "a"}} }, func(i int) {
+		keyed.Run(n, 10, func(int) []keyed.Key { return []keyed.Key{{ID: "a"}} }, func(i int) {
 			if i != ran || goroutine() != here {
 				t.Errorf("%d of %d ran in place %d, on %s, not on %s", i, n, ran, goroutine(), here)
 			}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/jsonscan"
 )
 
 // shape is what of a payload's form tells its trigger.
@@ -39,7 +39,7 @@ var ofRecords = []string{"eventSource", "EventSource", "eventSourceARN", "eventS
 // than the first. What is no JSON has the shape of what comes before its fault.
 func shapeOf(payload []byte) shape {
 	s := shape{keys: map[string]bool{}}
-	r := onepass.New(payload)
+	r := jsonscan.New(payload)
 	switch r.Peek() {
 	case jsontext.KindBeginArray:
 		s.array = true
@@ -65,7 +65,7 @@ func shapeOf(payload []byte) shape {
 				}
 				return s // it comes before all others in the order of triggers
 			case "eventSource":
-				s.source, _ = onepass.Text(r.Value())
+				s.source, _ = jsonscan.Text(r.Value())
 			case "requestContext":
 				if r.Peek() == jsontext.KindBeginObject {
 					for name := range r.Members() {
@@ -91,7 +91,7 @@ func (s *shape) see(name string) {
 
 // sourceOf returns the eventSource of a record, and whether it is a record of
 // any source.
-func sourceOf(r *onepass.Reader) (source string, isRecord bool) {
+func sourceOf(r *jsonscan.Reader) (source string, isRecord bool) {
 	if r.Peek() != jsontext.KindBeginObject {
 		return "", false
 	}
@@ -99,7 +99,7 @@ func sourceOf(r *onepass.Reader) (source string, isRecord bool) {
 		isRecord = isRecord || slices.Contains(ofRecords, string(name))
 		// SNS alone writes it with a capital.
 		if string(name) == "eventSource" || string(name) == "EventSource" {
-			source, _ = onepass.Text(r.Value())
+			source, _ = jsonscan.Text(r.Value())
 		}
 	}
 	return source, isRecord

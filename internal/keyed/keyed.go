@@ -1,6 +1,6 @@
-// Package lanes runs the deliveries of a batch side by side where they may and
+// Package keyed runs the deliveries of a batch side by side where they may and
 // one after another where they must.
-package lanes
+package keyed
 
 import (
 	"slices"

@@ -1,4 +1,4 @@
-package onepass_test
+package jsonscan_test
 
 import (
 	"encoding/json"
@@ -8,10 +8,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
-	"cbr-replicator/internal/onepass"
+	"cbr-replicator/internal/jsonscan"
 )
 
-func read(r *onepass.Reader) (text string, members map[string]string, elements []int) {
+func read(r *jsonscan.Reader) (text string, members map[string]string, elements []int) {
 	for name := range r.Members() {
 		switch string(name) {
 		case "text":
@@ -49,7 +49,7 @@ func TestReader(t *testing.T) {
 		`{"elements":[1,{"a":[]},null],"text":"after"}`:          {Elements: []int{0, 1, 2}, Text: "after"},
 		`{"members":{"a":{"b":[1, 2]},"\"":-1e9},"elements":[]}`: {Members: map[string]string{"a": `{"b":[1, 2]}`, `"`: "-1e9"}},
 	} {
-		r := onepass.New([]byte(text))
+		r := jsonscan.New([]byte(text))
 		var got found
 		got.Text, got.Members, got.Elements = read(r)
 		if err := r.End(); err != nil {
@@ -83,7 +83,7 @@ func TestReaderSaysWhatIsWrong(t *testing.T) {
 		`{} {}`:                  {"expected nothing more", 2},
 		`{}}`:                    {"expected nothing more", 2}, `{} x`: {"expected nothing more", 2},
 	} {
-		r := onepass.New([]byte(text))
+		r := jsonscan.New([]byte(text))
 		read(r)
 		if err := r.End(); err == nil || !strings.Contains(err.Error(), want.err) || r.Offset() != want.offset {
 			t.Errorf("%s: %v after byte %d, want %s after byte %d", text, err, r.Offset(), want.err, want.offset)
@@ -94,7 +94,7 @@ func TestReaderSaysWhatIsWrong(t *testing.T) {
 func TestText(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{`"a\n"`: "a\n", `""`: "", `null`: "none", `["a"]`: "none", ``: "none"} {
-		got, ok := onepass.Text([]byte(value))
+		got, ok := jsonscan.Text([]byte(value))
 		if !ok {
 			got = "none"
 		}
@@ -113,7 +113,7 @@ func FuzzMembers(f *testing.F) {
 	f.Add([]byte("{\"\xff\":\"\xff\"}"))
 	f.Add([]byte(`{"a":1,}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		r, got := onepass.New(text), map[string]json.RawMessage{}
+		r, got := jsonscan.New(text), map[string]json.RawMessage{}
 		for name := range r.Members() {
 			got[string(name)] = r.Value()
 		}
@@ -147,7 +147,7 @@ func TestFirstErrorStays(t *testing.T) {
 		`["a",]`:      {"invalid character ','", 4},
 		`["a","b"`:    {"unexpected EOF", 8},
 	} {
-		r := onepass.New([]byte(text))
+		r := jsonscan.New([]byte(text))
 		var got []string
 		for range r.Elements() {
 			var element string
@@ -171,7 +171,7 @@ func TestFirstErrorStays(t *testing.T) {
 func TestNull(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{`null`: "before", `""`: "", `"after"`: "after"} {
-		r, got := onepass.New([]byte(text)), "before"
+		r, got := jsonscan.New([]byte(text)), "before"
 		r.Text(&got)
 		if err := r.End(); err != nil || got != want {
 			t.Errorf("Text of %s is %q, want %q, %v", text, got, want, err)
@@ -188,7 +188,7 @@ func TestNull(t *testing.T) {
 // TestReset: a reader has nothing left of the text before, wherever that ended.
 func TestReset(t *testing.T) {
 	t.Parallel()
-	var r onepass.Reader // its zero value too
+	var r jsonscan.Reader // its zero value too
 	for _, before := range []string{
 		``, `null`, `{"text":"a"}`, `{"text":"a"`, `{"text":5}`, `{"elements":[1,`, `{"text":"\q"}`, `[]`, `{} {}`, `}`, `{"text":{"a":{"b":[`,
 	} {
@@ -197,7 +197,7 @@ func TestReset(t *testing.T) {
 		_ = r.End()
 		for _, after := range []string{`{"text":"b"}`, `{"text":true}`} {
 			r.Reset([]byte(after))
-			fresh := onepass.New([]byte(after))
+			fresh := jsonscan.New([]byte(after))
 			got, _, _ := read(&r)
 			want, _, _ := read(fresh)
 			if err, wantErr := r.End(), fresh.End(); got != want || (err == nil) != (wantErr == nil) || r.Offset() != fresh.Offset() {
@@ -222,14 +222,14 @@ func TestReset(t *testing.T) {
 // TestBreak: a loop that is broken off reads no further.
 func TestBreak(t *testing.T) {
 	t.Parallel()
-	r := onepass.New([]byte(`[{"a":1},2]`))
+	r := jsonscan.New([]byte(`[{"a":1},2]`))
 	for range r.Elements() {
 		break
 	}
 	if r.Offset() != 1 {
 		t.Errorf("read up to byte %d", r.Offset())
 	}
-	r = onepass.New([]byte(`{"a":1}`))
+	r = jsonscan.New([]byte(`{"a":1}`))
 	for range r.Members() {
 		break
 	}
@@ -242,7 +242,7 @@ func TestBreak(t *testing.T) {
 func TestNoCopies(t *testing.T) {
 	t.Parallel()
 	text := []byte(`{"a":"plain é","b":[1, 2]}`)
-	r := onepass.New(text)
+	r := jsonscan.New(text)
 	var a, b []byte
 	for name := range r.Members() {
 		if string(name) == "a" {
@@ -268,7 +268,7 @@ func TestInt(t *testing.T) {
 		`true`: {7, "$: expected a whole number"}, `{"a":1}`: {7, "$: expected a whole number"}, `9223372036854775808`: {7, "$: expected a whole number"},
 	} {
 		got := int64(7)
-		r := onepass.New([]byte(text))
+		r := jsonscan.New([]byte(text))
 		r.Int(&got)
 		err := ""
 		if e := r.End(); e != nil {
