@@ -31,7 +31,7 @@ func decodeActiveMQ(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, 
 	var arn string
 	var messages []activeMessage
 	r := jsonscan.New(payload)
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "eventSourceArn":
 			r.Text(&arn)
@@ -52,7 +52,7 @@ func decodeActiveMQ(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, 
 }
 
 func (m *activeMessage) read(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "eventSourceArn":
 			r.Text(&m.arn)

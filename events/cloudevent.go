@@ -77,7 +77,7 @@ func valueHoldsResult(r *jsonscan.Reader, texts int) bool {
 	switch r.Peek() {
 	case jsontext.KindBeginObject:
 		isEvent, isResult := false, false
-		for name := range r.Members() {
+		for name := range r.Members {
 			isEvent = isEvent || string(name) == "specversion"
 			if string(name) == "type" && r.Peek() == jsontext.KindString {
 				var of []byte
@@ -91,7 +91,7 @@ func valueHoldsResult(r *jsonscan.Reader, texts int) bool {
 		}
 		return isEvent && isResult
 	case jsontext.KindBeginArray:
-		for range r.Elements() {
+		for range r.Elements {
 			if valueHoldsResult(r, texts) {
 				return true
 			}

@@ -43,7 +43,7 @@ func shapeOf(payload []byte) shape {
 	switch r.Peek() {
 	case jsontext.KindBeginArray:
 		s.array = true
-		for i := range r.Elements() {
+		for i := range r.Elements {
 			source, isRecord := sourceOf(r)
 			if i == 0 {
 				s.source = source
@@ -52,13 +52,13 @@ func shapeOf(payload []byte) shape {
 			s.records = s.records || isRecord
 		}
 	case jsontext.KindBeginObject:
-		for name := range r.Members() {
+		for name := range r.Members {
 			s.see(string(name))
 			switch string(name) {
 			case "Records":
 				s.source = ""
 				if r.Peek() == jsontext.KindBeginArray {
-					for range r.Elements() {
+					for range r.Elements {
 						s.source, _ = sourceOf(r)
 						break
 					}
@@ -68,7 +68,7 @@ func shapeOf(payload []byte) shape {
 				s.source, _ = jsonscan.Text(r.Value())
 			case "requestContext":
 				if r.Peek() == jsontext.KindBeginObject {
-					for name := range r.Members() {
+					for name := range r.Members {
 						s.elb = s.elb || string(name) == "elb"
 					}
 				}
@@ -95,7 +95,7 @@ func sourceOf(r *jsonscan.Reader) (source string, isRecord bool) {
 	if r.Peek() != jsontext.KindBeginObject {
 		return "", false
 	}
-	for name := range r.Members() {
+	for name := range r.Members {
 		isRecord = isRecord || slices.Contains(ofRecords, string(name))
 		// SNS alone writes it with a capital.
 		if string(name) == "eventSource" || string(name) == "EventSource" {

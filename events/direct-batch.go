@@ -24,7 +24,7 @@ func decodeDirectBatch(d *Decoder, payload []byte, inv delivery.Invocation) (*Ba
 	var requests [][]byte
 	n := 0
 	r := jsonscan.New(payload)
-	for range r.Elements() {
+	for range r.Elements {
 		if n++; n <= maxDirectBatch {
 			requests = append(requests, r.Value())
 		}

@@ -52,7 +52,7 @@ type headers struct {
 func (h *headers) UnmarshalJSON(text []byte) error {
 	r := jsonscan.New(text)
 	h.given = r.Peek() == jsontext.KindBeginObject
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch {
 		case strings.EqualFold(string(name), "X-Correlation-Id"):
 			readHeader(r, &h.correlation)
@@ -69,7 +69,7 @@ func readHeader(r *jsonscan.Reader, to *string) {
 		r.Text(to)
 		return
 	}
-	for i := range r.Elements() {
+	for i := range r.Elements {
 		if i == 0 {
 			r.Text(to)
 		}

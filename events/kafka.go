@@ -55,14 +55,14 @@ func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, err
 	var arn, servers string
 	var records []kafkaRecord
 	r := jsonscan.New(payload)
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "eventSourceArn":
 			r.Text(&arn)
 		case "bootstrapServers":
 			r.Text(&servers)
 		case "records":
-			for name := range r.Members() {
+			for name := range r.Members {
 				key, from := string(name), len(records)
 				var err error
 				if records, err = readList(r, records, (*kafkaRecord).read); err != nil {
@@ -84,7 +84,7 @@ func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, err
 }
 
 func (rec *kafkaRecord) read(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "eventSourceArn":
 			r.Text(&rec.arn)
@@ -112,12 +112,12 @@ func (rec *kafkaRecord) read(r *jsonscan.Reader) {
 // readHeaders reads the header correlation_id, of which the last counts in
 // Kafka. The others are of any value and are not looked at.
 func (rec *kafkaRecord) readHeaders(r *jsonscan.Reader) {
-	for range r.Elements() {
+	for range r.Elements {
 		rec.headers++
 		if r.Peek() != jsontext.KindBeginObject {
 			continue
 		}
-		for name := range r.Members() {
+		for name := range r.Members {
 			if string(name) == "correlation_id" {
 				rec.readCorrelation(r)
 			}
@@ -137,7 +137,7 @@ func (rec *kafkaRecord) readCorrelation(r *jsonscan.Reader) {
 		return
 	}
 	text, good := make([]byte, 0, maxCorrelationID+1), true
-	for range r.Elements() {
+	for range r.Elements {
 		n, err := strconv.ParseInt(string(r.Value()), 10, 16)
 		good = good && err == nil
 		if len(text) < cap(text) {

@@ -30,12 +30,12 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch
 	var arn string
 	var messages []rabbitMessage
 	r := jsonscan.New(payload)
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "eventSourceArn":
 			r.Text(&arn)
 		case "rmqMessagesByQueue":
-			for name := range r.Members() {
+			for name := range r.Members {
 				queue, from := string(name), len(messages)
 				var err error
 				if messages, err = readList(r, messages, (*rabbitMessage).read); err != nil {
@@ -57,7 +57,7 @@ func decodeRabbitMQ(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch
 }
 
 func (m *rabbitMessage) read(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "eventSourceArn":
 			r.Text(&m.arn)
@@ -72,7 +72,7 @@ func (m *rabbitMessage) read(r *jsonscan.Reader) {
 }
 
 func (m *rabbitMessage) readProperties(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "messageId":
 			r.Text(&m.id)

@@ -15,7 +15,7 @@ const maxRecords = 10_000
 func readEvent[T any](payload []byte, read func(*T, *jsonscan.Reader)) ([]T, error) {
 	var records []T
 	r := jsonscan.New(payload)
-	for name := range r.Members() {
+	for name := range r.Members {
 		if string(name) != "Records" {
 			continue
 		}
@@ -43,7 +43,7 @@ func readArray[T any](payload []byte, read func(*T, *jsonscan.Reader)) ([]T, err
 
 // readList reads an array and appends its elements to list.
 func readList[T any](r *jsonscan.Reader, list []T, read func(*T, *jsonscan.Reader)) ([]T, error) {
-	for range r.Elements() {
+	for range r.Elements {
 		if len(list) == maxRecords {
 			return nil, fmt.Errorf("more than %d records", maxRecords)
 		}

@@ -186,7 +186,7 @@ func (p *parser) object(name, within string, fields []field) {
 		return
 	}
 	given := make([]bool, len(fields))
-	for name := range p.body.Members() {
+	for name := range p.body.Members {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
 		case i < 0:

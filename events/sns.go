@@ -53,7 +53,7 @@ func decodeSNS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 }
 
 func (rec *snsRecord) read(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "EventSource":
 			r.Text(&rec.source)
@@ -64,7 +64,7 @@ func (rec *snsRecord) read(r *jsonscan.Reader) {
 }
 
 func (n *notification) read(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "Type":
 			r.Text(&n.kind)
@@ -83,11 +83,11 @@ func (n *notification) read(r *jsonscan.Reader) {
 }
 
 func (n *notification) readAttributes(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		if string(name) != "correlation_id" {
 			continue
 		}
-		for name := range r.Members() {
+		for name := range r.Members {
 			if string(name) == "Value" {
 				r.Text(&n.correlation)
 			}

@@ -38,7 +38,7 @@ func decodeSQS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 }
 
 func (rec *sqsRecord) read(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "messageId":
 			r.Text(&rec.messageID)
@@ -59,7 +59,7 @@ func (rec *sqsRecord) read(r *jsonscan.Reader) {
 }
 
 func (rec *sqsRecord) readAttributes(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "ApproximateReceiveCount":
 			r.Bytes(&rec.receives)
@@ -72,11 +72,11 @@ func (rec *sqsRecord) readAttributes(r *jsonscan.Reader) {
 }
 
 func (rec *sqsRecord) readMessageAttributes(r *jsonscan.Reader) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		if string(name) != "correlation_id" {
 			continue
 		}
-		for name := range r.Members() {
+		for name := range r.Members {
 			if string(name) == "stringValue" {
 				r.Text(&rec.correlation)
 			}

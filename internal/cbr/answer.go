@@ -3,8 +3,9 @@ package cbr
 import (
 	"encoding/json"
 	"net/http"
-	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/jsonscan"
@@ -14,37 +15,37 @@ import (
 // codes are those whose meaning does not follow from the HTTP status: some
 // transient faults come as 400 and some final ones as 500 (CBR API reference,
 // "Error Codes"; the OTC table of the same product).
-var codes = huawei.Codes{Prefix: "BackupService.", Known: map[string]huawei.Meaning{
-	"BackupService.0001": {Kind: kind.NothingToReplicate},                  // no resource is available for backup
-	"BackupService.0002": {Kind: kind.InProgress, Statuses: []int{500}},    // resources are being backed up
-	"BackupService.1002": {Kind: kind.Rejected},                            // type of backup cannot be replicated
-	"BackupService.1003": {Kind: kind.Rejected},                            // the source is not an ECS
-	"BackupService.1005": {Kind: kind.Rejected, Statuses: []int{400, 500}}, // the region does not support replication
-	"BackupService.1009": {Kind: kind.AlreadyReplicated},                   // is being, or has been, replicated there
-	"BackupService.1011": {Kind: kind.Rejected},                            // the project does not support replication
-	"BackupService.1012": {Kind: kind.Rejected},                            // no more replicas allowed
-	"BackupService.4005": {Kind: kind.Unavailable, Statuses: []int{500}},   // the destination vault could not be checked
-	"BackupService.6105": {Kind: kind.Rejected, Statuses: []int{400, 404}}, // the vault does not exist
-	"BackupService.6110": {Kind: kind.InProgress, Lasting: lasting},        // the vault cannot be updated, "Try again"
-	"BackupService.6112": {Kind: kind.InProgress, Lasting: lasting},        // invalid vault status
-	"BackupService.6118": {Kind: kind.Unavailable},                         // as 4005, but sent as 400
-	"BackupService.6119": {Kind: kind.Rejected},                            // not a replication vault
-	"BackupService.6120": {Kind: kind.Rejected},                            // the destination vault does not exist
-	"BackupService.6122": {Kind: kind.Rejected},                            // resource type cannot be replicated
-	"BackupService.6123": {Kind: kind.InProgress},                          // an expansion of the vault is in progress
-	"BackupService.6125": {Kind: kind.InProgress},                          // a backup task is in progress
-	"BackupService.6128": {Kind: kind.Rejected},                            // vault type cannot be replicated
-	"BackupService.6129": {Kind: kind.Rejected},                            // the destination vault is full
-	"BackupService.6130": {Kind: kind.InProgress},                          // the vault is being replicated
-	"BackupService.6134": {Kind: kind.InProgress},                          // resources are being removed from the vault
-	"BackupService.6200": {Kind: kind.Rejected, Statuses: []int{404}},      // the backup does not exist
-	"BackupService.6203": {Kind: kind.InProgress},                          // performing backups
-	"BackupService.6217": {Kind: kind.Rejected, Statuses: []int{404}},      // the restore point does not exist
-	"BackupService.7302": {Kind: kind.InProgress, Lasting: lasting},        // backups are being synchronized
-	"BackupService.8600": {Kind: kind.Rejected, Statuses: []int{403}},      // the account lacks real-name authentication
-	"BackupService.9900": {Kind: kind.Rejected},                            // parameter verification failed
-	"BackupService.9910": {Kind: kind.Unknown, Statuses: []int{500}},       // "unknown error", by name and by nature
-	"BackupService.9998": {Kind: kind.Unauthorized, Statuses: []int{500}},  // authentication failed
+var codes = huawei.Codes{Prefix: "BackupService.", Known: []huawei.Meaning{
+	{Code: "BackupService.0001", Kind: kind.NothingToReplicate},                  // no resource is available for backup
+	{Code: "BackupService.0002", Kind: kind.InProgress, Statuses: []int{500}},    // resources are being backed up
+	{Code: "BackupService.1002", Kind: kind.Rejected},                            // type of backup cannot be replicated
+	{Code: "BackupService.1003", Kind: kind.Rejected},                            // the source is not an ECS
+	{Code: "BackupService.1005", Kind: kind.Rejected, Statuses: []int{400, 500}}, // the region does not support replication
+	{Code: "BackupService.1009", Kind: kind.AlreadyReplicated},                   // is being, or has been, replicated there
+	{Code: "BackupService.1011", Kind: kind.Rejected},                            // the project does not support replication
+	{Code: "BackupService.1012", Kind: kind.Rejected},                            // no more replicas allowed
+	{Code: "BackupService.4005", Kind: kind.Unavailable, Statuses: []int{500}},   // the destination vault could not be checked
+	{Code: "BackupService.6105", Kind: kind.Rejected, Statuses: []int{400, 404}}, // the vault does not exist
+	{Code: "BackupService.6110", Kind: kind.InProgress, Lasting: lasting},        // the vault cannot be updated, "Try again"
+	{Code: "BackupService.6112", Kind: kind.InProgress, Lasting: lasting},        // invalid vault status
+	{Code: "BackupService.6118", Kind: kind.Unavailable},                         // as 4005, but sent as 400
+	{Code: "BackupService.6119", Kind: kind.Rejected},                            // not a replication vault
+	{Code: "BackupService.6120", Kind: kind.Rejected},                            // the destination vault does not exist
+	{Code: "BackupService.6122", Kind: kind.Rejected},                            // resource type cannot be replicated
+	{Code: "BackupService.6123", Kind: kind.InProgress},                          // an expansion of the vault is in progress
+	{Code: "BackupService.6125", Kind: kind.InProgress},                          // a backup task is in progress
+	{Code: "BackupService.6128", Kind: kind.Rejected},                            // vault type cannot be replicated
+	{Code: "BackupService.6129", Kind: kind.Rejected},                            // the destination vault is full
+	{Code: "BackupService.6130", Kind: kind.InProgress},                          // the vault is being replicated
+	{Code: "BackupService.6134", Kind: kind.InProgress},                          // resources are being removed from the vault
+	{Code: "BackupService.6200", Kind: kind.Rejected, Statuses: []int{404}},      // the backup does not exist
+	{Code: "BackupService.6203", Kind: kind.InProgress},                          // performing backups
+	{Code: "BackupService.6217", Kind: kind.Rejected, Statuses: []int{404}},      // the restore point does not exist
+	{Code: "BackupService.7302", Kind: kind.InProgress, Lasting: lasting},        // backups are being synchronized
+	{Code: "BackupService.8600", Kind: kind.Rejected, Statuses: []int{403}},      // the account lacks real-name authentication
+	{Code: "BackupService.9900", Kind: kind.Rejected},                            // parameter verification failed
+	{Code: "BackupService.9910", Kind: kind.Unknown, Statuses: []int{500}},       // "unknown error", by name and by nature
+	{Code: "BackupService.9998", Kind: kind.Unauthorized, Statuses: []int{500}},  // authentication failed
 }}
 
 // A vault is available, lock, frozen, deleting or error (CBR API reference,
@@ -52,12 +53,42 @@ var codes = huawei.Codes{Prefix: "BackupService.", Known: map[string]huawei.Mean
 // a text names what passes, too, or nothing, the request waits: to be told
 // "rejected" for a vault that is being changed would lose it.
 var (
-	lastingState = regexp.MustCompile(`(?i)\b(?:frozen|deleting|deleted|arrears|overdue|expired|suspended)\b|(?:\b(?:is|in)|[=:"'(\[])\s*error\b`)
-	passingState = regexp.MustCompile(`(?i)\b(?:lock|locked|locking|expanding|expanded|extending|resizing|changing|updating|creating|processing|removing|syncing|synchronized|synchronizing|replicating|restoring|in progress)\b`)
+	lastingStates = []string{"frozen", "deleting", "deleted", "arrears", "overdue", "expired", "suspended"}
+	passingStates = []string{
+		"lock", "locked", "locking", "expanding", "expanded", "extending", "resizing", "changing", "updating", "creating", "processing",
+		"removing", "syncing", "synchronized", "synchronizing", "replicating", "restoring", "progress",
+	}
 )
 
+// lasting reports whether a message names a state that lasts, and none that
+// passes. An error is a state where the text says that something is in it, or
+// has it for a value.
 func lasting(message string) bool {
-	return lastingState.MatchString(message) && !passingState.MatchString(message)
+	message = strings.ToLower(message)
+	last, lasts := "", false
+	for start, end := 0, 0; start < len(message); start = end {
+		start += len(message[start:]) - len(strings.TrimLeftFunc(message[start:], notInWord))
+		end = start + len(message[start:]) - len(strings.TrimLeftFunc(message[start:], inWord))
+		word := message[start:end]
+		switch {
+		case slices.Contains(passingStates, word) && (word != "progress" || last == "in"):
+			return false
+		case slices.Contains(lastingStates, word), word == "error" && (last == "is" || last == "in" || isValue(message[:start])):
+			lasts = true
+		}
+		last = word
+	}
+	return lasts
+}
+
+func inWord(c rune) bool    { return c == '_' || unicode.IsLetter(c) || unicode.IsDigit(c) }
+func notInWord(c rune) bool { return !inWord(c) }
+
+// isValue reports whether what follows text is a value: of a field, in quotes or
+// in brackets.
+func isValue(text string) bool {
+	text = strings.TrimRight(text, " ")
+	return text != "" && strings.ContainsRune(`=:"'([`, rune(text[len(text)-1]))
 }
 
 // judge reads CopyCheckpoint's answer. readErr is what went wrong while its
@@ -89,7 +120,7 @@ func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID 
 // lists, or what is missing for it to say that the request was taken.
 func taken(body []byte, vaultID string) (replication json.RawMessage, backups int, missing string) {
 	answer := jsonscan.New(body)
-	for name := range answer.Members() {
+	for name := range answer.Members {
 		if string(name) == "replication" {
 			replication = answer.Value()
 		}
@@ -97,13 +128,13 @@ func taken(body []byte, vaultID string) (replication json.RawMessage, backups in
 	var vault string
 	listed := false
 	object := jsonscan.New(replication)
-	for name := range object.Members() {
+	for name := range object.Members {
 		switch string(name) {
 		case "vault_id":
 			object.Text(&vault)
 		case "backups":
 			backups, listed = 0, true
-			for range object.Elements() {
+			for range object.Elements {
 				backups++
 			}
 		}

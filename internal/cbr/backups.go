@@ -320,11 +320,11 @@ func decodePage(body []byte, each func(*wireBackup) error) (p page, err error) {
 	p.limit = pageLimit
 	r := jsonscan.New(body)
 	listed := false
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "backups":
 			listed = true
-			for range r.Elements() {
+			for range r.Elements {
 				var b wireBackup
 				b.read(r)
 				if r.Err() != nil {
@@ -389,7 +389,7 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 // readRecords reads a list. One of another type is an error: it may hide what
 // was done.
 func readRecords(r *jsonscan.Reader) (records []wireRecord) {
-	for range r.Elements() {
+	for range r.Elements {
 		if len(records) > maxRecords {
 			r.Value() // counted as too many already
 			continue
@@ -442,7 +442,7 @@ func members(r *jsonscan.Reader, each func(name string)) {
 		r.Value()
 		return
 	}
-	for name := range r.Members() {
+	for name := range r.Members {
 		each(string(name))
 	}
 }

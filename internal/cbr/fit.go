@@ -18,7 +18,7 @@ var ErrTooLong = errors.New("it is too long even without a list of backups")
 // that was cut, at its end, until the text is short enough, and with
 // backups_total beside it, which says how long the list was. If no list is left
 // to be cut, the vault's id is all that stays beside these.
-func Fit[T ~string | ~[]byte](replication json.RawMessage, limit int, encode func(json.RawMessage) (T, error)) (T, error) {
+func Fit(replication json.RawMessage, limit int, encode func(json.RawMessage) ([]byte, error)) ([]byte, error) {
 	text, err := encode(replication)
 	if err != nil || len(text) <= limit {
 		return text, err
@@ -42,7 +42,7 @@ func Fit[T ~string | ~[]byte](replication json.RawMessage, limit int, encode fun
 		ends[i+1] = len(list)
 	}
 	rest, _ := json.Marshal(object)
-	with := func(keep int) (T, error) {
+	with := func(keep int) ([]byte, error) {
 		shorter := slices.Concat([]byte(`{"backups":[`), list[:ends[keep]], []byte(`]`))
 		if len(rest) > len("{}") {
 			shorter = append(shorter, ',')
@@ -69,7 +69,7 @@ func Fit[T ~string | ~[]byte](replication json.RawMessage, limit int, encode fun
 // any, all the length of the one with all of them, which is too long. ends is how
 // long the list is after each of them: what they add to a text is in some
 // proportion to that.
-func longest[T ~string | ~[]byte](ends []int, none T, all, limit int, with func(int) (T, error)) (T, error) {
+func longest(ends []int, none []byte, all, limit int, with func(int) ([]byte, error)) ([]byte, error) {
 	fits, tooMany := 0, len(ends)-1
 	best, over := none, all
 	for try := 0; tooMany-fits > 1 && limit-len(best) > limit/256; try++ {

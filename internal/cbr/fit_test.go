@@ -81,17 +81,17 @@ func TestFit(t *testing.T) {
 // own.
 func TestFitNothing(t *testing.T) {
 	t.Parallel()
-	encode := func(r json.RawMessage) (string, error) { return fmt.Sprintf("%0300d%s", 0, r), nil }
+	encode := func(r json.RawMessage) ([]byte, error) { return fmt.Appendf(nil, "%0300d%s", 0, r), nil }
 	for _, replication := range []string{``, `null`, `[]`, `5`, `{"backups":[{}]}`} {
 		if _, err := cbr.Fit(json.RawMessage(replication), 200, encode); !errors.Is(err, cbr.ErrTooLong) {
 			t.Errorf("%s: %v", replication, err)
 		}
 	}
 	broken := errors.New("broken")
-	if _, err := cbr.Fit(nil, 200, func(json.RawMessage) (string, error) { return "", broken }); !errors.Is(err, broken) {
+	if _, err := cbr.Fit(nil, 200, func(json.RawMessage) ([]byte, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Errorf("error %v, want the encoder's", err)
 	}
-	if text, err := cbr.Fit(json.RawMessage(`{"backups":null,"new":"`+strings.Repeat("x", 300)+`"}`), 200, func(r json.RawMessage) (string, error) { return string(r), nil }); err != nil || text != `{"backups":[]}` {
+	if text, err := cbr.Fit(json.RawMessage(`{"backups":null,"new":"`+strings.Repeat("x", 300)+`"}`), 200, func(r json.RawMessage) ([]byte, error) { return r, nil }); err != nil || string(text) != `{"backups":[]}` {
 		t.Errorf("%s, %v", text, err)
 	}
 }

@@ -24,11 +24,12 @@ const MaxFault = 64 << 10
 type Codes struct {
 	// Prefix is that of all of them: "BackupService.".
 	Prefix string
-	Known  map[string]Meaning
+	Known  []Meaning
 }
 
 // Meaning is what a code says.
 type Meaning struct {
+	Code string
 	Kind kind.Kind
 	// Statuses are those that the service's tables have the code with; none:
 	// 400 alone.
@@ -40,28 +41,37 @@ type Meaning struct {
 
 // gateway are the codes of API Gateway, which stands before all services (API
 // Gateway user guide, "Error Codes"). It writes its prefix as APIG or APIGW.
-var gateway = map[string]kind.Kind{
-	"APIG.0301": kind.Unauthorized,  // token or signature is wrong, or there is none
-	"APIG.0307": kind.Unauthorized,  // the token must be updated
-	"APIG.0308": kind.Throttled,     // over a rate limit
-	"APIG.0401": kind.Misconfigured, // 401 to 404 are about our address, not our credential
-	"APIG.0402": kind.Misconfigured,
-	"APIG.0404": kind.Misconfigured,
-	"APIG.0613": kind.Unavailable, // IAM is out of reach
+var gateway = []Meaning{
+	{Code: "APIG.0301", Kind: kind.Unauthorized},  // token or signature is wrong, or there is none
+	{Code: "APIG.0307", Kind: kind.Unauthorized},  // the token must be updated
+	{Code: "APIG.0308", Kind: kind.Throttled},     // over a rate limit
+	{Code: "APIG.0401", Kind: kind.Misconfigured}, // 401 to 404 are about our address, not our credential
+	{Code: "APIG.0402", Kind: kind.Misconfigured},
+	{Code: "APIG.0404", Kind: kind.Misconfigured},
+	{Code: "APIG.0613", Kind: kind.Unavailable}, // IAM is out of reach
+}
+
+// meaning returns what a code says, nil if it is not in the tables.
+func (c Codes) meaning(code string) *Meaning {
+	for _, table := range [...][]Meaning{c.Known, gateway} {
+		for i := range table {
+			if table[i].Code == code {
+				return &table[i]
+			}
+		}
+	}
+	return nil
 }
 
 // kindOf is the one place that turns an answer into a kind: the service's code,
 // in its tables' spelling, decides first, the HTTP status second. A 2xx gets here
 // only if it is not the answer that was asked for.
 func (c Codes) kindOf(status int, code, message string) kind.Kind {
-	if m, ok := c.Known[code]; ok {
+	if m := c.meaning(code); m != nil {
 		if m.Lasting != nil && m.Lasting(message) {
 			return kind.Rejected
 		}
 		return m.Kind
-	}
-	if k, ok := gateway[code]; ok {
-		return k
 	}
 	switch {
 	case status == http.StatusTooManyRequests:
@@ -96,7 +106,7 @@ func (c Codes) Normal(status int, code string) string {
 	if _, err := strconv.Atoi(code); err != nil || len(code) != 4 {
 		return code
 	}
-	if m, ok := c.Known[c.Prefix+code]; ok && (slices.Contains(m.Statuses, status) || m.Statuses == nil && status == http.StatusBadRequest) {
+	if m := c.meaning(c.Prefix + code); m != nil && (slices.Contains(m.Statuses, status) || m.Statuses == nil && status == http.StatusBadRequest) {
 		return c.Prefix + code
 	}
 	return code
@@ -110,7 +120,8 @@ func (c Codes) authResult(e *kind.Error) AuthResult {
 		return AuthResult{Answered: true}
 	}
 	code := c.Normal(e.HTTPStatus, e.Code)
-	refused := e.Kind == kind.Unauthorized && (code == "APIG.0301" || c.Known[code].Kind == kind.Unauthorized ||
+	m := c.meaning(code)
+	refused := e.Kind == kind.Unauthorized && (m != nil && m.Kind == kind.Unauthorized ||
 		e.HTTPStatus == http.StatusUnauthorized || e.TokenExpired)
 	// A gateway may throttle, or fail, before it looks at the credential.
 	return AuthResult{Answered: refused || c.own(code), Refused: refused}

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"strconv"
 	"unicode/utf8"
 
@@ -54,40 +53,43 @@ func (r *Reader) Peek() jsontext.Kind {
 // Members reads an object. It yields the names of its members; the caller reads
 // the value of each or leaves it. A name is good until the next one. null is an
 // object without members, any other value an error. Whoever breaks off has read
-// enough of the whole text.
-func (r *Reader) Members() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		if !r.open(jsontext.KindBeginObject, "an object") {
+// enough of the whole text. It is an iter.Seq: range over r.Members.
+func (r *Reader) Members(yield func(name []byte) bool) {
+	if !r.open(jsontext.KindBeginObject, "an object") {
+		return
+	}
+	for r.Peek() != jsontext.KindEndObject {
+		name := r.Value()
+		if r.err != nil {
 			return
 		}
-		for r.Peek() != jsontext.KindEndObject {
-			name := r.Value()
-			if r.err != nil || !r.yield(func() bool { return yield(Unquote(name)) }) {
-				return
-			}
+		at := r.tokens.InputOffset()
+		if !yield(Unquote(name)) {
+			return
 		}
-		r.token()
+		r.skip(at)
 	}
+	r.token()
 }
 
 // Elements reads an array. It yields the indices of its elements; the caller
 // reads each or leaves it. null is an array without elements, any other value an
-// error.
-func (r *Reader) Elements() iter.Seq[int] {
-	return func(yield func(int) bool) {
-		if !r.open(jsontext.KindBeginArray, "an array") {
+// error. It is an iter.Seq: range over r.Elements.
+func (r *Reader) Elements(yield func(index int) bool) {
+	if !r.open(jsontext.KindBeginArray, "an array") {
+		return
+	}
+	for i := 0; r.Peek() != jsontext.KindEndArray; i++ {
+		if r.Peek() == jsontext.KindInvalid {
+			break // the token says what is wrong
+		}
+		at := r.tokens.InputOffset()
+		if !yield(i) {
 			return
 		}
-		for i := 0; r.Peek() != jsontext.KindEndArray; i++ {
-			if r.Peek() == jsontext.KindInvalid {
-				break // the token says what is wrong
-			}
-			if !r.yield(func() bool { return yield(i) }) {
-				return
-			}
-		}
-		r.token()
+		r.skip(at)
 	}
+	r.token()
 }
 
 // Text reads a string. null leaves it as it is, any other value is an error.
@@ -201,14 +203,11 @@ func (r *Reader) open(kind jsontext.Kind, what string) bool {
 	return false
 }
 
-// yield calls a loop's body and reads the value that the body has left.
-func (r *Reader) yield(body func() bool) bool {
-	at := r.tokens.InputOffset()
-	more := body()
-	if more && r.err == nil && r.tokens.InputOffset() == at {
+// skip reads the value at an offset if the body of a loop has left it.
+func (r *Reader) skip(at int64) {
+	if r.err == nil && r.tokens.InputOffset() == at {
 		r.err = r.tokens.SkipValue()
 	}
-	return more
 }
 
 // expected reads a value of the wrong kind. That it is no JSON comes first.

@@ -12,17 +12,17 @@ import (
 )
 
 func read(r *jsonscan.Reader) (text string, members map[string]string, elements []int) {
-	for name := range r.Members() {
+	for name := range r.Members {
 		switch string(name) {
 		case "text":
 			r.Text(&text)
 		case "members":
 			members = map[string]string{}
-			for name := range r.Members() {
+			for name := range r.Members {
 				members[string(name)] = string(r.Value())
 			}
 		case "elements":
-			for i := range r.Elements() {
+			for i := range r.Elements {
 				elements = append(elements, i)
 			}
 		}
@@ -114,7 +114,7 @@ func FuzzMembers(f *testing.F) {
 	f.Add([]byte(`{"a":1,}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, got := jsonscan.New(text), map[string]json.RawMessage{}
-		for name := range r.Members() {
+		for name := range r.Members {
 			got[string(name)] = r.Value()
 		}
 		err := r.End()
@@ -149,7 +149,7 @@ func TestFirstErrorStays(t *testing.T) {
 	} {
 		r := jsonscan.New([]byte(text))
 		var got []string
-		for range r.Elements() {
+		for range r.Elements {
 			var element string
 			if r.Text(&element); element != "" {
 				got = append(got, element)
@@ -207,8 +207,8 @@ func TestReset(t *testing.T) {
 	}
 	// In the middle of a value, with nobody to read on.
 	r.Reset([]byte(`{"members":{"a":[1,2]},"text":"a"}`))
-	for range r.Members() {
-		for range r.Members() {
+	for range r.Members {
+		for range r.Members {
 			break
 		}
 		break
@@ -223,14 +223,14 @@ func TestReset(t *testing.T) {
 func TestBreak(t *testing.T) {
 	t.Parallel()
 	r := jsonscan.New([]byte(`[{"a":1},2]`))
-	for range r.Elements() {
+	for range r.Elements {
 		break
 	}
 	if r.Offset() != 1 {
 		t.Errorf("read up to byte %d", r.Offset())
 	}
 	r = jsonscan.New([]byte(`{"a":1}`))
-	for range r.Members() {
+	for range r.Members {
 		break
 	}
 	if r.Offset() != 4 {
@@ -244,7 +244,7 @@ func TestNoCopies(t *testing.T) {
 	text := []byte(`{"a":"plain é","b":[1, 2]}`)
 	r := jsonscan.New(text)
 	var a, b []byte
-	for name := range r.Members() {
+	for name := range r.Members {
 		if string(name) == "a" {
 			r.Bytes(&a)
 		} else {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,13 +59,17 @@ type Finding struct {
 	// its backups in the order of the list; nil unless Found.
 	Replication json.RawMessage
 	Coverage    Coverage
-	// Elsewhere is where in the destination's region there are replicas of
+	// Elsewhere, the first MaxPlaces of it with most backups first, is where in the destination's region there are replicas of
 	// available backups that have none at the destination. CBR allows a backup
 	// one replica in each region (user guide, "Replicating a vault").
 	Elsewhere []Place
 	// Why tells a person what cannot be decided; empty unless Undecided.
 	Why string
 }
+
+// MaxPlaces is how many places of a finding are in an order: as many as a message
+// names.
+const MaxPlaces = 3
 
 // Place is another vault of the destination's region.
 type Place struct {
@@ -99,7 +102,9 @@ type lookup struct {
 	backups []backup
 	// provider is that of all backups: a vault holds one type of resource.
 	provider string
-	to       map[destination]*copies
+	records  []record // in the order of the list
+	to       []route
+	index    map[destination]int // into to
 }
 
 // backup is what is kept of one.
@@ -107,6 +112,22 @@ type backup struct {
 	id        string
 	created   time.Time
 	available bool
+}
+
+// record is what is kept of a replication record. A vault may hold 15,000
+// backups with several each.
+type record struct {
+	backup, to int // indices
+	id         string
+	created    time.Time
+	zoneless   bool
+	status     cbr.RecordStatus
+}
+
+// route is where records go, and the source as they name it.
+type route struct {
+	to                      destination
+	fromProject, fromRegion string
 }
 
 // destination is a replication's. Ids are compared without regard to case.
@@ -127,52 +148,38 @@ func (d destination) mayBe(to destination) bool {
 	return (d.region == "" || d.region == to.region) && (d.project == "" || d.project == to.project) && (d.vault == "" || d.vault == to.vault)
 }
 
-// copies are the copies to one destination.
-type copies struct {
-	records []record
-	// The source as records name it.
-	project, region string
-}
-
-// record is what is kept of a replication record. A vault may hold 15,000
-// backups with several each.
-type record struct {
-	backup   int // its index
-	id       string
-	created  time.Time
-	zoneless bool
-	status   cbr.RecordStatus
-}
-
 // add keeps what is needed of a backup.
 func (l *lookup) add(b *cbr.Backup) {
 	l.provider = cmp.Or(l.provider, b.ProviderID)
 	l.backups = append(l.backups, backup{b.ID, b.CreatedAt, b.Available})
 	for _, r := range b.Records {
 		d := destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)
-		c := l.to[d]
-		if c == nil {
-			c = &copies{}
-			l.to[d] = c
+		to, ok := l.index[d]
+		if !ok {
+			to = len(l.to)
+			l.index[d] = to
+			l.to = append(l.to, route{to: d})
 		}
+		known := &l.to[to]
+		known.fromProject, known.fromRegion = cmp.Or(known.fromProject, r.SourceProjectID), cmp.Or(known.fromRegion, r.SourceRegion)
 		if !r.CreatedAt.IsZero() || r.Status.Covers() {
 			// Else it never began and copied nothing: to send again doubles nothing.
-			c.records = append(c.records, record{len(l.backups) - 1, r.ID, r.CreatedAt, r.Zoneless, r.Status})
+			l.records = append(l.records, record{len(l.backups) - 1, to, r.ID, r.CreatedAt, r.Zoneless, r.Status})
 		}
-		c.project, c.region = cmp.Or(c.project, r.SourceProjectID), cmp.Or(c.region, r.SourceRegion)
 	}
 }
 
 // judge tells what became of r, which was first tried at since.
 func (l *lookup) judge(src huawei.Scope, r cbr.Replicate, since time.Time) Finding {
 	to := destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)
-	there, unnamed, elsewhere := l.copiesBy(to)
-	covered := l.covered(there.records)
-	f := Finding{Verdict: NotFound, Coverage: l.coverage(covered), Elsewhere: l.elsewhere(to, covered, elsewhere)}
+	there := l.those(func(d destination) bool { return d.is(to) })
+	unnamed := l.those(func(d destination) bool { return !d.is(to) && d.mayBe(to) })
+	covered := l.covered(there)
+	f := Finding{Verdict: NotFound, Coverage: l.coverage(covered), Elsewhere: l.elsewhere(to, covered)}
 
-	effect, maybe, why := there.since(since, l.at)
+	effect, maybe, why := effectSince(there, since, l.at)
 	if why == "" {
-		if a, b, unclear := unnamed.since(since, l.at); unclear != "" || len(a) > 0 || len(b) > 0 {
+		if a, b, unclear := effectSince(unnamed, since, l.at); unclear != "" || len(a) > 0 || len(b) > 0 {
 			why = "replication records do not say to which vault they go"
 		}
 	}
@@ -189,39 +196,23 @@ func (l *lookup) judge(src huawei.Scope, r cbr.Replicate, since time.Time) Findi
 	case why != "":
 		f.Verdict, f.Why = Undecided, why
 	case len(effect) > 0:
-		f.Verdict, f.Replication = Found, l.replication(src, r, there, effect)
+		f.Verdict, f.Replication = Found, l.replication(src, r, effect)
 	}
 	return f
 }
 
-// copiesBy returns the copies to a destination, those that may be, since they do
-// not name the vault, and all others of its region.
-func (l *lookup) copiesBy(to destination) (there, unnamed *copies, elsewhere map[destination]*copies) {
-	there, unnamed, elsewhere = &copies{}, &copies{}, map[destination]*copies{}
-	for d, c := range l.to {
-		switch {
-		case d.is(to):
-			there.join(c)
-			continue
-		case d.mayBe(to):
-			unnamed.join(c)
-		}
-		if d.region == to.region {
-			elsewhere[d] = c
+// those returns the records that go to a place that is so.
+func (l *lookup) those(so func(destination) bool) (records []record) {
+	is := make([]bool, len(l.to))
+	for i, to := range l.to {
+		is[i] = so(to.to)
+	}
+	for _, r := range l.records {
+		if is[r.to] {
+			records = append(records, r)
 		}
 	}
-	return there, unnamed, elsewhere
-}
-
-// join adds other's records, in the order of the list.
-func (c *copies) join(other *copies) {
-	c.project, c.region = cmp.Or(c.project, other.project), cmp.Or(c.region, other.region)
-	if len(c.records) == 0 {
-		c.records = other.records
-		return
-	}
-	c.records = slices.Concat(c.records, other.records)
-	slices.SortStableFunc(c.records, func(a, b record) int { return cmp.Compare(a.backup, b.backup) })
+	return records
 }
 
 // covered tells for each backup whether one of the records is a copy of it that
@@ -247,25 +238,40 @@ func (l *lookup) coverage(covered []bool) (c Coverage) {
 	return c
 }
 
-// elsewhere returns where backups that are not covered are, most backups first.
-func (l *lookup) elsewhere(to destination, covered []bool, other map[destination]*copies) (places []Place) {
-	for d, c := range other {
-		p := Place{VaultID: d.vault}
-		if d.project != to.project {
-			p.ProjectID = d.project
+// elsewhere returns where else in the region backups are that are not covered,
+// the first few places with most of them first.
+func (l *lookup) elsewhere(to destination, covered []bool) (places []Place) {
+	counts := make([]int, len(l.to))
+	counted := make([]int, len(l.to)) // the last backup that was, plus one
+	for _, r := range l.records {
+		at := l.to[r.to].to
+		if covered[r.backup] || !l.backups[r.backup].available || !r.status.Covers() ||
+			at.region != to.region || at.is(to) || counted[r.to] == r.backup+1 {
+			continue
 		}
-		for i, there := range l.covered(c.records) {
-			if there && l.backups[i].available && !covered[i] {
-				p.Backups++
+		counts[r.to]++
+		counted[r.to] = r.backup + 1
+	}
+	for i, n := range counts {
+		if n == 0 {
+			continue
+		}
+		p := Place{VaultID: l.to[i].to.vault, Backups: n}
+		if project := l.to[i].to.project; project != to.project {
+			p.ProjectID = project
+		}
+		places = append(places, p)
+	}
+	// Few are ever shown: to sort them all would be for nobody.
+	for i := range min(MaxPlaces, len(places)) {
+		most := i
+		for j := i + 1; j < len(places); j++ {
+			if places[j].Backups > places[most].Backups {
+				most = j
 			}
 		}
-		if p.Backups > 0 {
-			places = append(places, p)
-		}
+		places[i], places[most] = places[most], places[i]
 	}
-	slices.SortFunc(places, func(a, b Place) int {
-		return cmp.Or(cmp.Compare(b.Backups, a.Backups), strings.Compare(a.VaultID, b.VaultID), strings.Compare(a.ProjectID, b.ProjectID))
-	})
 	return places
 }
 
@@ -287,45 +293,43 @@ func (l *lookup) newSince(records []record, covered []bool) bool {
 	return false
 }
 
-// since returns the records that are the effect of a request that was first
+// effectSince returns the records that are the effect of a request that was first
 // tried at first, those that may be, or why that cannot be told. Records that
 // all failed or were skipped are no effect.
-func (c *copies) since(first time.Time, at cbr.Clocks) (effect, maybe []record, why string) {
-	var waiting, undated []record
-	ended := true
-	for _, r := range c.records {
+func effectSince(records []record, first time.Time, at cbr.Clocks) (effect, maybe []record, why string) {
+	var undated *record
+	ended, waiting := true, 0
+	for i := range records {
+		r := &records[i]
 		switch {
 		case r.status.Ended() && (r.created.IsZero() || at.Theirs.IsZero()):
 		case at.Theirs.IsZero():
 			return nil, nil, "CBR's answer has no Date to hold the age of its replication records against"
 		case r.created.IsZero() && r.status == cbr.Waiting:
-			waiting = append(waiting, r)
-		case r.created.IsZero():
-			undated = append(undated, r)
-		case r.created.Sub(at.Theirs) > maxAhead:
-			if !r.status.Ended() {
-				undated = append(undated, r)
+			// CBR replicates a vault once at a time, so one that waits beside one that
+			// is the request's belongs to it.
+			effect = append(effect, *r)
+			waiting++
+		case r.created.IsZero(), r.created.Sub(at.Theirs) > maxAhead && !r.status.Ended():
+			if undated == nil {
+				undated = r
 			}
+		case r.created.Sub(at.Theirs) > maxAhead:
 		case !first.Add(-tolerance).After(ours(r.created, at)):
-			effect = append(effect, r)
+			effect = append(effect, *r)
 			ended = ended && r.status.Ended()
-		case !r.status.Ended() && mayBeSince(r, first, at):
-			maybe = append(maybe, r)
+		case !r.status.Ended() && mayBeSince(*r, first, at):
+			maybe = append(maybe, *r)
 		}
 	}
 	switch {
-	case len(effect) > 0 && !ended:
-		// CBR replicates a vault once at a time, so one that waits beside one that
-		// is the request's belongs to it.
-		effect = append(effect, waiting...)
-		slices.SortStableFunc(effect, func(a, b record) int { return cmp.Compare(a.backup, b.backup) })
+	case !ended:
 		return effect, nil, ""
-	case len(undated) > 0:
-		if r := undated[0]; r.created.IsZero() {
-			return nil, nil, fmt.Sprintf("replication record %s does not say when it began, although it does not wait", r.id)
-		}
-		return nil, nil, fmt.Sprintf("replication record %s began in the future", undated[0].id)
-	case len(waiting) > 0:
+	case undated != nil && undated.created.IsZero():
+		return nil, nil, fmt.Sprintf("replication record %s does not say when it began, although it does not wait", undated.id)
+	case undated != nil:
+		return nil, nil, fmt.Sprintf("replication record %s began in the future", undated.id)
+	case waiting > 0:
 		return nil, nil, "replication records wait that do not say since when"
 	}
 	return nil, maybe, ""
@@ -363,14 +367,16 @@ func mayBeSince(r record, first time.Time, at cbr.Clocks) bool {
 
 // replication is the object replication of CopyCheckpoint's answer (CBR API
 // reference, CheckpointReplicateRespBody).
-func (l *lookup) replication(src huawei.Scope, r cbr.Replicate, c *copies, effect []record) json.RawMessage {
+func (l *lookup) replication(src huawei.Scope, r cbr.Replicate, effect []record) json.RawMessage {
 	type copied struct {
 		BackupID            string `json:"backup_id"`
 		ReplicationRecordID string `json:"replication_record_id"`
 	}
+	var from route // as the records name it
 	backups := make([]copied, len(effect))
 	for i, e := range effect {
 		backups[i] = copied{l.backups[e.backup].id, e.id}
+		from.fromProject, from.fromRegion = cmp.Or(from.fromProject, l.to[e.to].fromProject), cmp.Or(from.fromRegion, l.to[e.to].fromRegion)
 	}
 	raw, _ := json.Marshal(struct { // strings always marshal
 		ProjectID            string   `json:"project_id"`
@@ -382,7 +388,7 @@ func (l *lookup) replication(src huawei.Scope, r cbr.Replicate, c *copies, effec
 		DestinationVaultID   string   `json:"destination_vault_id"`
 		Backups              []copied `json:"backups"`
 	}{
-		cmp.Or(c.project, src.ProjectID), l.provider, r.VaultID, cmp.Or(c.region, src.Region),
+		cmp.Or(from.fromProject, src.ProjectID), l.provider, r.VaultID, cmp.Or(from.fromRegion, src.Region),
 		r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID, backups,
 	})
 	return raw

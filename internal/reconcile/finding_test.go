@@ -298,7 +298,7 @@ func TestFindElsewhere(t *testing.T) {
 		backup(true, there, to(region, project, "g", cbr.Replicated)),
 		backup(false, to(region, project, "h", cbr.Replicated)),
 	}, cbr.Clocks{Ours: ours, Theirs: ours}, ours)
-	if diff := cmp.Diff([]reconcile.Place{{"b", "", 2}, {"", "", 1}, {"c", "another", 1}, {"d", "", 1}}, f.Elsewhere); diff != "" || f.Coverage.Missing() != 5 {
+	if diff := cmp.Diff([]reconcile.Place{{"b", "", 2}, {"c", "another", 1}, {"d", "", 1}, {"", "", 1}}, f.Elsewhere); diff != "" || f.Coverage.Missing() != 5 {
 		t.Errorf("coverage %v, elsewhere (-want +got):\n%s", f.Coverage, diff)
 	}
 }

@@ -125,7 +125,7 @@ func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, vaultID string) 
 	l.mu.Lock()
 	look, ok := l.made[v]
 	if !ok {
-		look = &lookup{done: make(chan struct{}), to: map[destination]*copies{}}
+		look = &lookup{done: make(chan struct{}), index: map[destination]int{}}
 		l.made[v] = look
 	}
 	l.mu.Unlock()

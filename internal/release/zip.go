@@ -3,6 +3,7 @@ package release
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -63,6 +64,9 @@ func bootstrapZip(binary []byte) ([]byte, error) {
 	header.SetMode(0o755)
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
+	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) {
+		return flate.NewWriter(out, flate.BestCompression)
+	})
 	file, err := w.CreateHeader(header)
 	if err != nil {
 		return nil, err

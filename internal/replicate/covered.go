@@ -7,9 +7,6 @@ import (
 	"cbr-replicator/internal/reconcile"
 )
 
-// maxPlaces is how many other vaults a message names.
-const maxPlaces = 3
-
 // notCovered says how many backups have no replica, what CBR says of them, and
 // where else in the region there are replicas of them: CBR allows one in each
 // (user guide, "Replicating a vault").
@@ -17,8 +14,8 @@ func notCovered(found reconcile.Finding, said string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d available backups have no replica there, and CBR starts none: %s", found.Coverage.Missing(), found.Coverage.Backups, said)
 	for i, p := range found.Elsewhere {
-		if i == maxPlaces {
-			fmt.Fprintf(&b, "; and in %d more vaults", len(found.Elsewhere)-maxPlaces)
+		if i == reconcile.MaxPlaces {
+			fmt.Fprintf(&b, "; and in %d more vaults", len(found.Elsewhere)-reconcile.MaxPlaces)
 			break
 		}
 		vault := "a vault that CBR does not name"

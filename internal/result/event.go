@@ -227,14 +227,15 @@ func (e *Event) Encode(limit int) (string, error) {
 		return message, err
 	}
 	short := *e
-	message, err = cbr.Fit(e.Data.Replication, limit, func(replication json.RawMessage) (string, error) {
+	cut, err := cbr.Fit(e.Data.Replication, limit, func(replication json.RawMessage) ([]byte, error) {
 		short.Data.Replication = replication
-		return short.text()
+		text, err := short.text()
+		return []byte(text), err
 	})
 	if err != nil {
 		return "", fmt.Errorf("the result event does not fit %d bytes: %w", limit, err)
 	}
-	return message, nil
+	return string(cut), nil
 }
 
 // text returns the event's JSON, whatever its length.
