@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,29 +37,29 @@ type config struct {
 	Endpoint             string `envconfig:"HW_CBR_ENDPOINT"`
 	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID"`
 
-	AllowedProjectIDs   list    `envconfig:"ALLOWED_PROJECT_IDS"`
-	AllowedDestinations list    `envconfig:"ALLOWED_DESTINATIONS"`
-	AllowedURNs         list    `envconfig:"ALLOWED_CROSS_ACCOUNT_URNS"`
-	AllowAcceleration   boolean `envconfig:"ALLOW_ACCELERATION"`
+	AllowedProjectIDs   []string `envconfig:"ALLOWED_PROJECT_IDS"`
+	AllowedDestinations []string `envconfig:"ALLOWED_DESTINATIONS"`
+	AllowedURNs         []string `envconfig:"ALLOWED_CROSS_ACCOUNT_URNS"`
+	AllowAcceleration   bool     `envconfig:"ALLOW_ACCELERATION" default:"true"`
 
 	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN"`
 	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN"`
 
-	CBRTimeout      duration `envconfig:"CBR_TIMEOUT"`
-	HTTPTimeout     duration `envconfig:"HTTP_TIMEOUT"`
-	RetryInitial    duration `envconfig:"RETRY_INITIAL_INTERVAL"`
-	RetryMax        duration `envconfig:"RETRY_MAX_INTERVAL"`
-	RetryAttempts   count    `envconfig:"RETRY_MAX_ATTEMPTS"`
-	RetryElapsed    duration `envconfig:"RETRY_MAX_ELAPSED"`
-	DeadlineReserve duration `envconfig:"DEADLINE_RESERVE"`
+	CBRTimeout      time.Duration `envconfig:"CBR_TIMEOUT" default:"30s"`
+	HTTPTimeout     time.Duration `envconfig:"HTTP_TIMEOUT" default:"27s"`
+	RetryInitial    time.Duration `envconfig:"RETRY_INITIAL_INTERVAL" default:"500ms"`
+	RetryMax        time.Duration `envconfig:"RETRY_MAX_INTERVAL" default:"20s"`
+	RetryAttempts   int           `envconfig:"RETRY_MAX_ATTEMPTS" default:"6"`
+	RetryElapsed    time.Duration `envconfig:"RETRY_MAX_ELAPSED" default:"20s"`
+	DeadlineReserve time.Duration `envconfig:"DEADLINE_RESERVE" default:"5s"`
 
-	BatchConcurrency count `envconfig:"BATCH_CONCURRENCY"`
-	MaxReceiveCount  count `envconfig:"MAX_RECEIVE_COUNT"`
+	BatchConcurrency int `envconfig:"BATCH_CONCURRENCY" default:"10"`
+	MaxReceiveCount  int `envconfig:"MAX_RECEIVE_COUNT" default:"10"`
 
 	// AWS's own.
 	FunctionName        string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
 	AWSRegion           string `envconfig:"AWS_REGION"`
-	MaxConcurrency      count  `envconfig:"AWS_LAMBDA_MAX_CONCURRENCY"` // invocations of one process
+	MaxConcurrency      int    `envconfig:"AWS_LAMBDA_MAX_CONCURRENCY" default:"1"` // invocations of one process
 	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS"`
 	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE"`
 	EndpointSQS         string `envconfig:"AWS_ENDPOINT_URL_SQS"`
@@ -86,23 +85,6 @@ func isEnterpriseProject(s string) bool {
 	return s == "0" || s == allEnterpriseProjects || cbr.IsVaultID(s)
 }
 
-// defaults returns the values of variables that are not set.
-func defaults() config {
-	return config{
-		AllowAcceleration: boolean{value: true},
-		CBRTimeout:        duration{value: 30 * time.Second},
-		HTTPTimeout:       duration{value: 27 * time.Second},
-		RetryInitial:      duration{value: 500 * time.Millisecond},
-		RetryMax:          duration{value: 20 * time.Second},
-		RetryAttempts:     count{value: 6},
-		RetryElapsed:      duration{value: 20 * time.Second},
-		DeadlineReserve:   duration{value: 5 * time.Second},
-		BatchConcurrency:  count{value: 10},
-		MaxConcurrency:    count{value: 1},
-		MaxReceiveCount:   count{value: 10},
-	}
-}
-
 // settings is what the environment comes to, ready for the handler.
 type settings struct {
 	config
@@ -117,10 +99,10 @@ type settings struct {
 // load reads the environment. Its error lists all that is wrong, without the
 // value of anything.
 func load() (*settings, error) {
-	s := &settings{config: defaults()}
-	if err := envconfig.Process("", &s.config); err != nil {
-		// Never err itself: it holds the value.
-		return nil, errors.New("the environment cannot be read")
+	s := &settings{}
+	var p problems
+	if err := s.read(&p); err != nil {
+		return nil, err
 	}
 	s.proxies = []variable{
 		{"HTTPS_PROXY", s.HTTPSProxy},
@@ -128,9 +110,8 @@ func load() (*settings, error) {
 		{"HTTP_PROXY", s.HTTPProxy},
 		{"http_proxy", os.Getenv("http_proxy")},
 	}
-	var p problems
 	s.trim()
-	s.checkParsed(&p)
+	s.checkBounds(&p)
 	s.checkForms(&p)
 	s.checkCredential(&p)
 	s.checkSink(&p)
@@ -157,9 +138,71 @@ func (p problems) err() error {
 	return errors.Join(p...)
 }
 
+const (
+	durationForm = "expected a positive duration such as 500ms or 20s"
+	countForm    = "expected a whole number from 1 to 10000"
+	maxCount     = 10_000
+)
+
+// forms are of the values that envconfig may be unable to read, by their type.
+var forms = map[string]string{"time.Duration": durationForm, "int": countForm, "bool": "expected true or false"}
+
+// count is a variable that holds a whole number.
+type count struct {
+	name  string
+	value int
+}
+
+func (c *config) counts() []count {
+	return []count{
+		{"RETRY_MAX_ATTEMPTS", c.RetryAttempts},
+		{"BATCH_CONCURRENCY", c.BatchConcurrency},
+		{"AWS_LAMBDA_MAX_CONCURRENCY", c.MaxConcurrency},
+		{"MAX_RECEIVE_COUNT", c.MaxReceiveCount},
+	}
+}
+
+// read has envconfig fill c in. That stops at the first variable that it cannot
+// read, which an empty one may be, too. Such a variable is taken out of the
+// environment, and envconfig starts again. In the end all are put back, so that
+// the environment is as it was; meanwhile nobody else should read it.
+func (c *config) read(p *problems) error {
+	for _, v := range c.counts() {
+		// envconfig would read 010 as 8, as Go does.
+		if value := os.Getenv(v.name); strings.HasPrefix(strings.TrimPrefix(value, "+"), "0") {
+			p.add(v.name, countForm)
+			os.Unsetenv(v.name)
+			defer os.Setenv(v.name, value)
+		}
+	}
+	for {
+		err := envconfig.Process("", c)
+		if err == nil {
+			return nil
+		}
+		// Nothing of err is shown but the name: it holds the value.
+		fault, ok := errors.AsType[*envconfig.ParseError](err)
+		if !ok {
+			return errors.New("the environment cannot be read")
+		}
+		value, set := os.LookupEnv(fault.KeyName)
+		if !set {
+			return fmt.Errorf("%s: its default cannot be read", fault.KeyName)
+		}
+		os.Unsetenv(fault.KeyName)
+		defer os.Setenv(fault.KeyName, value)
+		if value != "" {
+			p.add(fault.KeyName, "%s", forms[fault.TypeName])
+		}
+	}
+}
+
 func (s *settings) trim() {
 	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.RejectedQueueARN} {
 		*v = strings.TrimSpace(*v)
+	}
+	for _, list := range []*[]string{&s.AllowedProjectIDs, &s.AllowedDestinations, &s.AllowedURNs} {
+		*list = entries(*list)
 	}
 	if s.EnterpriseProjectID == "" && s.Cloud == "" && !s.foreign() {
 		s.EnterpriseProjectID = allEnterpriseProjects
@@ -167,25 +210,36 @@ func (s *settings) trim() {
 	s.ProjectID, s.DestinationProjectID = strings.ToLower(s.ProjectID), strings.ToLower(s.DestinationProjectID)
 }
 
-func (s *settings) checkParsed(p *problems) {
+// entries returns those of a list without the spaces around them; an empty one
+// does not count.
+func entries(list []string) (entries []string) {
+	for _, entry := range list {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			entries = append(entries, entry)
+		}
+	}
+	return entries
+}
+
+func (s *settings) checkBounds(p *problems) {
 	for _, v := range []struct {
-		name    string
-		problem string
+		name  string
+		value time.Duration
 	}{
-		{"ALLOW_ACCELERATION", s.AllowAcceleration.problem},
-		{"CBR_TIMEOUT", s.CBRTimeout.problem},
-		{"HTTP_TIMEOUT", s.HTTPTimeout.problem},
-		{"RETRY_INITIAL_INTERVAL", s.RetryInitial.problem},
-		{"RETRY_MAX_INTERVAL", s.RetryMax.problem},
-		{"RETRY_MAX_ATTEMPTS", s.RetryAttempts.problem},
-		{"RETRY_MAX_ELAPSED", s.RetryElapsed.problem},
-		{"DEADLINE_RESERVE", s.DeadlineReserve.problem},
-		{"BATCH_CONCURRENCY", s.BatchConcurrency.problem},
-		{"AWS_LAMBDA_MAX_CONCURRENCY", s.MaxConcurrency.problem},
-		{"MAX_RECEIVE_COUNT", s.MaxReceiveCount.problem},
+		{"CBR_TIMEOUT", s.CBRTimeout},
+		{"HTTP_TIMEOUT", s.HTTPTimeout},
+		{"RETRY_INITIAL_INTERVAL", s.RetryInitial},
+		{"RETRY_MAX_INTERVAL", s.RetryMax},
+		{"RETRY_MAX_ELAPSED", s.RetryElapsed},
+		{"DEADLINE_RESERVE", s.DeadlineReserve},
 	} {
-		if v.problem != "" {
-			p.add(v.name, "%s", v.problem)
+		if v.value <= 0 {
+			p.add(v.name, durationForm)
+		}
+	}
+	for _, v := range s.counts() {
+		if v.value < 1 || v.value > maxCount {
+			p.add(v.name, countForm)
 		}
 	}
 }
@@ -296,7 +350,7 @@ func proxyURL(s string) *url.URL {
 }
 
 func (s *settings) checkAllowed(p *problems) {
-	s.allow = &allow.List{URNs: s.AllowedURNs, Acceleration: s.AllowAcceleration.value}
+	s.allow = &allow.List{URNs: s.AllowedURNs, Acceleration: s.AllowAcceleration}
 	var err error
 	switch {
 	case len(s.AllowedProjectIDs) > 0:
@@ -354,79 +408,4 @@ func (s *settings) requestDefaults() events.Defaults {
 		DestinationProjectID: s.DestinationProjectID,
 		DestinationRegion:    s.DestinationRegion,
 	}
-}
-
-// The types below never fail to decode: envconfig stops at the first failure
-// and prints the value. They keep what is wrong, for all of it to be reported,
-// and what they hold already where the variable is empty.
-
-// duration is a positive time.Duration.
-type duration struct {
-	value   time.Duration
-	problem string
-}
-
-// Decode implements envconfig.Decoder.
-func (d *duration) Decode(s string) error {
-	if s == "" {
-		return nil
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil || v <= 0 {
-		d.problem = "expected a positive duration such as 500ms or 20s"
-	}
-	d.value = v
-	return nil
-}
-
-// count is a positive int.
-type count struct {
-	value   int
-	problem string
-}
-
-// Decode implements envconfig.Decoder.
-func (c *count) Decode(s string) error {
-	if s == "" {
-		return nil
-	}
-	v, err := strconv.Atoi(s)
-	if err != nil || v < 1 || v > 10_000 {
-		c.problem = "expected a whole number from 1 to 10000"
-	}
-	c.value = v
-	return nil
-}
-
-// boolean is true or false.
-type boolean struct {
-	value   bool
-	problem string
-}
-
-// Decode implements envconfig.Decoder.
-func (b *boolean) Decode(s string) error {
-	if s == "" {
-		return nil
-	}
-	v, err := strconv.ParseBool(s)
-	if err != nil {
-		b.problem = "expected true or false"
-	}
-	b.value = v
-	return nil
-}
-
-// list is separated by commas; spaces around them and empty entries do not
-// count.
-type list []string
-
-// Decode implements envconfig.Decoder.
-func (l *list) Decode(s string) error {
-	for entry := range strings.SplitSeq(s, ",") {
-		if entry = strings.TrimSpace(entry); entry != "" {
-			*l = append(*l, entry)
-		}
-	}
-	return nil
 }
