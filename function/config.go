@@ -23,51 +23,58 @@ import (
 
 // config is the environment. A variable that is set but empty counts as not
 // set, as CloudFormation has no way to leave one out.
+//
+// docs/configuration.md has its table from the tags: desc is what a variable is
+// for, and unset what counts without one that has no default here. A desc of
+// "ditto" puts a variable into the row of the one before it, and one without a
+// desc is in no row. |x| stands for code, since a tag can hold no backquote.
 type config struct {
 	token.Fields
-	AuthURL string `envconfig:"HW_AUTH_URL"`
+	AuthURL string `envconfig:"HW_AUTH_URL" unset:"|https://iam.{region}.{cloud}|" desc:"where the function gets the tokens of a user, with or without |/v3| or |/v3/auth/tokens|. Only https, except on loopback. Required for a user if |HW_CBR_ENDPOINT| is not in Huawei's domains and |HW_CLOUD| is not set"`
 
-	ProjectID            string `envconfig:"HW_PROJECT_ID"`
-	Region               string `envconfig:"HW_REGION_NAME"`
-	VaultID              string `envconfig:"HW_CBR_VAULT_ID"`
-	DestinationVaultID   string `envconfig:"HW_CBR_DESTINATION_VAULT_ID"`
-	DestinationProjectID string `envconfig:"HW_CBR_DESTINATION_PROJECT_ID"`
-	DestinationRegion    string `envconfig:"HW_CBR_DESTINATION_REGION"`
-	Cloud                string `envconfig:"HW_CLOUD"`
-	Endpoint             string `envconfig:"HW_CBR_ENDPOINT"`
-	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID"`
+	ProjectID            string `envconfig:"HW_PROJECT_ID" desc:"the source project, if the request names none. Required with |HW_AUTH_TOKEN|"`
+	Region               string `envconfig:"HW_REGION_NAME" desc:"the source region, if the request names none"`
+	VaultID              string `envconfig:"HW_CBR_VAULT_ID" desc:"defaults for the request's fields"`
+	DestinationVaultID   string `envconfig:"HW_CBR_DESTINATION_VAULT_ID" desc:"ditto"`
+	DestinationProjectID string `envconfig:"HW_CBR_DESTINATION_PROJECT_ID" desc:"ditto"`
+	DestinationRegion    string `envconfig:"HW_CBR_DESTINATION_REGION" desc:"ditto"`
+	Cloud                string `envconfig:"HW_CLOUD" unset:"|myhuaweicloud.com|; |myhuaweicloud.eu| for |eu-west-1…|" desc:"the domain of a sister cloud, such as |otc.t-systems.com|"`
+	Endpoint             string `envconfig:"HW_CBR_ENDPOINT" unset:"|https://cbr.{region}.{cloud}|" desc:"without |{region}| it serves only |HW_REGION_NAME|. Only https, except on loopback"`
+	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID" unset:"|all_granted_eps|; none with |HW_CLOUD| or another company's |HW_CBR_ENDPOINT|" desc:"whose backups a lookup sees: |0|, the id of an enterprise project, or all that the credential may see"`
 
-	AllowedProjectIDs   []string `envconfig:"ALLOWED_PROJECT_IDS"`
-	AllowedDestinations []string `envconfig:"ALLOWED_DESTINATIONS"`
-	AllowedURNs         []string `envconfig:"ALLOWED_CROSS_ACCOUNT_URNS"`
-	AllowAcceleration   bool     `envconfig:"ALLOW_ACCELERATION" default:"true"`
+	AllowedProjectIDs   []string `envconfig:"ALLOWED_PROJECT_IDS" unset:"|HW_PROJECT_ID|" desc:"the source projects that a request may name, comma-separated, or |*|"`
+	AllowedDestinations []string `envconfig:"ALLOWED_DESTINATIONS" unset:"the |HW_CBR_DESTINATION_*| region and project, else required" desc:"|region/project_id| pairs, comma-separated; either part may be |*|"`
+	AllowedURNs         []string `envconfig:"ALLOWED_CROSS_ACCOUNT_URNS" unset:"none" desc:"comma-separated"`
+	AllowAcceleration   bool     `envconfig:"ALLOW_ACCELERATION" default:"true" desc:"|false| refuses requests that ask for it"`
 
-	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN"`
-	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN"`
+	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN" unset:"required" desc:"where results go: an SNS topic, or an EventBridge event bus (|arn:aws:events:…:event-bus/NAME|). Its region is the ARN's"`
+	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN" unset:"none: rejected bodies are not kept" desc:"an SQS queue that [keeps rejected bodies](operations.md#rejected-bodies). Its region is the ARN's"`
 
-	CBRTimeout      time.Duration `envconfig:"CBR_TIMEOUT" default:"30s"`
-	HTTPTimeout     time.Duration `envconfig:"HTTP_TIMEOUT" default:"27s"`
-	RetryInitial    time.Duration `envconfig:"RETRY_INITIAL_INTERVAL" default:"500ms"`
-	RetryMax        time.Duration `envconfig:"RETRY_MAX_INTERVAL" default:"20s"`
-	RetryAttempts   int           `envconfig:"RETRY_MAX_ATTEMPTS" default:"6"`
-	RetryElapsed    time.Duration `envconfig:"RETRY_MAX_ELAPSED" default:"20s"`
-	DeadlineReserve time.Duration `envconfig:"DEADLINE_RESERVE" default:"5s"`
+	// Other endpoints of AWS, under its own names.
+	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS" desc:"other endpoints of AWS; AWS's own names"`
+	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE" desc:"ditto"`
+	EndpointSQS         string `envconfig:"AWS_ENDPOINT_URL_SQS" desc:"ditto"`
+	EndpointSecrets     string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER" desc:"ditto"`
+	EndpointAWS         string `envconfig:"AWS_ENDPOINT_URL" desc:"ditto"`
 
-	BatchConcurrency int `envconfig:"BATCH_CONCURRENCY" default:"10"`
-	MaxReceiveCount  int `envconfig:"MAX_RECEIVE_COUNT" default:"10"`
+	CBRTimeout      time.Duration `envconfig:"CBR_TIMEOUT" default:"30s" desc:"the time for one try. Never more than half of the time that is left"`
+	HTTPTimeout     time.Duration `envconfig:"HTTP_TIMEOUT" default:"27s" desc:"the time for an HTTP answer, from the request's arrival at API Gateway, which gives up after 30 s. Behind a load balancer: from the start of the invocation"`
+	RetryInitial    time.Duration `envconfig:"RETRY_INITIAL_INTERVAL" default:"500ms" desc:"the wait before a retry, see [failures](failures.md#retries-in-place)"`
+	RetryMax        time.Duration `envconfig:"RETRY_MAX_INTERVAL" default:"20s" desc:"ditto"`
+	RetryAttempts   int           `envconfig:"RETRY_MAX_ATTEMPTS" default:"6" desc:"how many tries, and how long all waits together"`
+	RetryElapsed    time.Duration `envconfig:"RETRY_MAX_ELAPSED" default:"20s" desc:"ditto"`
+	DeadlineReserve time.Duration `envconfig:"DEADLINE_RESERVE" default:"5s" desc:"the time of an invocation that is kept for publishing and replying. At most a quarter of the invocation"`
+
+	BatchConcurrency int `envconfig:"BATCH_CONCURRENCY" default:"10" desc:"how many deliveries of a batch run at once. The file descriptors of the process limit it, with a line in the log at |WARN|: 396 with Lambda's 1,024"`
+	MaxReceiveCount  int `envconfig:"MAX_RECEIVE_COUNT" default:"10" desc:"the queue's |maxReceiveCount|"`
 
 	// AWS's own.
-	FunctionName        string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
-	AWSRegion           string `envconfig:"AWS_REGION"`
-	MaxConcurrency      int    `envconfig:"AWS_LAMBDA_MAX_CONCURRENCY" default:"1"` // invocations of one process
-	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS"`
-	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE"`
-	EndpointSQS         string `envconfig:"AWS_ENDPOINT_URL_SQS"`
-	EndpointSecrets     string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
-	EndpointAWS         string `envconfig:"AWS_ENDPOINT_URL"`
-	AccessKeyID         string `envconfig:"AWS_ACCESS_KEY_ID"`
-	SecretAccessKey     string `envconfig:"AWS_SECRET_ACCESS_KEY"`
-	SessionToken        string `envconfig:"AWS_SESSION_TOKEN"`
+	FunctionName    string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
+	AWSRegion       string `envconfig:"AWS_REGION"`
+	MaxConcurrency  int    `envconfig:"AWS_LAMBDA_MAX_CONCURRENCY" default:"1"` // invocations of one process
+	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
+	SecretAccessKey string `envconfig:"AWS_SECRET_ACCESS_KEY"`
+	SessionToken    string `envconfig:"AWS_SESSION_TOKEN"`
 	// Go's own, read here for what net/http would ignore or must not show.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
 	HTTPProxy  string `envconfig:"HTTP_PROXY"`

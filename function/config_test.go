@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -474,27 +473,6 @@ func TestShortSecretsAreNamed(t *testing.T) {
 	newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.NewTextHandler(&out, nil)))
 	if out.Len() > 0 {
 		t.Errorf("log: %s", out.String())
-	}
-}
-
-// TestEveryVariableIsDocumented: what is read but not written down is not there.
-func TestEveryVariableIsDocumented(t *testing.T) {
-	t.Parallel()
-	document, err := os.ReadFile("../docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[config]()) {
-		name := field.Tag.Get("envconfig")
-		switch name {
-		case "": // a struct that others are in
-			continue
-		case "AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HTTP_PROXY":
-			continue // Lambda's and Go's own, set by nobody
-		}
-		if !strings.Contains(string(document), "`"+name+"`") {
-			t.Errorf("configuration.md does not name %s", name)
-		}
 	}
 }
 
