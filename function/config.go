@@ -384,7 +384,8 @@ func (s *settings) checkAllowed(p *problems) {
 func (s *settings) hide(r *redact.Redactor) (short []string) {
 	short = s.Fields.Hide(r)
 	for _, v := range []variable{{"AWS_SECRET_ACCESS_KEY", s.SecretAccessKey}, {"AWS_SESSION_TOKEN", s.SessionToken}} {
-		if !r.Hide(v.value) {
+		r.Hide(v.value)
+		if redact.IsShort(v.value) {
 			short = append(short, v.name)
 		}
 	}
@@ -394,7 +395,8 @@ func (s *settings) hide(r *redact.Redactor) (short []string) {
 			continue
 		}
 		password, _ := u.User.Password()
-		if !r.Hide(password) {
+		r.Hide(password)
+		if redact.IsShort(password) {
 			short = append(short, v.name)
 			// A proxy gets it so, and may say so.
 			pair := u.User.Username() + ":" + password

@@ -141,7 +141,8 @@ func (f *Fields) Hide(r *redact.Redactor) (short []string) {
 		{name: "HW_SECRET_KEY", value: &f.SecretKey},
 		{name: "HW_SECURITY_TOKEN", value: &f.SecurityToken},
 	} {
-		if !r.Hide(*v.value) {
+		r.Hide(*v.value)
+		if redact.IsShort(*v.value) {
 			short = append(short, v.name)
 		}
 	}
