@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,51 +23,58 @@ import (
 
 // config is the environment. A variable that is set but empty counts as not
 // set, as CloudFormation has no way to leave one out.
+//
+// docs/configuration.md has its table from the tags: desc is what a variable is
+// for, and unset what counts without one that has no default here. A desc of
+// "ditto" puts a variable into the row of the one before it, and one without a
+// desc is in no row. |x| stands for code, since a tag can hold no backquote.
 type config struct {
 	token.Fields
-	AuthURL string `envconfig:"HW_AUTH_URL"`
+	AuthURL string `envconfig:"HW_AUTH_URL" unset:"|https://iam.{region}.{cloud}|" desc:"where the function gets the tokens of a user, with or without |/v3| or |/v3/auth/tokens|. Only https, except on loopback. Required for a user if |HW_CBR_ENDPOINT| is not in Huawei's domains and |HW_CLOUD| is not set"`
 
-	ProjectID            string `envconfig:"HW_PROJECT_ID"`
-	Region               string `envconfig:"HW_REGION_NAME"`
-	VaultID              string `envconfig:"HW_CBR_VAULT_ID"`
-	DestinationVaultID   string `envconfig:"HW_CBR_DESTINATION_VAULT_ID"`
-	DestinationProjectID string `envconfig:"HW_CBR_DESTINATION_PROJECT_ID"`
-	DestinationRegion    string `envconfig:"HW_CBR_DESTINATION_REGION"`
-	Cloud                string `envconfig:"HW_CLOUD"`
-	Endpoint             string `envconfig:"HW_CBR_ENDPOINT"`
-	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID"`
+	ProjectID            string `envconfig:"HW_PROJECT_ID" desc:"the source project, if the request names none. Required with |HW_AUTH_TOKEN|"`
+	Region               string `envconfig:"HW_REGION_NAME" desc:"the source region, if the request names none"`
+	VaultID              string `envconfig:"HW_CBR_VAULT_ID" desc:"defaults for the request's fields"`
+	DestinationVaultID   string `envconfig:"HW_CBR_DESTINATION_VAULT_ID" desc:"ditto"`
+	DestinationProjectID string `envconfig:"HW_CBR_DESTINATION_PROJECT_ID" desc:"ditto"`
+	DestinationRegion    string `envconfig:"HW_CBR_DESTINATION_REGION" desc:"ditto"`
+	Cloud                string `envconfig:"HW_CLOUD" unset:"|myhuaweicloud.com|; |myhuaweicloud.eu| for |eu-west-1…|" desc:"the domain of a sister cloud, such as |otc.t-systems.com|"`
+	Endpoint             string `envconfig:"HW_CBR_ENDPOINT" unset:"|https://cbr.{region}.{cloud}|" desc:"without |{region}| it serves only |HW_REGION_NAME|. Only https, except on loopback"`
+	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID" unset:"|all_granted_eps|; none with |HW_CLOUD| or another company's |HW_CBR_ENDPOINT|" desc:"whose backups a lookup sees: |0|, the id of an enterprise project, or all that the credential may see"`
 
-	AllowedProjectIDs   list    `envconfig:"ALLOWED_PROJECT_IDS"`
-	AllowedDestinations list    `envconfig:"ALLOWED_DESTINATIONS"`
-	AllowedURNs         list    `envconfig:"ALLOWED_CROSS_ACCOUNT_URNS"`
-	AllowAcceleration   boolean `envconfig:"ALLOW_ACCELERATION"`
+	AllowedProjectIDs   []string `envconfig:"ALLOWED_PROJECT_IDS" unset:"|HW_PROJECT_ID|" desc:"the source projects that a request may name, comma-separated, or |*|"`
+	AllowedDestinations []string `envconfig:"ALLOWED_DESTINATIONS" unset:"the |HW_CBR_DESTINATION_*| region and project, else required" desc:"|region/project_id| pairs, comma-separated; either part may be |*|"`
+	AllowedURNs         []string `envconfig:"ALLOWED_CROSS_ACCOUNT_URNS" unset:"none" desc:"comma-separated"`
+	AllowAcceleration   bool     `envconfig:"ALLOW_ACCELERATION" default:"true" desc:"|false| refuses requests that ask for it"`
 
-	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN"`
-	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN"`
+	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN" unset:"required" desc:"where results go: an SNS topic, or an EventBridge event bus (|arn:aws:events:…:event-bus/NAME|). Its region is the ARN's"`
+	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN" unset:"none: rejected bodies are not kept" desc:"an SQS queue that [keeps rejected bodies](operations.md#rejected-bodies). Its region is the ARN's"`
 
-	CBRTimeout      duration `envconfig:"CBR_TIMEOUT"`
-	HTTPTimeout     duration `envconfig:"HTTP_TIMEOUT"`
-	RetryInitial    duration `envconfig:"RETRY_INITIAL_INTERVAL"`
-	RetryMax        duration `envconfig:"RETRY_MAX_INTERVAL"`
-	RetryAttempts   count    `envconfig:"RETRY_MAX_ATTEMPTS"`
-	RetryElapsed    duration `envconfig:"RETRY_MAX_ELAPSED"`
-	DeadlineReserve duration `envconfig:"DEADLINE_RESERVE"`
+	// Other endpoints of AWS, under its own names.
+	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS" desc:"other endpoints of AWS; AWS's own names"`
+	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE" desc:"ditto"`
+	EndpointSQS         string `envconfig:"AWS_ENDPOINT_URL_SQS" desc:"ditto"`
+	EndpointSecrets     string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER" desc:"ditto"`
+	EndpointAWS         string `envconfig:"AWS_ENDPOINT_URL" desc:"ditto"`
 
-	BatchConcurrency count `envconfig:"BATCH_CONCURRENCY"`
-	MaxReceiveCount  count `envconfig:"MAX_RECEIVE_COUNT"`
+	CBRTimeout      time.Duration `envconfig:"CBR_TIMEOUT" default:"30s" desc:"the time for one try. Never more than half of the time that is left"`
+	HTTPTimeout     time.Duration `envconfig:"HTTP_TIMEOUT" default:"27s" desc:"the time for an HTTP answer, from the request's arrival at API Gateway, which gives up after 30 s. Behind a load balancer: from the start of the invocation"`
+	RetryInitial    time.Duration `envconfig:"RETRY_INITIAL_INTERVAL" default:"500ms" desc:"the wait before a retry, see [failures](failures.md#retries-in-place)"`
+	RetryMax        time.Duration `envconfig:"RETRY_MAX_INTERVAL" default:"20s" desc:"ditto"`
+	RetryAttempts   int           `envconfig:"RETRY_MAX_ATTEMPTS" default:"6" desc:"how many tries, and how long all waits together"`
+	RetryElapsed    time.Duration `envconfig:"RETRY_MAX_ELAPSED" default:"20s" desc:"ditto"`
+	DeadlineReserve time.Duration `envconfig:"DEADLINE_RESERVE" default:"5s" desc:"the time of an invocation that is kept for publishing and replying. At most a quarter of the invocation"`
+
+	BatchConcurrency int `envconfig:"BATCH_CONCURRENCY" default:"10" desc:"how many deliveries of a batch run at once. The file descriptors of the process limit it, with a line in the log at |WARN|: 396 with Lambda's 1,024"`
+	MaxReceiveCount  int `envconfig:"MAX_RECEIVE_COUNT" default:"10" desc:"the queue's |maxReceiveCount|"`
 
 	// AWS's own.
-	FunctionName        string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
-	AWSRegion           string `envconfig:"AWS_REGION"`
-	MaxConcurrency      count  `envconfig:"AWS_LAMBDA_MAX_CONCURRENCY"` // invocations of one process
-	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS"`
-	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE"`
-	EndpointSQS         string `envconfig:"AWS_ENDPOINT_URL_SQS"`
-	EndpointSecrets     string `envconfig:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
-	EndpointAWS         string `envconfig:"AWS_ENDPOINT_URL"`
-	AccessKeyID         string `envconfig:"AWS_ACCESS_KEY_ID"`
-	SecretAccessKey     string `envconfig:"AWS_SECRET_ACCESS_KEY"`
-	SessionToken        string `envconfig:"AWS_SESSION_TOKEN"`
+	FunctionName    string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
+	AWSRegion       string `envconfig:"AWS_REGION"`
+	MaxConcurrency  int    `envconfig:"AWS_LAMBDA_MAX_CONCURRENCY" default:"1"` // invocations of one process
+	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
+	SecretAccessKey string `envconfig:"AWS_SECRET_ACCESS_KEY"`
+	SessionToken    string `envconfig:"AWS_SESSION_TOKEN"`
 	// Go's own, read here for what net/http would ignore or must not show.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
 	HTTPProxy  string `envconfig:"HTTP_PROXY"`
@@ -86,23 +92,6 @@ func isEnterpriseProject(s string) bool {
 	return s == "0" || s == allEnterpriseProjects || cbr.IsVaultID(s)
 }
 
-// defaults returns the values of variables that are not set.
-func defaults() config {
-	return config{
-		AllowAcceleration: boolean{value: true},
-		CBRTimeout:        duration{value: 30 * time.Second},
-		HTTPTimeout:       duration{value: 27 * time.Second},
-		RetryInitial:      duration{value: 500 * time.Millisecond},
-		RetryMax:          duration{value: 20 * time.Second},
-		RetryAttempts:     count{value: 6},
-		RetryElapsed:      duration{value: 20 * time.Second},
-		DeadlineReserve:   duration{value: 5 * time.Second},
-		BatchConcurrency:  count{value: 10},
-		MaxConcurrency:    count{value: 1},
-		MaxReceiveCount:   count{value: 10},
-	}
-}
-
 // settings is what the environment comes to, ready for the handler.
 type settings struct {
 	config
@@ -117,10 +106,10 @@ type settings struct {
 // load reads the environment. Its error lists all that is wrong, without the
 // value of anything.
 func load() (*settings, error) {
-	s := &settings{config: defaults()}
-	if err := envconfig.Process("", &s.config); err != nil {
-		// Never err itself: it holds the value.
-		return nil, errors.New("the environment cannot be read")
+	s := &settings{}
+	var p problems
+	if err := s.read(&p); err != nil {
+		return nil, err
 	}
 	s.proxies = []variable{
 		{"HTTPS_PROXY", s.HTTPSProxy},
@@ -128,9 +117,8 @@ func load() (*settings, error) {
 		{"HTTP_PROXY", s.HTTPProxy},
 		{"http_proxy", os.Getenv("http_proxy")},
 	}
-	var p problems
 	s.trim()
-	s.checkParsed(&p)
+	s.checkBounds(&p)
 	s.checkForms(&p)
 	s.checkCredential(&p)
 	s.checkSink(&p)
@@ -157,9 +145,71 @@ func (p problems) err() error {
 	return errors.Join(p...)
 }
 
+const (
+	durationForm = "expected a positive duration such as 500ms or 20s"
+	countForm    = "expected a whole number from 1 to 10000"
+	maxCount     = 10_000
+)
+
+// forms are of the values that envconfig may be unable to read, by their type.
+var forms = map[string]string{"time.Duration": durationForm, "int": countForm, "bool": "expected true or false"}
+
+// count is a variable that holds a whole number.
+type count struct {
+	name  string
+	value int
+}
+
+func (c *config) counts() []count {
+	return []count{
+		{"RETRY_MAX_ATTEMPTS", c.RetryAttempts},
+		{"BATCH_CONCURRENCY", c.BatchConcurrency},
+		{"AWS_LAMBDA_MAX_CONCURRENCY", c.MaxConcurrency},
+		{"MAX_RECEIVE_COUNT", c.MaxReceiveCount},
+	}
+}
+
+// read has envconfig fill c in. That stops at the first variable that it cannot
+// read, which an empty one may be, too. Such a variable is taken out of the
+// environment, and envconfig starts again. In the end all are put back, so that
+// the environment is as it was; meanwhile nobody else should read it.
+func (c *config) read(p *problems) error {
+	for _, v := range c.counts() {
+		// envconfig would read 010 as 8, as Go does.
+		if value := os.Getenv(v.name); strings.HasPrefix(strings.TrimPrefix(value, "+"), "0") {
+			p.add(v.name, countForm)
+			os.Unsetenv(v.name)
+			defer os.Setenv(v.name, value)
+		}
+	}
+	for {
+		err := envconfig.Process("", c)
+		if err == nil {
+			return nil
+		}
+		// Nothing of err is shown but the name: it holds the value.
+		fault, ok := errors.AsType[*envconfig.ParseError](err)
+		if !ok {
+			return errors.New("the environment cannot be read")
+		}
+		value, set := os.LookupEnv(fault.KeyName)
+		if !set {
+			return fmt.Errorf("%s: its default cannot be read", fault.KeyName)
+		}
+		os.Unsetenv(fault.KeyName)
+		defer os.Setenv(fault.KeyName, value)
+		if value != "" {
+			p.add(fault.KeyName, "%s", forms[fault.TypeName])
+		}
+	}
+}
+
 func (s *settings) trim() {
 	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.RejectedQueueARN} {
 		*v = strings.TrimSpace(*v)
+	}
+	for _, list := range []*[]string{&s.AllowedProjectIDs, &s.AllowedDestinations, &s.AllowedURNs} {
+		*list = entries(*list)
 	}
 	if s.EnterpriseProjectID == "" && s.Cloud == "" && !s.foreign() {
 		s.EnterpriseProjectID = allEnterpriseProjects
@@ -167,25 +217,36 @@ func (s *settings) trim() {
 	s.ProjectID, s.DestinationProjectID = strings.ToLower(s.ProjectID), strings.ToLower(s.DestinationProjectID)
 }
 
-func (s *settings) checkParsed(p *problems) {
+// entries returns those of a list without the spaces around them; an empty one
+// does not count.
+func entries(list []string) (entries []string) {
+	for _, entry := range list {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			entries = append(entries, entry)
+		}
+	}
+	return entries
+}
+
+func (s *settings) checkBounds(p *problems) {
 	for _, v := range []struct {
-		name    string
-		problem string
+		name  string
+		value time.Duration
 	}{
-		{"ALLOW_ACCELERATION", s.AllowAcceleration.problem},
-		{"CBR_TIMEOUT", s.CBRTimeout.problem},
-		{"HTTP_TIMEOUT", s.HTTPTimeout.problem},
-		{"RETRY_INITIAL_INTERVAL", s.RetryInitial.problem},
-		{"RETRY_MAX_INTERVAL", s.RetryMax.problem},
-		{"RETRY_MAX_ATTEMPTS", s.RetryAttempts.problem},
-		{"RETRY_MAX_ELAPSED", s.RetryElapsed.problem},
-		{"DEADLINE_RESERVE", s.DeadlineReserve.problem},
-		{"BATCH_CONCURRENCY", s.BatchConcurrency.problem},
-		{"AWS_LAMBDA_MAX_CONCURRENCY", s.MaxConcurrency.problem},
-		{"MAX_RECEIVE_COUNT", s.MaxReceiveCount.problem},
+		{"CBR_TIMEOUT", s.CBRTimeout},
+		{"HTTP_TIMEOUT", s.HTTPTimeout},
+		{"RETRY_INITIAL_INTERVAL", s.RetryInitial},
+		{"RETRY_MAX_INTERVAL", s.RetryMax},
+		{"RETRY_MAX_ELAPSED", s.RetryElapsed},
+		{"DEADLINE_RESERVE", s.DeadlineReserve},
 	} {
-		if v.problem != "" {
-			p.add(v.name, "%s", v.problem)
+		if v.value <= 0 {
+			p.add(v.name, durationForm)
+		}
+	}
+	for _, v := range s.counts() {
+		if v.value < 1 || v.value > maxCount {
+			p.add(v.name, countForm)
 		}
 	}
 }
@@ -296,7 +357,7 @@ func proxyURL(s string) *url.URL {
 }
 
 func (s *settings) checkAllowed(p *problems) {
-	s.allow = &allow.List{URNs: s.AllowedURNs, Acceleration: s.AllowAcceleration.value}
+	s.allow = &allow.List{URNs: s.AllowedURNs, Acceleration: s.AllowAcceleration}
 	var err error
 	switch {
 	case len(s.AllowedProjectIDs) > 0:
@@ -323,7 +384,8 @@ func (s *settings) checkAllowed(p *problems) {
 func (s *settings) hide(r *redact.Redactor) (short []string) {
 	short = s.Fields.Hide(r)
 	for _, v := range []variable{{"AWS_SECRET_ACCESS_KEY", s.SecretAccessKey}, {"AWS_SESSION_TOKEN", s.SessionToken}} {
-		if !r.Hide(v.value) {
+		r.Hide(v.value)
+		if redact.IsShort(v.value) {
 			short = append(short, v.name)
 		}
 	}
@@ -333,7 +395,8 @@ func (s *settings) hide(r *redact.Redactor) (short []string) {
 			continue
 		}
 		password, _ := u.User.Password()
-		if !r.Hide(password) {
+		r.Hide(password)
+		if redact.IsShort(password) {
 			short = append(short, v.name)
 			// A proxy gets it so, and may say so.
 			pair := u.User.Username() + ":" + password
@@ -354,79 +417,4 @@ func (s *settings) requestDefaults() events.Defaults {
 		DestinationProjectID: s.DestinationProjectID,
 		DestinationRegion:    s.DestinationRegion,
 	}
-}
-
-// The types below never fail to decode: envconfig stops at the first failure
-// and prints the value. They keep what is wrong, for all of it to be reported,
-// and what they hold already where the variable is empty.
-
-// duration is a positive time.Duration.
-type duration struct {
-	value   time.Duration
-	problem string
-}
-
-// Decode implements envconfig.Decoder.
-func (d *duration) Decode(s string) error {
-	if s == "" {
-		return nil
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil || v <= 0 {
-		d.problem = "expected a positive duration such as 500ms or 20s"
-	}
-	d.value = v
-	return nil
-}
-
-// count is a positive int.
-type count struct {
-	value   int
-	problem string
-}
-
-// Decode implements envconfig.Decoder.
-func (c *count) Decode(s string) error {
-	if s == "" {
-		return nil
-	}
-	v, err := strconv.Atoi(s)
-	if err != nil || v < 1 || v > 10_000 {
-		c.problem = "expected a whole number from 1 to 10000"
-	}
-	c.value = v
-	return nil
-}
-
-// boolean is true or false.
-type boolean struct {
-	value   bool
-	problem string
-}
-
-// Decode implements envconfig.Decoder.
-func (b *boolean) Decode(s string) error {
-	if s == "" {
-		return nil
-	}
-	v, err := strconv.ParseBool(s)
-	if err != nil {
-		b.problem = "expected true or false"
-	}
-	b.value = v
-	return nil
-}
-
-// list is separated by commas; spaces around them and empty entries do not
-// count.
-type list []string
-
-// Decode implements envconfig.Decoder.
-func (l *list) Decode(s string) error {
-	for entry := range strings.SplitSeq(s, ",") {
-		if entry = strings.TrimSpace(entry); entry != "" {
-			*l = append(*l, entry)
-		}
-	}
-	return nil
 }

@@ -18,17 +18,17 @@ func sideBySide(descriptors uint64) int {
 
 // connections is how many deliveries the process handles at once, in all of its
 // invocations, each with a connection to CBR.
-func (s *settings) connections() int { return s.BatchConcurrency.value * s.MaxConcurrency.value }
+func (s *settings) connections() int { return s.BatchConcurrency * s.MaxConcurrency }
 
 // boundConcurrency sees to it that connections for deliveries leave some for
 // their results: a topic that cannot be called has every delivery handed back
 // that CBR has taken.
 func (s *settings) boundConcurrency(descriptors uint64, log *slog.Logger) {
-	most := max(sideBySide(descriptors)/s.MaxConcurrency.value, 1)
-	if s.BatchConcurrency.value <= most {
+	most := max(sideBySide(descriptors)/s.MaxConcurrency, 1)
+	if s.BatchConcurrency <= most {
 		return
 	}
 	log.Warn("BATCH_CONCURRENCY is more than there are file descriptors for and is bounded",
-		"batch_concurrency", s.BatchConcurrency.value, "bounded_to", most, "file_descriptors", descriptors)
-	s.BatchConcurrency.value = most
+		"batch_concurrency", s.BatchConcurrency, "bounded_to", most, "file_descriptors", descriptors)
+	s.BatchConcurrency = most
 }

@@ -38,10 +38,10 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 		log.Warn("a secret of fewer than eight characters is masked only where it stands alone", "variables", strings.Join(short, ", "))
 	}
 	policy := retry.Policy{
-		Initial:     s.RetryInitial.value,
-		Max:         s.RetryMax.value,
-		MaxAttempts: s.RetryAttempts.value,
-		MaxElapsed:  s.RetryElapsed.value,
+		Initial:     s.RetryInitial,
+		Max:         s.RetryMax,
+		MaxAttempts: s.RetryAttempts,
+		MaxElapsed:  s.RetryElapsed,
 		MinTry:      2 * time.Second, // a try gets half of what is left
 		Rand:        rand.Float64,
 	}
@@ -70,7 +70,7 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 		Auth:      token.New(credential),
 		Redact:    hidden,
 		UserAgent: userAgent,
-		Timeout:   s.CBRTimeout.value,
+		Timeout:   s.CBRTimeout,
 	})
 	service.EnterpriseProjectID = s.EnterpriseProjectID
 
@@ -89,9 +89,9 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 		Decoder: &events.Decoder{
 			Defaults:    s.requestDefaults(),
 			Redact:      hidden,
-			HTTPTimeout: s.HTTPTimeout.value,
+			HTTPTimeout: s.HTTPTimeout,
 
-			MaxReceiveCount: s.MaxReceiveCount.value,
+			MaxReceiveCount: s.MaxReceiveCount,
 		},
 		Allow: s.allow,
 		Actions: []delivery.Action{
@@ -110,8 +110,8 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 		Log:      log,
 		Redact:   hidden,
 
-		BatchConcurrency: s.BatchConcurrency.value,
-		Reserve:          s.DeadlineReserve.value,
+		BatchConcurrency: s.BatchConcurrency,
+		Reserve:          s.DeadlineReserve,
 	}
 }
 
@@ -138,7 +138,7 @@ func (s *settings) ahead() []string {
 		urls = append(urls, base)
 	}
 	if base, err := s.endpoints.For(s.Region); err == nil {
-		urls = append(urls, slices.Repeat([]string{base}, min(s.BatchConcurrency.value, most))...)
+		urls = append(urls, slices.Repeat([]string{base}, min(s.BatchConcurrency, most))...)
 	}
 	return urls
 }

@@ -26,7 +26,7 @@ type secret struct {
 	short, long bool
 }
 
-func newSecret(credential string) *secret {
+func newSecret(credential string) secret {
 	text := strings.Join(strings.Fields(strings.Map(func(c rune) rune {
 		switch {
 		case isSpace(c):
@@ -37,7 +37,7 @@ func newSecret(credential string) *secret {
 		return c
 	}, credential)), " ")
 	n := utf8.RuneCountInString(credential)
-	return &secret{text: text, short: n < shortest, long: n >= loosest}
+	return secret{text: text, short: n < shortest, long: n >= loosest}
 }
 
 // isSpace reports whether c shows as white space.
@@ -73,16 +73,14 @@ func (x *index) with(s *secret) *index {
 	return next
 }
 
-func (x *index) has(s *secret) bool {
-	if x == nil {
-		return false
-	}
-	for _, other := range x.heads[s.text[0]] {
-		if other.text == s.text {
-			return true
+// without returns an index of all others.
+func (x *index) without(s secret) (next *index) {
+	for _, other := range x.secrets {
+		if *other != s {
+			next = next.with(other)
 		}
 	}
-	return false
+	return next
 }
 
 // span is a part of a text.

@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,29 +36,53 @@ const Mask = "[redacted]"
 // behind a hyphen or a dot, as in "nightly-backup-1" or "backup.example.com".
 type Redactor struct {
 	Opaque
-	mu    sync.Mutex // held by one who adds
-	index atomic.Pointer[index]
+	mu      sync.Mutex // held by one who adds or takes away
+	holders map[secret]int
+	index   atomic.Pointer[index]
 }
 
-// Hide adds a credential to those that are masked from now on, and reports
-// whether it will be wherever it is: a short one only where it stands alone. An
-// empty one is ignored.
-func (r *Redactor) Hide(credential string) (everywhere bool) {
-	everywhere = true
+// Hide has a credential masked from now on, until forget is called: by each who
+// hides the same one. A second call of the same forget does nothing. An empty
+// credential is ignored.
+func (r *Redactor) Hide(credential string) (forget func()) {
+	secrets := secretsIn(credential)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// The mask itself is never a part of what is masked.
-	for part := range strings.SplitSeq(credential, Mask) {
-		s := newSecret(part)
-		if s.text == "" {
-			continue
-		}
-		if x := r.index.Load(); !x.has(s) {
-			r.index.Store(x.with(s))
-		}
-		everywhere = everywhere && !s.short
+	if r.holders == nil {
+		r.holders = map[secret]int{}
 	}
-	return everywhere
+	for _, s := range secrets {
+		if r.holders[s]++; r.holders[s] == 1 {
+			r.index.Store(r.index.Load().with(&s))
+		}
+	}
+	return sync.OnceFunc(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, s := range secrets {
+			if r.holders[s]--; r.holders[s] == 0 {
+				delete(r.holders, s)
+				r.index.Store(r.index.Load().without(s))
+			}
+		}
+	})
+}
+
+// IsShort reports whether a credential is not masked wherever it is, but only
+// where it stands alone.
+func IsShort(credential string) bool {
+	return slices.ContainsFunc(secretsIn(credential), func(s secret) bool { return s.short })
+}
+
+// secretsIn returns what is searched for to find a credential: the parts of it
+// around the mask, which is never a part of what is masked.
+func secretsIn(credential string) (secrets []secret) {
+	for part := range strings.SplitSeq(credential, Mask) {
+		if s := newSecret(part); s.text != "" {
+			secrets = append(secrets, s)
+		}
+	}
+	return secrets
 }
 
 // Text returns s with line breaks and tabs as spaces, other characters that do

@@ -1,8 +1,16 @@
-// Package retry decides when a call is made again in place. The waiting is
-// cenkalti/backoff/v4's; what that package does not know by itself is added
-// here: the kind of an error, Retry-After, a bound on the waiting as a whole, a
-// deadline that no sleep may outlast, and a budget that all calls share. When it
-// gives up, the error of the last call survives.
+// Package retry decides when a call is made again in place. What is asked of it
+// is cenkalti/backoff/v4's: its exponential intervals, its bound on retries, its
+// waiting until a context ends, its Permanent errors. One BackOff decorates them
+// with what that package does not know by itself: the kind of an error,
+// Retry-After, a bound on the waiting as a whole, a deadline that no sleep may
+// outlast, and a budget that all calls share.
+//
+// Two things of the library's are not used. Full jitter would be its
+// RandomizationFactor 1 on halved intervals, but it draws from math/rand's own
+// source: a test could not hold a wait to the nanosecond, nor a simulation be
+// run again from its seed. And the result of its Retry is ctx's error when ctx
+// ends, so that what upstream said would be lost: the error of the last call
+// survives here.
 package retry
 
 import (
@@ -45,34 +53,17 @@ func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify f
 	if !p.mayTry(left(ctx)) {
 		return &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left to begin"}
 	}
-	s := &schedule{Call: p.begin(), ctx: ctx}
-	// The result of backoff.RetryNotify is not used: when ctx ends it is ctx's
-	// error, and what upstream said would be lost.
+	call := p.Begin()
 	_ = backoff.RetryNotify(func() error {
-		s.last = op(ctx)
-		return s.last
-	}, backoff.WithContext(s, ctx), notify)
-	s.End(s.last)
-	return s.last
+		err := op(ctx)
+		if !call.schedule.inPlace(err, left(ctx)) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(call.backOff, ctx), notify)
+	call.End(call.schedule.last)
+	return call.schedule.last
 }
-
-// schedule is a Call as a backoff.BackOff.
-type schedule struct {
-	Call
-	ctx  context.Context
-	last error
-}
-
-// NextBackOff returns how long to wait after the last error, or backoff.Stop.
-func (s *schedule) NextBackOff() time.Duration {
-	if wait, again := s.Next(s.last, left(s.ctx)); again {
-		return wait
-	}
-	return backoff.Stop
-}
-
-// Reset does nothing: a schedule serves one call.
-func (s *schedule) Reset() {}
 
 // left returns how much of ctx there is.
 func left(ctx context.Context) time.Duration {
@@ -90,70 +81,26 @@ func left(ctx context.Context) time.Duration {
 // themselves, as a simulation does. All others have [Policy.Do]. Not safe for
 // concurrent use.
 type Call struct {
-	policy      Policy
-	exponential *backoff.ExponentialBackOff
-	attempts    int
-	waited      time.Duration
-	renewed     bool
-	refund      int // what the budget gets back if the next try succeeds
+	schedule schedule
+	backOff  backoff.BackOff // schedule, as often as MaxAttempts allows
 }
 
 // Begin returns the Call for one that has not been tried yet.
 func (p Policy) Begin() *Call {
-	c := p.begin()
-	return &c
-}
-
-func (p Policy) begin() Call { return Call{policy: p, refund: firstTry} }
-
-// backOff is the wait before jitter. Most calls never need one.
-func (c *Call) backOff() time.Duration {
-	if c.exponential == nil {
-		c.exponential = backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(min(c.policy.Initial, c.policy.Max)),
-			backoff.WithMaxInterval(c.policy.Max),
-			backoff.WithMultiplier(2),
-			// Jitter is drawn in Next: this library's is ± a factor.
-			backoff.WithRandomizationFactor(0),
-			backoff.WithMaxElapsedTime(0),
-		)
-	}
-	return c.exponential.NextBackOff()
+	c := &Call{schedule: schedule{policy: p, refund: firstTry}}
+	c.backOff = backoff.WithMaxRetries(&c.schedule, uint64(max(p.MaxAttempts-1, 0)))
+	return c
 }
 
 // Next says after each try, which ended with err, whether there is to be another
 // and after which wait. left is the time there is for both.
 func (c *Call) Next(err error, left time.Duration) (wait time.Duration, again bool) {
-	c.attempts++
-	if c.attempts >= c.policy.MaxAttempts {
+	if !c.schedule.inPlace(err, left) {
 		return 0, false
 	}
-	cost := 0
-	switch e := kind.As(err); e.Of().Policy().Retry {
-	case kind.Backoff:
-		wait = time.Duration(c.policy.Rand() * float64(c.backOff()))
-		wait = max(wait, e.RetryAfter)
-		cost = costOf(e.Kind)
-	case kind.FreshCredential:
-		if !e.Renewed || c.renewed {
-			return 0, false
-		}
-		// It costs nothing: there is one of these in a call, and it is no sign of
-		// load, so that a short budget is no reason to do without.
-		c.renewed = true
-	default:
+	if wait = c.backOff.NextBackOff(); wait == backoff.Stop {
 		return 0, false
 	}
-	if wait > c.policy.MaxElapsed-c.waited || !c.policy.mayTry(left-wait) {
-		return 0, false
-	}
-	if cost > 0 {
-		if !c.policy.Budget.take(cost) {
-			return 0, false
-		}
-		c.refund = cost
-	}
-	c.waited += wait
 	return wait, true
 }
 
@@ -162,9 +109,78 @@ func (c *Call) Next(err error, left time.Duration) (wait time.Duration, again bo
 func (c *Call) End(err error) {
 	if !kind.As(err).Of().Policy().Redeliver {
 		// A verdict, were it a refusal, comes from a service that is well.
-		c.policy.Budget.give(c.refund)
+		c.schedule.policy.Budget.give(c.schedule.refund)
 	}
 }
+
+// schedule is the waits of one call: those of an exponential BackOff, decorated.
+type schedule struct {
+	policy      Policy
+	exponential backoff.BackOff // nil before the first wait: most calls need none
+	waited      time.Duration
+	renewed     bool
+	refund      int // what the budget gets back if the next try succeeds
+
+	// What the last try ended with, and the time that was left then.
+	last error
+	left time.Duration
+}
+
+// inPlace is told how each try ended, and reports whether an error of its kind
+// is one to try again for.
+func (s *schedule) inPlace(err error, left time.Duration) bool {
+	s.last, s.left = err, left
+	switch e := kind.As(err); e.Of().Policy().Retry {
+	case kind.Backoff:
+		return true
+	case kind.FreshCredential:
+		again := e.Renewed && !s.renewed
+		s.renewed = true
+		return again
+	}
+	return false
+}
+
+// NextBackOff returns how long to wait after the last try, or backoff.Stop.
+func (s *schedule) NextBackOff() time.Duration {
+	// A fresh credential is waited for not at all, and costs nothing: there is one
+	// of these in a call, and it is no sign of load, so that a short budget is no
+	// reason to do without.
+	var wait time.Duration
+	cost := 0
+	if e := kind.As(s.last); e.Of().Policy().Retry == kind.Backoff {
+		wait = max(time.Duration(s.policy.Rand()*float64(s.interval())), e.RetryAfter)
+		cost = costOf(e.Kind)
+	}
+	if wait > s.policy.MaxElapsed-s.waited || !s.policy.mayTry(s.left-wait) {
+		return backoff.Stop
+	}
+	if cost > 0 {
+		if !s.policy.Budget.take(cost) {
+			return backoff.Stop
+		}
+		s.refund = cost
+	}
+	s.waited += wait
+	return wait
+}
+
+// interval is the wait before jitter.
+func (s *schedule) interval() time.Duration {
+	if s.exponential == nil {
+		s.exponential = backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(min(s.policy.Initial, s.policy.Max)),
+			backoff.WithMaxInterval(s.policy.Max),
+			backoff.WithMultiplier(2),
+			backoff.WithRandomizationFactor(0),
+			backoff.WithMaxElapsedTime(0),
+		)
+	}
+	return s.exponential.NextBackOff()
+}
+
+// Reset does nothing: a schedule serves one call.
+func (s *schedule) Reset() {}
 
 // mayTry reports whether a try may begin with so much time left.
 func (p Policy) mayTry(left time.Duration) bool { return left > 0 && left >= p.MinTry }

@@ -14,18 +14,18 @@ type Fields struct {
 	redact.Opaque
 
 	// Token goes into X-Auth-Token as it is. In a secret its name is "token".
-	Token string `envconfig:"HW_AUTH_TOKEN" json:"token"`
+	Token string `envconfig:"HW_AUTH_TOKEN" json:"token" desc:"a token for |X-Auth-Token|. It is valid only for |HW_PROJECT_ID|"`
 	// SecretID is the name or ARN of a secret in AWS Secrets Manager. In it
 	// "{project_id}" stands for the source project.
-	SecretID string `envconfig:"HW_AUTH_TOKEN_SECRET" json:"-"`
+	SecretID string `envconfig:"HW_AUTH_TOKEN_SECRET" json:"-" desc:"name or ARN of a Secrets Manager secret that holds the credential; |{project_id}| in it is the source project"`
 	// UserName, Password and DomainName are an IAM user's.
-	UserName   string `envconfig:"HW_USER_NAME" json:"HW_USER_NAME"`
-	Password   string `envconfig:"HW_USER_PASSWORD" json:"HW_USER_PASSWORD"`
-	DomainName string `envconfig:"HW_DOMAIN_NAME" json:"HW_DOMAIN_NAME"`
+	UserName   string `envconfig:"HW_USER_NAME" json:"HW_USER_NAME" desc:"an IAM user. The function gets tokens for it"`
+	Password   string `envconfig:"HW_USER_PASSWORD" json:"HW_USER_PASSWORD" desc:"ditto"`
+	DomainName string `envconfig:"HW_DOMAIN_NAME" json:"HW_DOMAIN_NAME" desc:"ditto"`
 	// AccessKey and SecretKey sign; SecurityToken belongs to temporary ones.
-	AccessKey     string `envconfig:"HW_ACCESS_KEY" json:"HW_ACCESS_KEY"`
-	SecretKey     string `envconfig:"HW_SECRET_KEY" json:"HW_SECRET_KEY"`
-	SecurityToken string `envconfig:"HW_SECURITY_TOKEN" json:"HW_SECURITY_TOKEN"`
+	AccessKey     string `envconfig:"HW_ACCESS_KEY" json:"HW_ACCESS_KEY" desc:"an access key that signs requests; the third for a temporary one"`
+	SecretKey     string `envconfig:"HW_SECRET_KEY" json:"HW_SECRET_KEY" desc:"ditto"`
+	SecurityToken string `envconfig:"HW_SECURITY_TOKEN" json:"HW_SECURITY_TOKEN" desc:"ditto"`
 }
 
 // Problem is one thing that is wrong with Fields.
@@ -141,7 +141,8 @@ func (f *Fields) Hide(r *redact.Redactor) (short []string) {
 		{name: "HW_SECRET_KEY", value: &f.SecretKey},
 		{name: "HW_SECURITY_TOKEN", value: &f.SecurityToken},
 	} {
-		if !r.Hide(*v.value) {
+		r.Hide(*v.value)
+		if redact.IsShort(*v.value) {
 			short = append(short, v.name)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"cbr-replicator/internal/awsjson"
@@ -259,6 +260,40 @@ func TestLife(t *testing.T) {
 		t.Errorf("error = %v, want Unavailable", e)
 	}
 	deliverHours(0.01, 3)
+}
+
+// TestDeadTokensAreForgotten: a process that lives for weeks does not search all
+// text for all tokens it ever had. One is masked until a day after its life,
+// refused or not.
+func TestDeadTokensAreForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, cbrtest.WithTokenLife(10*time.Hour))
+	c := r.client(user)
+	masked := func(want ...bool) {
+		t.Helper()
+		if e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0]); e != nil {
+			t.Fatal(e)
+		}
+		var got []bool
+		for _, text := range r.cbr.IssuedTokens() {
+			got = append(got, r.hidden.Contains("a "+text+" b"))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("masked tokens, in their order (-want +got):\n%s", diff)
+		}
+	}
+	masked(true)
+	r.cbr.RevokeToken(r.cbr.IssuedTokens()[0])
+	masked(true, true)
+	r.pass(10 * time.Hour)
+	masked(true, true, true)
+	r.pass(23 * time.Hour)
+	masked(true, true, true, true)
+	r.pass(9 * time.Hour)
+	masked(false, false, true, true, true)
+	if got := r.hidden.Text(password); got != redact.Mask {
+		t.Errorf("the password shows as %q", got)
+	}
 }
 
 // TestRevokedInTheMiddle: a token dies in the middle of a batch. One renewal,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,9 @@ const (
 	// renewalPause is how long what could not be renewed is used before that is
 	// tried again.
 	renewalPause = time.Minute
+	// maskedAfter is how long a token is masked beyond its life. A call that is on
+	// its way may still show it, and a cloud may be slow to let it die.
+	maskedAfter = 24 * time.Hour
 )
 
 // User is an IAM user, for whom there is a token for each project. A token is
@@ -60,6 +64,13 @@ type issue struct {
 	number         int    // of the token, to tell it from the next
 	strikes        int    // tokens refused since the last request that went through
 	renew, expires time.Time
+	masked         []masked // the token, and those before it
+}
+
+// masked is a token that texts are searched for.
+type masked struct {
+	forget func()
+	until  time.Time
 }
 
 func newUser(c Config) *User {
@@ -119,7 +130,7 @@ func (u *User) renew(ctx context.Context, src huawei.Scope, p *issue) error {
 		var text string
 		var life time.Duration
 		if text, life, err = u.login(ctx, src, p); err == nil {
-			p.put(text, u.config.Now(), life)
+			p.put(text, u.config.Redact.Hide(text), u.config.Now(), life)
 			return nil
 		}
 		p.keep(err, u.config.Now())
@@ -132,11 +143,20 @@ func (u *User) renew(ctx context.Context, src huawei.Scope, p *issue) error {
 	return err
 }
 
-func (p *issue) put(text string, now time.Time, life time.Duration) {
+// put takes a token over. Those that died long ago need no mask any more; one
+// that was refused before its time may be good elsewhere.
+func (p *issue) put(text string, forget func(), now time.Time, life time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.text, p.number, p.failure = text, p.number+1, nil
 	p.renew, p.expires = now.Add(life*8/10), now.Add(life)
+	p.masked = append(slices.DeleteFunc(p.masked, func(m masked) bool {
+		dead := now.After(m.until)
+		if dead {
+			m.forget()
+		}
+		return dead
+	}), masked{forget, p.expires.Add(maskedAfter)})
 }
 
 // lately returns the failure of a login that others have waited for, too.
@@ -235,7 +255,6 @@ func (u *User) login(ctx context.Context, src huawei.Scope, p *issue) (text stri
 	}
 	u.loggedIn(true)
 	done(huawei.AuthResult{Answered: true}, "")
-	u.config.Redact.Hide(text)
 	return text, lifeOf(body, resp.Header, u.config.Now()), nil
 }
 
