@@ -66,9 +66,9 @@ var (
 func lasting(message string) bool {
 	message = strings.ToLower(message)
 	last, lasts := "", false
-	for start, end := 0, 0; start < len(message); start = end {
+	for start := 0; start < len(message); {
 		start += len(message[start:]) - len(strings.TrimLeftFunc(message[start:], notInWord))
-		end = start + len(message[start:]) - len(strings.TrimLeftFunc(message[start:], inWord))
+		end := start + len(message[start:]) - len(strings.TrimLeftFunc(message[start:], inWord))
 		word := message[start:end]
 		switch {
 		case slices.Contains(passingStates, word) && (word != "progress" || last == "in"):
@@ -76,7 +76,7 @@ func lasting(message string) bool {
 		case slices.Contains(lastingStates, word), word == "error" && (last == "is" || last == "in" || isValue(message[:start])):
 			lasts = true
 		}
-		last = word
+		last, start = word, end
 	}
 	return lasts
 }
