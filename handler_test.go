@@ -447,9 +447,9 @@ func TestKinds(t *testing.T) {
 			"NothingToReplicate in a 2xx", kind.NothingToReplicate, false, kind.Unchanged, 200, 1,
 			script(cbrtest.Raw(200, `{"replication":{"vault_id":"`+cbrtest.SourceVault+`","backups":[]}}`)),
 		},
-		{"NotCovered", kind.NotCovered, false, kind.Refused, own, 1, script(cbrtest.Verdict(400, "BackupService.1009", "replicated"))},
-		{"NotCovered, nothing to replicate", kind.NotCovered, false, kind.Refused, own, 1, script(cbrtest.Verdict(400, "BackupService.0001", "no resource"))},
-		{"InProgress", kind.InProgress, true, kind.Failed, 409, 1, script(cbrtest.Verdict(400, "BackupService.6130", "busy"))},
+		{"NotCovered", kind.NotCovered, false, kind.Refused, own, 1, script(cbrtest.Refusal(400, "BackupService.1009", "replicated"))},
+		{"NotCovered, nothing to replicate", kind.NotCovered, false, kind.Refused, own, 1, script(cbrtest.Refusal(400, "BackupService.0001", "no resource"))},
+		{"InProgress", kind.InProgress, true, kind.Failed, 409, 1, script(cbrtest.Refusal(400, "BackupService.6130", "busy"))},
 		{"InvalidEvent, no JSON", kind.InvalidEvent, false, kind.Refused, 400, 0, func(*rig) string { return `{"replicate":` }},
 		{"InvalidEvent, a field", kind.InvalidEvent, false, kind.Refused, 400, 0, func(r *rig) string {
 			return request(r.t, "no-uuid", nil)
@@ -458,10 +458,10 @@ func TestKinds(t *testing.T) {
 			return request(r.t, cbrtest.SourceVault, object{"replicate.destination_region": "region3"})
 		}},
 		{"Rejected", kind.Rejected, false, kind.Refused, own, 1, func(r *rig) string { return request(r.t, vaultID(0), nil) }},
-		{"Rejected as a 5xx", kind.Rejected, false, kind.Refused, own, 1, script(cbrtest.Verdict(500, "BackupService.1005", "region"))},
+		{"Rejected as a 5xx", kind.Rejected, false, kind.Refused, own, 1, script(cbrtest.Refusal(500, "BackupService.1005", "region"))},
 		{"Misconfigured, no CBR there", kind.Misconfigured, true, kind.Failed, 502, 1, script(cbrtest.Raw(404, "<html>"))},
 		{"Misconfigured, moved", kind.Misconfigured, true, kind.Failed, 502, 1, script(cbrtest.Redirect("http://127.0.0.1:1/"))},
-		{"Unauthorized", kind.Unauthorized, true, kind.Failed, 502, 1, script(cbrtest.Verdict(401, "APIGW.0307", "The token must be updated"))},
+		{"Unauthorized", kind.Unauthorized, true, kind.Failed, 502, 1, script(cbrtest.Refusal(401, "APIGW.0307", "The token must be updated"))},
 		{"Throttled", kind.Throttled, true, kind.Failed, 429, maxAttempts, script(always(cbrtest.Throttled(0))...)},
 		{"Throttled for longer than is waited", kind.Throttled, true, kind.Failed, 429, 1, script(cbrtest.Throttled(time.Hour))},
 		{"Unavailable", kind.Unavailable, true, kind.Failed, 503, maxAttempts, script(always(cbrtest.Unavailable())...)},
@@ -617,7 +617,7 @@ func TestMixedBatch(t *testing.T) {
 	if got := len(r.lines("delivery")); got != len(batch) {
 		t.Errorf("%d log lines for %d deliveries", got, len(batch))
 	}
-	if got := len(r.lines("trying again")); got != maxAttempts-1 {
+	if got := len(r.lines("retrying")); got != maxAttempts-1 {
 		t.Errorf("%d log lines for %d retries", got, maxAttempts-1)
 	}
 	if got := r.lines("panic"); len(got) != 1 || !strings.Contains(got[0]["stack"].(string), "TestMixedBatch") {
@@ -1106,8 +1106,8 @@ func TestErrorText(t *testing.T) {
 func TestTokenEchoed(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []cbrtest.Fault{
-		cbrtest.Verdict(400, "BackupService.9900", "the header X-Auth-Token: "+cbrtest.Token),
-		cbrtest.Verdict(500, cbrtest.Token, "no such code"),
+		cbrtest.Refusal(400, "BackupService.9900", "the header X-Auth-Token: "+cbrtest.Token),
+		cbrtest.Refusal(500, cbrtest.Token, "no such code"),
 		{Header: http.Header{"X-Request-Id": {cbrtest.Token}}},
 		cbrtest.Raw(502, "<html>"+cbrtest.Token),
 		cbrtest.Raw(200, `{"replication":{"vault_id":"`+cbrtest.SourceVault+`","backups":[{"name":"`+cbrtest.Token+`"}]}}`),
@@ -1183,18 +1183,18 @@ func TestNothingLost(t *testing.T) {
 		{},
 		cbrtest.Throttled(0), cbrtest.Throttled(time.Hour), cbrtest.Unavailable(), cbrtest.ResetBefore(), cbrtest.ResetAfter(), cbrtest.CutShort(),
 		cbrtest.Raw(200, "nonsense"), cbrtest.Raw(200, `{"replication":{}}`), cbrtest.Raw(502, "<html>"+cbrtest.Token), cbrtest.Redirect("http://127.0.0.1:1/"),
-		cbrtest.Verdict(400, "BackupService.9900", cbrtest.Token), cbrtest.Verdict(500, "BackupService.1005", "no"),
-		cbrtest.Verdict(500, "BackupService.9998", "no"), cbrtest.Verdict(400, "BackupService.6130", "busy"), cbrtest.Verdict(400, "BackupService.1009", "done"),
+		cbrtest.Refusal(400, "BackupService.9900", cbrtest.Token), cbrtest.Refusal(500, "BackupService.1005", "no"),
+		cbrtest.Refusal(500, "BackupService.9998", "no"), cbrtest.Refusal(400, "BackupService.6130", "busy"), cbrtest.Refusal(400, "BackupService.1009", "done"),
 	})
 	const senderFault, passing, lasting = "sender's fault", "passing", "lasting"
 	refusal := rapid.SampledFrom([]string{"", "", "", senderFault, passing, lasting})
 
-	lookUpFault := rapid.SampledFrom([]cbrtest.Fault{
+	lookupFault := rapid.SampledFrom([]cbrtest.Fault{
 		{},
 		{},
 		{},
 		cbrtest.Unavailable(), cbrtest.Throttled(0), cbrtest.ResetBefore(), cbrtest.CutShort(), cbrtest.Raw(200, `{"backups":[{"id":`),
-		cbrtest.Verdict(403, "APIGW.0302", cbrtest.Token), cbrtest.Verdict(404, "BackupService.6105", "no vault"), cbrtest.Verdict(400, "BackupService.9900", "what?"),
+		cbrtest.Refusal(403, "APIGW.0302", cbrtest.Token), cbrtest.Refusal(404, "BackupService.6105", "no vault"), cbrtest.Refusal(400, "BackupService.9900", "what?"),
 	})
 
 	rapid.Check(t, func(t *rapid.T) {
@@ -1204,7 +1204,7 @@ func TestNothingLost(t *testing.T) {
 		}
 		server := newServer(t, options...)
 		r := newRig(t, server)
-		server.Script(cbrtest.LookUps, rapid.SliceOfN(lookUpFault, 0, 6).Draw(t, "look-ups")...)
+		server.Script(cbrtest.Lookups, rapid.SliceOfN(lookupFault, 0, 6).Draw(t, "lookups")...)
 		vaults := server.AddVaults(cbrtest.SourceProject, 4, 1)
 		for _, vault := range vaults {
 			server.Script(vault, rapid.SliceOfN(fault, 0, 4).Draw(t, "faults")...)
@@ -1624,7 +1624,7 @@ func TestOnlyWhatIsLostOtherwiseIsKept(t *testing.T) {
 	r := newRig(t, server)
 	s := &rejectedQueue{}
 	keepIn(r, rejectedARN, s)
-	server.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.6129", "The destination vault has no capacity left."))
+	server.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.6129", "The destination vault has no capacity left."))
 	for _, payload := range [][]byte{
 		[]byte(`{"no":"request"}`),
 		[]byte(`[{"no":"request"}]`),

@@ -33,12 +33,12 @@ func (r *rig) effect(vault string, age time.Duration) {
 	r.cbr.AddRecord(id, cbrtest.Record{CreatedAt: time.Now().Add(-age)})
 }
 
-// TestLookUps: what is looked up, what is found, and what follows from it.
-func TestLookUps(t *testing.T) {
+// TestLookups: what is looked up, what is found, and what follows from it.
+func TestLookups(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
-	busy := cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")
-	refused := cbrtest.Verdict(403, "PAP5.0001", "access denied")
+	busy := cbrtest.Refusal(400, "BackupService.6130", "The vault is being replicated.")
+	refused := cbrtest.Refusal(403, "PAP5.0001", "access denied")
 	for _, tt := range []struct {
 		name     string
 		options  []cbrtest.Option
@@ -46,100 +46,100 @@ func TestLookUps(t *testing.T) {
 		message  message
 		changes  object // of the request
 		calls    int
-		lookUps  int
+		lookups  int
 		want     string // published
 		back     int    // seconds out of sight; -1: acknowledged
-		data     lookUp
+		data     lookup
 		refusals int // that the metric tells of
 	}{
 		{name: "a first delivery", calls: 1, want: "accepted", back: -1},
 		{
-			name: "the answer lost, the effect there", calls: 1, lookUps: 1, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			name: "the answer lost, the effect there", calls: 1, lookups: 1, want: "accepted", back: -1, data: lookup{Reconciled: true},
 			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
 		},
 		{
-			name: "the answer lost, the effect not there yet", options: []cbrtest.Option{cbrtest.WithLateRecords(time.Hour)}, calls: 1, lookUps: 1, back: 60,
+			name: "the answer lost, the effect not there yet", options: []cbrtest.Option{cbrtest.WithLateRecords(time.Hour)}, calls: 1, lookups: 1, back: 60,
 			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
 		},
 		{
-			name: "the answer lost, the effect undated", options: []cbrtest.Option{cbrtest.WithCopyTime(time.Hour)}, calls: 1, lookUps: 1, back: 60,
+			name: "the answer lost, the effect undated", options: []cbrtest.Option{cbrtest.WithCopyTime(time.Hour)}, calls: 1, lookups: 1, back: 60,
 			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
 		},
 		{
-			name: "the request lost", calls: 1, lookUps: 1, back: 60,
+			name: "the request lost", calls: 1, lookups: 1, back: 60,
 			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetBefore()) },
 		},
 		{
-			name: "the answer lost, the look-up too", calls: 1, lookUps: maxAttempts, back: 60,
+			name: "the answer lost, the lookup too", calls: 1, lookups: maxAttempts, back: 60,
 			prepare: func(r *rig, _ string) {
 				r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter())
-				r.cbr.Script(cbrtest.LookUps, always(cbrtest.Verdict(500, "", ""))...)
+				r.cbr.Script(cbrtest.Lookups, always(cbrtest.Refusal(500, "", ""))...)
 			},
 		},
 		{
-			name: "a redelivery without an effect", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1,
+			name: "a redelivery without an effect", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 1, want: "accepted", back: -1,
 		},
 		{
-			name: "a redelivery with its effect", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: 1, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			name: "a redelivery with its effect", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: 1, want: "accepted", back: -1, data: lookup{Reconciled: true},
 			prepare: func(r *rig, vault string) { r.effect(vault, 30*time.Second) },
 		},
 		{
-			name: "a redelivery, an effect from before it", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1,
+			name: "a redelivery, an effect from before it", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 1, want: "accepted", back: -1,
 			prepare: func(r *rig, vault string) { r.effect(vault, 70*time.Second) },
 		},
 		{
-			name: "a redelivery, an effect elsewhere", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1,
+			name: "a redelivery, an effect elsewhere", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 1, want: "accepted", back: -1,
 			prepare: func(r *rig, vault string) {
 				r.addBackup(vault, "elsewhere", false)
 				r.cbr.AddRecord("elsewhere", cbrtest.Record{DestinationRegion: "region3", CreatedAt: ago(30 * time.Second)})
 			},
 		},
 		{
-			name: "a redelivery, the look-up fails", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: maxAttempts, back: 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.LookUps, always(cbrtest.Unavailable())...) },
+			name: "a redelivery, the lookup fails", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: maxAttempts, back: 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.Lookups, always(cbrtest.Unavailable())...) },
 		},
 		{
-			name: "a redelivery, a copy that waits undated", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: 1, back: 60,
+			name: "a redelivery, a copy that waits undated", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: 1, back: 60,
 			prepare: func(r *rig, vault string) {
 				r.cbr.AddRecord("first-"+vault, cbrtest.Record{Status: "waiting_replicate"})
 			},
 		},
 		{
-			name: "a redelivery, replicated by its own copy", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 2, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			name: "a redelivery, replicated by its own copy", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 2, want: "accepted", back: -1, data: lookup{Reconciled: true},
 			options: []cbrtest.Option{cbrtest.WithObserver(nil)},
 			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "replicated"))
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
 			},
 		},
 		{
-			name: "nothing to replicate in a 2xx", calls: 1, lookUps: 1, want: "unchanged NothingToReplicate", back: -1, data: lookUp{Coverage: &coverage{1, 0}},
+			name: "nothing to replicate in a 2xx", calls: 1, lookups: 1, want: "unchanged NothingToReplicate", back: -1, data: lookup{Coverage: &coverage{1, 0}},
 			prepare: func(r *rig, vault string) {
 				r.cbr.Script(cbrtest.AnyVault, cbrtest.Raw(200, `{"replication":{"vault_id":"`+vault+`","backups":[]}}`))
 			},
 		},
 		{
-			name: "nothing to replicate in a 2xx, the look-up fails", calls: 1, lookUps: maxAttempts, want: "unchanged NothingToReplicate", back: -1, data: lookUp{Unverified: true},
+			name: "nothing to replicate in a 2xx, the lookup fails", calls: 1, lookups: maxAttempts, want: "unchanged NothingToReplicate", back: -1, data: lookup{Unverified: true},
 			prepare: func(r *rig, vault string) {
 				r.cbr.Script(cbrtest.AnyVault, cbrtest.Raw(200, `{"replication":{"vault_id":"`+vault+`","backups":[]}}`))
-				r.cbr.Script(cbrtest.LookUps, always(cbrtest.Unavailable())...)
+				r.cbr.Script(cbrtest.Lookups, always(cbrtest.Unavailable())...)
 			},
 		},
 		{
-			name: "a redelivery, the look-up not allowed", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 1, want: "accepted", back: -1, data: lookUp{Unverified: true}, refusals: 1,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.LookUps, refused) },
+			name: "a redelivery, the lookup not allowed", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 1, want: "accepted", back: -1, data: lookup{Unverified: true}, refusals: 1,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.Lookups, refused) },
 		},
 		{
-			name: "a redelivery, a firewall's page for a look-up", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: 1, back: 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.LookUps, cbrtest.Raw(403, "<html>Forbidden</html>")) },
+			name: "a redelivery, a firewall's page for a lookup", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: 1, back: 60,
+			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.Lookups, cbrtest.Raw(403, "<html>Forbidden</html>")) },
 		},
 		{
-			name: "a redelivery, busy with its own copy", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 2, want: "accepted", back: -1, data: lookUp{Reconciled: true},
-			// It shows between the two look-ups.
+			name: "a redelivery, busy with its own copy", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 2, want: "accepted", back: -1, data: lookup{Reconciled: true},
+			// It shows between the two lookups.
 			options: []cbrtest.Option{cbrtest.WithObserver(nil)},
 			prepare: func(r *rig, vault string) { r.cbr.Script(cbrtest.AnyVault, busy) },
 		},
 		{
-			name: "a redelivery, busy with another's", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookUps: 2, back: 60 * 60,
+			name: "a redelivery, busy with another's", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 2, back: 60 * 60,
 			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, busy) },
 		},
 		{
@@ -147,56 +147,56 @@ func TestLookUps(t *testing.T) {
 			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, busy) },
 		},
 		{
-			name: "a request that may have been made, found", changes: object{"requested_at": ago(time.Hour)}, lookUps: 1, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			name: "a request that may have been made, found", changes: object{"requested_at": ago(time.Hour)}, lookups: 1, want: "accepted", back: -1, data: lookup{Reconciled: true},
 			prepare: func(r *rig, vault string) { r.effect(vault, 59*time.Minute) },
 		},
 		{
-			name: "a request that may have been made, not found", changes: object{"requested_at": ago(time.Hour)}, calls: 1, lookUps: 1, want: "accepted", back: -1,
+			name: "a request that may have been made, not found", changes: object{"requested_at": ago(time.Hour)}, calls: 1, lookups: 1, want: "accepted", back: -1,
 			prepare: func(r *rig, vault string) { r.effect(vault, 61*time.Minute) },
 		},
 		{
-			name: "a redelivery of a request of the future", changes: object{"requested_at": ago(-time.Hour)}, message: message{receives: 2, firstReceive: ago(time.Minute)}, lookUps: 1, want: "accepted", back: -1, data: lookUp{Reconciled: true},
+			name: "a redelivery of a request of the future", changes: object{"requested_at": ago(-time.Hour)}, message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: 1, want: "accepted", back: -1, data: lookup{Reconciled: true},
 			prepare: func(r *rig, vault string) { r.effect(vault, 30*time.Second) },
 		},
 		{
-			name: "all is replicated", calls: 1, lookUps: 1, want: "unchanged AlreadyReplicated", back: -1, data: lookUp{Coverage: &coverage{2, 2}},
+			name: "all is replicated", calls: 1, lookups: 1, want: "unchanged AlreadyReplicated", back: -1, data: lookup{Coverage: &coverage{2, 2}},
 			prepare: func(r *rig, vault string) {
 				r.cbr.AddRecord("first-"+vault, cbrtest.Record{CreatedAt: ago(24 * time.Hour)})
 				r.addBackup(vault, "second", true)
 			},
 		},
 		{
-			name: "a copy has failed", calls: 1, lookUps: 1, want: "rejected NotCovered", back: -1, data: lookUp{Coverage: &coverage{2, 1}},
+			name: "a copy has failed", calls: 1, lookups: 1, want: "rejected NotCovered", back: -1, data: lookup{Coverage: &coverage{2, 1}},
 			prepare: func(r *rig, vault string) {
 				r.cbr.AddRecord("first-"+vault, cbrtest.Record{CreatedAt: ago(24 * time.Hour), Status: "fail"})
 				r.addBackup(vault, "second", true)
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "replicated"))
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
 			},
 		},
 		{
-			name: "not covered, a moment after the first delivery", message: message{receives: 2, firstReceive: ago(10 * time.Second)}, calls: 1, lookUps: 2, back: 60,
+			name: "not covered, a moment after the first delivery", message: message{receives: 2, firstReceive: ago(10 * time.Second)}, calls: 1, lookups: 2, back: 60,
 			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "replicated"))
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
 			},
 		},
 		{
-			name: "not covered, for the third time", message: message{receives: 3, firstReceive: ago(10 * time.Second)}, calls: 1, lookUps: 2, want: "rejected NotCovered", back: -1, data: lookUp{Coverage: &coverage{1, 0}},
+			name: "not covered, for the third time", message: message{receives: 3, firstReceive: ago(10 * time.Second)}, calls: 1, lookups: 2, want: "rejected NotCovered", back: -1, data: lookup{Coverage: &coverage{1, 0}},
 			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "replicated"))
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
 			},
 		},
 		{
-			name: "unchanged, the look-up fails", calls: 1, lookUps: maxAttempts, back: 30,
+			name: "unchanged, the lookup fails", calls: 1, lookups: maxAttempts, back: 30,
 			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.0001", "nothing"))
-				r.cbr.Script(cbrtest.LookUps, always(cbrtest.Unavailable())...)
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.0001", "nothing"))
+				r.cbr.Script(cbrtest.Lookups, always(cbrtest.Unavailable())...)
 			},
 		},
 		{
-			name: "unchanged, the look-up not allowed", calls: 1, lookUps: 1, want: "unchanged NothingToReplicate", back: -1, data: lookUp{Unverified: true}, refusals: 1,
+			name: "unchanged, the lookup not allowed", calls: 1, lookups: 1, want: "unchanged NothingToReplicate", back: -1, data: lookup{Unverified: true}, refusals: 1,
 			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.0001", "nothing"))
-				r.cbr.Script(cbrtest.LookUps, refused)
+				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.0001", "nothing"))
+				r.cbr.Script(cbrtest.Lookups, refused)
 			},
 		},
 	} {
@@ -223,8 +223,8 @@ func TestLookUps(t *testing.T) {
 			m.id, m.body = "m", request(t, vault, tt.changes)
 			back := r.handedBack(sqs(t, m))
 			diff(t, "results", strings.Fields(tt.want), strings.Fields(strings.TrimPrefix(strings.Join(r.published(), "|"), "m ")))
-			if calls, lookUps := len(r.cbr.Calls()), len(r.cbr.LookUpCalls()); calls != tt.calls || lookUps != tt.lookUps {
-				t.Errorf("%d calls and %d look-ups, want %d and %d", calls, lookUps, tt.calls, tt.lookUps)
+			if calls, lookups := len(r.cbr.Calls()), len(r.cbr.LookupCalls()); calls != tt.calls || lookups != tt.lookups {
+				t.Errorf("%d calls and %d lookups, want %d and %d", calls, lookups, tt.calls, tt.lookups)
 			}
 			for _, line := range r.lines("looked up") {
 				if v := line["verdict"]; v != "found" && v != "not found" && v != "undecided" {
@@ -239,7 +239,7 @@ func TestLookUps(t *testing.T) {
 				t.Errorf("handed back %v for %d seconds, want %d", back, seconds, tt.back)
 			}
 			if tt.want != "" {
-				got := decode[struct{ Data lookUp }](t, r.topic.Messages()[0].Raw).Data
+				got := decode[struct{ Data lookup }](t, r.topic.Messages()[0].Raw).Data
 				diff(t, "data", tt.data, got)
 			}
 			if emf := r.emf.String(); !strings.Contains(emf, fmt.Sprintf(`"LookupsRefused":%d,`, tt.refusals)) {
@@ -249,8 +249,8 @@ func TestLookUps(t *testing.T) {
 	}
 }
 
-// lookUp is what a result says of look-ups.
-type lookUp struct {
+// lookup is what a result says of lookups.
+type lookup struct {
 	Reconciled, Unverified bool
 	Coverage               *coverage
 }
@@ -307,7 +307,7 @@ func TestTopicFailed(t *testing.T) {
 	}
 }
 
-// TestSameVaultTwice: two deliveries for one vault share a look-up, and what one
+// TestSameVaultTwice: two deliveries for one vault share a lookup, and what one
 // of them was answered.
 func TestSameVaultTwice(t *testing.T) {
 	t.Parallel()
@@ -317,19 +317,19 @@ func TestSameVaultTwice(t *testing.T) {
 	body := request(t, cbrtest.SourceVault, nil)
 	r.handedBack(sqs(t, message{id: "a", body: body, receives: 2, firstReceive: earlier}, message{id: "b", body: body, receives: 2, firstReceive: earlier}))
 	diff(t, "results", []string{"a accepted", "b accepted"}, r.published())
-	if calls, lookUps := len(server.Calls()), len(server.LookUpCalls()); calls != 1 || lookUps != 1 {
-		t.Errorf("%d calls and %d look-ups, want 1 and 1: what was just taken is known", calls, lookUps)
+	if calls, lookups := len(server.Calls()), len(server.LookupCalls()); calls != 1 || lookups != 1 {
+		t.Errorf("%d calls and %d lookups, want 1 and 1: what was just taken is known", calls, lookups)
 	}
 	r.replicates.Lookups = reconcile.New(r.replicates.CBR.(*cbr.Client), r.Log) // another process
 	r.handedBack(sqs(t, message{id: "c", body: body, receives: 2, firstReceive: earlier}, message{id: "d", body: body, receives: 2, firstReceive: earlier}))
-	if calls, lookUps := len(server.Calls()), len(server.LookUpCalls()); calls != 1 || lookUps != 2 {
-		t.Errorf("%d calls and %d look-ups, want 1 and 2", calls, lookUps)
+	if calls, lookups := len(server.Calls()), len(server.LookupCalls()); calls != 1 || lookups != 2 {
+		t.Errorf("%d calls and %d lookups, want 1 and 2", calls, lookups)
 	}
 }
 
-// TestLookUpByTrigger: on HTTP and direct calls nothing is sent twice in a call,
+// TestLookupByTrigger: on HTTP and direct calls nothing is sent twice in a call,
 // and a stream without times says that it could not look.
-func TestLookUpByTrigger(t *testing.T) {
+func TestLookupByTrigger(t *testing.T) {
 	t.Parallel()
 	t.Run("HTTP, the answer lost", func(t *testing.T) {
 		t.Parallel()
@@ -524,10 +524,10 @@ func TestReplicatedUnseen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
 	vault := r.cbr.AddVaults(cbrtest.SourceProject, 1, 0)[0]
-	r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "replicated"))
+	r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
 	r.handedBack(sqs(t, message{id: "m", body: request(t, vault, nil)}))
-	got := decode[struct{ Data lookUp }](t, r.topic.Messages()[0].Raw).Data
-	diff(t, "data", lookUp{Unverified: true, Coverage: &coverage{0, 0}}, got)
+	got := decode[struct{ Data lookup }](t, r.topic.Messages()[0].Raw).Data
+	diff(t, "data", lookup{Unverified: true, Coverage: &coverage{0, 0}}, got)
 }
 
 // TestDestinationRecord: what another function gave up may have been done.
@@ -536,11 +536,11 @@ func TestDestinationRecord(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		changes object
-		lookUps int
-		data    lookUp
+		lookups int
+		data    lookup
 	}{
-		"without a time": {nil, 0, lookUp{Unverified: true}},
-		"with a time":    {object{"requested_at": time.Now().Add(-time.Hour)}, 1, lookUp{}},
+		"without a time": {nil, 0, lookup{Unverified: true}},
+		"with a time":    {object{"requested_at": time.Now().Add(-time.Hour)}, 1, lookup{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -550,9 +550,9 @@ func TestDestinationRecord(t *testing.T) {
 				"requestPayload": decode[object](t, request(t, cbrtest.SourceVault, tt.changes)),
 			})
 			r.handedBack(sqs(t, message{id: "m", body: string(body)}))
-			diff(t, "data", tt.data, decode[struct{ Data lookUp }](t, r.topic.Messages()[0].Raw).Data)
-			if n := len(r.cbr.LookUpCalls()); n != tt.lookUps {
-				t.Errorf("%d look-ups, want %d", n, tt.lookUps)
+			diff(t, "data", tt.data, decode[struct{ Data lookup }](t, r.topic.Messages()[0].Raw).Data)
+			if n := len(r.cbr.LookupCalls()); n != tt.lookups {
+				t.Errorf("%d lookups, want %d", n, tt.lookups)
 			}
 		})
 	}
@@ -572,7 +572,7 @@ func TestUndecidedUnchanged(t *testing.T) {
 	server.AddVault(cbrtest.Vault{ID: vault, ProjectID: cbrtest.SourceProject})
 	server.AddBackup(cbrtest.Backup{ID: "first", VaultID: vault})
 	r = newRig(t, server)
-	server.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.1009", "being replicated"))
+	server.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "being replicated"))
 	back := r.handedBack(sqs(t, message{id: "m", body: request(t, vault, nil), receives: 2, firstReceive: time.Now().Add(-time.Minute)}))
 	diff(t, "handed back", []string{"m"}, back)
 }
@@ -585,8 +585,8 @@ func TestWaiting(t *testing.T) {
 	r := newRig(t, server)
 	vaults := server.AddVaults(cbrtest.SourceProject, 4, 1)
 	server.Script(vaults[0], cbrtest.Throttled(90*time.Second))
-	server.Script(vaults[1], cbrtest.Verdict(400, "BackupService.6130", "busy"))
-	server.Script(vaults[2], cbrtest.Verdict(400, "BackupService.6130", "busy"))
+	server.Script(vaults[1], cbrtest.Refusal(400, "BackupService.6130", "busy"))
+	server.Script(vaults[2], cbrtest.Refusal(400, "BackupService.6130", "busy"))
 	r.handedBack(sqs(t,
 		message{id: "throttled", body: request(t, vaults[0], nil), group: "a"},
 		message{id: "behind", body: request(t, vaults[3], nil), group: "a"},
@@ -653,7 +653,7 @@ func TestTimeOfAProducer(t *testing.T) {
 // passes for looked up, and no backup for one without a replica.
 func TestCloudWithoutRecords(t *testing.T) {
 	t.Parallel()
-	replicated := cbrtest.Verdict(400, "BackupService.1009", "replicated")
+	replicated := cbrtest.Refusal(400, "BackupService.1009", "replicated")
 	for _, way := range []string{"ignored", "refused"} {
 		for name, tt := range map[string]struct {
 			fault   *cbrtest.Fault
@@ -684,12 +684,12 @@ func TestCloudWithoutRecords(t *testing.T) {
 				}
 				diff(t, "results", want, r.published())
 				for _, m := range r.topic.Messages() {
-					diff(t, "data", lookUp{Unverified: true}, decode[struct{ Data lookUp }](t, m.Raw).Data)
+					diff(t, "data", lookup{Unverified: true}, decode[struct{ Data lookup }](t, m.Raw).Data)
 				}
 				if n := len(server.Calls()); n != 2 {
 					t.Errorf("%d calls, want 2", n)
 				}
-				if n := len(r.lines("this cloud does not show replication records: redeliveries and requests with requested_at are sent without a look-up and may double a copy, and nothing is told of backups that have no replica")); n != 1 {
+				if n := len(r.lines("this cloud does not show replication records: redeliveries and requests with requested_at are sent without a lookup and may duplicate a copy, and nothing is told of backups that have no replica")); n != 1 {
 					t.Errorf("the log says %d times what it means, want once", n)
 				}
 				if emf := r.emf.String(); strings.Contains(emf, `"LookupsRefused":1`) {
@@ -713,7 +713,7 @@ func TestFailedCopiesAreNoEffect(t *testing.T) {
 	}
 	r.handedBack(sqs(t, message{id: "m", body: request(t, vault, object{"requested_at": time.Now().Add(-time.Hour)})}))
 	diff(t, "results", []string{"m accepted"}, r.published())
-	if data := decode[struct{ Data lookUp }](t, r.topic.Messages()[0].Raw).Data; data.Reconciled || len(server.Calls()) != 1 {
+	if data := decode[struct{ Data lookup }](t, r.topic.Messages()[0].Raw).Data; data.Reconciled || len(server.Calls()) != 1 {
 		t.Errorf("%d calls, data %+v; want one that was accepted", len(server.Calls()), data)
 	}
 }
@@ -751,7 +751,7 @@ func TestOddRecords(t *testing.T) {
 			t.Parallel()
 			server := newServer(t)
 			r := newRig(t, server)
-			server.Script(cbrtest.LookUps, cbrtest.Raw(200, fmt.Sprintf(`{"backups":[{"id":"b","status":"available","replication_records":[
+			server.Script(cbrtest.Lookups, cbrtest.Raw(200, fmt.Sprintf(`{"backups":[{"id":"b","status":"available","replication_records":[
 				{"id":"r","status":"success","destination_region":%q,"destination_project_id":%q,"destination_vault_id":%q,%s}]}],"count":1}`,
 				cbrtest.DestinationRegion, cbrtest.DestinationProject, cbrtest.DestinationVault, odd)))
 			back := r.handedBack(sqs(t, message{id: "m", body: request(t, cbrtest.SourceVault, nil), receives: 2, firstReceive: time.Now().Add(-time.Minute)}))

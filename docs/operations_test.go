@@ -67,13 +67,13 @@ func TestQueries(t *testing.T) {
 // TestQueriesThatAreWrong: the check above can fail.
 func TestQueriesThatAreWrong(t *testing.T) {
 	t.Parallel()
-	logged := map[string][]string{"delivery": {"vault_id", "kind", "status"}, "trying again": {"wait_ms"}}
+	logged := map[string][]string{"delivery": {"vault_id", "kind", "status"}, "retrying": {"wait_ms"}}
 	for _, tt := range []struct{ query, want string }{
 		{`filter message = "delivery" and kind = "Throttled" | stats count(*) as n by vault_id | sort n desc`, ""},
 		{`filter message = "delivered" | stats count(*)`, `no line is logged with the message "delivered"`},
 		{`filter message = "delivery" | fields vault`, `no such field: vault`},
 		{`filter message = "delivery" | fields wait_ms`, `no such field: wait_ms`},
-		{`filter message in ["delivery", "trying again"] | fields wait_ms`, ""},
+		{`filter message in ["delivery", "retrying"] | fields wait_ms`, ""},
 		{`fields wait_ms, vault_id`, ""},
 		{`filter kind = "Slow"`, `no such kind: "Slow"`},
 		{`filter status = "done"`, `no such status: "done"`},

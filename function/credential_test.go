@@ -209,7 +209,7 @@ func TestCredentialIsEchoed(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, "results", without(user(userPassword)))
 		r.invoke(r.batchFor(cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
-		r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.9900", "a bad "+r.cbr.IssuedTokens()[0]))
+		r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.9900", "a bad "+r.cbr.IssuedTokens()[0]))
 		r.invoke(r.batchFor(cbrtest.SourceProject, r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)), time.Minute)
 		if statuses := strings.Join(r.statuses(), " "); !strings.Contains(statuses, "rejected") {
 			t.Errorf("results: %v", statuses)

@@ -98,8 +98,8 @@ func TestDeath(t *testing.T) {
 	}{
 		"the request is on its way":                          {at: cbr, holds: vaultB},
 		"CBR has taken the request":                          {at: cbr, holds: vaultB, taken: true},
-		"the answer is lost, the look-up is on its way":      {at: cbr, holds: "/backups", fault: cbrtest.ResetAfter()},
-		"the answer is lost, the look-up is answered":        {at: cbr, holds: "/backups", taken: true, fault: cbrtest.Fault{Status: http.StatusBadGateway, Taken: true}},
+		"the answer is lost, the lookup is on its way":       {at: cbr, holds: "/backups", fault: cbrtest.ResetAfter()},
+		"the answer is lost, the lookup is answered":         {at: cbr, holds: "/backups", taken: true, fault: cbrtest.Fault{Status: http.StatusBadGateway, Taken: true}},
 		"CBR has answered, the result is on its way":         {at: topic, holds: vaultB},
 		"the topic has taken the result":                     {at: topic, holds: vaultB, taken: true},
 		"the result is published, the visibility on its way": {at: sqs, holds: "requests"},
@@ -113,7 +113,7 @@ func TestDeath(t *testing.T) {
 				"HW_CBR_ENDPOINT": doors[cbr].url, "AWS_ENDPOINT_URL_SNS": doors[topic].url, "AWS_ENDPOINT_URL_SQS": doors[sqs].url,
 			}, cbrtest.WithCopyTime(0))
 			r.cbr.Script(vaultB, tt.fault)
-			r.cbr.Script(vaultC, cbrtest.Verdict(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."))
+			r.cbr.Script(vaultC, cbrtest.Refusal(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."))
 			doors[cbr].leadsTo(t, r.cbr.URL)
 			doors[topic].leadsTo(t, r.topic.URL())
 			doors[sqs].leadsTo(t, r.stack.SQS.URL())

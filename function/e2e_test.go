@@ -463,12 +463,12 @@ func TestErrorsOfDirectCalls(t *testing.T) {
 		want    string
 	}{
 		{`{"replicate":{"vault_id":"x","Vault_id":""}}`, cbrtest.Fault{}, "CBR.InvalidEvent"},
-		{"", cbrtest.Verdict(400, "BackupService.6129", "full"), "CBR.Rejected"},
-		{"", cbrtest.Verdict(400, "BackupService.6130", "busy"), "CBR.InProgress"},
-		{"", cbrtest.Verdict(404, "APIGW.0101", "no such API"), "CBR.Misconfigured"},
-		{"", cbrtest.Verdict(401, "APIG.0307", "The token must be updated"), "CBR.Unauthorized"},
+		{"", cbrtest.Refusal(400, "BackupService.6129", "full"), "CBR.Rejected"},
+		{"", cbrtest.Refusal(400, "BackupService.6130", "busy"), "CBR.InProgress"},
+		{"", cbrtest.Refusal(404, "APIGW.0101", "no such API"), "CBR.Misconfigured"},
+		{"", cbrtest.Refusal(401, "APIG.0307", "The token must be updated"), "CBR.Unauthorized"},
 		{"", cbrtest.Throttled(time.Hour), "CBR.Throttled"},
-		{"", cbrtest.Verdict(400, "BackupService.1009", "done"), "CBR.NotCovered"},
+		{"", cbrtest.Refusal(400, "BackupService.1009", "done"), "CBR.NotCovered"},
 		{"", cbrtest.ResetBefore(), "CBR.Unknown"},
 		{"", cbrtest.ResetAfter(), "CBR.Unknown"}, // its records do not say yet since when they wait
 	} {
@@ -500,7 +500,7 @@ func TestErrorsOfDirectCalls(t *testing.T) {
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
-	busy := cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")
+	busy := cbrtest.Refusal(400, "BackupService.6130", "The vault is being replicated.")
 	r.cbr.Script(vaultB, busy)
 	r.cbr.Script(vaultC, busy, busy, busy)
 
@@ -609,7 +609,7 @@ func TestTopicFails(t *testing.T) {
 
 	// A throttled topic is tried again, by whatever name.
 	r.topic.Script(sandbox.TopicFault{Status: 400, Code: "Throttling"}, sandbox.TopicFault{Status: 429, Code: "Throttled"}, sandbox.TopicFault{Status: 400, Code: "Throttled"})
-	r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(400, "BackupService.6129", "full"))
+	r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.6129", "full"))
 	before := len(r.topic.Messages())
 	r.invoke(sample(t, "direct"), time.Minute)
 	if got := len(r.topic.Messages()) - before; got != 1 {
@@ -679,7 +679,7 @@ func TestVisibility(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 2, 1)
-	r.cbr.Script(vaults[0], cbrtest.Verdict(400, "BackupService.6130", "busy"))
+	r.cbr.Script(vaults[0], cbrtest.Refusal(400, "BackupService.6130", "busy"))
 	for _, vault := range vaults {
 		r.stack.Requests.Send(request(vault), nil, "")
 	}

@@ -45,7 +45,7 @@ func (r *rig) onBus() []string {
 func TestEventBus(t *testing.T) {
 	t.Parallel()
 	r := newBusRig(t, map[string]string{"AWS_REGION": "us-west-2"})
-	r.cbr.Script(vaultB, cbrtest.Verdict(400, "BackupService.6120", "no such vault"))
+	r.cbr.Script(vaultB, cbrtest.Refusal(400, "BackupService.6120", "no such vault"))
 	for _, body := range []string{request(cbrtest.SourceVault), request(vaultB), request(vaultC), `{"nonsense":true}`} {
 		r.stack.Requests.Send(body, nil, "")
 	}

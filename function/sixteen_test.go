@@ -356,7 +356,7 @@ func checkLog(t *testing.T, r *rig, own map[string]*sent) {
 			}
 		}
 		switch line["message"] {
-		case "trying again":
+		case "retrying":
 			if owner != nil {
 				retried[owner.vault]++
 			}

@@ -50,7 +50,7 @@ func switching(t *testing.T) string {
 func TestAnswerUnder200(t *testing.T) {
 	t.Parallel()
 	url := switching(t)
-	busy := cbrtest.Verdict(400, "BackupService.6130", "busy")
+	busy := cbrtest.Refusal(400, "BackupService.6130", "busy")
 	for name, tt := range map[string]struct {
 		env        map[string]string
 		faults     []cbrtest.Fault

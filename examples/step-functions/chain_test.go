@@ -259,11 +259,11 @@ func TestChain(t *testing.T) {
 
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 6, 1)
 	fine, busy, slow, lost, gone, exhausted := vaults[0], vaults[1], vaults[2], vaults[3], vaults[4], vaults[5]
-	inProgress := cbrtest.Verdict(400, "BackupService.6130", "busy")
+	inProgress := cbrtest.Refusal(400, "BackupService.6130", "busy")
 	r.cbr.Script(busy, inProgress, inProgress, inProgress)
 	r.cbr.Script(slow, cbrtest.Raw(500, ""))
 	r.cbr.Script(lost, cbrtest.ResetAfter())
-	r.cbr.Script(gone, cbrtest.Verdict(404, "BackupService.6105", "no such vault"))
+	r.cbr.Script(gone, cbrtest.Refusal(404, "BackupService.6105", "no such vault"))
 	r.cbr.Script(exhausted, slices.Repeat([]cbrtest.Fault{cbrtest.Throttled(0)}, 11)...)
 
 	first := r.execute(machine, "nightly", request(fine), request(busy), request(slow), request(lost), request(gone), request(exhausted))

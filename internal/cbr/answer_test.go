@@ -161,7 +161,7 @@ func TestKinds(t *testing.T) {
 	for i, tt := range rows {
 		// A script is a vault's: with one of its own, rows may run side by side.
 		vault := fmt.Sprintf("%08d-0000-4000-8000-000000000000", i)
-		server.Script(vault, cbrtest.Verdict(tt.status, tt.code, "a message"))
+		server.Script(vault, cbrtest.Refusal(tt.status, tt.code, "a message"))
 		t.Run(fmt.Sprint(tt.status, " ", tt.code), func(t *testing.T) {
 			t.Parallel()
 			answer, err := client.Replicate(t.Context(), source, replicate(vault))

@@ -52,7 +52,7 @@ var (
 	ErrNoRecords = errors.New("this cloud does not show replication records")
 )
 
-// Backup is what a look-up needs of a backup (CBR API reference, ListBackups,
+// Backup is what a lookup needs of a backup (CBR API reference, ListBackups,
 // BackupResp).
 type Backup struct {
 	ID string
@@ -138,8 +138,8 @@ const maxAhead = 2 * time.Minute
 // records of all pages, since they relate two clocks and not two states.
 //
 // The error is a *kind.Error of a kind that is redelivered wherever CBR or the
-// way to it is at fault: no answer to a look-up is a verdict on a replication.
-// For the same reason none is Unknown: a look-up has no effect. See
+// way to it is at fault: no answer to a lookup is a verdict on a replication.
+// For the same reason none is Unknown: a lookup has no effect. See
 // [ErrListRefused], [ErrNoVault] and [ErrNoRecords] for those that tell
 // something. Each page is one try, bounded by Timeout; ctx bounds the whole.
 func (c *Client) ListBackups(ctx context.Context, src huawei.Scope, vaultID string, each func(*Backup)) (Clocks, error) {
@@ -260,19 +260,19 @@ func (c *Client) readPage(resp *http.Response, each func(*wireBackup) error) (pa
 	return p, nil
 }
 
-// listFault is what an error of a look-up's call means for a look-up. sent
+// listFault is what an error of a lookup's call means for a lookup. sent
 // says whether the call was made.
 func (c *Client) listFault(sent bool, err error) error {
 	if !sent {
 		return kind.As(err)
 	}
 	e := *kind.As(err)
-	// A look-up is not worth a fresh credential. Whoever makes the next call
+	// A lookup is not worth a fresh credential. Whoever makes the next call
 	// gets one where the source has it.
 	e.Renewed = false
 	switch {
 	case e.HTTPStatus == 0 && e.Kind == kind.Unknown:
-		e.Message = c.Redact.Text("no answer to the look-up: " + e.Cause.Error())
+		e.Message = c.Redact.Text("no answer to the lookup: " + e.Cause.Error())
 	case c.Codes.Normal(e.HTTPStatus, e.Code) == "BackupService.6105":
 		e.Cause = ErrNoVault
 	case c.Codes.Normal(e.HTTPStatus, e.Code) == "BackupService.9900" && strings.Contains(strings.ToLower(e.Message), "show_replication"):

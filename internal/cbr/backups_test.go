@@ -22,7 +22,7 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// lister returns a client of a server that answers each look-up with answer.
+// lister returns a client of a server that answers each lookup with answer.
 func lister(t testing.TB, answer http.HandlerFunc) *cbr.Client {
 	t.Helper()
 	server := httptest.NewServer(answer)
@@ -30,14 +30,14 @@ func lister(t testing.TB, answer http.HandlerFunc) *cbr.Client {
 	return newClient(t, server.URL)
 }
 
-// list returns the backups that a look-up brings.
+// list returns the backups that a lookup brings.
 func list(ctx context.Context, client *cbr.Client) ([]cbr.Backup, cbr.Clocks, error) {
 	var got []cbr.Backup
 	at, err := client.ListBackups(ctx, source, cbrtest.SourceVault, func(b *cbr.Backup) { got = append(got, *b) })
 	return got, at, err
 }
 
-// says answers every look-up with one body.
+// says answers every lookup with one body.
 func says(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
 }
@@ -328,7 +328,7 @@ func ids(backups []cbr.Backup) (out []string) {
 }
 
 // TestListBackupsWhileTheListChanges: no backup that is there all the time is
-// missed, or the look-up says that it may have been.
+// missed, or the lookup says that it may have been.
 func TestListBackupsWhileTheListChanges(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -440,7 +440,7 @@ func TestListBackupsClocks(t *testing.T) {
 	}
 }
 
-// TestListBackupsFaults: no answer to a look-up is a verdict on a replication,
+// TestListBackupsFaults: no answer to a lookup is a verdict on a replication,
 // and none is uncertain.
 func TestListBackupsFaults(t *testing.T) {
 	t.Parallel()
@@ -452,15 +452,15 @@ func TestListBackupsFaults(t *testing.T) {
 		refused bool
 		noVault bool
 	}{
-		{"not allowed", cbrtest.Verdict(403, "BackupService.9997", "Policy doesn't allow cbr:backups:list"), kind.Misconfigured, 403, true, false},
+		{"not allowed", cbrtest.Refusal(403, "BackupService.9997", "Policy doesn't allow cbr:backups:list"), kind.Misconfigured, 403, true, false},
 		{"not allowed, in IAM's words", cbrtest.Raw(403, `{"error":{"code":403,"message":"You are not authorized to perform the requested action.","title":"Forbidden"}}`), kind.Unauthorized, 403, true, false},
-		{"not allowed, by a code of IAM's", cbrtest.Verdict(403, "PAP5.0001", "access denied"), kind.Unauthorized, 403, true, false},
-		{"not allowed, by an older code of IAM's", cbrtest.Verdict(403, "IAM.0003", "You are not authorized."), kind.Unauthorized, 403, true, false},
+		{"not allowed, by a code of IAM's", cbrtest.Refusal(403, "PAP5.0001", "access denied"), kind.Unauthorized, 403, true, false},
+		{"not allowed, by an older code of IAM's", cbrtest.Refusal(403, "IAM.0003", "You are not authorized."), kind.Unauthorized, 403, true, false},
 		{"not allowed, by an identity policy", cbrtest.Raw(403, `{"error_code":"XXX.0001","error_msg":"access denied","encoded_authorization_message":"Egpjbi1ub"}`), kind.Unauthorized, 403, true, false},
-		{"a black list", cbrtest.Verdict(403, "APIGW.0302", "not authorized"), kind.Unauthorized, 403, false, false},
-		{"a black list, by the other prefix", cbrtest.Verdict(403, "APIG.0302", "not authorized"), kind.Unauthorized, 403, false, false},
-		{"a project that is unavailable", cbrtest.Verdict(403, "APIGW.0310", "project unavailable"), kind.Unauthorized, 403, false, false},
-		{"an address of the gateway's", cbrtest.Verdict(403, "APIGW.0404", "no"), kind.Misconfigured, 403, false, false},
+		{"a black list", cbrtest.Refusal(403, "APIGW.0302", "not authorized"), kind.Unauthorized, 403, false, false},
+		{"a black list, by the other prefix", cbrtest.Refusal(403, "APIG.0302", "not authorized"), kind.Unauthorized, 403, false, false},
+		{"a project that is unavailable", cbrtest.Refusal(403, "APIGW.0310", "project unavailable"), kind.Unauthorized, 403, false, false},
+		{"an address of the gateway's", cbrtest.Refusal(403, "APIGW.0404", "no"), kind.Misconfigured, 403, false, false},
 		{"the gateway, with a message of IAM's", cbrtest.Raw(403, `{"error_code":"APIGW.0302","error_msg":"m","encoded_authorization_message":"x"}`), kind.Unauthorized, 403, false, false},
 		{"a firewall's page", cbrtest.Raw(403, "<html><title>Forbidden</title></html>"), kind.Unauthorized, 403, false, false},
 		{"a word", cbrtest.Raw(403, "policy"), kind.Unauthorized, 403, false, false},
@@ -471,15 +471,15 @@ func TestListBackupsFaults(t *testing.T) {
 		{"an empty message of IAM's", cbrtest.Raw(403, `{"error_code":"WAF.1","error_msg":"m","encoded_authorization_message":""}`), kind.Unauthorized, 403, false, false},
 		{"a number", cbrtest.Raw(403, `{"error_code":1005,"error_msg":"m"}`), kind.Unauthorized, 403, false, false},
 		{"IAM's words, cut short", cbrtest.Fault{Status: 403, Body: `{"error":{"code":403,"title":"Forbidden"}}` + strings.Repeat(" ", 100), Cut: true}, kind.Unauthorized, 403, false, false},
-		{"credential refused", cbrtest.Verdict(401, "APIGW.0301", "decrypt token fail"), kind.Unauthorized, 401, false, false},
-		{"credential refused as 403", cbrtest.Verdict(403, "APIGW.0307", "The token must be updated"), kind.Unauthorized, 403, false, false},
-		{"no such vault", cbrtest.Verdict(404, "BackupService.6105", "The vault does not exist."), kind.Misconfigured, 404, false, true},
-		{"no such API", cbrtest.Verdict(404, "APIGW.0101", "The API does not exist"), kind.Misconfigured, 404, false, false},
-		{"a parameter", cbrtest.Verdict(400, "BackupService.9900", "Parameter verification failed."), kind.Misconfigured, 400, false, false},
-		{"nothing there", cbrtest.Verdict(400, "BackupService.0001", "No resource is available."), kind.Misconfigured, 400, false, false},
-		{"there already", cbrtest.Verdict(400, "BackupService.1009", "It has been replicated."), kind.Misconfigured, 400, false, false},
-		{"throttled", cbrtest.Verdict(429, "APIGW.0308", "slow down"), kind.Throttled, 429, false, false},
-		{"unknown error", cbrtest.Verdict(500, "BackupService.9910", "Unknown error."), kind.Unavailable, 500, false, false},
+		{"credential refused", cbrtest.Refusal(401, "APIGW.0301", "decrypt token fail"), kind.Unauthorized, 401, false, false},
+		{"credential refused as 403", cbrtest.Refusal(403, "APIGW.0307", "The token must be updated"), kind.Unauthorized, 403, false, false},
+		{"no such vault", cbrtest.Refusal(404, "BackupService.6105", "The vault does not exist."), kind.Misconfigured, 404, false, true},
+		{"no such API", cbrtest.Refusal(404, "APIGW.0101", "The API does not exist"), kind.Misconfigured, 404, false, false},
+		{"a parameter", cbrtest.Refusal(400, "BackupService.9900", "Parameter verification failed."), kind.Misconfigured, 400, false, false},
+		{"nothing there", cbrtest.Refusal(400, "BackupService.0001", "No resource is available."), kind.Misconfigured, 400, false, false},
+		{"there already", cbrtest.Refusal(400, "BackupService.1009", "It has been replicated."), kind.Misconfigured, 400, false, false},
+		{"throttled", cbrtest.Refusal(429, "APIGW.0308", "slow down"), kind.Throttled, 429, false, false},
+		{"unknown error", cbrtest.Refusal(500, "BackupService.9910", "Unknown error."), kind.Unavailable, 500, false, false},
 		{"gateway", cbrtest.Raw(502, "<html>"), kind.Unavailable, 502, false, false},
 		{"redirect", cbrtest.Redirect("/"), kind.Misconfigured, 307, false, false},
 		{"cut short", cbrtest.Fault{Status: 200, Body: `{"backups":[],"count":0}`, Cut: true}, kind.Unavailable, 200, false, false},
@@ -487,7 +487,7 @@ func TestListBackupsFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server := newServer(t)
-			server.Script(cbrtest.LookUps, tt.fault)
+			server.Script(cbrtest.Lookups, tt.fault)
 			k := keys{fresh: true}
 			client := newClient(t, server.URL)
 			client.Auth = &k
@@ -506,11 +506,11 @@ func TestListBackupsFaults(t *testing.T) {
 	}
 }
 
-// TestListBackupsWithoutAnswer: a look-up that was cut off had no effect.
+// TestListBackupsWithoutAnswer: a lookup that was cut off had no effect.
 func TestListBackupsWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	_, _, err := list(t.Context(), lister(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-	if e := kind.As(err); e.Of() != kind.Unavailable || !strings.HasPrefix(e.Message, "no answer to the look-up: ") || strings.Contains(e.Message, "taken") {
+	if e := kind.As(err); e.Of() != kind.Unavailable || !strings.HasPrefix(e.Message, "no answer to the lookup: ") || strings.Contains(e.Message, "taken") {
 		t.Errorf("error = %v, want an Unavailable", err)
 	}
 
@@ -573,7 +573,7 @@ func TestListBackupsOfManyPagesIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzListBackups: whatever comes in, the look-up ends, each backup has an id
+// FuzzListBackups: whatever comes in, the lookup ends, each backup has an id
 // that no other has, and only JSON passes for a list.
 func FuzzListBackups(f *testing.F) {
 	for _, seed := range []string{

@@ -139,7 +139,7 @@ func TestReplicateUncertain(t *testing.T) {
 
 	ok := func(body string) cbrtest.Fault { return cbrtest.Fault{Status: 200, Body: body, Taken: true} }
 	huge := `{"replication":{"vault_id":"VAULT","backups":[{}]}}`
-	cutFault := cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")
+	cutFault := cbrtest.Refusal(400, "BackupService.6130", "The vault is being replicated.")
 	cutFault.Cut = true
 	for _, tt := range []struct {
 		name    string
@@ -483,12 +483,12 @@ func TestReplicateCredential(t *testing.T) {
 		{"none to be had", keys{err: none, fresh: true}, cbrtest.Fault{}, kind.NotAllowed, false, "", 0},
 		{"refused", keys{}, cbrtest.Fault{}, kind.Unauthorized, false, refusal, 1},
 		{"refused, another is there", keys{fresh: true}, cbrtest.Fault{}, kind.Unauthorized, true, refusal, 1},
-		{"expired", keys{fresh: true}, cbrtest.Verdict(401, "APIG.0307", "The token must be updated"), kind.Unauthorized, true, refusal, 1},
-		{"expired, by its text alone", keys{fresh: true}, cbrtest.Verdict(400, "APIG.9999", "the Token must be updated"), kind.Unauthorized, true, refusal, 1},
-		{"expired, sent as 500", keys{fresh: true}, cbrtest.Verdict(500, "BackupService.9998", "authentication failed"), kind.Unauthorized, true, refusal, 1},
-		{"without permission", keys{fresh: true}, cbrtest.Verdict(403, "APIGW.0302", "not authorized"), kind.Unauthorized, false, unclear, 1},
+		{"expired", keys{fresh: true}, cbrtest.Refusal(401, "APIG.0307", "The token must be updated"), kind.Unauthorized, true, refusal, 1},
+		{"expired, by its text alone", keys{fresh: true}, cbrtest.Refusal(400, "APIG.9999", "the Token must be updated"), kind.Unauthorized, true, refusal, 1},
+		{"expired, sent as 500", keys{fresh: true}, cbrtest.Refusal(500, "BackupService.9998", "authentication failed"), kind.Unauthorized, true, refusal, 1},
+		{"without permission", keys{fresh: true}, cbrtest.Refusal(403, "APIGW.0302", "not authorized"), kind.Unauthorized, false, unclear, 1},
 		{"not refused", keys{fresh: true}, cbrtest.Unavailable(), kind.Unavailable, false, unclear, 1},
-		{"a verdict of CBR's", keys{fresh: true}, cbrtest.Verdict(400, "BackupService.6130", "busy"), kind.InProgress, false, approval, 1},
+		{"a verdict of CBR's", keys{fresh: true}, cbrtest.Refusal(400, "BackupService.6130", "busy"), kind.InProgress, false, approval, 1},
 		{"no answer", keys{fresh: true}, cbrtest.ResetAfter(), kind.Unknown, false, silence, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -81,7 +81,7 @@ func TestAnswerUnder200EndsItsTry(t *testing.T) {
 			<-gone
 			_, _, err = list(t.Context(), client)
 			if e := kind.As(err); e.Of() != kind.Unavailable || errors.Is(err, cbr.ErrListRefused) {
-				t.Errorf("a look-up: %v", err)
+				t.Errorf("a lookup: %v", err)
 			}
 			<-gone
 		})

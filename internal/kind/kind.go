@@ -73,7 +73,7 @@ const (
 	Backoff
 	// FreshCredential: once, if the credential's source can give another one.
 	FreshCredential
-	// Lookup: the request may have been taken, so only what a look-up finds
+	// Lookup: the request may have been taken, so only what a lookup finds
 	// can allow another; CBR has no idempotency token (CBR API reference).
 	Lookup
 )

@@ -27,7 +27,7 @@ const (
 	zoneStep = 30 * time.Minute
 )
 
-// Verdict is what a look-up says of a request.
+// Verdict is what a lookup says of a request.
 type Verdict int
 
 // The verdicts. The zero Verdict decides nothing.

@@ -365,7 +365,7 @@ func BenchmarkFind(b *testing.B) {
 	}
 }
 
-// TestFindSharedIsJudgedForEach: of one look-up each asker gets what is its own.
+// TestFindSharedIsJudgedForEach: of one lookup each asker gets what is its own.
 func TestFindSharedIsJudgedForEach(t *testing.T) {
 	t.Parallel()
 	calls := 0
@@ -392,7 +392,7 @@ func TestFindSharedIsJudgedForEach(t *testing.T) {
 		}
 	}
 	if calls != 1 {
-		t.Errorf("%d look-ups, want 1", calls)
+		t.Errorf("%d lookups, want 1", calls)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"cbr-replicator/internal/huawei"
 )
 
-// EffectTime is how long it may take until a look-up shows an effect. Nothing is
+// EffectTime is how long it may take until a lookup shows an effect. Nothing is
 // documented; the queue waits as long with an Unknown.
 const EffectTime = time.Minute
 
@@ -22,7 +22,7 @@ const (
 )
 
 // recent is what CBR took, or may have taken, of this process's requests within
-// EffectTime: a look-up may not show it yet. It is safe for concurrent use.
+// EffectTime: a lookup may not show it yet. It is safe for concurrent use.
 type recent struct {
 	seeds   [2]maphash.Seed
 	mu      sync.Mutex

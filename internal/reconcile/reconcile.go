@@ -4,7 +4,7 @@
 // was asked for: a record to the request's own destination that is no older
 // than the request's first try is the request's effect.
 //
-// A look-up can be wrong where another writer replicates the same vault to the
+// A lookup can be wrong where another writer replicates the same vault to the
 // same destination in the same time, and where CBR shows an effect late: what
 // is not found may still be found a minute later.
 package reconcile
@@ -23,7 +23,7 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// sideBySide is how many look-ups a process makes at once: each may be many
+// sideBySide is how many lookups a process makes at once: each may be many
 // pages long, and the calls that replicate come first.
 const sideBySide = 2
 
@@ -33,7 +33,7 @@ type Lister interface {
 	ListBackups(ctx context.Context, src huawei.Scope, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error)
 }
 
-// Finder makes look-ups, for all invocations of a process. It is safe for
+// Finder makes lookups, for all invocations of a process. It is safe for
 // concurrent use.
 type Finder struct {
 	lister  Lister
@@ -49,12 +49,12 @@ func New(lister Lister, log *slog.Logger) *Finder {
 	return &Finder{lister: lister, log: log, slots: make(chan struct{}, sideBySide), recent: newRecent()}
 }
 
-// Open returns an empty set of look-ups for one invocation.
+// Open returns an empty set of lookups for one invocation.
 func (f *Finder) Open() *Lookups {
 	return &Lookups{finder: f, made: map[vault]*lookup{}}
 }
 
-// Lookups are the look-ups of one invocation, one for each vault. It is safe
+// Lookups are the lookups of one invocation, one for each vault. It is safe
 // for concurrent use.
 type Lookups struct {
 	finder *Finder
@@ -70,19 +70,19 @@ func vaultOf(src huawei.Scope, id string) vault {
 }
 
 // Find tells what became of r, which was first tried at since by our clock. It
-// takes the look-up that another delivery of the invocation has made, or is
+// takes the lookup that another delivery of the invocation has made, or is
 // making, for the vault, unless one was [Lookups.Sent] since that began. One
 // that fails is shared with those that wait for it, and with none after them.
 //
 // The error is a *kind.Error. cbr.ErrListRefused is in its chain where the
 // credential may not list backups, cbr.ErrNoRecords where the cloud does not show
-// what a look-up looks for; the log says either once for the process. A vault
+// what a lookup looks for; the log says either once for the process. A vault
 // that does not exist is no error: nothing was found there.
 func (l *Lookups) Find(ctx context.Context, src huawei.Scope, r cbr.Replicate, since time.Time) (Finding, error) {
 	look, err := l.lookup(ctx, src, r.VaultID)
 	if err != nil {
 		e := *kind.As(err)
-		e.Message = "the look-up failed: " + e.Message
+		e.Message = "the lookup failed: " + e.Message
 		return Finding{}, &e
 	}
 	return look.judge(src, r, since), nil
@@ -102,7 +102,7 @@ func (l *Lookups) Took(src huawei.Scope, r cbr.Replicate, at time.Time, replicat
 }
 
 // Recent tells what this process knows of a request that was first tried at
-// since, without a look-up: when CBR took, or may have taken, the last one for
+// since, without a lookup: when CBR took, or may have taken, the last one for
 // the same vault and destination, if that was since then and within EffectTime,
 // and what it answered, nil if nobody knows.
 func (l *Lookups) Recent(src huawei.Scope, r cbr.Replicate, since time.Time) (at time.Time, replication json.RawMessage, ok bool) {
@@ -110,14 +110,14 @@ func (l *Lookups) Recent(src huawei.Scope, r cbr.Replicate, since time.Time) (at
 	return c.at, c.replication, ok
 }
 
-// forget has the next to ask make a look-up of its own.
+// forget has the next to ask make a lookup of its own.
 func (l *Lookups) forget(v vault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.made, v)
 }
 
-// lookup returns the vault's look-up once it is done. The first to ask makes
+// lookup returns the vault's lookup once it is done. The first to ask makes
 // it, with a ctx that serves the others too: all are of one invocation and end
 // with it.
 func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, vaultID string) (*lookup, error) {
@@ -169,11 +169,11 @@ func (f *Finder) list(ctx context.Context, src huawei.Scope, vaultID string, loo
 		return nil
 	case errors.Is(err, cbr.ErrListRefused):
 		f.refused.Do(func() {
-			f.log.WarnContext(ctx, "the credential may not list backups: redeliveries are sent without a look-up and may double a copy", "error", kind.As(err).Message)
+			f.log.WarnContext(ctx, "the credential may not list backups: redeliveries are sent without a lookup and may duplicate a copy", "error", kind.As(err).Message)
 		})
 	case errors.Is(err, cbr.ErrNoRecords):
 		f.hidden.Do(func() {
-			f.log.WarnContext(ctx, "this cloud does not show replication records: redeliveries and requests with requested_at are sent without a look-up and may double a copy, and nothing is told of backups that have no replica", "error", kind.As(err).Message)
+			f.log.WarnContext(ctx, "this cloud does not show replication records: redeliveries and requests with requested_at are sent without a lookup and may duplicate a copy, and nothing is told of backups that have no replica", "error", kind.As(err).Message)
 		})
 	}
 	return err

@@ -49,7 +49,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // now is both clocks at the same time.
 func now() cbr.Clocks { return cbr.Clocks{Ours: time.Now(), Theirs: time.Now()} }
 
-// counted answers every look-up after a second and counts them.
+// counted answers every lookup after a second and counts them.
 func counted(calls *[]string) lists {
 	return func(ctx context.Context, src huawei.Scope, vaultID string, _ func(*cbr.Backup)) (cbr.Clocks, error) {
 		*calls = append(*calls, src.Region+" "+vaultID)
@@ -74,7 +74,7 @@ func TestFindShares(t *testing.T) {
 		want := func(what string, n int) {
 			t.Helper()
 			if len(calls) != n {
-				t.Errorf("%s: look-ups %q, want %d in all", what, calls, n)
+				t.Errorf("%s: lookups %q, want %d in all", what, calls, n)
 			}
 		}
 		elsewhere := huawei.Scope{ProjectID: source.ProjectID, Region: "region9"}
@@ -102,7 +102,7 @@ func TestFindShares(t *testing.T) {
 	})
 }
 
-// TestFindAfterACallMadeMeanwhile: a look-up that began before a call does not
+// TestFindAfterACallMadeMeanwhile: a lookup that began before a call does not
 // show its effect, even if it ends after.
 func TestFindAfterACallMadeMeanwhile(t *testing.T) {
 	t.Parallel()
@@ -120,7 +120,7 @@ func TestFindAfterACallMadeMeanwhile(t *testing.T) {
 			}
 		}
 		if len(calls) != 2 {
-			t.Errorf("look-ups %q, want 2", calls)
+			t.Errorf("lookups %q, want 2", calls)
 		}
 	})
 }
@@ -165,7 +165,7 @@ func TestFindTwoAtOnce(t *testing.T) {
 	})
 }
 
-// TestFindWaits: those that wait for another's look-up wait no longer than
+// TestFindWaits: those that wait for another's lookup wait no longer than
 // they have time, nor for one that panicked.
 func TestFindWaits(t *testing.T) {
 	t.Parallel()
@@ -198,7 +198,7 @@ func TestFindWaits(t *testing.T) {
 		})
 		group.Go(func() {
 			_, err := lookups.Find(t.Context(), source, request, time.Now())
-			if e := kind.As(err); e.Of() != kind.Internal || !strings.HasPrefix(e.Message, "the look-up failed: ") {
+			if e := kind.As(err); e.Of() != kind.Internal || !strings.HasPrefix(e.Message, "the lookup failed: ") {
 				t.Errorf("error = %v, want an Internal", err)
 			}
 		})
@@ -227,9 +227,9 @@ func TestFindFails(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&kind.Error{Kind: kind.Throttled, Code: "APIGW.0308", Message: "slow down"}, "Throttled APIGW.0308 the look-up failed: slow down"},
-		{refused, "Unauthorized the look-up failed: not authorized"},
-		{refused, "Unauthorized the look-up failed: not authorized"},
+		{&kind.Error{Kind: kind.Throttled, Code: "APIGW.0308", Message: "slow down"}, "Throttled APIGW.0308 the lookup failed: slow down"},
+		{refused, "Unauthorized the lookup failed: not authorized"},
+		{refused, "Unauthorized the lookup failed: not authorized"},
 		{&kind.Error{Kind: kind.Misconfigured, Message: "no vault", Cause: cbr.ErrNoVault}, ""},
 	} {
 		next = tt.err
@@ -248,7 +248,7 @@ func TestFindFails(t *testing.T) {
 		}
 	}
 	if calls != 4 {
-		t.Errorf("%d look-ups, want one each time: one that failed is not kept", calls)
+		t.Errorf("%d lookups, want one each time: one that failed is not kept", calls)
 	}
 	if refused.Message != "not authorized" {
 		t.Errorf("the error was changed: %v", refused)
@@ -267,7 +267,7 @@ func (authorizer) Authorize(req *http.Request, _ huawei.Scope) (huawei.Report, e
 }
 
 // TestFindInCBR is the way through a whole CBR with a vault of several pages:
-// what the look-up rebuilds is the answer that was lost.
+// what the lookup rebuilds is the answer that was lost.
 func TestFindInCBR(t *testing.T) {
 	t.Parallel()
 	const backups = 2500

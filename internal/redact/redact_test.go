@@ -211,7 +211,7 @@ func TestMessageKeepsItsEnds(t *testing.T) {
 		var r redact.Redactor
 		r.Hide("a-proxy-password")
 		r.Hide("short")
-		before, after := "the look-up failed: ", "; put a new one there"
+		before, after := "the lookup failed: ", "; put a new one there"
 		theirs := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"é", "short ", strings.Repeat("x", 500), "a-proxy-password", "\n", " "}), 0, 40).Draw(t, "text"), "")
 		got := r.Message(before + theirs + after)
 		if !strings.HasPrefix(got, before) || !strings.HasSuffix(got, after) || len(got) > redact.MaxText || !utf8.ValidString(got) {

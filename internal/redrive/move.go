@@ -117,7 +117,7 @@ func (m *mover) run(ctx context.Context) error {
 	}
 	if m.from.FIFO() && !m.rejected {
 		fmt.Fprintln(m.out, "A FIFO dead-letter queue does not keep when a message was first sent. requested_at is when it came to that queue,")
-		fmt.Fprintln(m.out, "so that a look-up may not see what the message did before.")
+		fmt.Fprintln(m.out, "so that a lookup may not see what the message did before.")
 	}
 	err := m.moveAll(ctx)
 	m.release(ctx)
@@ -130,7 +130,7 @@ func (m *mover) run(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("up to %d more messages may be out of sight for %v, since the answer that had them was lost: start again after that", m.hidden, hold))
 	}
 	if m.left > 0 {
-		err = errors.Join(err, errors.New("messages are left, and their lines say why: -force (make: FORCE=1) moves as it is what cannot be read, without a look-up of what it did before"))
+		err = errors.Join(err, errors.New("messages are left, and their lines say why: -force (make: FORCE=1) moves as it is what cannot be read, without a lookup of what it did before"))
 	}
 	return err
 }

@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, load func(context.Context) (aws.Con
 	flags.StringVar(&o.queue, "queue", "", "the `URL or ARN` of the queue that the messages go to; it may be left out where the dead-letter queue is that of one queue alone")
 	flags.StringVar(&o.stack, "stack", "", "the `name` of the CloudFormation stack whose queues are meant where none are named")
 	flags.BoolVar(&m.dryRun, "dry-run", false, "show what would be done; in a FIFO queue, of the first ten messages of each group")
-	flags.BoolVar(&m.force, "force", false, "move a message that cannot be read as it is: its request would be sent without a look-up")
+	flags.BoolVar(&m.force, "force", false, "move a message that cannot be read as it is: its request would be sent without a lookup")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil

@@ -87,7 +87,7 @@ func (q *Queue) Keep(ctx context.Context, d *delivery.Delivery, why *kind.Error)
 		return q.send(ctx, m)
 	}, func(err error, wait time.Duration) {
 		why := kind.As(err)
-		q.Log.InfoContext(ctx, "trying again", "kind", why.Kind, "error", why.Message, "causation_id", d.CausationID, "wait_ms", wait.Milliseconds())
+		q.Log.InfoContext(ctx, "retrying", "kind", why.Kind, "error", why.Message, "causation_id", d.CausationID, "wait_ms", wait.Milliseconds())
 	})
 }
 

@@ -70,7 +70,7 @@ func (w *work) Do(ctx context.Context, d *delivery.Delivery) delivery.Outcome {
 func (w *work) retrying(ctx context.Context, d *delivery.Delivery, attempts *int) func(error, time.Duration) {
 	return func(err error, wait time.Duration) {
 		why := kind.As(err)
-		w.Log.InfoContext(ctx, "trying again", "kind", why.Kind, "code", why.Code, "error", why.Message, "attempts", *attempts,
+		w.Log.InfoContext(ctx, "retrying", "kind", why.Kind, "code", why.Code, "error", why.Message, "attempts", *attempts,
 			"wait_ms", wait.Milliseconds(), "vault_id", d.Request.Replicate.VaultID, "causation_id", d.CausationID)
 	}
 }

@@ -54,7 +54,7 @@ type Data struct {
 	// Reconciled: Replication is made of CBR's replication records, since its
 	// response was lost or went to an earlier delivery.
 	Reconciled bool `json:"reconciled,omitempty"`
-	// Unverified: there was no look-up where there should have been one, so that
+	// Unverified: there was no lookup where there should have been one, so that
 	// a redelivery may have doubled a copy, or "unchanged" is CBR's word alone.
 	Unverified bool `json:"unverified,omitempty"`
 	// Coverage is nil where it was not looked up.

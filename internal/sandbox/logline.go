@@ -14,7 +14,7 @@ type LogLine struct {
 	WaitMS     int    `json:"wait_ms"`
 	DurationMS int    `json:"duration_ms"`
 	VaultID    string `json:"vault_id"`
-	Verdict    string `json:"verdict"` // of a look-up
+	Verdict    string `json:"verdict"` // of a lookup
 
 	// Metrics is set in a line of metrics, which has nothing of the above.
 	Metrics json.RawMessage `json:"_aws"`

@@ -106,7 +106,7 @@ func (p *Publisher) publish(ctx context.Context, letters []*letter) {
 		}
 		return open[len(open)-1].err
 	}, func(err error, wait time.Duration) {
-		p.log.InfoContext(ctx, "trying again", "kind", kind.PublishFailed, "error", kind.As(err).Message, "results", len(open), "wait_ms", wait.Milliseconds())
+		p.log.InfoContext(ctx, "retrying", "kind", kind.PublishFailed, "error", kind.As(err).Message, "results", len(open), "wait_ms", wait.Milliseconds())
 	})
 	if divide {
 		p.log.InfoContext(ctx, "too long for one call", "results", len(open))

@@ -115,7 +115,7 @@ func TestAlarms(t *testing.T) {
 			want:       []string{"PublishFailuresAlarm", "RedeliveredAlarm"},
 		},
 		{
-			name: "look-ups that are refused", received: 1,
+			name: "lookups that are refused", received: 1,
 			deliveries: []metrics.Delivery{{DestinationRegion: "region2", Published: kind.Accepted, More: []metrics.Value{{Name: "LookupsRefused", Count: 1}}}},
 			want:       []string{"LookupsRefusedAlarm"},
 		},

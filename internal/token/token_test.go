@@ -464,7 +464,7 @@ func TestNoSuccessYet(t *testing.T) {
 	t.Parallel()
 	wrong := key
 	wrong.SecretKey = "wrong-secret-key"
-	for _, fault := range []cbrtest.Fault{cbrtest.Throttled(0), cbrtest.Unavailable(), cbrtest.Raw(404, "<html>"), cbrtest.Verdict(404, "APIG.0101", "no such API")} {
+	for _, fault := range []cbrtest.Fault{cbrtest.Throttled(0), cbrtest.Unavailable(), cbrtest.Raw(404, "<html>"), cbrtest.Refusal(404, "APIG.0101", "no such API")} {
 		r := newRig(t, cbrtest.WithLatency(10*time.Millisecond))
 		r.cbr.Script(cbrtest.AnyVault, fault)
 		deliverAll(t.Context(), r.client(wrong), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 30))
@@ -564,7 +564,7 @@ func TestAnswerIsJudgedBeforeItIsMasked(t *testing.T) {
 	r := newRig(t)
 	r.cbr.AddUser(cbrtest.User{Domain: "example", Name: "short", Password: "token"})
 	c := r.client(token.Fields{UserName: "short", Password: "token", DomainName: "example"})
-	r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(403, "X.1", "The token must be updated"))
+	r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(403, "X.1", "The token must be updated"))
 	e := deliver(t.Context(), c, cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
 	if logins := len(r.cbr.Logins()); e != nil || logins != 2 {
 		t.Errorf("%d logins, error %v; want another token, and no error", logins, e)
@@ -576,7 +576,7 @@ func TestLongAnswerOfIAM(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{401, 404, 503} {
 		r := newRig(t)
-		r.cbr.Script(cbrtest.Tokens, cbrtest.Verdict(status, "IAM.0001", strings.Repeat("x", redact.MaxText)))
+		r.cbr.Script(cbrtest.Tokens, cbrtest.Refusal(status, "IAM.0001", strings.Repeat("x", redact.MaxText)))
 		e := deliver(t.Context(), r.client(user), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
 		if len(e.Error()) > redact.MaxText {
 			t.Errorf("%d: %d bytes", status, len(e.Error()))
@@ -610,7 +610,7 @@ func TestFreshTokenRefused(t *testing.T) {
 	r := newRig(t)
 	c := r.client(user)
 	for range 100 {
-		r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(401, "APIG.0301", "decrypt token fail"))
+		r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(401, "APIG.0301", "decrypt token fail"))
 	}
 	for _, vault := range r.vaults(cbrtest.SourceProject, 20) {
 		if e := deliver(t.Context(), c, cbrtest.SourceProject, vault); e.Of() != kind.Unauthorized {
@@ -647,7 +647,7 @@ func TestRefusedOnce(t *testing.T) {
 			if tt.secret != "" {
 				r.secrets.Put("huawei", tt.secret)
 			}
-			r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(401, "APIGW.0307", "The token must be updated"))
+			r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(401, "APIGW.0307", "The token must be updated"))
 			e := deliver(t.Context(), r.client(tt.fields), cbrtest.SourceProject, r.vaults(cbrtest.SourceProject, 1)[0])
 			if calls := len(r.cbr.Calls()); e.Of() != tt.want || calls != tt.calls {
 				t.Errorf("error = %v after %d calls, want %q after %d", e, calls, tt.want, tt.calls)
@@ -664,7 +664,7 @@ func TestNotAllowedIsNoRefusal(t *testing.T) {
 		r := newRig(t)
 		c := r.client(f)
 		vaults := r.vaults(cbrtest.SourceProject, 2)
-		r.cbr.Script(cbrtest.AnyVault, cbrtest.Verdict(403, "APIGW.0302", "not authorized"))
+		r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(403, "APIGW.0302", "not authorized"))
 		if e := deliver(t.Context(), c, cbrtest.SourceProject, vaults[0]); e.Of() != kind.Unauthorized {
 			t.Errorf("error = %v", e)
 		}
@@ -1003,7 +1003,7 @@ func TestRefusedNowAndThen(t *testing.T) {
 			}
 			c := r.client(tt.fields)
 			for i, vault := range r.vaults(cbrtest.SourceProject, 5) {
-				r.cbr.Script(vault, cbrtest.Verdict(401, "APIGW.0307", "The token must be updated"))
+				r.cbr.Script(vault, cbrtest.Refusal(401, "APIGW.0307", "The token must be updated"))
 				if e := deliver(t.Context(), c, cbrtest.SourceProject, vault); e != nil {
 					t.Errorf("refusal %d: %v", i+1, e)
 				}
@@ -1037,8 +1037,8 @@ func TestIAMsWords(t *testing.T) {
 		},
 		{"a number that CBR has, too", cbrtest.Raw(400, `{"error_code":1005,"error_msg":"m"}`), kind.Misconfigured, []string{"IAM answered 400: m"}, 1},
 		{"a number that CBR has, too, with 401", cbrtest.Raw(401, `{"error_code":"1005","error_msg":"m"}`), kind.Unauthorized, []string{"IAM answered 401: m"}, 1},
-		{"a token that must be updated", cbrtest.Verdict(401, "APIGW.0307", "The token must be updated"), kind.Unavailable, []string{"IAM answered 401: The token must be updated"}, 2},
-		{"the same by its code alone", cbrtest.Verdict(403, "APIG.0307", "no"), kind.Unavailable, []string{"IAM answered 403: no"}, 2},
+		{"a token that must be updated", cbrtest.Refusal(401, "APIGW.0307", "The token must be updated"), kind.Unavailable, []string{"IAM answered 401: The token must be updated"}, 2},
+		{"the same by its code alone", cbrtest.Refusal(403, "APIG.0307", "no"), kind.Unavailable, []string{"IAM answered 403: no"}, 2},
 		{"the same in words", cbrtest.Raw(401, `{"message":"the token must be updated."}`), kind.Unavailable, []string{"the token must be updated."}, 2},
 		{"too many", cbrtest.Throttled(0), kind.Throttled, []string{"IAM answered 429: "}, 2},
 	} {

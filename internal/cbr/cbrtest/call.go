@@ -42,8 +42,8 @@ func (c Call) String() string {
 // operations. A request is in the list before its answer is sent, and before its delay.
 func (c *CBR) Calls() []Call { return c.callsTo(AnyVault) }
 
-// LookUpCalls returns the look-ups so far ([ListBackups], [ShowBackup], [ShowVault]), as [CBR.Calls] does the CopyCheckpoints.
-func (c *CBR) LookUpCalls() []Call { return c.callsTo(LookUps) }
+// LookupCalls returns the lookups so far ([ListBackups], [ShowBackup], [ShowVault]), as [CBR.Calls] does the CopyCheckpoints.
+func (c *CBR) LookupCalls() []Call { return c.callsTo(Lookups) }
 
 func (c *CBR) callsTo(target string) []Call {
 	c.mu.Lock()
@@ -57,7 +57,7 @@ func (c *CBR) callsTo(target string) []Call {
 	return calls
 }
 
-// PeakInFlight returns how many CopyCheckpoint requests of a source vault, or of all with [AnyVault], or how many [LookUps] were
+// PeakInFlight returns how many CopyCheckpoint requests of a source vault, or of all with [AnyVault], or how many [Lookups] were
 // under way at once at most. A request is under way from when its body was read to just before its answer is sent.
 func (c *CBR) PeakInFlight(target string) int {
 	c.mu.Lock()
@@ -71,7 +71,7 @@ func (c Call) targets() []string {
 	case CopyCheckpoint:
 		return []string{c.Vault, AnyVault}
 	case ListBackups, ShowBackup, ShowVault:
-		return []string{LookUps}
+		return []string{Lookups}
 	case CreateToken:
 		return []string{Tokens}
 	default:

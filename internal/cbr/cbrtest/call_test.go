@@ -53,16 +53,16 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-func TestLookUpCalls(t *testing.T) {
+func TestLookupCalls(t *testing.T) {
 	t.Parallel()
 	s, _ := newExample(t)
-	s.Script(LookUps, Fault{}, Unavailable())
+	s.Script(Lookups, Fault{}, Unavailable())
 	mustCopy(t, s, 3)
 	s.backups(t, "limit=1")
 	s.send(t, http.MethodGet, backupsPath+"/"+oldest, Token, "")
 	s.send(t, http.MethodGet, "/v3/unknown", Token, "")
 	var got []string
-	for _, call := range s.LookUpCalls() {
+	for _, call := range s.LookupCalls() {
 		got = append(got, call.String())
 	}
 	want := []string{
@@ -72,7 +72,7 @@ func TestLookUpCalls(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if peak := s.PeakInFlight(LookUps); peak != 1 {
+	if peak := s.PeakInFlight(Lookups); peak != 1 {
 		t.Errorf("peak %d, want 1", peak)
 	}
 }

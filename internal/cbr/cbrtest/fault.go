@@ -12,8 +12,8 @@ import (
 const (
 	// AnyVault stands for every source vault. To [CBR.PeakInFlight] it means all of them together.
 	AnyVault = "*"
-	// LookUps stands for ListBackups, ShowBackup and ShowVault. An HTTP client may repeat a GET that was reset by itself.
-	LookUps = "GET"
+	// Lookups stands for ListBackups, ShowBackup and ShowVault. An HTTP client may repeat a GET that was reset by itself.
+	Lookups = "GET"
 	// Tokens stands for the logins at IAM.
 	Tokens = "tokens"
 )
@@ -62,8 +62,8 @@ func Unavailable() Fault {
 	return Fault{Status: http.StatusServiceUnavailable, Code: "APIG.0613", Message: "The IAM service is currently unavailable"}
 }
 
-// Verdict is an answer in CBR's error form, or in the gateway's where the code begins with APIG.
-func Verdict(status int, code, message string) Fault {
+// Refusal is an answer in CBR's error form, or in the gateway's where the code begins with APIG.
+func Refusal(status int, code, message string) Fault {
 	return Fault{Status: status, Code: code, Message: message}
 }
 
@@ -89,7 +89,7 @@ func Late(d time.Duration) Fault { return Fault{Delay: d} }
 // CutShort sends the first half of CBR's own answer.
 func CutShort() Fault { return Fault{Cut: true} }
 
-// Script appends faults to the queue of a source vault, of [AnyVault], of [LookUps] or of [Tokens]. Each request takes the first
+// Script appends faults to the queue of a source vault, of [AnyVault], of [Lookups] or of [Tokens]. Each request takes the first
 // that is left: a CopyCheckpoint of its own vault's queue, else of AnyVault's. With none left CBR behaves. Faults come before
 // everything else, the check of the token included.
 func (c *CBR) Script(target string, faults ...Fault) {

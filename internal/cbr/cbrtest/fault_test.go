@@ -61,8 +61,8 @@ func TestFaults(t *testing.T) {
 			Status: 503,
 			Body:   `{"error_code":"APIG.0613","error_msg":"The IAM service is currently unavailable","request_id":"REQUEST-ID"}`,
 		}, false},
-		{"verdict", Verdict(400, "BackupService.6118", "x"), outcome{Status: 400, Body: `{"error_code":"BackupService.6118","error_msg":"x"}`}, false},
-		{"verdict cut", Fault{Status: 500, Code: "A", Message: "b", Cut: true}, outcome{Status: 500, Body: `{"error_code":"A"`, Cut: true}, false},
+		{"refusal", Refusal(400, "BackupService.6118", "x"), outcome{Status: 400, Body: `{"error_code":"BackupService.6118","error_msg":"x"}`}, false},
+		{"refusal cut", Fault{Status: 500, Code: "A", Message: "b", Cut: true}, outcome{Status: 500, Body: `{"error_code":"A"`, Cut: true}, false},
 		{"html", Raw(502, "<html>"), outcome{Status: 502, Body: "<html>"}, false},
 		{"empty", Raw(504, ""), outcome{Status: 504}, false},
 		{"taken, and the gateway gave up", Fault{Status: 504, Body: "x", Taken: true}, outcome{Status: 504, Body: "x"}, true},
@@ -117,14 +117,14 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// A vault's own queue comes before the one of any vault, look-ups have theirs, and a header can be added to CBR's own answer.
+// A vault's own queue comes before the one of any vault, lookups have theirs, and a header can be added to CBR's own answer.
 func TestScriptOrder(t *testing.T) {
 	t.Parallel()
 	s, _ := newExample(t)
 	vault := s.AddVaults(SourceProject, 1, 1)[0]
 	s.Script(AnyVault, Raw(501, "{}"), Raw(502, "{}"))
 	s.Script(SourceVault, Raw(503, "{}"), Fault{})
-	s.Script(LookUps, Raw(504, "{}"))
+	s.Script(Lookups, Raw(504, "{}"))
 	var got []int
 	for _, id := range []string{SourceVault, SourceVault, vault, SourceVault, vault} {
 		resp, err := s.try(t, http.MethodPost, replicatePath, Token, body(t, fields{"replicate": exampleFields(fields{"vault_id": id})}))

@@ -35,7 +35,7 @@ func (s example) token(t *testing.T) string {
 	return got.header.Get("X-Subject-Token")
 }
 
-// code is what a look-up with the token gets.
+// code is what a lookup with the token gets.
 func (s example) code(t *testing.T, token string) string {
 	t.Helper()
 	return s.send(t, http.MethodGet, backupsPath+"?limit=1", token, "").code()
@@ -252,7 +252,7 @@ func TestLoginFaults(t *testing.T) {
 	s, _ := newExample(t, WithObserver(func(c Call) { seen = append(seen, c) }))
 	s.AddUser(alice)
 	s.Script(AnyVault, Unavailable())
-	s.Script(LookUps, Unavailable())
+	s.Script(Lookups, Unavailable())
 	s.Script(Tokens, Throttled(0), ResetBefore(), ResetAfter(), Fault{Header: http.Header{"X-Subject-Token": {"another"}}})
 
 	if got := s.login(t, "right"); got.status != http.StatusTooManyRequests || got.header.Get("X-Subject-Token") != "" {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// WithLateRecords has look-ups show the records of a CopyCheckpoint only d after it, as in a service that is eventually
+// WithLateRecords has lookups show the records of a CopyCheckpoint only d after it, as in a service that is eventually
 // consistent. CopyCheckpoint itself knows them at once (BackupService.6130). Whether CBR is like that is not documented.
 func WithLateRecords(d time.Duration) Option {
 	return func(c *CBR) { c.late = d }
@@ -22,7 +22,7 @@ type Record struct {
 	CreatedAt          time.Time // the start of the copy, in the future too; the zero time, as of one that waits, is written as null
 }
 
-// AddRecord adds a replication record to a backup. Look-ups show it at once, and CopyCheckpoint takes it for one of its own: one
+// AddRecord adds a replication record to a backup. Lookups show it at once, and CopyCheckpoint takes it for one of its own: one
 // that waits or is being made keeps the vault busy (BackupService.6130). An unknown backup gets none.
 func (c *CBR) AddRecord(backupID string, r Record) {
 	c.mu.Lock()
@@ -65,7 +65,7 @@ type record struct {
 	queued  time.Time
 	takes   time.Duration
 	fixed   string    // the status of a Record
-	seen    time.Time // since when look-ups show it
+	seen    time.Time // since when lookups show it
 }
 
 // has reports whether one of the backup's records is so.

@@ -47,7 +47,7 @@ func TestCopyCheckpoint(t *testing.T) {
 	}
 }
 
-func TestVerdicts(t *testing.T) {
+func TestRefusals(t *testing.T) {
 	t.Parallel()
 	const other = "11111111-2222-4333-8444-555555555555"
 	source := func(v Vault) func(*CBR) {

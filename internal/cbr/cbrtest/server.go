@@ -95,7 +95,7 @@ func WithLatency(d time.Duration) Option {
 	return func(c *CBR) { c.latency = d }
 }
 
-// WithObserver has see called with every request, look-ups and refused ones too, once its answer is decided and before it is
+// WithObserver has see called with every request, lookups and refused ones too, once its answer is decided and before it is
 // sent. It is called from many goroutines at once, and holds up its request until it returns.
 func WithObserver(see func(Call)) Option {
 	return func(c *CBR) { c.observe = see }

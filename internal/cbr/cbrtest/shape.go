@@ -2,7 +2,7 @@ package cbrtest
 
 import "time"
 
-// A Shape is how look-ups write what recorded answers and documents write in more than one way. The zero Shape is that of the
+// A Shape is how lookups write what recorded answers and documents write in more than one way. The zero Shape is that of the
 // recorded answers.
 type Shape struct {
 	// NoRecords is the replication_records of a backup that has none: "[]" (the default) or "null".
@@ -17,7 +17,7 @@ type Shape struct {
 	Zone string
 }
 
-// WithShape sets how look-ups write.
+// WithShape sets how lookups write.
 func WithShape(shape Shape) Option {
 	return func(c *CBR) { c.shape = shape }
 }

@@ -38,7 +38,7 @@ func TestSignatureVectors(t *testing.T) {
 			signature: "4bf443881c05a12cd66df35fcb9a8cc3c9fb96ce280fb605f674259a4b451016",
 		},
 		{
-			name: "look-up", method: http.MethodGet,
+			name: "lookup", method: http.MethodGet,
 			query:     "?vault_id=3b5816b5-f29c-4172-9d9a-76c719a659ce&show_replication=true&offset=0&limit=1000&name=a+b%2Bc/d~%C3%A9%26%3D*",
 			header:    map[string]string{"X-Sdk-Date": vectorDate, "X-Security-Token": "SECURITY-TOKEN"},
 			security:  "SECURITY-TOKEN",

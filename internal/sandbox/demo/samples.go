@@ -64,7 +64,7 @@ func scenes() []scene {
 		{
 			title:      "Function URL. CBR says so too, but one backup has none",
 			sample:     "function-url",
-			faults:     map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.Verdict(400, "BackupService.1009", "The backup is being replicated or has been replicated to the destination region.")}},
+			faults:     map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.Refusal(400, "BackupService.1009", "The backup is being replicated or has been replicated to the destination region.")}},
 			replicated: 2,
 			want:       []string{"rejected"},
 		},
@@ -83,7 +83,7 @@ func scenes() []scene {
 		{
 			title:  "A direct batch. One destination vault is full",
 			sample: "direct-batch",
-			faults: map[string][]cbrtest.Fault{cbrtest.SourceVault: {cbrtest.Verdict(400, "BackupService.6129", "The destination vault has no capacity left.")}},
+			faults: map[string][]cbrtest.Fault{cbrtest.SourceVault: {cbrtest.Refusal(400, "BackupService.6129", "The destination vault has no capacity left.")}},
 			want:   []string{"rejected", "accepted"},
 		},
 		{title: "EventBridge Pipes from SQS", sample: "pipes-sqs", want: []string{"accepted", "accepted"}},
@@ -107,7 +107,7 @@ func scenes() []scene {
 		{
 			title:  "SQS. One vault stays busy: 3 deliveries, then dead letters",
 			sample: "sqs",
-			faults: map[string][]cbrtest.Fault{cbrtest.VaultB: slices.Repeat([]cbrtest.Fault{cbrtest.Verdict(400, "BackupService.6130", "The vault is being replicated.")}, 3)},
+			faults: map[string][]cbrtest.Fault{cbrtest.VaultB: slices.Repeat([]cbrtest.Fault{cbrtest.Refusal(400, "BackupService.6130", "The vault is being replicated.")}, 3)},
 			want:   []string{"accepted", "failed"},
 			dead:   1,
 		},

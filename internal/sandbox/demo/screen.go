@@ -85,7 +85,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	case l.IsLast():
 		s.ended <- struct{}{}
 	case l.Metrics != nil:
-	case l.Message == "trying again":
+	case l.Message == "retrying":
 		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), fmt.Sprintf("%-38s again in %.1f s", why, float64(l.WaitMS)/1000))
 		s.onRetry()
 	case l.Message == "delivery" && l.Attempts == 0 && l.Status == "redelivered":

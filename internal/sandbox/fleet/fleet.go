@@ -64,9 +64,9 @@ func plans(vaults int) []plan {
 // run prints a line for each plan, and how the first one's price is made.
 func run(out io.Writer, seed uint64, vaults int) error {
 	fmt.Fprintf(out, "MC: MaximumConcurrency; limit: requests a minute; 99 %%, all: hours until as many had ended;\n"+
-		"calls, look-ups: of CBR, a vault; retries: in place; dead: dead letters; USD: list prices, %s; seed %d\n\n", pricesOf, seed)
+		"calls, lookups: of CBR, a vault; retries: in place; dead: dead letters; USD: list prices, %s; seed %d\n\n", pricesOf, seed)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "night\tvaults\tMC\tlimit\t99 %\tall\tcalls\tlook-ups\tretries\tredelivered\tdead\tUSD\t")
+	fmt.Fprintln(w, "night\tvaults\tMC\tlimit\t99 %\tall\tcalls\tlookups\tretries\tredelivered\tdead\tUSD\t")
 	var bill string
 	for _, p := range plans(vaults) {
 		n := simulate(p, seed)
@@ -76,7 +76,7 @@ func run(out io.Writer, seed uint64, vaults int) error {
 		}
 		total, arithmetic := n.price()
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\t%.2f\t%.2f\t%d\t%d\t%d\t%.2f\t\n", p.name, p.vaults, p.maximumConcurrency, limit,
-			clockTime(n.mostly), clockTime(n.finished), float64(n.calls)*each, float64(n.lookUps)*each,
+			clockTime(n.mostly), clockTime(n.finished), float64(n.calls)*each, float64(n.lookups)*each,
 			n.retries, n.deliveries-p.vaults, n.dead, total)
 		if bill == "" {
 			bill = arithmetic

@@ -57,8 +57,8 @@ func TestTopicDown(t *testing.T) {
 	t.Parallel()
 	n := simulate(plan{vaults: 2000, maximumConcurrency: 5, topicDown: outage{0, 20 * time.Minute}}, 7)
 	// Where the effect did not show yet there is a second call, which CBR refuses.
-	if n.lookUps < n.vaults || n.calls > n.vaults*11/10 {
-		t.Errorf("%d calls and %d look-ups for %d vaults", n.calls, n.lookUps, n.vaults)
+	if n.lookups < n.vaults || n.calls > n.vaults*11/10 {
+		t.Errorf("%d calls and %d lookups for %d vaults", n.calls, n.lookups, n.vaults)
 	}
 }
 

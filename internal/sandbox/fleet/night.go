@@ -33,7 +33,7 @@ const (
 	maxReceiveCount = 10
 	timeout         = 120 * time.Second
 	reserve         = 5 * time.Second
-	sideBySide      = 2 // look-ups of a process; internal/reconcile
+	sideBySide      = 2 // lookups of a process; internal/reconcile
 )
 
 // policy is the configuration's default, without a budget, as it is for results.
@@ -96,7 +96,7 @@ type tally struct {
 	// mostly and finished are when 99 % and when all of the vaults had ended.
 	mostly, finished time.Duration
 
-	calls, lookUps, retries int // calls are those of replicate, retries those in place
+	calls, lookups, retries int // calls are those of replicate, retries those in place
 	deliveries, invocations int
 	dead                    int
 	billed                  time.Duration // of all invocations together
@@ -176,8 +176,8 @@ func (n *night) replicate(v *vault) (time.Duration, error) {
 type environment struct {
 	*night
 	calling, publishing retry.Policy
-	looking             int      // look-ups that are on their way
-	waiting             []func() // look-ups that wait for a slot
+	looking             int      // lookups that are on their way
+	waiting             []func() // lookups that wait for a slot
 }
 
 // receive begins an invocation, if there is a message. A standard queue keeps no
@@ -200,14 +200,14 @@ func (e *environment) receive() {
 	e.after(polls, inv.run)
 }
 
-// lookUp asks CBR whether the effect of an earlier call for v shows.
-func (e *environment) lookUp(v *vault, then func(found bool, err error)) {
+// lookup asks CBR whether the effect of an earlier call for v shows.
+func (e *environment) lookup(v *vault, then func(found bool, err error)) {
 	if e.looking == sideBySide {
-		e.waiting = append(e.waiting, func() { e.lookUp(v, then) })
+		e.waiting = append(e.waiting, func() { e.lookup(v, then) })
 		return
 	}
 	e.looking++
-	e.lookUps++
+	e.lookups++
 	takes, err := refuses, e.gateway()
 	if err == nil {
 		takes = e.lasts(lists)
@@ -251,7 +251,7 @@ func (inv *invocation) run() {
 			inv.send(v)
 			continue
 		}
-		inv.lookUp(v, func(found bool, err error) {
+		inv.lookup(v, func(found bool, err error) {
 			switch {
 			case err != nil:
 				inv.handBack(v, err)
@@ -293,7 +293,7 @@ func (inv *invocation) settle(v *vault, err error) {
 	case k == kind.None:
 		inv.publish(v)
 	case k == kind.Unknown, k == kind.InProgress && v.receives > 1:
-		inv.lookUp(v, func(found bool, _ error) {
+		inv.lookup(v, func(found bool, _ error) {
 			if found {
 				inv.publish(v)
 				return

@@ -21,7 +21,7 @@ const (
 // What is logged, in bytes, about.
 const (
 	logDelivery   = 500
-	logStep       = 400  // a retry, a look-up
+	logStep       = 400  // a retry, a lookup
 	logInvocation = 1800 // metrics 1100, Lambda's own start and report
 )
 
@@ -32,7 +32,7 @@ func (n *night) price() (total float64, arithmetic string) {
 		total += quantity * price
 		fmt.Fprintf(&b, "  %-20s %14.3f %-13s × %.10g = %.2f\n", what, quantity, unit, price, quantity*price)
 	}
-	bytes := n.deliveries*logDelivery + (n.retries+n.lookUps)*logStep + n.invocations*logInvocation
+	bytes := n.deliveries*logDelivery + (n.retries+n.lookups)*logStep + n.invocations*logInvocation
 	item("Lambda, invocations", float64(n.invocations)/1e6, "million", perMillionInvocations)
 	item("Lambda, duration", n.billed.Seconds()*memoryGB, "GB-seconds", perGBSecond)
 	item("SQS, with the sender", float64(n.sqs+(n.vaults+9)/10)/1e6, "million", perMillionSQS)

@@ -301,7 +301,7 @@ func testDeadLetter(t *testing.T, s *setting) {
 	}
 }
 
-// testRedrive: CBR takes a request, its answer is lost and so is every look-up,
+// testRedrive: CBR takes a request, its answer is lost and so is every lookup,
 // until the message is a dead letter. The redrive sets requested_at, so that CBR
 // is not asked again; a request that it never took is sent.
 func testRedrive(t *testing.T, s *setting) {
@@ -311,7 +311,7 @@ func testRedrive(t *testing.T, s *setting) {
 	st.cbr.Script(taken, cbrtest.ResetAfter())
 	st.cbr.Script(refused, cbrtest.Throttled(0), cbrtest.Throttled(0))
 	// Two tries for each vault and delivery, but for the one that CBR answered.
-	st.cbr.Script(cbrtest.LookUps, slices.Repeat([]cbrtest.Fault{cbrtest.Unavailable()}, 2*(2*receives-1))...)
+	st.cbr.Script(cbrtest.Lookups, slices.Repeat([]cbrtest.Fault{cbrtest.Unavailable()}, 2*(2*receives-1))...)
 	began := time.Now().Truncate(time.Millisecond)
 	for _, vault := range []string{taken, refused} {
 		st.send(t, st.queue, request(vault), correlated("nightly"))

@@ -24,8 +24,8 @@ func cbrFaults() []fault[cbrtest.Fault] {
 	return []fault[cbrtest.Fault]{
 		{"unavailable", "Unavailable: 503 APIG.0613", cbrtest.Unavailable(), ""},
 		{"throttled", "Throttled: 429, Retry-After 2 s", cbrtest.Throttled(2 * time.Second), "Retry-After: 2"},
-		{"busy", "Vault busy: 400 BackupService.6130", cbrtest.Verdict(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."), ""},
-		{"full", "Destination full: 400 BackupService.6129", cbrtest.Verdict(http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached."), ""},
+		{"busy", "Vault busy: 400 BackupService.6130", cbrtest.Refusal(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."), ""},
+		{"full", "Destination full: 400 BackupService.6129", cbrtest.Refusal(http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached."), ""},
 		{"reset-before", "Reset before the request is taken", cbrtest.ResetBefore(), "the request was lost"},
 		{"reset-after", "Reset after the request was taken", cbrtest.ResetAfter(), "the answer was lost"},
 		{"slow", "Slow: answer after 5 s, later than CBR_TIMEOUT", cbrtest.Late(5 * time.Second), "5 s late"},

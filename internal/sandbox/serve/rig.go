@@ -215,7 +215,7 @@ func (r *rig) Write(line []byte) (int, error) {
 		return len(line), nil
 	case l.Metrics != nil:
 		return len(line), nil
-	case l.Message == "trying again":
+	case l.Message == "retrying":
 		e.Step, e.Text = stepRetry, fmt.Sprintf("Try %d: %s. Again in %.1f s", l.Attempts, why, float64(l.WaitMS)/1000)
 	case l.Message == "delivery":
 		e.Step, e.Status, e.Text = stepOutcome, l.Status, why
@@ -284,7 +284,7 @@ func (r *rig) seeCall(c cbrtest.Call) {
 	case cbrtest.CreateToken:
 		e.Step, e.Text = stepLogin, "Login: "+e.Text
 	case cbrtest.ListBackups:
-		e.Text = "Look-up: " + e.Text
+		e.Text = "Lookup: " + e.Text
 	}
 	if c.Taken {
 		e.Text += ", copies started"

@@ -27,8 +27,8 @@ var copyChances = []chance[cbrtest.Fault]{
 	{"throttled, for longer than is waited in place", 20, cbrtest.Throttled(40 * time.Second)},
 	{"503", 30, cbrtest.Raw(http.StatusServiceUnavailable, "")},
 	{"APIG.0613", 30, cbrtest.Unavailable()},
-	{"BackupService.4005", 30, cbrtest.Verdict(http.StatusInternalServerError, "BackupService.4005", "Checking the destination vault failed.")},
-	{"BackupService.6118", 30, cbrtest.Verdict(http.StatusBadRequest, "BackupService.6118", "Checking the destination vault failed.")},
+	{"BackupService.4005", 30, cbrtest.Refusal(http.StatusInternalServerError, "BackupService.4005", "Checking the destination vault failed.")},
+	{"BackupService.6118", 30, cbrtest.Refusal(http.StatusBadRequest, "BackupService.6118", "Checking the destination vault failed.")},
 	{"reset before taken", 40, cbrtest.ResetBefore()},
 	{"taken, then reset", 60, cbrtest.ResetAfter()},
 	{"taken, answer cut short", 50, cbrtest.CutShort()},
@@ -37,7 +37,7 @@ var copyChances = []chance[cbrtest.Fault]{
 	{"taken, answer too late", 40, cbrtest.Late(2 * cbrTimeout)},
 }
 
-var lookUpChances = []chance[cbrtest.Fault]{
+var lookupChances = []chance[cbrtest.Fault]{
 	{"503", 30, cbrtest.Raw(http.StatusServiceUnavailable, "")},
 	{"throttled", 20, cbrtest.Throttled(0)},
 	{"reset", 30, cbrtest.ResetBefore()},

@@ -4,7 +4,7 @@
 //
 // Several processes of the binary take batches from a standard and a FIFO queue
 // with visibility timeouts, redrive and redelivery. CBR throttles, fails, resets
-// connections before a request was taken and loses answers after; look-ups and
+// connections before a request was taken and loses answers after; lookups and
 // the topic fail too, and so does SQS where a visibility is changed or the body of
 // a rejected request is kept. Processes are killed at any moment, and acknowledged messages come again. Each vault has
 // records of before and of copies to elsewhere. The moment CBR has taken a

@@ -25,8 +25,8 @@ func TestSoak(t *testing.T) {
 	}
 	// What the run is for must have happened in it.
 	for _, want := range []string{
-		"CBR: throttled", "CBR: reset before taken", "CBR: taken, then reset", "CBR: taken, answer too late", "look-up: ", "topic: taken, answer lost",
-		"SQS: ", "accepted\n", "accepted, by a look-up", "rejected", "unchanged", "failed", "rejected bodies kept",
+		"CBR: throttled", "CBR: reset before taken", "CBR: taken, then reset", "CBR: taken, answer too late", "lookup: ", "topic: taken, answer lost",
+		"SQS: ", "accepted\n", "accepted, by a lookup", "rejected", "unchanged", "failed", "rejected bodies kept",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

@@ -11,7 +11,7 @@ import (
 type tally struct {
 	vaults, requests, invocations, deliveries int
 	kills, unacknowledged                     int
-	calls, taken, lookUps, publishes, changes int
+	calls, taken, lookups, publishes, changes int
 	deadLetters, kept                         int
 	faults, results                           map[string]int
 	complaints                                []complaint
@@ -32,7 +32,7 @@ func (t *tally) add(o *tally) {
 	t.unacknowledged += o.unacknowledged
 	t.calls += o.calls
 	t.taken += o.taken
-	t.lookUps += o.lookUps
+	t.lookups += o.lookups
 	t.publishes += o.publishes
 	t.changes += o.changes
 	t.deadLetters += o.deadLetters
@@ -85,7 +85,7 @@ func (t *tally) printComplaints(out io.Writer) {
 func (t *tally) print(out io.Writer) {
 	fmt.Fprintf(out, "%d vaults, %d requests, %d deliveries in %d invocations, %d of them killed, %d acknowledgements lost\n",
 		t.vaults, t.requests, t.deliveries, t.invocations, t.kills, t.unacknowledged)
-	fmt.Fprintf(out, "%d calls, %d taken, %d look-ups, %d calls of the topic, %d of SQS\n", t.calls, t.taken, t.lookUps, t.publishes, t.changes)
+	fmt.Fprintf(out, "%d calls, %d taken, %d lookups, %d calls of the topic, %d of SQS\n", t.calls, t.taken, t.lookups, t.publishes, t.changes)
 	fmt.Fprintln(out, "faults:")
 	for _, name := range slices.Sorted(maps.Keys(t.faults)) {
 		fmt.Fprintf(out, "  %6d %s\n", t.faults[name], name)

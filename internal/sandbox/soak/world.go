@@ -25,7 +25,7 @@ const (
 	// maxCopyTime is how long a copy takes. In the first quarter its record
 	// waits and has no date.
 	maxCopyTime = 60 * time.Millisecond
-	// callsPlanned is for how many look-ups, calls of the topic and calls of SQS
+	// callsPlanned is for how many lookups, calls of the topic and calls of SQS
 	// a vault faults are drawn; there are none after.
 	callsPlanned = 20
 )
@@ -41,7 +41,7 @@ type world struct {
 	stack     *sandbox.Stack
 	env       map[string]string
 	vaults    []*vault
-	lookUps   drawn[cbrtest.Fault]
+	lookups   drawn[cbrtest.Fault]
 	topics    drawn[sandbox.TopicFault]
 	changes   drawn[sandbox.SQSFault]
 
@@ -87,7 +87,7 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		clock:   clock{began: began},
 		late:    time.Duration(rng.Int64N(int64(maxLate))) * time.Duration(rng.IntN(3)) / 2,
 		vaults:  plan(rng, vaults),
-		lookUps: draw(rng, lookUpChances, callsPlanned*vaults),
+		lookups: draw(rng, lookupChances, callsPlanned*vaults),
 		topics:  draw(rng, topicChances, callsPlanned*vaults),
 		changes: draw(rng, queueChances, callsPlanned*vaults),
 		tally:   newTally(),
@@ -114,7 +114,7 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		}),
 	)
 	furnish(w.cbr.CBR, rng, w.vaults, began)
-	w.cbr.Script(cbrtest.LookUps, w.lookUps.faults...)
+	w.cbr.Script(cbrtest.Lookups, w.lookups.faults...)
 	for _, v := range w.vaults {
 		w.cbr.Script(v.id, v.faults.faults...)
 		w.send(v, v.body(began), false)
@@ -169,7 +169,7 @@ func (w *world) resultPublished(p sandbox.Published) {
 	}
 	name := e.Data.Status
 	if e.Data.Reconciled {
-		name += ", by a look-up"
+		name += ", by a lookup"
 	}
 	w.tally.results[name]++
 	if first != nil && first.vault.fate == repeated && !first.again {
@@ -179,7 +179,7 @@ func (w *world) resultPublished(p sandbox.Published) {
 
 // reckon judges and counts, after all deliveries.
 func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
-	calls, lookUps := w.cbr.Calls(), len(w.cbr.LookUpCalls())
+	calls, lookups := w.cbr.Calls(), len(w.cbr.LookupCalls())
 	made, err := w.copiesMade(ctx, began)
 	if err != nil {
 		return nil, err
@@ -192,7 +192,7 @@ func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 	t := w.tally
 	t.log = w.log.lines
 	t.vaults, t.requests = len(w.vaults), len(w.sent)
-	t.calls, t.lookUps, t.publishes, t.changes = len(calls), lookUps, w.stack.Topic.Calls(), w.stack.SQS.Calls()
+	t.calls, t.lookups, t.publishes, t.changes = len(calls), lookups, w.stack.Topic.Calls(), w.stack.SQS.Calls()
 	of := map[string]int{}
 	for _, c := range calls {
 		of[c.Vault]++
@@ -203,7 +203,7 @@ func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 	for _, v := range w.vaults {
 		v.faults.count(t.faults, "CBR", of[v.id])
 	}
-	w.lookUps.count(t.faults, "look-up", t.lookUps)
+	w.lookups.count(t.faults, "lookup", t.lookups)
 	w.topics.count(t.faults, "topic", t.publishes)
 	w.changes.count(t.faults, "SQS", t.changes)
 	dead := map[string]string{}
