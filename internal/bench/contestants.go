@@ -59,17 +59,18 @@ func build(dir string) (*field, error) {
 		c       *contestant
 		dir     string
 		sources string
+		tags    string
 	}{
-		{f.ours, root, "./function"},
-		{f.hello, ".", "./peers/hello"},
-		{f.usual, ".", "./peers/usual"},
-		{f.sdk, ".", "./peers/sdk"},
+		{f.ours, root, "./function", "lambda.norpc,nethttpomithttp2"}, // as the Makefile builds it
+		{f.hello, ".", "./peers/hello", "lambda.norpc"},
+		{f.usual, ".", "./peers/usual", "lambda.norpc"},
+		{f.sdk, ".", "./peers/sdk", "lambda.norpc"},
 	} {
 		here, there := filepath.Join(dir, g.c.name, "bootstrap"), filepath.Join(dir, g.c.name+"-arm64", "bootstrap")
-		if err := goBuild(g.dir, g.sources, here, "amd64"); err != nil {
+		if err := goBuild(g.dir, g.sources, g.tags, here, "amd64"); err != nil {
 			return nil, err
 		}
-		if err := goBuild(g.dir, g.sources, there, "arm64"); err != nil {
+		if err := goBuild(g.dir, g.sources, g.tags, there, "arm64"); err != nil {
 			return nil, err
 		}
 		g.c.command = []string{here}
@@ -84,8 +85,8 @@ func build(dir string) (*field, error) {
 	return f, f.buildNode()
 }
 
-func goBuild(dir, sources, target, arch string) error {
-	cmd := exec.Command("go", "build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w -X main.version=bench", "-o", target, sources)
+func goBuild(dir, sources, tags, target, arch string) error {
+	cmd := exec.Command("go", "build", "-tags", tags, "-trimpath", "-ldflags", "-s -w -X main.version=bench", "-o", target, sources)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	return execute(cmd)

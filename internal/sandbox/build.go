@@ -25,7 +25,7 @@ func BuildFunction(ctx context.Context, flags ...string) (path string, err error
 // Lambda and those given, and returns the binary's path. It must run within the module.
 func Build(ctx context.Context, dir, pkg string, flags ...string) (string, error) {
 	path := filepath.Join(dir, "bootstrap")
-	args := append([]string{"build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w", "-o", path}, flags...)
+	args := append([]string{"build", "-tags", "lambda.norpc,nethttpomithttp2", "-trimpath", "-ldflags", "-s -w", "-o", path}, flags...)
 	build := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	cgo := "CGO_ENABLED=0"
 	if slices.Contains(flags, "-race") {
