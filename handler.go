@@ -1,10 +1,10 @@
-// Package replicator is the function's story, for any action: an event comes in
-// and is decoded into deliveries; each is admitted by the operator's allow-lists,
-// acted on, and its result published; the trigger is answered in its own dialect.
+// Package replicator handles an event, whatever its action. It decodes the event
+// into deliveries. It checks each delivery against the operator's allow-lists,
+// does its work and publishes its result. Then it replies in the trigger's form.
 //
-// It promises that nothing is lost: every delivery ends with its final result
-// published and the delivery acknowledged, or it is handed back to its source.
-// What each end means is one table, in internal/kind.
+// Nothing is lost: the final result of a delivery is published and the delivery
+// acknowledged, or the delivery is handed back to its source. One table in
+// internal/kind says what follows from each outcome.
 package replicator
 
 import (
@@ -48,13 +48,13 @@ type Handler struct {
 
 	// BatchConcurrency is how many deliveries of a batch run at once.
 	BatchConcurrency int
-	// Reserve is kept back of an invocation for publishing and replying, at
-	// most a quarter of it.
+	// Reserve is the time at the end of an invocation for publishing and replying,
+	// at most a quarter of it.
 	Reserve time.Duration
 }
 
-// Handle handles one payload. An error is the trigger's answer, a
-// [delivery.Failure].
+// Handle handles one payload. Its error is a [delivery.Failure], which the
+// trigger gets as its answer.
 func (h *Handler) Handle(ctx context.Context, in delivery.Invocation, payload []byte) ([]byte, error) {
 	inv := &invocation{Handler: h, Invocation: in, metrics: h.Metrics.Begin()}
 	defer inv.emit(ctx)
@@ -79,8 +79,7 @@ func (h *Handler) Handle(ctx context.Context, in delivery.Invocation, payload []
 	return reply, nil
 }
 
-// handle brings one delivery to its end. Whatever goes wrong with it, a panic
-// included, is its own.
+// handle handles one delivery. A fault of it, even a panic, affects no other.
 func (inv *invocation) handle(ctx context.Context, d *delivery.Delivery) (o delivery.Outcome) {
 	if d.Own {
 		inv.tellOwn(ctx, d)
@@ -114,8 +113,8 @@ func (inv *invocation) handle(ctx context.Context, d *delivery.Delivery) (o deli
 	return o
 }
 
-// admit returns what stands against a delivery's request: that it is none, or
-// that the operator does not allow what it asks for.
+// admit returns why a delivery's request is refused: it is not valid, or the
+// operator does not allow what it asks for.
 func (inv *invocation) admit(d *delivery.Delivery) *kind.Error {
 	if d.Err != nil {
 		return d.Err
@@ -123,14 +122,14 @@ func (inv *invocation) admit(d *delivery.Delivery) *kind.Error {
 	return kind.As(inv.Allow.Check(d.Request.Scope(), d.Request.Replicate))
 }
 
-// act has the action that is asked for do its work.
+// act runs the action that the request asks for.
 func (inv *invocation) act(ctx context.Context, d *delivery.Delivery) (o delivery.Outcome) {
 	defer inv.guard(ctx, &o)
 	return inv.work[d.Request.Action].Do(ctx, d)
 }
 
-// guard makes a panic the outcome of its delivery. An action may have had an
-// effect before.
+// guard turns a panic into the outcome of its delivery. The action may have had
+// an effect before it.
 func (inv *invocation) guard(ctx context.Context, o *delivery.Outcome) {
 	if p := recover(); p != nil {
 		inv.Log.ErrorContext(ctx, "panic", "error", inv.Redact.Text(fmt.Sprint(p)), "stack", string(debug.Stack()))
@@ -139,9 +138,8 @@ func (inv *invocation) guard(ctx context.Context, o *delivery.Outcome) {
 	}
 }
 
-// keep has the body of a delivery that is rejected kept, where that is all there
-// is of the request. Until it is kept, or never can be, the delivery is handed
-// back.
+// keep stores the body of a rejected delivery if the request is nowhere else. If
+// it cannot be stored yet, the delivery is handed back.
 func (inv *invocation) keep(ctx context.Context, d *delivery.Delivery, o *delivery.Outcome) {
 	if !o.Err.Of().Policy().KeepBody {
 		return
@@ -167,7 +165,7 @@ type invocation struct {
 	metrics *metrics.Invocation
 	// handedBack are the FIFO groups of which a delivery is handed back.
 	handedBack sync.Map
-	// hidden: there may be effects that nobody can see yet.
+	// hidden: there may be effects that cannot be seen yet.
 	hidden atomic.Bool
 }
 
@@ -180,8 +178,8 @@ func (inv *invocation) open(publish context.Context) {
 	}
 }
 
-// keys are what no two deliveries may have at once: a FIFO group is in order, and
-// an action has its own.
+// keys returns the delivery's keys. Deliveries that share a key run one after
+// another: those of a FIFO group, and those that the action names.
 func (inv *invocation) keys(d *delivery.Delivery) (keys []keyed.Key) {
 	if d.Err == nil {
 		keys = inv.work[d.Request.Action].Keys(d)
@@ -192,8 +190,8 @@ func (inv *invocation) keys(d *delivery.Delivery) (keys []keyed.Key) {
 	return keys
 }
 
-// deadlines returns the contexts in which to work and, longer, to publish. The
-// rest of the reserve is for the reply.
+// deadlines returns a context for the work and a longer one for publishing. What
+// is left of the reserve is for the reply.
 func (h *Handler) deadlines(ctx context.Context, began, trigger time.Time) (work, publish context.Context, cancel func()) {
 	deadline, ok := ctx.Deadline()
 	if !trigger.IsZero() && (!ok || trigger.Before(deadline)) {
@@ -208,9 +206,9 @@ func (h *Handler) deadlines(ctx context.Context, began, trigger time.Time) (work
 	return work, publish, func() { cancelWork(); cancelPublish() }
 }
 
-// awaitVisibility does the waiting of a source that has none of its own: what
-// comes back at once would be looked up before an effect can be seen, and be sent
-// again.
+// awaitVisibility waits in place of a source that redelivers at once. Without it
+// a lookup would be made before the effect can be seen, and the request sent
+// twice.
 func (inv *invocation) awaitVisibility(ctx context.Context, batch *events.Batch, outcomes []delivery.Outcome) {
 	if !batch.AtOnce || !inv.hidden.Load() || !slices.ContainsFunc(outcomes, delivery.Outcome.HandedBack) {
 		return

@@ -13,7 +13,7 @@ import (
 	"cbr-replicator/internal/result"
 )
 
-// telling is what is told of one delivery: an event, its metrics and its one log
+// telling makes what is reported of one delivery: an event, metrics and one log
 // line.
 type telling struct {
 	*invocation
@@ -21,11 +21,11 @@ type telling struct {
 	began time.Time
 	// admitted: its request is valid and allowed.
 	admitted bool
-	// published is the status of the result that was taken, if one was.
+	// published is the status of the result that a sink took, if one did.
 	published kind.Status
 }
 
-// event completes the data of an outcome and makes the event that tells of it.
+// event completes the data of an outcome and makes its result event.
 func (t *telling) event(o *delivery.Outcome) (*result.Event, result.Route) {
 	now := time.Now()
 	o.Data.Status = o.Status()
@@ -51,14 +51,13 @@ func errorOf(err *kind.Error) *result.Error {
 	return &result.Error{Kind: err.Kind, Code: err.Code, Message: err.Message, HTTPStatus: err.HTTPStatus, RequestID: err.RequestID}
 }
 
-// told ends the telling: the outcome goes to the delivery's group, into the
-// metrics and into its log line.
+// told reports the outcome: to the delivery's group, the metrics and the log.
 func (t *telling) told(ctx context.Context, o *delivery.Outcome) {
 	d := t.d
 	if o.Data.Status == "" && d.Final { // a panic came before the event
 		o.Data = result.Data{Status: o.Status(), Error: errorOf(o.Err)}
 		if t.published == kind.Unpublished && o.PublishErr == nil {
-			o.PublishErr = o.Err // the caller must not look for it on the topic
+			o.PublishErr = o.Err // tells the caller that it is not on the topic
 		}
 	}
 	handedBack := o.HandedBack() && !d.Final
@@ -71,7 +70,7 @@ func (t *telling) told(ctx context.Context, o *delivery.Outcome) {
 	t.count(o, handedBack)
 	t.log(ctx, o, handedBack)
 	if !d.Final {
-		// A source that hands back by id needs no more, and a batch may be large.
+		// The reply needs no more of it, and a batch may be large.
 		o.Answer, o.Data, o.Counts = cbr.Answer{}, result.Data{}, nil
 	}
 }
@@ -121,7 +120,7 @@ func (t *telling) log(ctx context.Context, o *delivery.Outcome, handedBack bool)
 		slog.String("causation_id", d.CausationID), slog.String("correlation_id", d.CorrelationID), slog.String("cbr_request_id", o.Answer.RequestID))
 }
 
-// tellOwn tells of a result of ours that has come in again.
+// tellOwn reports that a result of our own has come in as a request.
 func (inv *invocation) tellOwn(ctx context.Context, d *delivery.Delivery) {
 	inv.Log.WarnContext(ctx, "own result came in again", "causation_id", d.CausationID, "correlation_id", d.CorrelationID)
 	inv.metrics.Count(metrics.Delivery{})

@@ -1,7 +1,6 @@
-// Package delivery is what all rooms speak of: a request as a trigger delivered
-// it, how it ended, and the invocation that it was in. An action does the work
-// of one delivery; it knows these types and nothing of triggers, runtimes and
-// sinks.
+// Package delivery has the types that all other packages share: a request as a
+// trigger delivered it, its outcome, and its invocation. An action works with
+// these types. It knows nothing of triggers, runtimes and sinks.
 package delivery
 
 import (
@@ -22,31 +21,31 @@ import (
 type Action interface {
 	// Key is the member of the request that asks for it: "replicate".
 	Key() string
-	// Open returns the work of one invocation: what its deliveries share.
+	// Open returns the Work of one invocation, which its deliveries share.
 	Open(Invocation) Work
 }
 
 // Work is an action's part of one invocation. It is safe for concurrent use.
 type Work interface {
-	// Keys are what no two deliveries that run at once may share, such as a vault.
+	// Keys returns the delivery's keys, such as its vault. Two deliveries that
+	// share one do not run at once.
 	Keys(*Delivery) []keyed.Key
-	// Do does the delivery's work, until ctx ends at the latest. The delivery has
-	// a valid request that the operator allows. A panic is the caller's affair.
+	// Do does the delivery's work and returns when ctx ends at the latest. The
+	// request is valid and allowed. The caller recovers from a panic.
 	Do(ctx context.Context, d *Delivery) Outcome
 }
 
-// Invocation is what the runtime says of one call of the function.
+// Invocation is what the runtime knows about one call of the function.
 type Invocation struct {
 	RequestID string
-	// FunctionARN names the function, by its name alone where nothing more is
-	// known.
+	// FunctionARN is the function's ARN, or its name if the ARN is not known.
 	FunctionARN string
-	// Began is when the call was here.
+	// Began is when the call arrived.
 	Began time.Time
 }
 
-// Failure is an invocation's error, as its caller is told it: the runtime
-// translates it. Its texts have passed redact.
+// Failure is the error of an invocation, as its caller sees it. The runtime
+// translates it. Its texts are redacted.
 type Failure struct {
 	// Type is "CBR." and the kind: Step Functions matches it.
 	Type    string
@@ -58,11 +57,11 @@ func (f Failure) Error() string { return f.Message }
 
 // Delivery is one request as a trigger delivered it.
 type Delivery struct {
-	// Source and CausationID name the delivery: the queue's ARN and the
-	// message's id, say. The same delivery made again has the same.
+	// Source and CausationID identify the delivery, such as a queue's ARN and a
+	// message's id. A redelivery has the same.
 	Source      string
 	CausationID string
-	// CorrelationID is the caller's own name for it, else CausationID.
+	// CorrelationID is the sender's own name for the request, else CausationID.
 	CorrelationID string
 	// Group is the FIFO group, whose deliveries are handled in order, else empty.
 	Group string
@@ -70,32 +69,31 @@ type Delivery struct {
 	Queue Queue
 	// Redelivered: the request may have been sent before, by an earlier delivery.
 	Redelivered bool
-	// Since is when the trigger had the delivery first: nothing was sent for it
-	// before. Zero where the trigger does not say.
+	// Since is when the trigger first had the delivery. Nothing was sent for it
+	// before. Zero if the trigger does not say.
 	Since time.Time
-	// Claimed: Since is the producer's word, who may write there what he likes.
-	// One that is old need not mean that the delivery is a second one.
+	// Claimed: Since comes from the producer, who may write any time there. An
+	// old time does not prove a redelivery.
 	Claimed bool
-	// Final: the trigger never delivers again by itself; the caller is told.
+	// Final: the trigger never redelivers, and its caller gets the outcome.
 	Final bool
-	// Last: nobody delivers it again after this. It is what Final is, and the
-	// delivery with which a queue gives up.
+	// Last: nobody redelivers it. So it is if it is Final, or if the queue gives
+	// the message up after this delivery.
 	Last bool
-	// Request is valid if Err is nil; else it holds the correlation id alone,
-	// if that is good.
+	// Request is valid if Err is nil. Otherwise it has at most a correlation id.
 	Request Request
-	// Err is what is wrong with the request: an InvalidEvent, or Misconfigured
-	// for what a queue must not lose although no request is in it.
+	// Err says what is wrong with the request. It is an InvalidEvent, or
+	// Misconfigured for a message without a request that a queue must not lose.
 	Err *kind.Error
-	// Own: a result event of ours has come in again. It is to be acknowledged
-	// and logged, its outcome is the zero one, and it is never published: that
-	// would go round for ever. Err is set as well.
+	// Own: this is a result event of our own. It is acknowledged and logged with
+	// the zero outcome. It is never published, since that could repeat for ever.
+	// Err is set as well.
 	Own bool
-	// Carried is what the trigger carried the request in.
+	// Carried is the text that held the request.
 	Carried Carried
 }
 
-// Queue is the place of a message of SQS.
+// Queue says where a message of SQS came from.
 type Queue struct {
 	ARN           string
 	ReceiptHandle string
@@ -103,8 +101,8 @@ type Queue struct {
 	Receives int
 }
 
-// Carried is the text that a request came in: a part of the payload where it can
-// be, for a batch may have thousands.
+// Carried is the text that a request came in. Where possible it is a part of the
+// payload and no copy, since a batch may have thousands.
 type Carried struct {
 	Text   []byte
 	Quoted bool // Text is a JSON string
@@ -118,11 +116,11 @@ func (c Carried) Bytes() []byte {
 	return c.Text
 }
 
-// Body returns what the trigger carried the request in, as it came: the body of
-// a queue's message, an SNS message, an event of EventBridge whole, a broker's
-// value or data out of its base64. As the body of a message in a queue that the
-// function reads it is the same request again, but for a correlation id that was
-// beside it. It is nil for a caller that learns the outcome, see Final.
+// Body returns the text that held the request, unchanged: the body of a queue's
+// message, an SNS message, a whole EventBridge event, or a broker's value or data
+// without its base64. Sent to a queue that the function reads, it is the same
+// request, but without a correlation id that was beside it. It is nil if the
+// delivery is Final.
 func (d *Delivery) Body() []byte {
 	if d.Final {
 		return nil
@@ -130,21 +128,21 @@ func (d *Delivery) Body() []byte {
 	return d.Carried.Bytes()
 }
 
-// Request is one request, validated, with the environment's defaults filled in.
-// Its JSON is a request that can be sent again. The URN is as it came, to be
-// compared and sent so; whoever shows it takes it from Shown.
+// Request is one validated request, with the environment's defaults filled in.
+// Its JSON is a request that can be sent to the function. The URN is unchanged,
+// since it is compared and sent. To show a request, use Shown.
 type Request struct {
 	// ProjectID and Region are the source's.
 	ProjectID string `json:"project_id"`
 	Region    string `json:"region"`
 	// CorrelationID is the body's own, empty without one.
 	CorrelationID string `json:"correlation_id,omitempty"`
-	// RequestedAt: replication records to this destination made since then are
-	// this request's own effect. Zero: not said.
+	// RequestedAt: replication records to this destination since then are this
+	// request's effect. Zero if the request does not say.
 	RequestedAt time.Time     `json:"requested_at,omitzero"`
 	Replicate   cbr.Replicate `json:"replicate"`
 
-	// Action is the key of the action that is asked for.
+	// Action is the key of the action that the request asks for.
 	Action string `json:"-"`
 }
 
@@ -153,8 +151,8 @@ func (r *Request) Scope() huawei.Scope {
 	return huawei.Scope{ProjectID: r.ProjectID, Region: r.Region}
 }
 
-// Shown returns what may be shown of the request: the URN is free text, in which
-// there may be a credential.
+// Shown returns the request as it may be shown. The URN is free text, which may
+// hold a credential: that is masked.
 func (r *Request) Shown(hidden *redact.Redactor) *Request {
 	urn := r.Replicate.CrossAccountURN
 	if urn == nil || !hidden.Contains(*urn) {
@@ -176,19 +174,19 @@ type Outcome struct {
 	Success kind.Status
 	// Err says why it is not a success.
 	Err *kind.Error
-	// PublishErr says why no sink took the result, nil if one did or if there
-	// was none.
+	// PublishErr says why the sink did not take the result. It is nil if it did, or
+	// if there was no result.
 	PublishErr *kind.Error
-	// Wait is how long the delivery stays out of sight of its queue if it is handed
-	// back; zero: as long as its kind says.
+	// Wait is the visibility timeout of a delivery that is handed back to a queue.
+	// Zero: what its kind says.
 	Wait time.Duration
-	// Hidden: there may be effects that nobody can see yet.
+	// Hidden: there may be effects that cannot be seen yet.
 	Hidden bool
-	// Answer is CBR's, as far as there was one.
+	// Answer is CBR's answer, zero if there was none.
 	Answer cbr.Answer
-	// Data is the result's. An action fills in what it alone knows.
+	// Data is the result's. The action fills in what only it knows.
 	Data result.Data
-	// Counts are metrics beside those that follow from status and kind.
+	// Counts are metrics besides those that follow from status and kind.
 	Counts []metrics.Value
 }
 

@@ -1,5 +1,5 @@
-// Package keyed runs the deliveries of a batch side by side where they may and
-// one after another where they must.
+// Package keyed runs the deliveries of a batch at once, except those that share a
+// key: they run one after another.
 package keyed
 
 import (
@@ -7,44 +7,44 @@ import (
 	"sync"
 )
 
-// Key is what no two at once may have: the ID of a thing Of a sort.
+// Key is the ID of a thing, and what the thing is: Of is "vault" or "group". No
+// two indices that run at once share a key.
 type Key struct{ Of, ID string }
 
 // Run calls do(i) for each i in [0, n), at most limit at once, and returns when
-// all have returned. Indices that share a key (a source vault, a FIFO group)
-// are a lane: they run one after another, in ascending order. do must not
-// panic.
+// all have returned. Indices that share a key make a sequence: they run one after
+// another, in ascending order. do must not panic.
 func Run(n, limit int, keys func(i int) []Key, do func(i int)) {
-	lanes := split(n, keys)
-	if len(lanes) == 1 {
-		// Another goroutine would have to be woken, which a single record feels.
-		for _, i := range lanes[0] {
+	sequences := split(n, keys)
+	if len(sequences) == 1 {
+		// To wake another goroutine would cost a single record noticeable time.
+		for _, i := range sequences[0] {
 			do(i)
 		}
 		return
 	}
 	next := make(chan []int)
 	var workers sync.WaitGroup
-	for range min(limit, len(lanes)) {
+	for range min(limit, len(sequences)) {
 		workers.Go(func() {
 			deepen(0)
-			for lane := range next {
-				for _, i := range lane {
+			for sequence := range next {
+				for _, i := range sequence {
 					do(i)
 				}
 			}
 		})
 	}
-	for _, lane := range lanes {
-		next <- lane
+	for _, sequence := range sequences {
+		next <- sequence
 	}
 	close(next)
 	workers.Wait()
 }
 
-// split returns the lanes in the order of their first index.
+// split returns the sequences in the order of their first index.
 func split(n int, keys func(i int) []Key) [][]int {
-	joins := make([]int, n) // an earlier index of the lane, or itself
+	joins := make([]int, n) // an earlier index of the sequence, or itself
 	first := func(i int) int {
 		for joins[i] != i {
 			joins[i] = joins[joins[i]]
@@ -61,7 +61,7 @@ func split(n int, keys func(i int) []Key) [][]int {
 				having[key] = i
 				continue
 			}
-			// i may join two lanes: the group of one, the vault of another.
+			// i may join two sequences: the group of one, the vault of another.
 			a, b := first(other), first(i)
 			joins[max(a, b)] = min(a, b)
 		}
@@ -75,12 +75,12 @@ func split(n int, keys func(i int) []Key) [][]int {
 			all[f] = append(all[f], i)
 		}
 	}
-	return slices.DeleteFunc(all, func(lane []int) bool { return lane == nil })
+	return slices.DeleteFunc(all, func(sequence []int) bool { return sequence == nil })
 }
 
-// deepen makes a goroutine's stack as deep as a delivery needs it while there is
-// nothing on it yet to be moved. Growing step by step takes an eighth of the
-// handler's own time (BenchmarkInvoke); a larger frame costs more than it saves.
+// deepen grows a goroutine's stack to what a delivery needs, while it is empty and
+// nothing has to be moved. Growing it step by step takes an eighth of the handler's
+// own time (BenchmarkInvoke). A larger frame costs more than it saves.
 //
 //go:noinline
 func deepen(i int) byte {

@@ -120,7 +120,7 @@ func TestRunOfSorts(t *testing.T) {
 	})
 }
 
-// TestRunInOrder: lanes begin in the order of their first index, those that a
+// TestRunInOrder: sequences begin in the order of their first index, those that a
 // later index joins as well.
 func TestRunInOrder(t *testing.T) {
 	t.Parallel()
@@ -134,7 +134,7 @@ func TestRunInOrder(t *testing.T) {
 	}
 }
 
-// TestRunAlone: a single lane, a single record above all, needs no goroutine.
+// TestRunAlone: a single sequence, a single record above all, needs no goroutine.
 func TestRunAlone(t *testing.T) {
 	t.Parallel()
 	goroutine := func() string {

@@ -14,14 +14,13 @@ import (
 	"cbr-replicator/internal/result"
 )
 
-// attempt is one delivery's try to have its vault replicated: resume, send,
-// resolve.
+// attempt is the work on one delivery: resume, send, resolve.
 type attempt struct {
 	*work
 	d *delivery.Delivery
 
-	// since is when the request was first tried, by our clock: records from then
-	// on are its effect. redelivered: it may have been sent before.
+	// since is when the request was first tried, by our clock. Records from then on
+	// are its effect. redelivered: it may have been sent before.
 	since       time.Time
 	redelivered bool
 
@@ -29,20 +28,21 @@ type attempt struct {
 	err    *kind.Error
 	// attempts counts the calls of replicate.
 	attempts int
-	// reconciled: the replication is not CBR's answer but what is known of it.
+	// reconciled: the replication is from a lookup or from memory, not from CBR's
+	// answer to this attempt.
 	reconciled bool
-	// unverified: a redelivery was sent, or an "unchanged" believed, without a
+	// unverified: a redelivery was sent, or an "unchanged" published, without a
 	// lookup.
 	unverified bool
-	// blind: there can be no lookup, since CBR does not let the credential list
-	// backups (refused) or the cloud does not show replication records.
+	// blind: no lookup is possible, because the credential may not list backups
+	// (refused) or the cloud does not show replication records.
 	blind, refused bool
-	// hidden: copies that were asked for a moment ago may not be seen yet.
+	// hidden: copies that were requested a moment ago may not be visible yet.
 	hidden   bool
 	coverage *reconcile.Coverage
 }
 
-// outcome is what has become of the attempt.
+// outcome returns how the attempt ended.
 func (a *attempt) outcome() delivery.Outcome {
 	o := delivery.Outcome{
 		Success: kind.Accepted, Err: a.err, Answer: a.answer, Hidden: a.mayHaveHiddenCopies(),
@@ -64,23 +64,23 @@ func (a *attempt) outcome() delivery.Outcome {
 	return o
 }
 
-// resume reports whether the attempt is settled without a call of replicate: an
-// earlier delivery had its effect, or nobody can tell yet whether one had.
-func (a *attempt) resume(ctx context.Context) (settled bool) {
+// resume reports whether the attempt is done without a call of replicate. It is if
+// an earlier delivery had its effect, or if that is not known yet.
+func (a *attempt) resume(ctx context.Context) (done bool) {
 	a.firstTry()
 	if !a.redelivered {
 		return false
 	}
-	settled = a.known(ctx) || a.lookUpFirst(ctx)
-	if !settled && a.claimed() {
-		// Nothing of before counts: this is the first try.
+	done = a.known(ctx) || a.lookUpFirst(ctx)
+	if !done && a.claimed() {
+		// The producer's time does not count: this is the first try.
 		a.since, a.redelivered = time.Now(), false
 	}
-	return settled
+	return done
 }
 
-// firstTry finds out since when there may be an effect, and whether an earlier
-// delivery may have had one.
+// firstTry sets since when there may be an effect, and whether an earlier delivery
+// may have had one.
 func (a *attempt) firstTry() {
 	if a.d.Redelivered && !a.d.Since.IsZero() {
 		a.triedAt(a.d.Since)
@@ -88,7 +88,7 @@ func (a *attempt) firstTry() {
 	if at := a.d.Request.RequestedAt; !at.IsZero() {
 		a.triedAt(at)
 	}
-	// A trigger that delivers again and does not say since when.
+	// A trigger that redelivers and does not say since when.
 	a.unverified = a.d.Redelivered && !a.redelivered
 }
 
@@ -99,11 +99,11 @@ func (a *attempt) triedAt(at time.Time) {
 	}
 }
 
-// claimed: the producer alone says since when, and is not to be trusted with a
-// replica.
+// claimed reports whether the time of the first try comes from the producer alone.
+// Then it does not prove that a replica is this request's effect.
 func (a *attempt) claimed() bool { return a.d.Claimed && a.d.Request.RequestedAt.IsZero() }
 
-// known reports whether this process itself knows that CBR took the request.
+// known reports whether this process remembers that CBR took the request.
 func (a *attempt) known(ctx context.Context) bool {
 	_, replication, ok := a.lookups.Recent(a.d.Request.Scope(), a.d.Request.Replicate, a.since)
 	if !ok || replication == nil || a.claimed() {
@@ -114,9 +114,8 @@ func (a *attempt) known(ctx context.Context) bool {
 	return true
 }
 
-// lookUpFirst reports whether a lookup settles the attempt. Where the producer
-// alone says since when, what is found settles it only if nothing is left to be
-// copied.
+// lookUpFirst reports whether a lookup ends the attempt. If the time of the first
+// try is the producer's, it ends it only if nothing is left to be copied.
 func (a *attempt) lookUpFirst(ctx context.Context) bool {
 	found, err := a.find(ctx)
 	switch {
@@ -137,8 +136,8 @@ func (a *attempt) lookUpFirst(ctx context.Context) bool {
 	return true
 }
 
-// mayBeHidden reports whether this process asked for the same a moment ago, with
-// an answer that was lost, and nothing has waited since then, as a queue would.
+// mayBeHidden reports whether this process sent the same request a moment ago and
+// lost the answer, and no queue has waited since.
 func (a *attempt) mayBeHidden() bool {
 	at, _, ok := a.lookups.Recent(a.d.Request.Scope(), a.d.Request.Replicate, a.since)
 	if !ok || a.d.Queue.Receives > 0 && at.Before(a.inv.Began) {
@@ -166,7 +165,7 @@ func (a *attempt) send(ctx context.Context) {
 	}, a.retrying(ctx, a.d, &a.attempts)))
 }
 
-// resolve looks up what an answer, or the lack of one, leaves open.
+// resolve makes the lookup that an unclear or lost answer needs.
 func (a *attempt) resolve(ctx context.Context) {
 	switch {
 	case a.attempts == 0:
@@ -177,8 +176,8 @@ func (a *attempt) resolve(ctx context.Context) {
 	}
 }
 
-// resolveOpen: CBR may have taken the request, or be busy with what an earlier
-// delivery asked for.
+// resolveOpen looks up whether CBR has taken the request. It may also be busy with
+// an earlier delivery's.
 func (a *attempt) resolveOpen(ctx context.Context) {
 	found, err := a.find(ctx)
 	switch {
@@ -194,15 +193,15 @@ func (a *attempt) resolveOpen(ctx context.Context) {
 	}
 }
 
-// confirmUnchanged holds CBR's "nothing to do" against its records: nobody is
-// told "unchanged" that was not seen. A list of backups that is empty, in place
-// of an error's code, is what it says.
+// confirmUnchanged compares CBR's "nothing to do" with its records: "unchanged" is
+// published only if they show it. An answer without a code, which is an empty list
+// of backups, is believed as it is.
 func (a *attempt) confirmUnchanged(ctx context.Context) {
 	found, err := a.find(ctx)
-	isVerdict := a.err.Code != ""
+	hasCode := a.err.Code != ""
 	switch {
 	case a.blind:
-	case err != nil && isVerdict:
+	case err != nil && hasCode:
 		a.err = err
 	case err != nil:
 		a.unverified = true
@@ -211,21 +210,21 @@ func (a *attempt) confirmUnchanged(ctx context.Context) {
 	case a.redelivered && found.Verdict == reconcile.Undecided:
 		a.err.Kind = kind.Unknown
 		a.explain(found.Why)
-	case isVerdict && found.Coverage.Missing() > 0 && a.mayShow():
+	case hasCode && found.Coverage.Missing() > 0 && a.mayAppear():
 		a.hidden = true
 		a.err.Kind = kind.Unknown
 		a.explain("the copies that it speaks of may not be seen yet")
-	case isVerdict:
-		a.cover(found)
+	case hasCode:
+		a.checkCoverage(found)
 	default:
 		a.coverage = &found.Coverage
 	}
 }
 
-// cover makes an "unchanged" that leaves backups without a replica a NotCovered.
-func (a *attempt) cover(found reconcile.Finding) {
+// checkCoverage turns an "unchanged" into a NotCovered if backups have no replica.
+func (a *attempt) checkCoverage(found reconcile.Finding) {
 	a.coverage = &found.Coverage
-	// CBR speaks of replicas of backups that the credential does not see.
+	// CBR means replicas of backups that the credential does not see.
 	a.unverified = a.unverified || a.err.Kind == kind.AlreadyReplicated && found.Coverage.Backups == 0
 	if found.Coverage.Missing() > 0 {
 		a.err.Kind = kind.NotCovered
@@ -233,17 +232,17 @@ func (a *attempt) cover(found reconcile.Finding) {
 	}
 }
 
-// mayShow reports whether copies for the vault may be about to show: those of
-// another delivery, as far as this process knows, or of an earlier one. A queue
-// has waited for these before it delivers a third time.
-func (a *attempt) mayShow() bool {
+// mayAppear reports whether copies of the vault may become visible soon: those of
+// another delivery that this process remembers, or of an earlier one. Before a
+// third delivery the queue has waited for the latter.
+func (a *attempt) mayAppear() bool {
 	at, _, ok := a.lookups.Recent(a.d.Request.Scope(), a.d.Request.Replicate, time.Time{})
 	waited := a.d.Queue.Receives >= 3
 	return ok && (!waited || !at.Before(a.inv.Began)) || a.redelivered && !waited && time.Since(a.since) < reconcile.EffectTime
 }
 
-// find makes a lookup, with retries. Where there can be none there is nothing to
-// find.
+// find makes a lookup, with retries. If none is possible, it sets blind and finds
+// nothing.
 func (a *attempt) find(ctx context.Context) (found reconcile.Finding, why *kind.Error) {
 	err := a.Reads.Do(ctx, func(ctx context.Context) (err error) {
 		found, err = a.lookups.Find(ctx, a.d.Request.Scope(), a.d.Request.Replicate, a.since)
@@ -279,12 +278,12 @@ func (a *attempt) mayHaveHiddenCopies() bool {
 	return a.err == nil
 }
 
-// accept takes what is known of CBR's answer for the answer.
+// accept makes the attempt a success, with a replication from a lookup or memory.
 func (a *attempt) accept(replication json.RawMessage) {
 	a.answer.Replication, a.err, a.reconciled = replication, nil, true
 }
 
-// explain adds to what the error says.
+// explain adds to the error's message.
 func (a *attempt) explain(more string) {
 	a.err.Message = a.Redact.Message(a.err.Message + "; " + more)
 }

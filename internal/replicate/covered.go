@@ -7,9 +7,9 @@ import (
 	"cbr-replicator/internal/reconcile"
 )
 
-// notCovered says how many backups have no replica, what CBR says of them, and
-// where else in the region there are replicas of them: CBR allows one in each
-// (user guide, "Replicating a vault").
+// notCovered says how many backups have no replica, what CBR answered, and which
+// other vaults of the region have replicas of them: CBR allows one replica in each
+// region (user guide, "Replicating a vault").
 func notCovered(found reconcile.Finding, said string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d available backups have no replica there, and CBR starts none: %s", found.Coverage.Missing(), found.Coverage.Backups, said)

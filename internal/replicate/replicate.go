@@ -1,7 +1,6 @@
-// Package replicate is the action of that name: it has CBR copy a vault to
-// another region. CBR has no idempotency token, so what an earlier delivery may
-// have done is looked up before the request is sent, and what this one may have
-// done after.
+// Package replicate is the action replicate: it makes CBR copy a vault to another
+// region. CBR has no idempotency token. So a redelivered request is looked up
+// before it is sent, and a request whose answer is lost is looked up after.
 package replicate
 
 import (
@@ -19,7 +18,7 @@ import (
 	"cbr-replicator/internal/retry"
 )
 
-// Replicator makes the call to CBR, once; cbr.Client is one.
+// Replicator makes one call to CBR, such as cbr.Client.
 type Replicator interface {
 	Replicate(context.Context, huawei.Scope, cbr.Replicate) (cbr.Answer, error)
 }
@@ -29,8 +28,8 @@ type Replicator interface {
 type Action struct {
 	CBR     Replicator
 	Lookups *reconcile.Finder
-	// Retry is for calls that replicate, Reads for lookups: each has a budget of
-	// its own, so that neither starves the other.
+	// Retry is for calls that replicate, Reads for lookups. Each has its own
+	// budget, so that neither uses up the other's.
 	Retry, Reads retry.Policy
 	Log          *slog.Logger
 	Redact       *redact.Redactor
@@ -51,7 +50,7 @@ type work struct {
 	lookups *reconcile.Lookups
 }
 
-// Keys is the source vault: CBR replicates one once at a time.
+// Keys returns the source vault: CBR runs one replication of a vault at a time.
 func (w *work) Keys(d *delivery.Delivery) []keyed.Key {
 	return []keyed.Key{{Of: "vault", ID: d.Request.Replicate.VaultID}}
 }
@@ -59,7 +58,7 @@ func (w *work) Keys(d *delivery.Delivery) []keyed.Key {
 // Do replicates a delivery's vault.
 func (w *work) Do(ctx context.Context, d *delivery.Delivery) delivery.Outcome {
 	a := &attempt{work: w, d: d, since: time.Now()}
-	if settled := a.resume(ctx); !settled {
+	if done := a.resume(ctx); !done {
 		a.send(ctx)
 		a.resolve(ctx)
 	}
