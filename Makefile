@@ -30,7 +30,7 @@ live: ## the same function against the real CBR of your HW_* variables (EVENT=my
 test: ## all tests
 	go test $(RACE) -shuffle=on ./...
 
-soak: ## faults everywhere at once, over and over: counts what is lost, doubled, wrong (SEED=1 N=500 SEEDS=20 DURATION=5m)
+soak: ## faults everywhere at once, over and over: counts what is lost, duplicated, wrong (SEED=1 N=500 SEEDS=20 DURATION=5m)
 	@go run ./cmd/soak $(if $(SEED),-seed $(SEED)) $(if $(N),-vaults $(N)) $(if $(SEEDS),-seeds $(SEEDS)) \
 		$(if $(DURATION),-duration $(DURATION))
 

@@ -1,4 +1,4 @@
-// Command soak puts the function's binary through faults and counts what was lost, doubled or wrong: see package internal/sandbox/soak.
+// Command soak puts the function's binary through faults and counts what was lost, duplicated or wrong: see package internal/sandbox/soak.
 package main
 
 import (

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// NewHTTPClient returns a client fit for calls that must not be doubled:
+// NewHTTPClient returns a client fit for calls that must not be duplicated:
 // it follows no redirect, since the credential would follow; it speaks
 // HTTP/1.1, since one reset HTTP/2 connection makes every request on it
 // uncertain; it does not reuse a connection that was idle for long, since

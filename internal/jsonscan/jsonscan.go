@@ -1,7 +1,7 @@
 // Package jsonscan reads JSON once, front to back, and takes from it what its
 // caller asks for: the records of a queue, the requests in them, CBR's answers.
 // encoding/json goes over each text twice, once to see whether it is JSON, and
-// hides doubled names.
+// hides duplicate names.
 //
 // The tokens are jsontext's, which is part of Go from 1.27 on; its module is
 // another name for that then.

@@ -55,7 +55,7 @@ type Data struct {
 	// response was lost or went to an earlier delivery.
 	Reconciled bool `json:"reconciled,omitempty"`
 	// Unverified: there was no lookup where there should have been one, so that
-	// a redelivery may have doubled a copy, or "unchanged" is CBR's word alone.
+	// a redelivery may have duplicated a copy, or "unchanged" is CBR's word alone.
 	Unverified bool `json:"unverified,omitempty"`
 	// Coverage is nil where it was not looked up.
 	Coverage *Coverage `json:"coverage,omitempty"`

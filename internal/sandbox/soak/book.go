@@ -150,7 +150,7 @@ func (b *book) published(message string, place int) (e event, first *request, er
 
 // A complaint is what is wrong with a vault.
 type complaint struct {
-	class string // lost, doubled or wrong
+	class string // lost, duplicated or wrong
 	vault string
 	text  string
 }
@@ -170,7 +170,7 @@ func (b *book) judge(made map[string][][]string, dead, kept map[string]string) [
 		if v := r.vault; !vaults[v] {
 			vaults[v] = true
 			if n := len(b.taken[v.id]); n > v.fate.copies() {
-				complain("doubled", v, "CBR took %d requests", n)
+				complain("duplicated", v, "CBR took %d requests", n)
 			}
 		}
 		body, isDead := dead[r.id]

@@ -1,5 +1,5 @@
 // Package soak puts the function's real binary through faults at every point at
-// once, and counts what was lost, doubled or told wrongly. It exits 0 only if
+// once, and counts what was lost, duplicated or told wrongly. It exits 0 only if
 // nothing was.
 //
 // Several processes of the binary take batches from a standard and a FIFO queue
@@ -43,7 +43,7 @@ import (
 )
 
 // Run soaks, as args say, and prints on out what came of it. Its error says that
-// something was lost, doubled or wrong.
+// something was lost, duplicated or wrong.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("soak", flag.ExitOnError)
 	seed := flags.Uint64("seed", 1, "the first seed")
@@ -55,7 +55,7 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // run soaks with one seed after another and prints what came of it. Its error
-// says that something was lost, doubled or wrong.
+// says that something was lost, duplicated or wrong.
 func run(ctx context.Context, out io.Writer, seed uint64, seeds, vaults int, duration time.Duration) error {
 	binary, err := sandbox.BuildFunction(ctx)
 	if err != nil {

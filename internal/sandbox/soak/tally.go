@@ -60,7 +60,7 @@ func (t *tally) well() bool { return len(t.ill) == 0 }
 
 // verdict counts vaults.
 func (t *tally) verdict() string {
-	return fmt.Sprintf("lost %d, doubled %d, wrong %d", t.ill["lost"], t.ill["doubled"], t.ill["wrong"])
+	return fmt.Sprintf("lost %d, duplicated %d, wrong %d", t.ill["lost"], t.ill["duplicated"], t.ill["wrong"])
 }
 
 // maxShown is how many vaults are told of in full.
