@@ -84,7 +84,7 @@ type config struct {
 // variable is one of the environment, as it is spelled there.
 type variable struct{ name, value string }
 
-// allEnterpriseProjects has a look-up see every backup that the credential may
+// allEnterpriseProjects has a lookup see every backup that the credential may
 // (CBR API reference, ListBackups). Sister clouds may not know it.
 const allEnterpriseProjects = "all_granted_eps"
 

@@ -607,7 +607,7 @@ func TestTopicFails(t *testing.T) {
 		t.Errorf("logged %v", lost[0])
 	}
 
-	// A throttled topic is tried again, by whatever name.
+	// A throttled topic is retried, by whatever name.
 	r.topic.Script(sandbox.TopicFault{Status: 400, Code: "Throttling"}, sandbox.TopicFault{Status: 429, Code: "Throttled"}, sandbox.TopicFault{Status: 400, Code: "Throttled"})
 	r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.6129", "full"))
 	before := len(r.topic.Messages())

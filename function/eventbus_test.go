@@ -72,7 +72,7 @@ func TestEventBus(t *testing.T) {
 	}
 }
 
-// TestEventBusFails: what may pass is tried again; what is refused for good goes
+// TestEventBusFails: what may pass is retried; what is refused for good goes
 // back to the queue, and the log has the event whole; a lost answer is no reason
 // for another result, but the same may be there twice.
 func TestEventBusFails(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Error is how every room says that a delivery did not end in an accepted
-// replication. Its texts have passed redact before they get here.
+// Error says why a delivery did not end as a success. All packages use it. Its
+// texts are redacted.
 type Error struct {
 	Kind Kind
 	// Code is CBR's or the gateway's own ("BackupService.6130", "APIGW.0308");
@@ -23,10 +23,10 @@ type Error struct {
 	RetryAfter time.Duration
 	// TokenExpired: an answer said that the token must be updated.
 	TokenExpired bool
-	// Renewed: the credential was refused and a fresh one is at hand.
+	// Renewed: the credential was refused and there is a newer one.
 	Renewed bool
-	// Cause is what lies beneath, for errors.Is and errors.As; its text is not
-	// part of Error's, since it has not passed redact.
+	// Cause is for errors.Is and errors.As. Error does not show its text, which is
+	// not redacted.
 	Cause error
 }
 
@@ -52,8 +52,8 @@ func (e *Error) Of() Kind {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// As returns err as an *Error. One of another type is a fault of ours: it
-// becomes Internal, with err as its cause and none of err's text.
+// As returns err as an *Error. An error of another type is a fault of the function:
+// it becomes Internal, with err as its cause and without err's text.
 func As(err error) *Error {
 	if err == nil {
 		return nil

@@ -1,8 +1,8 @@
-// Package kind holds the closed vocabulary of how a delivery can end and, in
-// one table, all that follows from each end: whether the call is tried again
-// in place, whether the delivery goes back to its source, what an HTTP caller
-// is told and what is published. Every other room asks this table; none
-// compares a status or a code again. It imports nothing of the project.
+// Package kind lists how a delivery can end. One table says what follows from each
+// kind: whether the call is retried in place, whether the delivery is handed back
+// to its source, what an HTTP caller gets and what is published. All other
+// packages ask this table. None compares a status or a code. It imports nothing of
+// the project.
 package kind
 
 import (
@@ -37,7 +37,7 @@ const (
 	Internal           Kind = "Internal"
 )
 
-// Status is what is published of a delivery. Its text is part of the contract.
+// Status is the status of a result. Its text is part of the contract.
 type Status string
 
 // The statuses of a result.
@@ -46,7 +46,7 @@ const (
 	Unchanged Status = "unchanged" // CBR has nothing new to start.
 	Refused   Status = "rejected"  // It can never work as it is.
 	Failed    Status = "failed"    // Given up; the delivery is in a dead-letter queue or the caller knows.
-	// Unpublished stands for the kinds that no result event speaks of.
+	// Unpublished is for kinds that have no result event.
 	Unpublished Status = ""
 )
 
@@ -54,47 +54,46 @@ const (
 // "completed" and "partial" are reserved for the end of a copy.
 const EventTypePrefix = "cbr.checkpoint.replication."
 
-// replicaTypePrefix begins the types that are reserved for what is said of
-// replicas themselves.
+// replicaTypePrefix begins the types that are reserved for events about replicas.
 const replicaTypePrefix = "cbr.replica."
 
-// IsResult reports whether an event of that type is a result of ours.
+// IsResult reports whether an event of that type is one of our own results.
 func IsResult(eventType string) bool {
 	return strings.HasPrefix(eventType, EventTypePrefix) || strings.HasPrefix(eventType, replicaTypePrefix)
 }
 
-// Retry says when a call that ended so may be made again within the invocation.
+// Retry says when the call may be retried in place.
 type Retry int
 
-// The ways to try again in place.
+// The ways to retry in place.
 const (
 	Never Retry = iota
-	// Backoff: the request certainly had no effect and a later one may have.
+	// Backoff: the request certainly had no effect, and a retry may succeed.
 	Backoff
-	// FreshCredential: once, if the credential's source can give another one.
+	// FreshCredential: once, if the credential's source has a newer one.
 	FreshCredential
-	// Lookup: the request may have been taken, so only what a lookup finds
-	// can allow another; CBR has no idempotency token (CBR API reference).
+	// Lookup: CBR may have taken the request, so it is sent again only after a
+	// lookup. CBR has no idempotency token (CBR API reference).
 	Lookup
 )
 
-// Wait says how long a delivery that goes back to a queue stays out of sight
-// there. How long that is in hours and seconds is for internal/visibility.
+// Wait says how long a delivery that is handed back to a queue stays out of sight.
+// internal/visibility has the times.
 type Wait int
 
 // The ways to wait in the queue.
 const (
-	// AtOnce: there is nothing to wait for, or the delivery does not go back.
+	// AtOnce: there is nothing to wait for, or the delivery is not handed back.
 	AtOnce Wait = iota
-	// Growing: half a minute, more with each receive. What is wrong may pass by
-	// itself, or an operator must see to it.
+	// Growing: half a minute, more with each receive. The fault may pass by itself,
+	// or an operator must act.
 	Growing
-	// ForEffect: as long as an effect of the request may take to be seen.
+	// ForEffect: until an effect of the request can be seen.
 	ForEffect
-	// GrowingForEffect: as Growing, but not less than ForEffect, since CBR may
-	// have taken the request before things went wrong.
+	// GrowingForEffect: as Growing, but at least ForEffect, since CBR may have taken
+	// the request before the fault.
 	GrowingForEffect
-	// ForCopy: a quarter of an hour, then hours: as long as a copy may take.
+	// ForCopy: a quarter of an hour, then hours, since a copy may take as long.
 	ForCopy
 )
 
@@ -104,22 +103,22 @@ const OwnAnswer = 0
 // Policy is all that follows from a kind.
 type Policy struct {
 	Retry Retry
-	// Redeliver: the delivery goes back to its source, which is also what
-	// "retryable" in a result means. Otherwise it is acknowledged.
+	// Redeliver: the delivery is handed back to its source. Otherwise it is
+	// acknowledged. A result has it as "retryable".
 	Redeliver bool
-	// Wait is how long it stays out of sight then, where the source is a queue.
+	// Wait is how long a queue keeps it out of sight then.
 	Wait Wait
-	// HTTPStatus is told to an HTTP caller; OwnAnswer is CBR's own.
+	// HTTPStatus is what an HTTP caller gets. OwnAnswer is CBR's own.
 	HTTPStatus int
-	// RetryAfter is what an HTTP caller is advised to wait where CBR did not
-	// say; zero: no advice.
+	// RetryAfter is how long an HTTP caller should wait if CBR does not say. Zero:
+	// no such header.
 	RetryAfter time.Duration
-	// Status is published: for a kind that is redelivered only with its last
+	// Status is published. If Redeliver is set, that is only after the last
 	// delivery.
 	Status Status
-	// KeepBody: what was asked for is nowhere but in the delivery's body, and may
-	// be right once sender or configuration are mended. Where nobody is told, the
-	// body is kept before the delivery is acknowledged.
+	// KeepBody: the request is only in the delivery's body, and may be valid once
+	// the sender or the configuration is corrected. If the trigger has no caller
+	// to answer, the body is kept before the delivery is acknowledged.
 	KeepBody bool
 }
 
@@ -139,19 +138,18 @@ var table = map[Kind]Policy{
 	Unavailable:   {Backoff, true, Growing, http.StatusServiceUnavailable, 30 * time.Second, Failed, false},
 	Unknown:       {Lookup, true, ForEffect, http.StatusGatewayTimeout, 0, Failed, false},
 	OutOfTime:     {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Failed, false},
-	// Behind a delivery of its FIFO group that was handed back: nothing was
-	// asked of CBR for it, so there is nothing to tell. At once means with that
-	// delivery: a queue holds a group back while any of it is out of sight (SQS
-	// developer guide, "Interleaving multiple ordered message groups"), so a wait
-	// of its own could only make the whole group's longer.
+	// An earlier delivery of its FIFO group was handed back. CBR was not called, so
+	// there is nothing to publish. It needs no wait of its own: a queue delivers
+	// nothing of a group while one of its messages is out of sight (SQS developer
+	// guide, "Interleaving multiple ordered message groups").
 	Blocked: {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Unpublished, false},
-	// CBR's outcome stands, but nobody could be told of it.
+	// CBR has answered, but the result could not be published.
 	PublishFailed: {Backoff, true, GrowingForEffect, OwnAnswer, 0, Unpublished, false},
 	Internal:      {Never, true, GrowingForEffect, http.StatusInternalServerError, 0, Failed, false},
 }
 
-// Policy returns what follows from k. A kind that is not in the table is
-// treated as Internal, so that nothing is acknowledged that was not understood.
+// Policy returns what follows from k. A kind that is not in the table is treated as
+// Internal, so that its delivery is not acknowledged.
 func (k Kind) Policy() Policy {
 	if p, ok := table[k]; ok {
 		return p

@@ -1,8 +1,8 @@
-// Package rejected keeps the bodies of requests that are rejected although
-// nobody is told: those of a queue, a broker or an asynchronous trigger that are
-// no request or ask for what is not allowed. A sender that has one new field
-// must not lose its requests. They are kept in a queue of the operator's, where
-// they wait for the sender or the lists to be mended.
+// Package rejected keeps the bodies of rejected requests that came without a caller
+// to answer: from a queue, a broker or an asynchronous trigger. Such a body is not a
+// valid request, or asks for what is not allowed. The operator's queue keeps it
+// until the sender or the allow-lists are corrected. So a sender that adds one
+// field does not lose its requests.
 package rejected
 
 import (
@@ -62,21 +62,21 @@ type message struct {
 
 type attribute struct{ DataType, StringValue string }
 
-// Keep keeps the body of a delivery that was rejected for why. It returns nil once
-// the queue has the body, which a delivery that comes again may bring about once
-// more. A body without content is as good as kept.
+// Keep keeps the body of a delivery that was rejected because of why. It returns
+// nil once the queue has the body. A redelivery may keep it twice. An empty body is
+// not kept.
 //
-// Any error is a *kind.Error without anything of the body. If its kind is
-// redelivered, the delivery must be handed back, or the body is lost: SQS is out
-// of reach, or an operator has to mend something. Otherwise SQS will never take
-// the body.
+// Any error is a *kind.Error that shows nothing of the body. If the policy of its
+// kind is to redeliver, the delivery must be handed back, or the body is lost: SQS
+// cannot be reached, or an operator must correct something. Otherwise SQS will
+// never take the body.
 func (q *Queue) Keep(ctx context.Context, d *delivery.Delivery, why *kind.Error) error {
 	body := d.Body()
 	switch {
 	case q == nil || len(body) == 0:
 		return nil
 	case d.Source == q.Name.ARN():
-		// It would go round for ever, each time as a new message.
+		// It would repeat for ever, each time as a new message.
 		return q.failed(kind.Misconfigured, "it is the queue that the delivery came from")
 	}
 	m, err := q.message(d, body, why)

@@ -1,5 +1,5 @@
-// Package result is what goes out: the result event, a CloudEvents 1.0 event
-// in structured JSON, and the message that carries it, whatever takes that.
+// Package result makes result events, which are CloudEvents 1.0 in structured JSON,
+// and the messages that carry them to any sink.
 package result
 
 import (
@@ -23,8 +23,7 @@ import (
 // contentType is that of a structured CloudEvent (CloudEvents JSON format, 3).
 const contentType = "application/cloudevents+json"
 
-// noVault is the group of results whose request did not validate: they have no
-// vault to be in order with.
+// noVault is the group of results of invalid requests, which have no vault.
 const noVault = "invalid"
 
 // Event is one result. Its JSON is the message's body.
@@ -126,8 +125,8 @@ type Route struct {
 }
 
 // ID returns the id of the result with a status of a delivery: the same
-// delivery handled twice gives the same id, so that consumers can drop doubles,
-// and two deliveries never share one. source is the trigger's (an ARN, an API
+// delivery handled twice gives the same id, so that consumers can drop duplicates.
+// Two deliveries never share an id. source is the trigger's (an ARN, an API
 // id); causation names the delivery within it.
 func ID(source, causation string, status kind.Status) string {
 	all := make([]byte, 0, 256) // enough for any but the longest
@@ -159,8 +158,8 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 	return e
 }
 
-// LogValue is the event's JSON, in Lambda's text format too: where the topic
-// does not take an event, the log is all there is of it.
+// LogValue returns the event's JSON, in Lambda's text format too: if no sink takes
+// an event, it is only in the log.
 func (e *Event) LogValue() slog.Value {
 	message, err := e.text()
 	if err != nil {
@@ -169,17 +168,17 @@ func (e *Event) LogValue() slog.Value {
 	return slog.AnyValue(json.RawMessage(message))
 }
 
-// Message is an event on its way out, in no sink's own form.
+// Message is an event to be sent, not yet in the form of a sink.
 type Message struct {
-	// ID is the event's: a result that is published again has the same one, so
-	// that whatever can drops the second.
+	// ID is the event's. A result that is published twice has the same id, so that
+	// the duplicate can be dropped.
 	ID string
 	// Type is the event's, Time when it was made.
 	Type string
 	Time time.Time
-	// Attributes are what filters match on. None is without a value.
+	// Attributes are what filters match on. Each has a value.
 	Attributes []Attribute
-	// Group: the results of one group are in order, where there is an order.
+	// Group: a sink that keeps an order keeps it within a group.
 	Group string
 	// Body is the event's JSON.
 	Body string
@@ -188,8 +187,8 @@ type Message struct {
 // Attribute is a message attribute: a name and a text.
 type Attribute struct{ Name, Value string }
 
-// Message returns the event's message without its body, which [Event.Encode]
-// makes: how much there is room for depends on the rest.
+// Message returns the event's message without its body. [Event.Encode] makes that,
+// with the limit that the rest of the message leaves.
 func (e *Event) Message(route Route) Message {
 	return Message{
 		ID:         e.ID,

@@ -1,6 +1,6 @@
-// Package runtime is how a cloud hands payloads to the function and takes its
-// answers: one file for each. The function starts the one whose environment it
-// is in.
+// Package runtime receives payloads from a cloud and returns the function's
+// answers. Each cloud has a file. The function starts the runtime of the cloud that
+// it is in.
 package runtime
 
 import (

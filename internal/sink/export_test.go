@@ -8,16 +8,16 @@ import (
 
 // Deliver publishes events in one call, if they fit one, whenever they are there.
 func (p *Publisher) Deliver(ctx context.Context, route result.Route, events ...*result.Event) []error {
-	letters := make([]*letter, len(events))
+	results := make([]*outgoing, len(events))
 	for i, e := range events {
 		var err error
-		if letters[i], err = p.letter(ctx, e, route); err != nil {
+		if results[i], err = p.prepare(ctx, e, route); err != nil {
 			panic(err)
 		}
 	}
-	p.publish(ctx, letters)
-	errs := make([]error, len(letters))
-	for i, l := range letters {
+	p.publish(ctx, results)
+	errs := make([]error, len(results))
+	for i, l := range results {
 		<-l.done
 		errs[i] = l.err
 	}

@@ -9,19 +9,19 @@ import (
 	"cbr-replicator/internal/result"
 )
 
-// Outbox gathers the results of one invocation into as few calls to the sink
-// as cost no waiting. Results leave together when they are there together:
-// while a call is on its way, or while a delivery that began alongside is about
-// to end. It is safe for concurrent use.
+// Outbox gathers the results of one invocation into few calls to the sink, almost
+// without waiting. A result waits only while a call is under way, or while a
+// delivery that began at the same time is about to end. It is safe for concurrent
+// use.
 type Outbox struct {
 	publisher *Publisher
 	ctx       context.Context
 
 	mu      sync.Mutex
 	working []*Slot // few: as many as run at once
-	waiting []*letter
+	waiting []*outgoing
 	sending int
-	timer   *time.Timer // set while some wait for others on the point of ending
+	timer   *time.Timer // set while results wait for deliveries that are about to end
 	calls   sync.WaitGroup
 }
 
@@ -36,7 +36,7 @@ func (p *Publisher) Open(ctx context.Context) *Outbox {
 	return &Outbox{publisher: p, ctx: ctx}
 }
 
-// Begin says that a delivery is being worked on. End or Publish must follow.
+// Begin announces that work on a delivery begins. End or Publish must follow.
 func (o *Outbox) Begin() *Slot {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -45,11 +45,11 @@ func (o *Outbox) Begin() *Slot {
 	return s
 }
 
-// Publish hands in the delivery's result and returns when the sink has taken
-// it or never will: a *kind.Error, PublishFailed. It ends the slot.
+// Publish publishes the delivery's result. It returns nil when the sink has taken
+// it, or a *kind.Error of PublishFailed when it never will. It ends the slot.
 func (s *Slot) Publish(e *result.Event, route result.Route) error {
 	o := s.outbox
-	l, err := o.publisher.letter(o.ctx, e, route)
+	l, err := o.publisher.prepare(o.ctx, e, route)
 	if err != nil {
 		s.End()
 		return o.publisher.failed(err)
@@ -58,12 +58,12 @@ func (s *Slot) Publish(e *result.Event, route result.Route) error {
 	o.leave(s)
 	l.began, l.ended = s.began, time.Now()
 	o.waiting = append(o.waiting, l)
-	var mine []*letter
+	var mine []*outgoing
 	if len(o.working) > 0 {
 		o.depart()
 	} else {
-		// Nobody else is about to come: to wake a goroutine for the call would
-		// only take time.
+		// No other result will come: to wake a goroutine for the call would only
+		// take time.
 		mine = o.load()
 	}
 	o.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *Slot) Publish(e *result.Event, route result.Route) error {
 	return l.err
 }
 
-// End says that the delivery brings no result. After Publish it does nothing.
+// End ends the slot without a result. After Publish it does nothing.
 func (s *Slot) End() {
 	o := s.outbox
 	o.mu.Lock()
@@ -84,7 +84,7 @@ func (s *Slot) End() {
 	}
 }
 
-// leave takes a slot out of those working and reports whether it was one. The
+// leave removes a slot from those working and reports whether it was one. The
 // caller holds mu.
 func (o *Outbox) leave(s *Slot) bool {
 	i := slices.Index(o.working, s)
@@ -95,7 +95,7 @@ func (o *Outbox) leave(s *Slot) bool {
 	return true
 }
 
-// Close returns when no call to the sink is on its way.
+// Close returns when all calls to the sink have ended.
 // All slots must have ended.
 func (o *Outbox) Close() {
 	o.mu.Lock()
@@ -108,14 +108,14 @@ func (o *Outbox) Close() {
 
 // depart sends what should leave now. The caller holds mu.
 func (o *Outbox) depart() {
-	for letters := o.load(); letters != nil; letters = o.load() {
-		go o.send(letters)
+	for results := o.load(); results != nil; results = o.load() {
+		go o.send(results)
 	}
 }
 
-// load takes the letters of a call that should leave now, nil if none should.
+// load takes the results of a call that should be made now, nil if none should.
 // The caller holds mu, and sends them.
-func (o *Outbox) load() []*letter {
+func (o *Outbox) load() []*outgoing {
 	if len(o.waiting) == 0 {
 		return nil
 	}
@@ -123,17 +123,17 @@ func (o *Outbox) load() []*letter {
 	if !full && (o.sending > 0 || o.moreAtOnce()) {
 		return nil
 	}
-	letters := o.waiting[:n:n]
+	results := o.waiting[:n:n]
 	o.waiting = slices.Clone(o.waiting[n:])
 	o.sending++
 	o.calls.Add(1)
-	return letters
+	return results
 }
 
-// send makes a call and lets go what has come in meanwhile.
-func (o *Outbox) send(letters []*letter) {
+// send makes a call, and then sends what has come in meanwhile.
+func (o *Outbox) send(results []*outgoing) {
 	defer o.calls.Done()
-	o.publisher.publish(o.ctx, letters)
+	o.publisher.publish(o.ctx, results)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sending--
@@ -154,10 +154,10 @@ func (o *Outbox) fit() (n int, full bool) {
 	return n, n == limits.Entries
 }
 
-// moreAtOnce reports whether a delivery is on the point of ending: one that
-// began at the time of the first that waits, give or take a twentieth of what
-// that one took. It is given as long; then what waits leaves without it.
-// The caller holds mu.
+// moreAtOnce reports whether another delivery is about to end: one that began at
+// the same time as the first that waits, give or take a twentieth of the time that
+// the first took. Results wait for it as long, and then are sent without it. The
+// caller holds mu.
 func (o *Outbox) moreAtOnce() bool {
 	first := o.waiting[0]
 	patience := max(first.ended.Sub(first.began)/20, 3*time.Millisecond)
@@ -174,7 +174,7 @@ func (o *Outbox) moreAtOnce() bool {
 	return false
 }
 
-// departIn sees to it that what waits is looked at again. The caller holds mu.
+// departIn calls depart after d. The caller holds mu.
 func (o *Outbox) departIn(d time.Duration) {
 	if o.timer != nil {
 		o.timer.Reset(d)

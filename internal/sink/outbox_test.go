@@ -304,7 +304,7 @@ func TestRefusedResult(t *testing.T) {
 	})
 }
 
-// TestRefusedCall: what may pass is tried again, what cannot is not.
+// TestRefusedCall: what may pass is retried, what cannot is not.
 func TestRefusedCall(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("refused")
@@ -342,7 +342,7 @@ func TestRefusedCall(t *testing.T) {
 }
 
 // TestTakenAtOnce: a result that is out does not wait for one of its call that
-// is tried again.
+// is retried.
 func TestTakenAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -435,8 +435,8 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
-// TestTooLongAndThrottled: each half is tried again by itself, and a client that
-// breaks in the middle of it fails no letter that is out.
+// TestTooLongAndThrottled: each half is retried by itself, and a client that
+// breaks in the middle of it fails no result that is published.
 func TestTooLongAndThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,14 +17,14 @@ import (
 // callTimeout bounds one call to a sink.
 const callTimeout = 10 * time.Second
 
-// Retry calls op again while it fails with what may pass, and says so to notify
-// before each wait; see retry.Policy.
+// Retry retries op while its error may pass, and calls notify before each wait; see
+// retry.Policy.
 type Retry func(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error
 
-// Publisher brings results into a sink. It is safe for concurrent use.
+// Publisher publishes results to a sink. It is safe for concurrent use.
 //
-// It is no Sink itself, as a wrapper would be: a wrapper answers for all messages
-// at once, and those that are out would wait for the one that is retried.
+// It does not wrap a Sink as another Sink. A wrapper would answer for all messages
+// at once, and those that are published would wait for the one that is retried.
 type Publisher struct {
 	sink   Sink
 	limits Limits
@@ -38,31 +38,31 @@ func NewPublisher(s Sink, retry Retry, log *slog.Logger, hidden *redact.Redactor
 	return &Publisher{sink: s, limits: s.Limits(), retry: retry, log: log, redact: hidden}
 }
 
-// letter is a result on its way to the sink.
-type letter struct {
+// outgoing is a result that is to be published.
+type outgoing struct {
 	result.Message
 	size  int
 	began time.Time // when the delivery began
 	ended time.Time // when its result was there
-	err   error     // why it is not out yet or, once done is closed, why it never will be
+	err   error     // why it is not published yet or, once done is closed, why it never will be
 	done  chan struct{}
 }
 
-func (l *letter) settle(err error) {
+func (l *outgoing) finish(err error) {
 	l.err = err
 	close(l.done)
 }
 
-// letter returns an event as a letter that fits a call. A sink that panics fails
-// this one alone.
-func (p *Publisher) letter(ctx context.Context, e *result.Event, route result.Route) (l *letter, err error) {
+// prepare returns an event as a message that fits a call. If the sink panics, only
+// this one fails.
+func (p *Publisher) prepare(ctx context.Context, e *result.Event, route result.Route) (l *outgoing, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.panicked(ctx, r)
 			err = errBrokeOff
 		}
 	}()
-	l = &letter{Message: e.Message(route), done: make(chan struct{})}
+	l = &outgoing{Message: e.Message(route), done: make(chan struct{})}
 	if l.Body, err = e.Encode(p.limits.Bytes - p.sink.Size(&l.Message)); err != nil {
 		return nil, err
 	}
@@ -77,13 +77,12 @@ var (
 	errNoAnswer = errors.New("the answer does not tell what became of it")
 )
 
-// publish sends letters, which fit one call, and settles each as soon as its end
+// publish sends results that fit one call, and finishes each as soon as its outcome
 // is known.
-func (p *Publisher) publish(ctx context.Context, letters []*letter) {
-	open, divide, returned := letters, false, false
+func (p *Publisher) publish(ctx context.Context, results []*outgoing) {
+	open, divide, returned := results, false, false
 	var err error
-	// If the sink panics, which is the affair of no letter, nobody may wait for
-	// ever.
+	// If the sink panics, no result may wait for ever.
 	defer func() {
 		if r := recover(); r != nil {
 			p.panicked(ctx, r)
@@ -91,11 +90,11 @@ func (p *Publisher) publish(ctx context.Context, letters []*letter) {
 		for _, l := range open {
 			switch {
 			case !returned:
-				l.settle(p.failed(errBrokeOff))
+				l.finish(p.failed(errBrokeOff))
 			case l.err == nil: // there was no time for a call
-				l.settle(p.failed(err))
+				l.finish(p.failed(err))
 			default:
-				l.settle(l.err)
+				l.finish(l.err)
 			}
 		}
 	}()
@@ -122,23 +121,24 @@ func (p *Publisher) publish(ctx context.Context, letters []*letter) {
 	returned = true
 }
 
-// try makes one call. It settles the letters that are out or refused for good.
-// The others are open, each with the reason. divide: they are too large together.
-func (p *Publisher) try(ctx context.Context, letters []*letter) (open []*letter, divide bool) {
+// try makes one call. It finishes the results that are published or refused for
+// good. The others are open, each with the reason. divide: they are too large
+// together.
+func (p *Publisher) try(ctx context.Context, results []*outgoing) (open []*outgoing, divide bool) {
 	ctx, cancel := context.WithTimeout(ctx, deadline.Half(ctx, callTimeout))
 	defer cancel()
-	messages := make([]*result.Message, len(letters))
-	for i, l := range letters {
+	messages := make([]*result.Message, len(results))
+	for i, l := range results {
 		messages[i] = &l.Message
 	}
 	errs := p.sink.Send(ctx, messages)
-	for i, l := range letters {
+	for i, l := range results {
 		err := MayPass(errNoAnswer)
 		if i < len(errs) {
 			err = errs[i]
 		}
 		if err == nil {
-			l.settle(nil)
+			l.finish(nil)
 			continue
 		}
 		class := refused
@@ -146,12 +146,12 @@ func (p *Publisher) try(ctx context.Context, letters []*letter) (open []*letter,
 			class = c.class
 		}
 		switch err := p.failed(err); {
-		case class == mayPass, class == tooLarge && len(letters) > 1:
+		case class == mayPass, class == tooLarge && len(results) > 1:
 			l.err = err
 			open = append(open, l)
 			divide = divide || class == tooLarge
 		default:
-			l.settle(err)
+			l.finish(err)
 		}
 	}
 	return open, divide

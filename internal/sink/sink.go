@@ -1,8 +1,7 @@
-// Package sink takes result events to where subscribers find them. A [Sink] is
-// one such place, an SNS topic say, and makes single calls to it. What is common
-// to all of them is here: an [Outbox] gathers an invocation's results, and a
-// [Publisher] makes the calls, again where that may help, and brings each result
-// to an end of its own.
+// Package sink publishes result events. A [Sink] is a place that takes them, such as
+// an SNS topic, and makes single calls to it. This package has what all sinks share:
+// an [Outbox] gathers an invocation's results, and a [Publisher] makes the calls,
+// with retries. Each result has its own outcome.
 package sink
 
 import (
@@ -17,13 +16,13 @@ type Sink interface {
 	String() string
 	// Limits are those of one call. They do not change.
 	Limits() Limits
-	// Size is how many of a call's bytes a message takes: its body's length, and
-	// what the place counts besides.
+	// Size returns how many bytes of a call a message takes: the length of its body
+	// and what else the place counts.
 	Size(*result.Message) int
-	// Send makes one call with messages that are within the limits, and no other.
-	// It returns an error for each of them, in their order. nil: taken. One of
-	// [MayPass]: not taken, or nobody knows, and a later call may succeed. One of
-	// [TooLarge]: fewer messages in a call may. Any other: refused for good.
+	// Send makes exactly one call, with messages that are within the limits. It
+	// returns an error for each message, in their order. nil: taken. [MayPass]: not
+	// taken, or not known, and a later call may succeed. [TooLarge]: a call with
+	// fewer messages may succeed. Any other: refused for good.
 	Send(context.Context, []*result.Message) []error
 }
 
@@ -33,12 +32,11 @@ type Limits struct {
 	Bytes   int // the sizes of all of them together
 }
 
-// MayPass returns err as that of a message which a later call may bring in:
-// throttling, say, or no answer.
+// MayPass marks err as one that may pass, such as throttling or no answer: a later
+// call may succeed.
 func MayPass(err error) error { return &classified{err, mayPass} }
 
-// TooLarge returns err as that of a message which was in a call with too much
-// in it.
+// TooLarge marks err as that of a call with too much in it.
 func TooLarge(err error) error { return &classified{err, tooLarge} }
 
 // class is what can be done about an error.

@@ -23,7 +23,7 @@ type SQS interface {
 	Call(ctx context.Context, operation string, in, out any) error
 }
 
-// Message is a delivery that goes back to its queue.
+// Message is a delivery that is handed back to its queue.
 type Message struct {
 	// QueueARN and ReceiptHandle are the event's own.
 	QueueARN, ReceiptHandle string
@@ -35,13 +35,12 @@ type Message struct {
 	Wait time.Duration
 	// Receives is the receive count.
 	Receives int
-	// Last: the queue will not deliver the message again but give it up as soon
-	// as it is in sight.
+	// Last: the queue does not redeliver the message. It becomes a dead letter as
+	// soon as it is visible.
 	Last bool
 }
 
-// Messages are the deliveries that are handed back to a queue, each to wait there
-// in its own way.
+// Messages returns the deliveries that are handed back to a queue.
 func Messages(deliveries []delivery.Delivery, outcomes []delivery.Outcome) (messages []Message) {
 	for i, o := range outcomes {
 		d := &deliveries[i]
@@ -80,14 +79,14 @@ const (
 	timeout = 5 * time.Second
 )
 
-// Change lets each message stay out of sight for its [Delay], counted from now.
-// It is called when all deliveries have ended, and returns when no call is on its
-// way: with ctx at the latest.
+// Change keeps each message out of sight for its [Delay], counted from now. It is
+// called when all deliveries have ended. It returns when all calls have ended, with
+// ctx at the latest.
 //
-// Only queues of the partition, region and account in the function's ARN are
-// written to. A message of another, and one that SQS did not take or that there
-// was no time for, is left to its queue's visibility timeout; how many and why is
-// one log line for the former and one for the latter.
+// It calls only queues of the partition, region and account in the function's ARN.
+// A message of another queue keeps that queue's visibility timeout. So does a
+// message that SQS refused or that there was no time for. One log line each says
+// how many there were, and why.
 func (c *Changer) Change(ctx context.Context, functionARN string, messages []Message) {
 	if len(messages) == 0 {
 		return
@@ -165,8 +164,8 @@ func (c *Changer) batches(own home, messages []Message) (all []*batch, foreign i
 	return all, foreign
 }
 
-// send makes a batch's call, and once more for what may pass. It returns how many
-// messages it failed for and why.
+// send makes a batch's call and retries once what may pass. It returns for how many
+// messages that failed, and why.
 func (c *Changer) send(ctx context.Context, b *batch) (failed int, why error) {
 	open := b.entries
 	for try := 0; try < maxTries && len(open) > 0 && ctx.Err() == nil; try++ {
@@ -218,7 +217,7 @@ func (c *Changer) try(ctx context.Context, queueURL string, entries []entry) (re
 	return refused, open, why
 }
 
-// warn says of how many messages the visibility is not changed, and why.
+// warn logs for how many messages the visibility was not changed, and why.
 func (c *Changer) warn(ctx context.Context, messages int, why error) {
 	text := why.Error()
 	if answer, ok := errors.AsType[*awsjson.Error](why); ok {

@@ -7,8 +7,8 @@ import (
 	"cbr-replicator/internal/queue"
 )
 
-// home is where a function runs. An event may name any queue, so only those of
-// the function's own partition, region and account are ever written to.
+// home is where the function runs. An event may name any queue, so only queues of
+// the function's own partition, region and account are called.
 type home struct{ partition, region, account string }
 
 // homeOf returns where the function with this ARN runs.

@@ -1,7 +1,6 @@
-// Package visibility lets the queue do the waiting: a delivery that goes back to
-// SQS stays out of sight for as long as its end asks for, instead of the queue's
-// own visibility timeout, the same for all. Nothing hangs on it but time: a
-// message whose visibility could not be changed comes back after that timeout.
+// Package visibility sets the visibility timeout of each message that is handed
+// back to SQS: how long depends on the kind of its outcome. If a change fails, only
+// time is lost: the message is redelivered after the queue's own timeout.
 package visibility
 
 import (
@@ -23,12 +22,11 @@ const (
 )
 
 // Delay returns how long a delivery that ended with k stays out of sight, from 0
-// to Longest: not less than retryAfter, which CBR asked for, and for a kind that
-// waits longer each time, as long as receives, the delivery's receive count, has
-// it. Of what grows by doubling the last fifth is left to chance, so that what
-// failed together does not come back together, and no more than that, so that
-// ten deliveries outlast an outage of an hour: rand is a number in [0, 1). A
-// delivery without a receive count has its first.
+// to Longest. It is at least retryAfter, which CBR asked for. For some kinds it grows
+// with receives, the receive count, which is 1 if there is none. Of a wait that
+// doubles, up to a fifth is random, so that messages that failed together are not
+// redelivered together. It is no more, so that ten deliveries outlast an outage of
+// an hour. rand is a number in [0, 1).
 func Delay(k kind.Kind, receives int, retryAfter time.Duration, rand float64) time.Duration {
 	before := max(receives, 1) - 1
 	var wait time.Duration
@@ -48,7 +46,7 @@ func Delay(k kind.Kind, receives int, retryAfter time.Duration, rand float64) ti
 	return min(max(wait, retryAfter), Longest)
 }
 
-// growing is the wait after so many receives before.
+// growing returns the wait of a message that had so many receives before this one.
 func growing(before int, rand float64) time.Duration {
 	wait := min(growsFrom<<min(before, 5), growsTo)
 	return wait - time.Duration(rand*float64(wait/5))

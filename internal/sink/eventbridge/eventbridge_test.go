@@ -79,7 +79,7 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// TestAnswers: what may pass is tried again, what cannot is not.
+// TestAnswers: what may pass is retried, what cannot is not.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	entry := func(code string) string {

@@ -161,7 +161,7 @@ func TestUnnamedEntry(t *testing.T) {
 	})
 }
 
-// TestRefusedCall: what may pass is tried again, what cannot is not.
+// TestRefusedCall: what may pass is retried, what cannot is not.
 func TestRefusedCall(t *testing.T) {
 	t.Parallel()
 	message := aws.String("m")
