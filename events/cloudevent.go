@@ -33,7 +33,8 @@ const (
 // rejection might go round for ever. A result is told by the type of a
 // CloudEvent; that a text speaks of such a type makes none.
 func holdsResult(body []byte) bool {
-	return !shapeOf(body).keys["replicate"] && textHoldsResult(body, maxTexts)
+	s := shapeOf(body)
+	return !s.keys[replicateKey] && !s.keys[followKey] && textHoldsResult(body, maxTexts)
 }
 
 // textHoldsResult looks through a text: JSON, JSON with something around it or

@@ -29,7 +29,7 @@ type shape struct {
 // what carries a request. Others are not kept: a payload may have any number.
 var telling = []string{
 	"Records", "records", "rmqMessagesByQueue", "messages", "requestContext", "httpMethod", "routeKey", "body",
-	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate",
+	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate", "follow",
 }
 
 // ofRecords are names that a source's records have and no request.

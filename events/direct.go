@@ -2,7 +2,6 @@ package events
 
 import (
 	"cbr-replicator/internal/delivery"
-	"cbr-replicator/internal/kind"
 )
 
 // direct is a call with the request itself as the payload: `aws lambda invoke`,
@@ -17,10 +16,10 @@ var direct = trigger{
 
 func decodeDirect(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	return &Batch{
-		Deliveries: []delivery.Delivery{d.deliver(payload, directDelivery(inv, 0), "")},
+		Deliveries: []delivery.Delivery{d.askedFor(payload, directDelivery(inv, 0))},
 		reply: func(outcomes []delivery.Outcome) ([]byte, error) {
 			o := outcomes[0]
-			if o.Err == nil || o.Err.Kind.Policy().Status == kind.Unchanged {
+			if o.Err.Of().Policy().Answer {
 				return answerOf(o, maxAnswer)
 			}
 			return nil, d.invokeError(o.Err.Kind, o.Err.Error())

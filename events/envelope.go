@@ -26,6 +26,7 @@ type letter struct {
 	body        []byte
 	correlation string // empty without one
 	own         bool   // the envelope is a result event of ours
+	event       []byte // that event
 	// again: the request was sent before, nobody knows when.
 	again bool
 }
@@ -76,6 +77,7 @@ func unwrap(body []byte, correlation string) (letter, *kind.Error) {
 			return in, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected the form of " + envelopes[i].name + "; " + plain(err), Cause: err}
 		}
 		if out.own {
+			out.event = in.body
 			return out, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected a request, not a result"}
 		}
 		if !isCorrelationID(out.correlation) {

@@ -30,7 +30,11 @@ type Decoder struct {
 	// HTTPTimeout is how long after a request's arrival API Gateway must have
 	// its answer.
 	HTTPTimeout time.Duration
-	// MaxReceiveCount is the receive count with which a queue gives up.
+	// FollowQueueARN is the queue from which accepted events are followed, empty
+	// without one.
+	FollowQueueARN string
+	// MaxReceiveCount is the receive count with which the queue of requests gives
+	// up.
 	MaxReceiveCount int
 }
 

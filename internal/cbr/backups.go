@@ -36,6 +36,9 @@ const (
 	// maxText bounds ids, regions and states. An id is a UUID wherever one was
 	// seen.
 	maxText = 128
+	// maxReason bounds a failed copy's reason, and a resource's name, before they
+	// are cut to what a message takes.
+	maxReason = 16 << 10
 )
 
 var (
@@ -62,7 +65,9 @@ type Backup struct {
 	Available bool
 	// ProviderID tells backups of servers, disks and file systems apart.
 	ProviderID string
-	Records    []ReplicationRecord
+	// ResourceID and ResourceName are of what was backed up, a server say.
+	ResourceID, ResourceName string
+	Records                  []ReplicationRecord
 }
 
 // ReplicationRecord is what became of one copy of a backup (CBR API reference,
@@ -79,6 +84,12 @@ type ReplicationRecord struct {
 	Zoneless                                                    bool
 	SourceRegion, SourceProjectID                               string
 	DestinationRegion, DestinationProjectID, DestinationVaultID string
+	// DestinationBackupID is the replica's. CBR may fill it in late.
+	DestinationBackupID string
+	// Progress is in percent, zero where CBR does not say.
+	Progress int
+	// FailCode and FailReason are CBR's words on a copy that failed.
+	FailCode, FailReason string
 }
 
 // RecordStatus is the state of a copy, in lower case.
@@ -300,6 +311,7 @@ type page struct {
 // not keep a whole vault from being looked up.
 type wireBackup struct {
 	id, status, providerID, vaultID string
+	resourceID, resourceName        string
 	created, updated, protected     stamp
 	records                         []wireRecord
 	// shown: there is a field for records, whatever is in it.
@@ -312,6 +324,8 @@ type wireRecord struct {
 	created                                 stamp
 	sourceRegion, sourceProject             string
 	destinationRegion, destinationProject   string
+	destinationBackup                       string
+	progress, failCode, failReason          string
 	vault, misspelt, extraVault, extraSpelt string
 }
 
@@ -365,6 +379,10 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 			b.status = text(r)
 		case "provider_id":
 			b.providerID = text(r)
+		case "resource_id":
+			b.resourceID = text(r)
+		case "resource_name":
+			b.resourceName = upTo(maxReason, r)
 		case "vault_id":
 			b.vaultID = text(r)
 		case "created_at":
@@ -418,6 +436,8 @@ func (w *wireRecord) read(r *jsonscan.Reader) {
 			w.destinationRegion = text(r)
 		case "destination_project_id":
 			w.destinationProject = text(r)
+		case "destination_backup_id":
+			w.destinationBackup = text(r)
 		// The second is its name before 2025-09 (huaweicloud-sdk-go-v3, v0.1.169).
 		case "destination_vault_id":
 			w.vault = text(r)
@@ -430,6 +450,12 @@ func (w *wireRecord) read(r *jsonscan.Reader) {
 					w.extraVault = text(r)
 				case "destinatio_vault_id":
 					w.extraSpelt = text(r)
+				case "progress":
+					w.progress = text(r)
+				case "fail_code":
+					w.failCode = text(r)
+				case "fail_reason":
+					w.failReason = upTo(maxReason, r)
 				}
 			})
 		}
@@ -449,13 +475,15 @@ func members(r *jsonscan.Reader, each func(name string)) {
 
 // text reads a string, or a number as it is written. Any other value is none,
 // and so is one that is longer than what is read here ever is.
-func text(r *jsonscan.Reader) string {
+func text(r *jsonscan.Reader) string { return upTo(maxText, r) }
+
+func upTo(most int, r *jsonscan.Reader) string {
 	value := r.Value()
 	s, ok := jsonscan.Text(value)
 	if !ok && len(value) > 0 && (value[0] == '-' || '0' <= value[0] && value[0] <= '9') {
 		s = string(value)
 	}
-	if len(s) > maxText {
+	if len(s) > most {
 		return ""
 	}
 	return s
@@ -469,7 +497,10 @@ func (c *Client) backup(b *wireBackup) *Backup {
 		CreatedAt:  b.created.Time,
 		Available:  strings.EqualFold(b.status, "available"),
 		ProviderID: c.Redact.Text(b.providerID),
-		Records:    make([]ReplicationRecord, 0, len(b.records)),
+
+		ResourceID:   c.Redact.ID(b.resourceID),
+		ResourceName: c.Redact.Text(b.resourceName),
+		Records:      make([]ReplicationRecord, 0, len(b.records)),
 	}
 	for _, r := range b.records {
 		out.Records = append(out.Records, ReplicationRecord{
@@ -482,9 +513,22 @@ func (c *Client) backup(b *wireBackup) *Backup {
 			DestinationRegion:    r.destinationRegion,
 			DestinationProjectID: r.destinationProject,
 			DestinationVaultID:   cmp.Or(r.vault, r.misspelt, r.extraVault, r.extraSpelt),
+			DestinationBackupID:  c.Redact.ID(r.destinationBackup),
+			Progress:             percent(r.progress),
+			FailCode:             c.Redact.Text(r.failCode),
+			FailReason:           c.Redact.Text(r.failReason),
 		})
 	}
 	return out
+}
+
+// percent reads a progress from 0 to 100. Anything else is zero.
+func percent(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 100 {
+		return 0
+	}
+	return n
 }
 
 // stamp is a time of CBR's: zero for none, and for what is no time.
