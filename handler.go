@@ -98,6 +98,7 @@ func (inv *invocation) handle(ctx context.Context, d *delivery.Delivery) (o deli
 	if o = inv.admit(d); o.Err == nil && !o.Silent {
 		t.admitted = true
 		o = inv.act(ctx, d)
+		o.Worthless = o.Worthless && d.Last
 	}
 	inv.keep(ctx, d, &o)
 	event, route := t.event(&o)

@@ -32,7 +32,7 @@ func (t *telling) event(o *delivery.Outcome) (*result.Event, result.Route) {
 	o.Data.Deliveries = t.d.Queue.Receives
 	o.Data.DurationMS = now.Sub(t.began).Milliseconds()
 	o.Data.Error = result.ErrorOf(o.Err)
-	source, route := t.FunctionARN, result.Route{}
+	source, route := t.FunctionARN, result.Route{Replica: t.d.Request.OfReplicas()}
 	if r := &t.d.Request; t.d.Err == nil {
 		if o.Data.Request == nil {
 			o.Data.Request = r.Shown(t.Redact)
@@ -113,7 +113,7 @@ func (t *telling) log(ctx context.Context, o *delivery.Outcome, handedBack bool)
 	t.Log.LogAttrs(ctx, level, "delivery",
 		slog.String("status", status), slog.String("kind", string(k)), slog.String("code", err.Code), slog.String("error", err.Message),
 		slog.Int("attempts", o.Data.Attempts), slog.Int("deliveries", d.Queue.Receives), slog.Int64("duration_ms", time.Since(t.began).Milliseconds()),
-		slog.String("vault_id", r.Replicate.VaultID), slog.String("source_region", r.Region), slog.String("destination_region", r.Replicate.DestinationRegion),
+		slog.String("vault_id", r.Replicate.VaultID), slog.String("backup_id", r.Replicate.BackupID), slog.String("source_region", r.Region), slog.String("destination_region", r.Replicate.DestinationRegion),
 		slog.String("causation_id", d.CausationID), slog.String("correlation_id", d.CorrelationID), slog.String("cbr_request_id", o.Answer.RequestID))
 }
 

@@ -91,16 +91,16 @@ func isValue(text string) bool {
 	return text != "" && strings.ContainsRune(`=:"'([`, rune(text[len(text)-1]))
 }
 
-// judge reads CopyCheckpoint's answer. readErr is what went wrong while its
+// judge reads the answer to r. readErr is what went wrong while its
 // body was read.
-func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID string) (Answer, error) {
+func (c *Client) judge(resp *http.Response, body []byte, readErr error, r *Replicate) (Answer, error) {
 	answer := Answer{Status: resp.StatusCode, RequestID: c.Redact.Text(resp.Header.Get("X-Request-Id"))}
 	if readErr != nil || answer.Status < 200 || answer.Status > 299 {
 		e := c.Fault(resp, body, readErr, "")
 		answer.RequestID = e.RequestID
 		return answer, e
 	}
-	replication, backups, missing := taken(body, vaultID)
+	replication, backups, missing := taken(body, r)
 	answer.Replication = c.Redact.JSON(replication)
 	switch {
 	case answer.Replication != nil && backups > 0:
@@ -117,21 +117,25 @@ func (c *Client) judge(resp *http.Response, body []byte, readErr error, vaultID 
 }
 
 // taken reads the body of a 2xx: the object replication, how many backups it
-// lists, or what is missing for it to say that the request was taken.
-func taken(body []byte, vaultID string) (replication json.RawMessage, backups int, missing string) {
+// lists, one for one backup, or what is missing for it to say that r was taken.
+func taken(body []byte, r *Replicate) (replication json.RawMessage, backups int, missing string) {
 	answer := jsonscan.New(body)
 	for name := range answer.Members {
 		if string(name) == "replication" {
 			replication = answer.Value()
 		}
 	}
-	var vault string
+	var vault, backup, record string
 	listed := false
 	object := jsonscan.New(replication)
 	for name := range object.Members {
 		switch string(name) {
 		case "vault_id":
 			object.Text(&vault)
+		case "backup_id":
+			object.Text(&backup)
+		case "replication_record_id":
+			object.Text(&record)
 		case "backups":
 			backups, listed = 0, true
 			for range object.Elements {
@@ -144,9 +148,15 @@ func taken(body []byte, vaultID string) (replication json.RawMessage, backups in
 		return nil, 0, "the answer has no object replication"
 	case object.End() != nil:
 		return nil, 0, "the answer has no object replication of the form that is known: " + object.End().Error()
+	case r.BackupID != "" && !strings.EqualFold(backup, r.BackupID):
+		return nil, 0, "the answer names no backup, or another one"
+	case r.BackupID != "" && record == "":
+		return nil, 0, "the answer has no replication_record_id"
+	case r.BackupID != "":
+		return replication, 1, ""
 	case vault == "":
 		return nil, 0, "the answer names no vault"
-	case !strings.EqualFold(vault, vaultID):
+	case !strings.EqualFold(vault, r.VaultID):
 		return nil, 0, "the answer speaks of another vault"
 	case !listed:
 		return nil, 0, "the answer has no list of backups"

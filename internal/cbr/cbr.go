@@ -7,16 +7,25 @@
 package cbr
 
 import (
+	"cmp"
 	"encoding/json"
 
 	"cbr-replicator/internal/huawei"
 )
 
-// Replicate is the object "replicate" of CopyCheckpoint's body (CBR API
-// reference, CheckpointReplicateParam; cross_account_urn since 2025-10). A nil
-// field is absent on the wire, since sister clouds do not know every field.
+// Replicate is what to copy, and where to: the backups of a vault that have no
+// replica there, or one backup. Exactly one of VaultID and BackupID is set.
+//
+// Its JSON is the object "replicate" of CopyCheckpoint's body (CBR API reference,
+// CheckpointReplicateParam; cross_account_urn since 2025-10). That of CopyBackup has
+// no id, which is in its path, and may have a name and a description (CBR API
+// reference, BackupReplicateReqBody). A nil field is absent on the wire, since
+// sister clouds do not know every field.
 type Replicate struct {
-	VaultID              string  `json:"vault_id"`
+	VaultID              string  `json:"vault_id,omitempty"`
+	BackupID             string  `json:"backup_id,omitempty"`
+	Name                 string  `json:"name,omitempty"`
+	Description          string  `json:"description,omitempty"`
 	DestinationVaultID   string  `json:"destination_vault_id"`
 	DestinationProjectID string  `json:"destination_project_id"`
 	DestinationRegion    string  `json:"destination_region"`
@@ -24,6 +33,9 @@ type Replicate struct {
 	EnableAcceleration   *bool   `json:"enable_acceleration,omitempty"`
 	CrossAccountURN      *string `json:"cross_account_urn,omitempty"`
 }
+
+// SourceID is the id of what is copied.
+func (r *Replicate) SourceID() string { return cmp.Or(r.BackupID, r.VaultID) }
 
 // Answer is what CBR said. It is filled in as far as there was an answer, also
 // beside an error.

@@ -28,24 +28,29 @@ func NewClient(s huawei.Service) *Client {
 	return &Client{Service: s}
 }
 
-// Replicate asks CBR, once, to copy the backups of a vault that have no
-// replica yet (CBR API reference, CopyCheckpoint). The error is a *kind.Error.
+// Replicate asks CBR, once, to copy the backups of a vault that have no replica
+// yet, or one backup (CBR API reference, CopyCheckpoint and CopyBackup). The error
+// is a *kind.Error.
 // CBR has no idempotency token: whether a call that failed may be made again
 // is a property of the error's kind.
 func (c *Client) Replicate(ctx context.Context, src huawei.Scope, r Replicate) (answer Answer, err error) {
+	path, wire := "/checkpoints/replicate", r
+	if r.BackupID != "" {
+		path, wire.BackupID = "/backups/"+r.BackupID+"/replicate", ""
+	}
 	body, err := json.Marshal(struct {
 		Replicate Replicate `json:"replicate"`
-	}{r})
+	}{wire})
 	if err != nil {
 		return Answer{}, fmt.Errorf("encode the replicate request: %w", err)
 	}
-	sent, err := c.Call(ctx, src, http.MethodPost, "/checkpoints/replicate", body, func(resp *http.Response) (err error) {
+	sent, err := c.Call(ctx, src, http.MethodPost, path, body, func(resp *http.Response) (err error) {
 		limit := maxBody
 		if resp.StatusCode > 299 {
 			limit = huawei.MaxFault
 		}
 		raw, err := huawei.ReadAll(resp.Body, limit)
-		answer, err = c.judge(resp, raw, err, r.VaultID)
+		answer, err = c.judge(resp, raw, err, &r)
 		return err
 	})
 	answer.Sent = sent

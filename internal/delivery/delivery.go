@@ -143,8 +143,15 @@ type Request struct {
 	CorrelationID string `json:"correlation_id,omitempty"`
 	// RequestedAt: replication records to this destination since then are this
 	// request's effect. Zero if the request does not say.
-	RequestedAt time.Time     `json:"requested_at,omitzero"`
-	Replicate   cbr.Replicate `json:"replicate"`
+	RequestedAt time.Time `json:"requested_at,omitzero"`
+	// Select makes the request a plan: each vault that is selected gets a request of
+	// its own, whose action is Plans. DryRun: no request is sent.
+	Select    *Select       `json:"select,omitempty"`
+	DryRun    bool          `json:"dry_run,omitempty"`
+	Replicate cbr.Replicate `json:"replicate"`
+	Plans     string        `json:"-"`
+	// MaxAge is how old a replica may be, of a check.
+	MaxAge time.Duration `json:"-"`
 
 	// Action is the key of the action that the request asks for.
 	Action string `json:"-"`
@@ -180,6 +187,12 @@ func (r *Request) Asked() cbr.Replicate {
 	return asked
 }
 
+// OfReplicas reports whether the request asks about replicas, and not for any.
+func (r *Request) OfReplicas() bool { return r.Action == checkKey || r.Plans == checkKey }
+
+// checkKey is the action that is about replicas.
+const checkKey = "check"
+
 // Shown returns the request as it may be shown. The URN is free text, which may
 // hold a credential: that is masked.
 func (r *Request) Shown(hidden *redact.Redactor) *Request {
@@ -194,7 +207,10 @@ func (r *Request) Shown(hidden *redact.Redactor) *Request {
 
 // Route returns what results of the request are filtered and grouped by.
 func (r *Request) Route() result.Route {
-	return result.Route{VaultID: r.Replicate.VaultID, SourceRegion: r.Region, DestinationRegion: r.Replicate.DestinationRegion}
+	return result.Route{
+		Replica: r.OfReplicas(), VaultID: r.Replicate.VaultID, BackupID: r.Replicate.BackupID,
+		SourceRegion: r.Region, DestinationRegion: r.Replicate.DestinationRegion,
+	}
 }
 
 // Outcome is how a delivery ended.
@@ -211,6 +227,9 @@ type Outcome struct {
 	Wait time.Duration
 	// Hidden: there may be effects that cannot be seen yet.
 	Hidden bool
+	// Worthless: it is acknowledged after the last delivery, although its kind is
+	// handed back. Nobody needs it as a dead letter.
+	Worthless bool
 	// Silent: nothing is published of it.
 	Silent bool
 	// ResultID is the result's id, if the action has its own. Empty: it follows from
@@ -234,5 +253,5 @@ func (o Outcome) Status() kind.Status {
 
 // HandedBack reports whether the delivery is handed back to its source.
 func (o Outcome) HandedBack() bool {
-	return o.PublishErr != nil || o.Err.Of().Policy().Redeliver
+	return o.PublishErr != nil || o.Err.Of().Policy().Redeliver && !o.Worthless
 }

@@ -41,6 +41,13 @@ const (
 	CopyIncomplete Kind = "CopyIncomplete"
 	CopyFailed     Kind = "CopyFailed"
 	NotFollowed    Kind = "NotFollowed"
+
+	// NothingSelected: a plan has no request to send.
+	NothingSelected Kind = "NothingSelected"
+
+	// The kinds of a check of replicas.
+	Stale           Kind = "Stale"
+	NeverReplicated Kind = "NeverReplicated"
 )
 
 // Status is the status of a result. Its text is part of the contract.
@@ -54,17 +61,31 @@ const (
 	Failed    Status = "failed"    // Given up: the delivery is in a dead-letter queue, the caller knows, or the copies failed.
 	Completed Status = "completed" // Every copy has arrived.
 	Partial   Status = "partial"   // The copies have ended, and some of them have arrived.
+	Planned   Status = "planned"   // For each vault that was selected there is a request.
+	Current   Status = "current"   // The newest replica is not older than allowed.
+	Aged      Status = "stale"     // It is older than allowed, or there is none.
 	// InCopy is for a direct caller alone: the copies have not ended.
 	InCopy Status = "copying"
 	// Unpublished is for kinds that have no result event.
 	Unpublished Status = ""
 )
 
-// EventTypePrefix begins the type of every result event; the status follows.
+// EventTypePrefix begins the type of every result event but those about replicas;
+// the status follows.
 const EventTypePrefix = "cbr.checkpoint.replication."
 
-// replicaTypePrefix begins the types that are reserved for events about replicas.
+// replicaTypePrefix begins the types of events about how old replicas are.
 const replicaTypePrefix = "cbr.replica."
+
+// EventType returns the type of a result's event. replica: it is about how old
+// replicas are.
+func EventType(replica bool, s Status) string {
+	prefix := EventTypePrefix
+	if replica {
+		prefix = replicaTypePrefix
+	}
+	return prefix + string(s) + ".v1"
+}
 
 // IsResult reports whether an event of that type is one of our own results.
 func IsResult(eventType string) bool {
@@ -166,6 +187,12 @@ var table = map[Kind]Policy{
 	CopyIncomplete: {Status: Partial, Answer: true},
 	CopyFailed:     {Status: Failed, Answer: true},
 	NotFollowed:    {Status: Failed, Answer: true},
+
+	Stale:           {HTTPStatus: http.StatusOK, Status: Aged, Answer: true},
+	NeverReplicated: {HTTPStatus: http.StatusOK, Status: Aged, Answer: true},
+
+	// A misspelt tag must not pass for success.
+	NothingSelected: {HTTPStatus: http.StatusBadRequest, Status: Refused},
 }
 
 // Policy returns what follows from k. A kind that is not in the table is treated as

@@ -33,6 +33,12 @@ var names = []string{
 // invocations that followed some: each metric is paid for.
 var followed = []string{"Completed", "Partial", "CopyFailed", "NotFollowed", "NotMine", "Followed", "FollowFaults"}
 
+// planned and checked are those of plans and of checks, in their lines alone.
+var (
+	planned = []string{"Planned", "PlanSkipped", "NothingSelected"}
+	checked = []string{"VaultsChecked", "StaleReplicas", "NeverReplicated"}
+)
+
 // maxSeconds is how many values of a metric one line has (CloudWatch user guide,
 // "Embedded metric format specification").
 const maxSeconds = 100
@@ -45,6 +51,7 @@ var (
 		kind.Refused:   "Rejected",
 		kind.Failed:    "Failed",
 		kind.Completed: "Completed",
+		kind.Planned:   "Planned",
 	}
 	ofKind = map[kind.Kind]string{
 		kind.Throttled:     "Throttled",
@@ -53,6 +60,10 @@ var (
 		kind.InProgress:    "InProgress",
 		kind.Unknown:       "Unknown",
 		kind.NotCovered:    "NotCovered",
+
+		kind.NothingSelected: "NothingSelected",
+		kind.Stale:           "StaleReplicas",
+		kind.NeverReplicated: "NeverReplicated",
 	}
 	// ofEnd names the ends of copies, which count as nothing else: "Failed" is of
 	// requests.
@@ -243,8 +254,10 @@ func (r *region) take() (all []Seconds) {
 // (CloudWatch user guide, "Embedded metric format specification").
 func EMF(b []byte, l Line) []byte {
 	dimensions, metrics, names := `["service"]`, counts, names
-	if slices.ContainsFunc(followed, func(name string) bool { return l.Counts[name] > 0 }) {
-		metrics, names = metrics+","+definitions(followed), slices.Concat(names, followed)
+	for _, group := range [][]string{followed, planned, checked} {
+		if slices.ContainsFunc(group, func(name string) bool { return l.Counts[name] > 0 }) {
+			metrics, names = metrics+","+definitions(group), slices.Concat(names, group)
+		}
 	}
 	if l.Region != "" {
 		dimensions += `,["service","destination_region"]`

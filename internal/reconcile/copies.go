@@ -50,7 +50,7 @@ type Copies struct {
 // lookup of the vault that another delivery has made, as [Lookups.Find] does, and
 // returns the same errors.
 func (l *Lookups) Copies(ctx context.Context, src huawei.Scope, a *Accepted) (Copies, error) {
-	look, err := l.lookup(ctx, src, a.Replicate.VaultID)
+	look, err := l.lookup(ctx, src, &a.Replicate)
 	if err != nil {
 		return Copies{}, failed(err)
 	}
@@ -82,11 +82,14 @@ func (l *lookup) ids() *ids {
 
 // accepted is what CBR's response object says of the copies.
 type accepted struct {
-	Backups []struct {
-		BackupID            string `json:"backup_id"`
-		ReplicationRecordID string `json:"replication_record_id"`
-	} `json:"backups"`
-	Total int `json:"backups_total"` // of a list that was cut to fit a message
+	Backups             []acceptedCopy `json:"backups"`
+	Total               int            `json:"backups_total"`         // of a list that was cut to fit a message
+	ReplicationRecordID string         `json:"replication_record_id"` // of one backup
+}
+
+type acceptedCopy struct {
+	BackupID            string `json:"backup_id"`
+	ReplicationRecordID string `json:"replication_record_id"`
 }
 
 // copies tells what became of a's copies at a time.
@@ -96,6 +99,9 @@ func (l *lookup) copies(a *Accepted, now time.Time) Copies {
 	}
 	var listed accepted
 	_ = json.Unmarshal(a.Replication, &listed) // what cannot be read is not known
+	if id := a.Replicate.BackupID; id != "" {
+		listed.Backups = []acceptedCopy{{id, listed.ReplicationRecordID}}
+	}
 	c := &counting{lookup: l, a: a, now: now, to: destinationOf(a.Replicate.DestinationRegion, a.Replicate.DestinationProjectID, a.Replicate.DestinationVaultID)}
 	seen := make(map[int]bool, len(listed.Backups))
 	for _, b := range listed.Backups {

@@ -60,6 +60,9 @@ type Finding struct {
 	// its backups in the order of the list; nil unless Found.
 	Replication json.RawMessage
 	Coverage    Coverage
+	// Uncovered are available backups without a replica, newest first, the first
+	// MaxUncovered of them.
+	Uncovered []string
 	// Elsewhere, the first MaxPlaces of it with most backups first, is where in the destination's region there are replicas of
 	// available backups that have none at the destination. CBR allows a backup
 	// one replica in each region (user guide, "Replicating a vault").
@@ -67,6 +70,9 @@ type Finding struct {
 	// Why tells a person what cannot be decided; empty unless Undecided.
 	Why string
 }
+
+// MaxUncovered is how many uncovered backups a finding names.
+const MaxUncovered = 100
 
 // MaxPlaces is how many places of a finding are in an order: as many as a message
 // names.
@@ -189,7 +195,7 @@ func (l *lookup) judge(src huawei.Scope, r cbr.Replicate, since time.Time) Findi
 	there := l.those(func(d destination) bool { return d.is(to) })
 	unnamed := l.those(func(d destination) bool { return !d.is(to) && d.mayBe(to) })
 	covered := l.covered(there)
-	f := Finding{Verdict: NotFound, Coverage: l.coverage(covered), Elsewhere: l.elsewhere(to, covered)}
+	f := Finding{Verdict: NotFound, Coverage: l.coverage(covered), Uncovered: l.uncovered(covered), Elsewhere: l.elsewhere(to, covered)}
 
 	effect, maybe, why := effectSince(there, since, l.at)
 	if why == "" {
@@ -239,6 +245,18 @@ func (l *lookup) covered(records []record) []bool {
 		covered[r.backup] = covered[r.backup] || r.status.Covers()
 	}
 	return covered
+}
+
+func (l *lookup) uncovered(covered []bool) (ids []string) {
+	for i, b := range l.backups {
+		if len(ids) == MaxUncovered {
+			break
+		}
+		if b.available && !covered[i] {
+			ids = append(ids, b.id)
+		}
+	}
+	return ids
 }
 
 func (l *lookup) coverage(covered []bool) (c Coverage) {
@@ -381,31 +399,39 @@ func mayBeSince(r record, first time.Time, at cbr.Clocks) bool {
 	return false
 }
 
-// replication is the object replication of CopyCheckpoint's answer (CBR API
-// reference, CheckpointReplicateRespBody).
+// replication is the object replication of CopyCheckpoint's answer, or of CopyBackup's
+// (CBR API reference, CheckpointReplicateRespBody and BackupReplicateRespBody).
 func (l *lookup) replication(src huawei.Scope, r cbr.Replicate, effect []record) json.RawMessage {
-	type copied struct {
-		BackupID            string `json:"backup_id"`
-		ReplicationRecordID string `json:"replication_record_id"`
-	}
 	var from route // as the records name it
-	backups := make([]copied, len(effect))
+	backups := make([]acceptedCopy, len(effect))
 	for i, e := range effect {
-		backups[i] = copied{l.backups[e.backup].id, e.id}
+		backups[i] = acceptedCopy{l.backups[e.backup].id, e.id}
 		from.fromProject, from.fromRegion = cmp.Or(from.fromProject, l.to[e.to].fromProject), cmp.Or(from.fromRegion, l.to[e.to].fromRegion)
 	}
-	raw, _ := json.Marshal(struct { // strings always marshal
-		ProjectID            string   `json:"project_id"`
-		ProviderID           string   `json:"provider_id"`
-		VaultID              string   `json:"vault_id"`
-		SourceRegion         string   `json:"source_region"`
-		DestinationRegion    string   `json:"destination_region"`
-		DestinationProjectID string   `json:"destination_project_id"`
-		DestinationVaultID   string   `json:"destination_vault_id"`
-		Backups              []copied `json:"backups"`
-	}{
+	type object struct {
+		ProjectID            string `json:"project_id"`
+		ProviderID           string `json:"provider_id"`
+		VaultID              string `json:"vault_id,omitempty"`
+		SourceRegion         string `json:"source_region"`
+		DestinationRegion    string `json:"destination_region"`
+		DestinationProjectID string `json:"destination_project_id"`
+		DestinationVaultID   string `json:"destination_vault_id"`
+	}
+	o := object{
 		cmp.Or(from.fromProject, src.ProjectID), l.provider, r.VaultID, cmp.Or(from.fromRegion, src.Region),
-		r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID, backups,
-	})
+		r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID,
+	}
+	var raw json.RawMessage // strings always marshal
+	if r.BackupID != "" {
+		raw, _ = json.Marshal(struct {
+			object
+			acceptedCopy
+		}{o, backups[0]})
+	} else {
+		raw, _ = json.Marshal(struct {
+			object
+			Backups []acceptedCopy `json:"backups"`
+		}{o, backups})
+	}
 	return raw
 }

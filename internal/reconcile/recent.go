@@ -43,7 +43,7 @@ func (r *recent) pair(src huawei.Scope, to cbr.Replicate) (p pair) {
 	of := struct {
 		vault
 		to destination
-	}{vaultOf(src, to.VaultID), destinationOf(to.DestinationRegion, to.DestinationProjectID, to.DestinationVaultID)}
+	}{vaultOf(src, to.SourceID()), destinationOf(to.DestinationRegion, to.DestinationProjectID, to.DestinationVaultID)}
 	for i, seed := range r.seeds {
 		p[i] = maphash.Comparable(seed, of)
 	}

@@ -26,10 +26,11 @@ import (
 // pages long, and the calls that replicate come first.
 const sideBySide = 2
 
-// Lister lists a vault's backups; [cbr.Client] is one. See
+// Lister lists a vault's backups, or one backup; [cbr.Client] is one. See
 // [cbr.Client.ListBackups] for what it promises.
 type Lister interface {
 	ListBackups(ctx context.Context, src huawei.Scope, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error)
+	ShowBackup(ctx context.Context, src huawei.Scope, backupID string, each func(*cbr.Backup)) (cbr.Clocks, error)
 }
 
 // Finder makes lookups, for all invocations of a process. It is safe for
@@ -75,7 +76,7 @@ func vaultOf(src huawei.Scope, id string) vault {
 // what a lookup looks for. A vault that does not exist is no error: nothing was
 // found there.
 func (l *Lookups) Find(ctx context.Context, src huawei.Scope, r cbr.Replicate, since time.Time) (Finding, error) {
-	look, err := l.lookup(ctx, src, r.VaultID)
+	look, err := l.lookup(ctx, src, &r)
 	if err != nil {
 		return Finding{}, failed(err)
 	}
@@ -91,8 +92,8 @@ func failed(err error) error {
 
 // Sent tells that a replicate call was made for the vault, whatever became of
 // it: what was looked up before does not show its effect.
-func (l *Lookups) Sent(src huawei.Scope, vaultID string) {
-	l.forget(vaultOf(src, vaultID))
+func (l *Lookups) Sent(src huawei.Scope, sourceID string) {
+	l.forget(vaultOf(src, sourceID))
 }
 
 // Took tells that CBR took a request that was sent at at, by our clock, and
@@ -121,8 +122,8 @@ func (l *Lookups) forget(v vault) {
 // lookup returns the vault's lookup once it is done. The first to ask makes
 // it, with a ctx that serves the others too: all are of one invocation and end
 // with it.
-func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, vaultID string) (*lookup, error) {
-	v := vaultOf(src, vaultID)
+func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, r *cbr.Replicate) (*lookup, error) {
+	v := vaultOf(src, r.SourceID())
 	l.mu.Lock()
 	look, ok := l.made[v]
 	if !ok {
@@ -131,7 +132,7 @@ func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, vaultID string) 
 	}
 	l.mu.Unlock()
 	if !ok {
-		l.fill(ctx, src, vaultID, look)
+		l.fill(ctx, src, r, look)
 		return look, look.err
 	}
 	select {
@@ -143,28 +144,32 @@ func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, vaultID string) 
 }
 
 // fill makes look. One that fails is forgotten before its waiters learn of it.
-func (l *Lookups) fill(ctx context.Context, src huawei.Scope, vaultID string, look *lookup) {
+func (l *Lookups) fill(ctx context.Context, src huawei.Scope, r *cbr.Replicate, look *lookup) {
 	// Stands if the lister panics, which is the first asker's affair: the
 	// others must not wait for ever.
 	look.err = &kind.Error{Kind: kind.Internal, Message: "it broke off"}
 	defer close(look.done)
 	defer func() {
 		if look.err != nil {
-			l.forget(vaultOf(src, vaultID))
+			l.forget(vaultOf(src, r.SourceID()))
 		}
 	}()
-	look.err = l.finder.list(ctx, src, vaultID, look)
+	look.err = l.finder.list(ctx, src, r, look)
 }
 
 // list asks CBR as soon as there is a slot.
-func (f *Finder) list(ctx context.Context, src huawei.Scope, vaultID string, look *lookup) (err error) {
+func (f *Finder) list(ctx context.Context, src huawei.Scope, r *cbr.Replicate, look *lookup) (err error) {
 	select {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
 	case <-ctx.Done():
 		return outOfTime(ctx)
 	}
-	look.at, err = f.lister.ListBackups(ctx, src, vaultID, look.add)
+	if r.BackupID != "" {
+		look.at, err = f.lister.ShowBackup(ctx, src, r.BackupID, look.add)
+	} else {
+		look.at, err = f.lister.ListBackups(ctx, src, r.VaultID, look.add)
+	}
 	if errors.Is(err, cbr.ErrNoVault) {
 		look.gone = true
 		return nil

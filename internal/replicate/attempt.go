@@ -40,6 +40,8 @@ type attempt struct {
 	// hidden: copies that were requested a moment ago may not be visible yet.
 	hidden   bool
 	coverage *reconcile.Coverage
+	// uncovered are backups of a NotCovered.
+	uncovered []string
 }
 
 // outcome returns how the attempt ended.
@@ -51,6 +53,7 @@ func (a *attempt) outcome() delivery.Outcome {
 			Reconciled:  a.reconciled,
 			Unverified:  a.unverified,
 			Coverage:    (*result.Coverage)(a.coverage),
+			Uncovered:   a.uncovered,
 			Attempts:    a.attempts,
 			RequestID:   a.answer.RequestID,
 		},
@@ -159,7 +162,7 @@ func (a *attempt) send(ctx context.Context) {
 		a.answer, err = a.CBR.Replicate(ctx, scope, request)
 		if a.answer.Sent {
 			a.attempts++
-			a.lookups.Sent(scope, request.VaultID)
+			a.lookups.Sent(scope, request.SourceID())
 		}
 		if err == nil || kind.As(err).Of() == kind.Unknown {
 			a.lookups.Took(scope, request, at, a.answer.Replication)
@@ -230,7 +233,7 @@ func (a *attempt) checkCoverage(found reconcile.Finding) {
 	// CBR means replicas of backups that the credential does not see.
 	a.unverified = a.unverified || a.err.Kind == kind.AlreadyReplicated && found.Coverage.Backups == 0
 	if found.Coverage.Missing() > 0 {
-		a.err.Kind = kind.NotCovered
+		a.err.Kind, a.uncovered = kind.NotCovered, found.Uncovered
 		a.err.Message = a.Redact.Message(notCovered(found, a.err.Message))
 	}
 }

@@ -53,9 +53,10 @@ type work struct {
 	lookups *reconcile.Lookups
 }
 
-// Keys returns the source vault: CBR runs one replication of a vault at a time.
+// Keys returns the source: CBR runs one replication of a vault at a time, and
+// nothing is known of a backup's vault.
 func (w *work) Keys(d *delivery.Delivery) []keyed.Key {
-	return []keyed.Key{{Of: "vault", ID: d.Request.Replicate.VaultID}}
+	return []keyed.Key{{Of: "source", ID: d.Request.Replicate.SourceID()}}
 }
 
 // Do replicates a delivery's vault.

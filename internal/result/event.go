@@ -24,7 +24,7 @@ import (
 // contentType is that of a structured CloudEvent (CloudEvents JSON format, 3).
 const contentType = "application/cloudevents+json"
 
-// noVault is the group of results of invalid requests, which have no vault.
+// noVault is the group of results without a source: of plans and invalid requests.
 const noVault = "invalid"
 
 // Event is one result. Its JSON is the message's body.
@@ -61,6 +61,9 @@ type Data struct {
 	Unverified bool `json:"unverified,omitempty"`
 	// Coverage is nil where it was not looked up.
 	Coverage *Coverage `json:"coverage,omitempty"`
+	// Uncovered are available backups that have no replica there, newest first, the
+	// first 100.
+	Uncovered []string `json:"uncovered,omitempty"`
 	Error    *Error    `json:"error,omitempty"`
 	// Since is from when on replication records are an accepted request's effect,
 	// AcceptedAt when that was known. Both are by our clock: the copies are
@@ -74,6 +77,10 @@ type Data struct {
 	Copies       *Copies `json:"copies,omitempty"`
 	Backups      []Copy  `json:"backups,omitempty"`
 	BackupsTotal int     `json:"backups_total,omitempty"`
+	// Plan is what a plan has selected.
+	Plan *Plan `json:"plan,omitempty"`
+	// Replica is how old the replicas of a vault are.
+	Replica *Replica `json:"replica,omitempty"`
 	// DurationS is how long the copies took, in seconds, to the look that saw them
 	// ended.
 	DurationS int64 `json:"duration_s,omitempty"`
@@ -112,6 +119,88 @@ type Copy struct {
 	FailReason          string    `json:"fail_reason,omitempty"`
 }
 
+// Plan is which vaults a plan has selected, and what became of each. Lists that do
+// not fit a message or an answer are cut; then the totals say how long they were.
+type Plan struct {
+	// Seen is how many vaults with backups were looked at. Selected of them were
+	// wanted: those of Vaults, for each of which there is a request, and the skipped.
+	Seen         int            `json:"seen"`
+	Selected     int            `json:"selected"`
+	Requests     int            `json:"requests"`
+	DryRun       bool           `json:"dry_run"`
+	Vaults       []PlannedVault `json:"vaults"`
+	VaultsTotal  int            `json:"vaults_total,omitempty"`
+	Skipped      []SkippedVault `json:"skipped"`
+	SkippedTotal int            `json:"skipped_total,omitempty"`
+}
+
+// PlannedVault is a vault for which there is a request.
+type PlannedVault struct {
+	VaultID            string `json:"vault_id"`
+	Name               string `json:"name,omitempty"`
+	DestinationVaultID string `json:"destination_vault_id"`
+}
+
+// SkippedVault is a vault that was wanted, and for which there is no request.
+type SkippedVault struct {
+	VaultID string `json:"vault_id"`
+	Name    string `json:"name,omitempty"`
+	Reason  string `json:"reason"`
+}
+
+// Replica is how old the replicas of a vault's backups at a destination are. Times
+// and ages are by CBR's clock, in seconds.
+type Replica struct {
+	// AgeS is the age of the oldest of the newest replicas of each resource, absent
+	// if no resource that counts has one.
+	AgeS      *int64    `json:"age_s,omitempty"`
+	MaxAgeS   int64     `json:"max_age_s"`
+	Resources Resources `json:"resources"`
+	// Worst is the resource that decides: one without a replica, else the one with
+	// the oldest. Nil if all are pending.
+	Worst            *WorstResource    `json:"worst,omitempty"`
+	NewestReplicated *ReplicatedBackup `json:"newest_replicated,omitempty"`
+	Newest           *NewestBackup     `json:"newest,omitempty"`
+	// Backups is how many are available. Replicated of them are there; of the others,
+	// Copying wait or run and Failed have failed or were skipped.
+	Backups    int `json:"backups"`
+	Replicated int `json:"replicated"`
+	Copying    int `json:"copying"`
+	Failed     int `json:"failed"`
+}
+
+// Resources counts the resources that a vault protects, each once.
+type Resources struct {
+	Total   int `json:"total"`
+	Current int `json:"current"`
+	Stale   int `json:"stale"`
+	Never   int `json:"never"`
+	Idle    int `json:"idle"`
+	Pending int `json:"pending"`
+}
+
+// WorstResource is the resource that decides.
+type WorstResource struct {
+	ResourceID   string `json:"resource_id"`
+	ResourceName string `json:"resource_name,omitempty"`
+	AgeS         *int64 `json:"age_s,omitempty"` // absent: it has no replica
+}
+
+// ReplicatedBackup is the newest backup that has a replica.
+type ReplicatedBackup struct {
+	BackupID            string    `json:"backup_id"`
+	CreatedAt           time.Time `json:"created_at"`
+	ReplicationRecordID string    `json:"replication_record_id"`
+	DestinationBackupID string    `json:"destination_backup_id,omitempty"`
+}
+
+// NewestBackup is the newest backup.
+type NewestBackup struct {
+	BackupID  string    `json:"backup_id"`
+	CreatedAt time.Time `json:"created_at"`
+	AgeS      int64     `json:"age_s"`
+}
+
 // shortText is what stays of a text where there is no room for more.
 const shortText = 128
 
@@ -131,7 +220,7 @@ func (d Data) Within(limit int) ([]byte, error) {
 	if !errors.Is(err, cbr.ErrTooLong) {
 		return text, err
 	}
-	d = d.withBackups(0)
+	d = d.cut(0, 1)
 	d.Request, d.Replication, d.RequestID = nil, nil, short(d.RequestID)
 	if e := d.Error; e != nil {
 		d.Error = &Error{Kind: e.Kind, Code: short(e.Code), Message: short(e.Message), HTTPStatus: e.HTTPStatus, RequestID: short(e.RequestID), Retryable: e.Retryable}
@@ -143,26 +232,26 @@ func (d Data) Within(limit int) ([]byte, error) {
 }
 
 // fit returns the text that encode makes of the data, at most limit bytes of it.
-// Lists that are too long are cut. The request's list, which others have too, gets
-// half of the room at most where there is another.
+// Lists that are too long are cut, each by the same part. CBR's own list, which the
+// accepted event has as well, gets half of the room at most where there is another.
 func (d Data) fit(limit int, encode func(Data) ([]byte, error)) ([]byte, error) {
 	text, err := encode(d)
 	if err != nil || len(text) <= limit {
 		return text, err
 	}
-	if n := len(d.Backups); n > 0 {
+	if n := d.longest(); n > 0 {
 		whole := d
 		if whole.Replication, err = cbr.Fit(d.Replication, limit/2, func(r json.RawMessage) ([]byte, error) { return r, nil }); err != nil {
 			whole.Replication = nil
 		}
 		over := sort.Search(n, func(keep int) bool {
-			text, err = encode(whole.withBackups(keep))
+			text, err = encode(whole.cut(keep, n))
 			return err != nil || len(text) > limit
 		})
 		if over > 0 {
-			return encode(whole.withBackups(over - 1))
+			return encode(whole.cut(over-1, n))
 		}
-		d = d.withBackups(0)
+		d = d.cut(0, n)
 	}
 	return cbr.Fit(d.Replication, limit, func(replication json.RawMessage) ([]byte, error) {
 		d.Replication = replication
@@ -170,13 +259,35 @@ func (d Data) fit(limit int, encode func(Data) ([]byte, error)) ([]byte, error) 
 	})
 }
 
-// withBackups returns the data with the first of its backups.
-func (d Data) withBackups(keep int) Data {
-	if len(d.Backups) > keep {
-		d.BackupsTotal = len(d.Backups)
-		d.Backups = d.Backups[:keep]
+// longest is how long the longest of the data's own lists is.
+func (d Data) longest() int {
+	n := len(d.Backups)
+	if d.Plan != nil {
+		n = max(n, len(d.Plan.Vaults), len(d.Plan.Skipped))
+	}
+	return n
+}
+
+// cut returns the data with keep of every total members of its own lists.
+func (d Data) cut(keep, total int) Data {
+	d.Backups, d.BackupsTotal = firstOf(d.Backups, keep, total)
+	if d.Plan != nil {
+		p := *d.Plan
+		p.Vaults, p.VaultsTotal = firstOf(p.Vaults, keep, total)
+		p.Skipped, p.SkippedTotal = firstOf(p.Skipped, keep, total)
+		d.Plan = &p
 	}
 	return d
+}
+
+// firstOf returns the first keep of every total members of a list, and how long it
+// was if it was cut, else zero.
+func firstOf[T any](list []T, keep, total int) (first []T, was int) {
+	n := (len(list)*keep + total - 1) / max(total, 1)
+	if n >= len(list) {
+		return list, 0
+	}
+	return list[:n], len(list)
 }
 
 // Coverage counts a vault's available backups, and those of them that have a
@@ -211,7 +322,10 @@ func ErrorOf(err *kind.Error) *Error {
 // Route is what a result is filtered and grouped by; where the request did not
 // validate it is empty.
 type Route struct {
-	VaultID           string
+	// Replica: it is about how old replicas are, not about a replication.
+	Replica bool
+	// One of these is the source's, neither is a plan's.
+	VaultID, BackupID string
 	SourceRegion      string
 	DestinationRegion string
 }
@@ -236,7 +350,7 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 		SpecVersion:     "1.0",
 		ID:              id,
 		Source:          source,
-		Type:            kind.EventTypePrefix + string(data.Status) + ".v1",
+		Type:            kind.EventType(route.Replica, data.Status),
 		Time:            Stamp(at).Format(time.RFC3339Nano),
 		DataContentType: "application/json",
 		CorrelationID:   correlation,
@@ -244,8 +358,11 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 		Data:            data,
 		at:              at,
 	}
-	if route.VaultID != "" {
+	switch {
+	case route.VaultID != "":
 		e.Subject = "vaults/" + route.VaultID
+	case route.BackupID != "":
+		e.Subject = "backups/" + route.BackupID
 	}
 	return e
 }
@@ -290,7 +407,7 @@ func (e *Event) Message(route Route) Message {
 		Type:       e.Type,
 		Time:       e.at,
 		Attributes: e.attributes(route),
-		Group:      cmp.Or(route.VaultID, noVault),
+		Group:      cmp.Or(route.VaultID, route.BackupID, noVault),
 	}
 }
 
@@ -301,6 +418,7 @@ func (e *Event) attributes(route Route) []Attribute {
 		{"type", e.Type},
 		{"status", string(e.Data.Status)},
 		{"vault_id", route.VaultID},
+		{"backup_id", route.BackupID},
 		{"source_region", route.SourceRegion},
 		{"destination_region", route.DestinationRegion},
 		{"content-type", contentType},

@@ -359,3 +359,49 @@ func TestWithin(t *testing.T) {
 		t.Error("a result in 10 bytes")
 	}
 }
+
+// TestLongLists: a result with lists of its own is cut as one, and says how long
+// they were.
+func TestLongLists(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := func(name string) int { return rapid.IntRange(0, 40).Draw(t, name) }
+		d := result.Data{Status: kind.Completed, Request: "r"}
+		if k := n("copied"); k > 0 {
+			d.Replication = json.RawMessage(`{"vault_id":"v","backups":[` + strings.Repeat(`{"backup_id":"b","more":"xxxxxxxxxxxxxxxxxxxxxxxx"},`, k-1) + `{"backup_id":"b"}]}`)
+		}
+		for range n("backups") {
+			d.Backups = append(d.Backups, result.Copy{BackupID: "b", Status: "success", ResourceName: strings.Repeat("n", n("name"))})
+		}
+		plan := result.Plan{Vaults: make([]result.PlannedVault, n("vaults")), Skipped: make([]result.SkippedVault, n("skipped"))}
+		if rapid.Bool().Draw(t, "a plan") {
+			d.Plan = &plan
+		}
+		whole, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit := rapid.IntRange(600, 6000).Draw(t, "limit")
+		text, err := d.Within(limit)
+		if err != nil || len(text) > limit {
+			t.Fatalf("%d bytes of %d, limit %d, error %v", len(text), len(whole), limit, err)
+		}
+		if len(whole) <= limit && string(text) != string(whole) {
+			t.Errorf("cut to %s", text)
+		}
+		var got result.Data
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		check := func(list string, kept, was, total int) {
+			if kept != was && total != was || kept == was && total != 0 && total != was {
+				t.Errorf("%s: %d of %d, total %d", list, kept, was, total)
+			}
+		}
+		check("backups", len(got.Backups), len(d.Backups), got.BackupsTotal)
+		if d.Plan != nil {
+			check("vaults", len(got.Plan.Vaults), len(plan.Vaults), got.Plan.VaultsTotal)
+			check("skipped", len(got.Plan.Skipped), len(plan.Skipped), got.Plan.SkippedTotal)
+		}
+	})
+}

@@ -1,0 +1,46 @@
+package delivery
+
+import (
+	"encoding/json"
+	"slices"
+
+	"cbr-replicator/internal/cbr"
+)
+
+// Select says for which vaults of the source project a plan makes requests.
+type Select struct {
+	// Tags that a vault must have, each with one of its values.
+	Tags []Tag `json:"tags,omitempty"`
+	// VaultIDs, if there are any, are the only vaults.
+	VaultIDs []string `json:"vault_ids,omitempty"`
+	// DestinationVaultTag names the tag of each vault that has the id of the vault
+	// that it is copied to. Empty: all go to the request's.
+	DestinationVaultTag string `json:"destination_vault_tag,omitempty"`
+}
+
+// Tag is a tag that is asked for. Without values, any value is taken.
+type Tag struct {
+	Key    string   `json:"key"`
+	Values []string `json:"values,omitempty"`
+}
+
+// Takes reports whether a vault with these tags is selected.
+func (s *Select) Takes(tags []cbr.Tag) bool {
+	return !slices.ContainsFunc(s.Tags, func(want Tag) bool {
+		return !slices.ContainsFunc(tags, func(t cbr.Tag) bool {
+			return t.Key == want.Key && (len(want.Values) == 0 || slices.Contains(want.Values, t.Value))
+		})
+	})
+}
+
+// Planned returns the request that a plan makes for a vault.
+func (r *Request) Planned(vaultID string) Request {
+	planned := *r
+	planned.Select, planned.DryRun = nil, false
+	planned.Action = r.Plans
+	planned.Replicate.VaultID = vaultID
+	return planned
+}
+
+// Body returns the request as the body of a message.
+func (r *Request) Body() ([]byte, error) { return json.Marshal(r) }
