@@ -299,20 +299,52 @@ type page struct {
 // type: what cannot be read is left empty, since one odd backup or record must
 // not keep a whole vault from being looked up.
 type wireBackup struct {
-	id, status, providerID, vaultID string
-	created, updated, protected     stamp
-	records                         []wireRecord
+	wireItem
+	providerID, vaultID string
+	updated, protected  stamp
+	records             []wireRecord
 	// shown: there is a field for records, whatever is in it.
 	shown bool
 }
 
 // wireRecord is ReplicationRecordGet on the wire.
 type wireRecord struct {
-	id, status                              string
-	created                                 stamp
-	sourceRegion, sourceProject             string
-	destinationRegion, destinationProject   string
-	vault, misspelt, extraVault, extraSpelt string
+	wireItem
+	sourceRegion, sourceProject           string
+	destinationRegion, destinationProject string
+	vault, extraVault                     wireVault
+}
+
+// wireItem has the fields that backups and records share.
+type wireItem struct {
+	id, status string
+	created    stamp
+}
+
+// read reads the member name if it is one of the item's.
+func (i *wireItem) read(r *jsonscan.Reader, name string) {
+	switch name {
+	case "id":
+		i.id = text(r)
+	case "status":
+		i.status = text(r)
+	case "created_at":
+		i.created = stampOf(r.Value())
+	}
+}
+
+// wireVault is the id of a destination vault, under its name and under the one
+// that it had before 2025-09 (huaweicloud-sdk-go-v3, v0.1.169).
+type wireVault struct{ id, misspelt string }
+
+// read reads the member name if it is one of the vault's.
+func (v *wireVault) read(r *jsonscan.Reader, name string) {
+	switch name {
+	case "destination_vault_id":
+		v.id = text(r)
+	case "destinatio_vault_id":
+		v.misspelt = text(r)
+	}
 }
 
 // decodePage reads a page, and calls each for its backups.
@@ -359,16 +391,10 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 	var records, record []wireRecord
 	members(r, func(name string) {
 		switch name {
-		case "id":
-			b.id = text(r)
-		case "status":
-			b.status = text(r)
 		case "provider_id":
 			b.providerID = text(r)
 		case "vault_id":
 			b.vaultID = text(r)
-		case "created_at":
-			b.created = stampOf(r.Value())
 		case "updated_at":
 			b.updated = stampOf(r.Value())
 		case "protected_at":
@@ -379,6 +405,8 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 		case "replication_record": // as Terraform's provider reads it
 			b.shown = true
 			record = readRecords(r)
+		default:
+			b.wireItem.read(r, name)
 		}
 	})
 	if b.records = records; len(records) == 0 {
@@ -404,12 +432,6 @@ func readRecords(r *jsonscan.Reader) (records []wireRecord) {
 func (w *wireRecord) read(r *jsonscan.Reader) {
 	members(r, func(name string) {
 		switch name {
-		case "id":
-			w.id = text(r)
-		case "status":
-			w.status = text(r)
-		case "created_at":
-			w.created = stampOf(r.Value())
 		case "source_region":
 			w.sourceRegion = text(r)
 		case "source_project_id":
@@ -418,20 +440,11 @@ func (w *wireRecord) read(r *jsonscan.Reader) {
 			w.destinationRegion = text(r)
 		case "destination_project_id":
 			w.destinationProject = text(r)
-		// The second is its name before 2025-09 (huaweicloud-sdk-go-v3, v0.1.169).
-		case "destination_vault_id":
-			w.vault = text(r)
-		case "destinatio_vault_id":
-			w.misspelt = text(r)
 		case "extra_info":
-			members(r, func(name string) {
-				switch name {
-				case "destination_vault_id":
-					w.extraVault = text(r)
-				case "destinatio_vault_id":
-					w.extraSpelt = text(r)
-				}
-			})
+			members(r, func(name string) { w.extraVault.read(r, name) })
+		default:
+			w.wireItem.read(r, name)
+			w.vault.read(r, name)
 		}
 	})
 }
@@ -481,7 +494,7 @@ func (c *Client) backup(b *wireBackup) *Backup {
 			SourceProjectID:      c.Redact.Text(r.sourceProject),
 			DestinationRegion:    r.destinationRegion,
 			DestinationProjectID: r.destinationProject,
-			DestinationVaultID:   cmp.Or(r.vault, r.misspelt, r.extraVault, r.extraSpelt),
+			DestinationVaultID:   cmp.Or(r.vault.id, r.vault.misspelt, r.extraVault.id, r.extraVault.misspelt),
 		})
 	}
 	return out
