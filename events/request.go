@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -38,17 +36,35 @@ func isCorrelationID(s string) bool {
 	return s != "" && len(s) <= maxCorrelationID && !strings.ContainsFunc(s, func(c rune) bool { return c < '!' || c > '~' })
 }
 
+// isURN: a URN is ASCII (RFC 8141, section 2), and a schema can say so in every
+// language.
 func isURN(s string) bool {
-	return s != "" && utf8.RuneCountInString(s) <= 512 &&
-		!strings.ContainsFunc(s, func(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) })
+	return s != "" && len(s) <= 512 && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// isTime is stricter than time.Parse, since what is accepted must encode again:
-// not every zone does, and the zero time stands for none.
-func isTime(s string) bool {
+// parseTime reads a time of RFC 3339 (section 5.6), in the years 1000 to 9999 and
+// without a leap second. time.Parse takes what is no such time (go.dev/issue/54580),
+// and does not take its lower case.
+func parseTime(s string) (t time.Time, ok bool) {
+	s = strings.ToUpper(s)
 	t, err := time.Parse(time.RFC3339, s)
-	_, unfit := t.MarshalText()
-	return err == nil && unfit == nil && !t.IsZero()
+	if err != nil {
+		return t, false
+	}
+	offset := s[len(s)-len("07:00"):]
+	switch {
+	case s[0] == '0', // the zero time, which stands for none, is among them
+		s[len("2006-01-02T")+1] == ':', // an hour of one digit
+		s[len("2006-01-02T15:04:05")] == ',',
+		s[len(s)-1] != 'Z' && (offset[:2] > "23" || offset[3:] > "59"):
+		return t, false
+	}
+	return t, true
+}
+
+func isTime(s string) bool {
+	_, ok := parseTime(s)
+	return ok
 }
 
 // draft is a request that is being read.
@@ -83,7 +99,7 @@ var requestFields = []field{
 		{name: "destination_region", text: func(d *draft) *string { return &d.Replicate.DestinationRegion }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_CBR_DESTINATION_REGION"},
 		{name: "auto_trigger", flag: func(d *draft) **bool { return &d.Replicate.AutoTrigger }},
 		{name: "enable_acceleration", flag: func(d *draft) **bool { return &d.Replicate.EnableAcceleration }},
-		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable characters"},
+		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable ASCII characters"},
 	}},
 }
 
@@ -125,7 +141,7 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 		*id = strings.ToLower(*id)
 	}
 	if at := p.got.requestedAt; at != "" {
-		r.RequestedAt, _ = time.Parse(time.RFC3339, at) // as isTime did
+		r.RequestedAt, _ = parseTime(at) // as isTime did
 	}
 	if urn := p.got.urn; urn != "" {
 		to.CrossAccountURN = &urn
