@@ -67,6 +67,9 @@ func isTime(s string) bool {
 	return ok
 }
 
+// timeWanted is the form of a time in words.
+const timeWanted = "a time such as 2026-11-23T02:00:00Z"
+
 // draft is a request that is being read.
 type draft struct {
 	delivery.Request
@@ -91,7 +94,7 @@ var requestFields = []field{
 	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_PROJECT_ID"},
 	{name: "region", text: func(d *draft) *string { return &d.Region }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_REGION_NAME"},
 	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: isCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
-	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: "a time such as 2026-11-23T02:00:00Z"},
+	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: timeWanted},
 	{name: replicateKey, fields: []field{
 		{name: "vault_id", text: func(d *draft) *string { return &d.Replicate.VaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_VAULT_ID"},
 		{name: "destination_vault_id", text: func(d *draft) *string { return &d.Replicate.DestinationVaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_DESTINATION_VAULT_ID"},
