@@ -27,7 +27,7 @@ serve: ## the sandbox stays open, with a page on http://127.0.0.1:8080 (PORT=0 f
 live: ## the same function against the real CBR of your HW_* variables (EVENT=my.json is required)
 	@go run ./cmd/run -live -event "$(EVENT)"
 
-test: ## all tests
+test: ## the tests that need Go alone
 	go test $(RACE) -shuffle=on ./...
 
 soak: ## faults everywhere at once, over and over: counts what is lost, duplicated, wrong (SEED=1 N=500 SEEDS=20 DURATION=5m)

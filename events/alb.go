@@ -34,12 +34,13 @@ func decodeALB(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 		return nil, err
 	}
 	req := httpRequest{
-		method:   event.Method,
-		path:     event.Path,
-		header:   event.httpHeader,
-		body:     event.Body,
-		isBase64: event.IsBase64,
-		limit:    maxALBReply,
+		method:    event.Method,
+		path:      event.Path,
+		header:    event.httpHeader,
+		body:      event.Body,
+		isBase64:  event.IsBase64,
+		limit:     maxALBReply,
+		requestID: inv.RequestID,
 		delivery: delivery.Delivery{
 			Source: event.RequestContext.ELB.TargetGroupARN,
 			// It is new for each request: the load balancer adds a part of its own

@@ -40,13 +40,14 @@ func decodeAPIGatewayHTTP(d *Decoder, payload []byte, inv delivery.Invocation) (
 	}
 	rc := event.RequestContext
 	req := httpRequest{
-		method:   rc.HTTP.Method,
-		path:     withoutStage(event.RawPath, rc.Stage),
-		header:   event.httpHeader,
-		body:     event.Body,
-		isBase64: event.IsBase64,
-		limit:    maxReply,
-		delivery: delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
+		method:    rc.HTTP.Method,
+		path:      withoutStage(event.RawPath, rc.Stage),
+		header:    event.httpHeader,
+		body:      event.Body,
+		isBase64:  event.IsBase64,
+		limit:     maxReply,
+		requestID: inv.RequestID,
+		delivery:  delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
 	}
 	// A function URL waits as long as the function may run.
 	if !strings.Contains(rc.Domain, ".lambda-url.") {

@@ -43,14 +43,15 @@ func decodeAPIGatewayREST(d *Decoder, payload []byte, inv delivery.Invocation) (
 		rc.RequestID = ""
 	}
 	req := httpRequest{
-		method:   event.Method,
-		path:     withoutStage(event.Path, rc.Stage),
-		header:   event.httpHeader,
-		body:     event.Body,
-		isBase64: event.IsBase64,
-		limit:    maxReply,
-		delivery: delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
-		deadline: d.httpDeadline(rc.TimeEpoch, inv),
+		method:    event.Method,
+		path:      withoutStage(event.Path, rc.Stage),
+		header:    event.httpHeader,
+		body:      event.Body,
+		isBase64:  event.IsBase64,
+		limit:     maxReply,
+		requestID: inv.RequestID,
+		delivery:  delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
+		deadline:  d.httpDeadline(rc.TimeEpoch, inv),
 	}
 	if event.Resource == "/" {
 		req.path = "/" // with a custom domain, the path begins with the base path

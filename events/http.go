@@ -26,8 +26,10 @@ type httpRequest struct {
 	body     string
 	isBase64 bool
 	limit    int // of the reply, in bytes
-	delivery delivery.Delivery
-	deadline time.Time
+	// requestID is the invocation's, under which the log has the request.
+	requestID string
+	delivery  delivery.Delivery
+	deadline  time.Time
 }
 
 // httpHeader is an event's headers. One or both of its fields are given.
@@ -38,13 +40,15 @@ type httpHeader struct {
 
 func (h httpHeader) correlation() string { return cmp.Or(h.Single.correlation, h.Multi.correlation) }
 
+func (h httpHeader) requestedAt() string { return cmp.Or(h.Single.requestedAt, h.Multi.requestedAt) }
+
 func (h httpHeader) trace() string { return cmp.Or(h.Single.trace, h.Multi.trace) }
 
 // headers are the headers that are used. Others are not kept, since there may be
 // any number of them.
 type headers struct {
-	given              bool
-	correlation, trace string
+	given                           bool
+	correlation, requestedAt, trace string
 }
 
 // UnmarshalJSON reads an object of strings or of lists of strings. As in HTTP,
@@ -56,12 +60,18 @@ func (h *headers) UnmarshalJSON(text []byte) error {
 		switch {
 		case strings.EqualFold(string(name), "X-Correlation-Id"):
 			readHeader(r, &h.correlation)
+		case strings.EqualFold(string(name), requestedAtHeader):
+			readHeader(r, &h.requestedAt)
 		case strings.EqualFold(string(name), "X-Amzn-Trace-Id"):
 			readHeader(r, &h.trace)
 		}
 	}
 	return r.End()
 }
+
+// requestedAtHeader has the request's requested_at, for clients of CBR: its body
+// has no such member, and a typed client cannot add one.
+const requestedAtHeader = "X-Requested-At"
 
 // readHeader reads a header's value. Of several values it reads the first.
 func readHeader(r *jsonscan.Reader, to *string) {
@@ -78,13 +88,14 @@ func readHeader(r *jsonscan.Reader, to *string) {
 
 // httpResponse is the answer, before it is encoded in the trigger's format.
 type httpResponse struct {
-	status int
-	header map[string]string
-	body   any // encoded as JSON
+	status    int
+	requestID string // X-Request-Id
+	header    map[string]string
+	body      any // encoded as JSON
 }
 
 func (r httpResponse) allHeaders() map[string]string {
-	all := map[string]string{"Content-Type": "application/json"}
+	all := map[string]string{"Content-Type": "application/json", "X-Request-Id": r.requestID}
 	maps.Copy(all, r.header)
 	return all
 }
@@ -108,6 +119,11 @@ type httpReplication struct {
 // encodes an answer in the trigger's format. An answer is never a Lambda error,
 // since the caller would see only a 502.
 func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, error)) (*Batch, error) {
+	inFormat := write
+	write = func(r httpResponse) ([]byte, error) {
+		r.requestID = cmp.Or(r.requestID, req.requestID)
+		return inFormat(r)
+	}
 	project, isReplicate := replicateProject(req.path)
 	isRoot := strings.Trim(req.path, "/") == ""
 	switch {
@@ -216,9 +232,27 @@ func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Deliver
 	del := req.delivery
 	del.Final, del.Last = true, true
 	del = deliver([]byte(req.body), del, req.header.correlation())
-	if del.Err == nil && project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
+	if del.Err != nil {
+		return del
+	}
+	var problems []string
+	if project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
+		problems = append(problems, "project_id: expected the one in the path")
+	}
+	if header := req.header.requestedAt(); header != "" {
+		at, ok := parseTime(header)
+		switch body := del.Request.RequestedAt; {
+		case !ok:
+			problems = append(problems, requestedAtHeader+": expected "+timeWanted)
+		case body.IsZero():
+			del.Request.RequestedAt = at
+		case !body.Equal(at):
+			problems = append(problems, "requested_at: expected the same time as in "+requestedAtHeader)
+		}
+	}
+	if problems != nil {
 		del.Request = delivery.Request{CorrelationID: del.Request.CorrelationID}
-		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
+		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: strings.Join(problems, "; ")}
 	}
 	return del
 }
@@ -226,12 +260,10 @@ func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Deliver
 // answer turns an outcome into the answer that CBR would give.
 func answer(o delivery.Outcome) httpResponse {
 	r := httpResponse{
-		status: o.Answer.Status,
-		header: map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},
-		body:   httpReplication{o.Answer.Replication},
-	}
-	if o.Answer.RequestID != "" {
-		r.header["X-Request-Id"] = o.Answer.RequestID
+		status:    o.Answer.Status,
+		requestID: o.Answer.RequestID,
+		header:    map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},
+		body:      httpReplication{o.Answer.Replication},
 	}
 	if o.Err == nil {
 		r.status = http.StatusOK

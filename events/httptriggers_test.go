@@ -151,7 +151,8 @@ func TestHTTPTriggers(t *testing.T) {
 					t.Fatalf("%s: a Lambda error, which is no HTTP answer: %v", trigger, err)
 				}
 				got := httpTriggerReply(t, trigger, reply)
-				if got.StatusCode != want || got.Headers["Content-Type"] != "application/json" || !json.Valid([]byte(got.Body)) {
+				if got.StatusCode != want || got.Headers["Content-Type"] != "application/json" ||
+					got.Headers["X-Request-Id"] != invocation.RequestID || !json.Valid([]byte(got.Body)) {
 					t.Errorf("%s: answer %+v, want %d", trigger, got, want)
 				}
 			}
@@ -159,26 +160,77 @@ func TestHTTPTriggers(t *testing.T) {
 	}
 }
 
-// TestHTTPGolden holds each trigger's answer to the byte.
+// TestHTTPRequestedAt: a header's time counts as the body's would, and two that
+// differ are no request.
+func TestHTTPRequestedAt(t *testing.T) {
+	t.Parallel()
+	const both = "requested_at: expected the same time as in X-Requested-At"
+	at := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		header, path, body string
+		want               time.Time
+		wrong              string
+	}{
+		"none":                   {"", "/", `{}`, time.Time{}, ""},
+		"header":                 {"2026-11-23T02:00:00Z", "/", `{}`, at, ""},
+		"header, in lower case":  {"2026-11-23t02:00:00z", replicatePath, `{}`, at, ""},
+		"body":                   {"", "/", `{"requested_at":"2026-11-23T02:00:00Z"}`, at, ""},
+		"both, the same":         {"2026-11-23T03:00:00.0+01:00", "/", `{"requested_at":"2026-11-23T02:00:00Z"}`, at, ""},
+		"both, not the same":     {"2026-11-23T02:00:01Z", "/", `{"requested_at":"2026-11-23T02:00:00Z"}`, time.Time{}, both},
+		"no time":                {"yesterday", "/", `{}`, time.Time{}, "X-Requested-At: expected " + wantTime},
+		"twice":                  {"2026-11-23T02:00:00Z,2026-11-23T02:00:00Z", "/", `{}`, time.Time{}, "X-Requested-At: expected " + wantTime},
+		"within an envelope":     {"2026-11-23T02:00:00Z", "/", `{"Type":"Notification","Message":"{}"}`, at, ""},
+		"not of a wrong request": {"yesterday", "/", `{"region":1}`, time.Time{}, "region: expected a string, " + wantRegion},
+		"another project, too": {
+			"yesterday", replicatePath, `{"project_id":"0123456789abcdef0123456789abcdef","correlation_id":"c"}`, time.Time{},
+			"project_id: expected the one in the path; X-Requested-At: expected " + wantTime,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for trigger, form := range httpTriggers {
+				var event map[string]any
+				if err := json.Unmarshal(httpTriggerEvent(t, trigger, "POST", tt.path, tt.body, false), &event); err != nil {
+					t.Fatal(err)
+				}
+				if form.multi {
+					event["multiValueHeaders"].(map[string]any)["x-requested-at"] = []any{tt.header}
+				} else {
+					event["headers"].(map[string]any)["x-requested-at"] = tt.header
+				}
+				got := mustDecode(t, httpDecoder(), encode(t, event)).Deliveries[0]
+				if (got.Err == nil) != (tt.wrong == "") || got.Err != nil && got.Err.Message != tt.wrong {
+					t.Errorf("%s: error %v, want %s", trigger, got.Err, tt.wrong)
+				}
+				if !got.Request.RequestedAt.Equal(tt.want) {
+					t.Errorf("%s: requested at %v, want %v", trigger, got.Request.RequestedAt, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// TestHTTPGolden is each trigger's answer to the byte.
 func TestHTTPGolden(t *testing.T) {
 	t.Parallel()
-	const (
-		copies = `"body":"{\"replication\":{\"backups\":[]}}","isBase64Encoded":false}`
+	id := invocation.RequestID // where CBR gave none
+	var (
+		taken  = `"body":"{\"replication\":{\"backups\":[]}}","isBase64Encoded":false}`
 		fault  = `"body":"{\"error_code\":\"APIGW.0308\",\"error_msg\":\"slower\"}","isBase64Encoded":false}`
-		gwOK   = `{"statusCode":200,"headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + copies
-		gwBusy = `{"statusCode":429,"headers":{"Content-Type":"application/json","Retry-After":"30","X-Result-Published":"true"},` + fault
+		gwOK   = `{"statusCode":200,"headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + taken
+		gwBusy = `{"statusCode":429,"headers":{"Content-Type":"application/json","Retry-After":"30","X-Request-Id":"` + id + `","X-Result-Published":"true"},` + fault
 	)
 	for trigger, want := range map[string]struct{ accepted, throttled string }{
 		"HTTP API":     {gwOK, gwBusy},
 		"function URL": {gwOK, gwBusy},
 		"REST API":     {gwOK, gwBusy},
 		"ALB": {
-			`{"statusCode":200,"statusDescription":"200 OK","headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + copies,
-			`{"statusCode":429,"statusDescription":"429 Too Many Requests","headers":{"Content-Type":"application/json","Retry-After":"30","X-Result-Published":"true"},` + fault,
+			`{"statusCode":200,"statusDescription":"200 OK","headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + taken,
+			`{"statusCode":429,"statusDescription":"429 Too Many Requests","headers":{"Content-Type":"application/json","Retry-After":"30","X-Request-Id":"` + id + `","X-Result-Published":"true"},` + fault,
 		},
 		"ALB with multi-value": {
-			`{"statusCode":200,"statusDescription":"200 OK","multiValueHeaders":{"Content-Type":["application/json"],"X-Request-Id":["r"],"X-Result-Published":["true"]},` + copies,
-			`{"statusCode":429,"statusDescription":"429 Too Many Requests","multiValueHeaders":{"Content-Type":["application/json"],"Retry-After":["30"],"X-Result-Published":["true"]},` + fault,
+			`{"statusCode":200,"statusDescription":"200 OK","multiValueHeaders":{"Content-Type":["application/json"],"X-Request-Id":["r"],"X-Result-Published":["true"]},` + taken,
+			`{"statusCode":429,"statusDescription":"429 Too Many Requests","multiValueHeaders":{"Content-Type":["application/json"],"Retry-After":["30"],"X-Request-Id":["` + id + `"],"X-Result-Published":["true"]},` + fault,
 		},
 	} {
 		b := mustDecode(t, httpDecoder(), httpTriggerEvent(t, trigger, "POST", replicatePath, "{}", false))

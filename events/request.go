@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -39,18 +37,39 @@ func isCorrelationID(s string) bool {
 	return s != "" && len(s) <= maxCorrelationID && !strings.ContainsFunc(s, func(c rune) bool { return c < '!' || c > '~' })
 }
 
+// isURN: a URN is ASCII (RFC 8141, section 2), and a schema can say so in every
+// language.
 func isURN(s string) bool {
-	return s != "" && utf8.RuneCountInString(s) <= 512 &&
-		!strings.ContainsFunc(s, func(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) })
+	return s != "" && len(s) <= 512 && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// isTime is stricter than time.Parse: an accepted time must be one that can be
-// encoded, which not every zone can. The zero time means that there is none.
-func isTime(s string) bool {
+// parseTime reads a time of RFC 3339 (section 5.6), in the years 1000 to 9999 and
+// without a leap second. time.Parse takes what is no such time (go.dev/issue/54580),
+// and does not take its lower case.
+func parseTime(s string) (t time.Time, ok bool) {
+	s = strings.ToUpper(s)
 	t, err := time.Parse(time.RFC3339, s)
-	_, unfit := t.MarshalText()
-	return err == nil && unfit == nil && !t.IsZero()
+	if err != nil {
+		return t, false
+	}
+	offset := s[len(s)-len("07:00"):]
+	switch {
+	case s[0] == '0', // the zero time, which stands for none, is among them
+		s[len("2006-01-02T")+1] == ':', // an hour of one digit
+		s[len("2006-01-02T15:04:05")] == ',',
+		s[len(s)-1] != 'Z' && (offset[:2] > "23" || offset[3:] > "59"):
+		return t, false
+	}
+	return t, true
 }
+
+func isTime(s string) bool {
+	_, ok := parseTime(s)
+	return ok
+}
+
+// timeWanted is the form of a time in words.
+const timeWanted = "a time such as 2026-11-23T02:00:00Z"
 
 // draft is a request that is being read.
 type draft struct {
@@ -77,7 +96,7 @@ var requestFields = []field{
 	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_PROJECT_ID"},
 	{name: "region", text: func(d *draft) *string { return &d.Region }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_REGION_NAME"},
 	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: isCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
-	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: "a time such as 2026-11-23T02:00:00Z"},
+	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: timeWanted},
 	{name: replicateKey, fields: []field{
 		{name: "vault_id", text: func(d *draft) *string { return &d.Replicate.VaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_VAULT_ID"},
 		{name: "destination_vault_id", text: func(d *draft) *string { return &d.Replicate.DestinationVaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_DESTINATION_VAULT_ID"},
@@ -85,7 +104,7 @@ var requestFields = []field{
 		{name: "destination_region", text: func(d *draft) *string { return &d.Replicate.DestinationRegion }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_CBR_DESTINATION_REGION"},
 		{name: "auto_trigger", flag: func(d *draft) **bool { return &d.Replicate.AutoTrigger }},
 		{name: "enable_acceleration", flag: func(d *draft) **bool { return &d.Replicate.EnableAcceleration }},
-		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable characters"},
+		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable ASCII characters"},
 	}},
 }
 
@@ -128,7 +147,7 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 		*id = strings.ToLower(*id)
 	}
 	if at := p.got.requestedAt; at != "" {
-		r.RequestedAt, _ = time.Parse(time.RFC3339, at) // as isTime did
+		r.RequestedAt, _ = parseTime(at) // as isTime did
 	}
 	if urn := p.got.urn; urn != "" {
 		to.CrossAccountURN = &urn

@@ -33,7 +33,7 @@ const (
 	wantVault       = "a UUID"
 	wantCorrelation = "1 to 128 printable ASCII characters without spaces"
 	wantTime        = "a time such as 2026-11-23T02:00:00Z"
-	wantURN         = "1 to 512 printable characters"
+	wantURN         = "1 to 512 printable ASCII characters"
 	wantBool        = "true or false"
 )
 
@@ -321,12 +321,16 @@ func TestForms(t *testing.T) {
 		"replicate.destination_project_id": {[]string{destinationProject}, projects, wantProject},
 		"replicate.destination_region":     {[]string{"region2"}, hosts, wantRegion},
 		"correlation_id":                   {[]string{"!", "~", strings.Repeat("x", 128)}, []string{"", "a b", "é", "\t", "\u007f", strings.Repeat("x", 129)}, wantCorrelation},
-		"replicate.cross_account_urn":      {[]string{"u", "urn with spaces", strings.Repeat("é", 512)}, []string{"", "a\n", "\u0000", "\u200b", "\ufffd", strings.Repeat("u", 513)}, wantURN},
+		"replicate.cross_account_urn":      {[]string{"u", "urn with spaces", strings.Repeat("~", 512)}, []string{"", "a\n", "\u0000", "é", "\u200b", "\ufffd", strings.Repeat("u", 513)}, wantURN},
 		"requested_at": {
-			[]string{"2026-11-23T02:00:00Z", "2026-11-23T02:00:00.123456789+23:59"},
+			[]string{
+				"2026-11-23T02:00:00Z", "2026-11-23t02:00:00.5z", "2026-11-23T02:00:00.123456789+23:59", "2026-11-23T02:00:00-00:00",
+				"1000-01-01T00:00:00Z", "2026-11-23T02:00:00.1234567891234Z",
+			},
 			[]string{
 				"", "2026-11-23", "2026-11-23T02:00:00", "2026-11-23 02:00:00Z", "2026-11-23T02:00:00+24:00",
-				"2026-02-30T02:00:00Z", "0001-01-01T00:00:00Z", "1795399200",
+				"2026-02-30T02:00:00Z", "0001-01-01T00:00:00Z", "1795399200", "2026-11-23T02:00:00,5Z", "2026-11-23T2:00:00Z", "2026-11-23T02:00:00.Z",
+				"2026-11-23T02:00:00+10:60", "2026-11-23T02:00:60Z", "2026-11-23T02:00:00Z\n", "0999-12-31T23:59:59Z",
 			},
 			wantTime,
 		},

@@ -43,7 +43,7 @@ var sampleAlarms = []string{"${RejectedAlarm.Arn}"}
 
 // sampleRows are what the log widget's columns hold.
 var sampleRows = []map[string]string{
-	{"kind": "Throttled", "code": "APIGW.0308", "status": "redelivered", "times": "7", "last_error": "The throttling threshold has been reached"},
+	{"kind": "Throttled", "code": "APIG.0308", "status": "redelivered", "times": "7", "last_error": "The throttling threshold has been reached"},
 	{"kind": "InProgress", "code": "BackupService.6130", "status": "redelivered", "times": "7", "last_error": "The vault is being replicated"},
 	{"kind": "NotCovered", "code": "BackupService.1009", "status": "rejected", "times": "1", "last_error": "1 of 12 available backups have no replica there, and CBR starts none"},
 	{"kind": "InvalidEvent", "code": "", "status": "rejected", "times": "1", "last_error": "replicate.vault_id: expected a UUID"},
