@@ -225,6 +225,7 @@ func (inv *invocation) awaitVisibility(ctx context.Context, batch *events.Batch,
 // failure returns err as the invocation's error.
 func (inv *invocation) failure(ctx context.Context, err error) error {
 	if failure, ok := errors.AsType[delivery.Failure](err); ok {
+		inv.metrics.ErrorReturned()
 		return failure
 	}
 	e := kind.As(err)

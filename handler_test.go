@@ -1142,6 +1142,31 @@ func TestNothingAsked(t *testing.T) {
 	}
 }
 
+// TestErrorsReturned: an error that is the answer is counted, so that an alarm can
+// tell it from a crash. What no trigger has is no answer.
+func TestErrorsReturned(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		payload []byte
+		failed  bool
+		want    float64
+	}{
+		"a direct call that is rejected": {[]byte(`{"x":1}`), true, 1},
+		"the same over HTTP":             {overHTTP(t, "POST", "/", `{"x":1}`), false, 0},
+		"the same from a queue":          {sqs(t, message{id: "a", body: `{"x":1}`}), false, 0},
+		"a source that nobody knows":     {[]byte(`{"Records":[{"eventSource":"aws:s3"}]}`), true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, newServer(t))
+			_, failure := r.invoke(tt.payload)
+			if got := r.metric("ErrorsReturned"); got != tt.want || (failure != nil) != tt.failed {
+				t.Errorf("ErrorsReturned is %v beside the error %v, want %v", got, failure, tt.want)
+			}
+		})
+	}
+}
+
 // TestSideBySide: invocations in one process do not touch each other.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
