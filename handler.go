@@ -62,6 +62,9 @@ func (h *Handler) Handle(ctx context.Context, in delivery.Invocation, payload []
 	if err != nil {
 		return nil, inv.failure(ctx, err)
 	}
+	if batch.WarmUp {
+		h.Log.DebugContext(ctx, "warm-up")
+	}
 	work, publish, cancel := h.deadlines(ctx, in.Began, batch.Deadline)
 	defer cancel()
 	inv.open(publish)

@@ -32,6 +32,11 @@ type Decoder struct {
 	HTTPTimeout time.Duration
 	// MaxReceiveCount is the receive count with which a queue gives up.
 	MaxReceiveCount int
+	// KafkaItemFailures: every event source mapping of Kafka takes batch item
+	// failures. A mapping without ReportBatchItemFailures would take the answer for
+	// success, whatever is in it, and the records that are handed back would be lost.
+	// The payload does not say which it is.
+	KafkaItemFailures bool
 }
 
 // Batch is a decoded payload.
@@ -43,6 +48,8 @@ type Batch struct {
 	Deadline time.Time
 	// AtOnce: what goes back comes again at once, since nothing waits on its way.
 	AtOnce bool
+	// WarmUp: it was called to be kept warm, and asks for nothing.
+	WarmUp bool
 	reply  func([]delivery.Outcome) ([]byte, error)
 }
 

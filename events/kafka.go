@@ -22,9 +22,10 @@ import (
 //
 // A partition is in order: once a delivery is handed back, the rest of its
 // partition is not sent. A record that can never work is acknowledged, so that
-// it does not block its partition for ever. But Lambda takes a batch as done or
-// not: if one record goes back, all come again, of every partition, and those
-// that were acknowledged are sent again, with results of the same event ids.
+// it does not block its partition for ever. By default Lambda takes a batch as done
+// or not: if one record goes back, all come again, of every partition, and those
+// that were acknowledged are sent again, with results of the same event ids. With
+// [Decoder.KafkaItemFailures] only those come again that went back.
 var kafka = trigger{
 	samples: []string{"kafka"},
 	is:      func(s shape) bool { return s.keys["records"] && isKafka(s.source) },
@@ -80,7 +81,39 @@ func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, err
 	for i := range records {
 		records[i].arn, records[i].servers = arn, servers
 	}
-	return d.kafkaBatch(records)
+	b, err := d.kafkaBatch(records)
+	if err == nil && d.KafkaItemFailures {
+		b.reply = kafkaReply(records)
+	}
+	return b, err
+}
+
+// kafkaReply names the records that are handed back, as an event source mapping with
+// ReportBatchItemFailures takes it: an object for each, with the key that it is
+// listed under (AWS Lambda developer guide, "Configuring error handling controls
+// for Kafka event sources"). Of a partition they are always the last ones, since
+// what is behind one that is handed back is not sent. So it is the same whether
+// Lambda goes on from the first of them or takes each by itself.
+func kafkaReply(records []kafkaRecord) func([]delivery.Outcome) ([]byte, error) {
+	type item struct {
+		Partition string `json:"partition"`
+		Offset    int64  `json:"offset"`
+	}
+	type failure struct {
+		Item item `json:"itemIdentifier"`
+	}
+	return func(outcomes []delivery.Outcome) ([]byte, error) {
+		// Never null: Lambda takes that for success.
+		failures := []failure{}
+		for i, o := range outcomes {
+			if o.HandedBack() {
+				failures = append(failures, failure{item{records[i].key, records[i].offset}})
+			}
+		}
+		return marshal(struct {
+			Failures []failure `json:"batchItemFailures"`
+		}{failures})
+	}
 }
 
 func (rec *kafkaRecord) read(r *jsonscan.Reader) {
