@@ -23,6 +23,7 @@ type shape struct {
 	// records: an element of an array is a record of some source.
 	records bool
 	elb     bool // requestContext is a load balancer's
+	empty   bool // Records are a list of none
 }
 
 // telling are the names by which triggers and envelopes are told, and those of
@@ -58,8 +59,10 @@ func shapeOf(payload []byte) shape {
 			case "Records":
 				s.source = ""
 				if r.Peek() == jsontext.KindBeginArray {
+					s.empty = true
 					for range r.Elements {
 						s.source, _ = sourceOf(r)
+						s.empty = false
 						break
 					}
 				}
@@ -108,6 +111,8 @@ func sourceOf(r *jsonscan.Reader) (source string, isRecord bool) {
 // sources says whose records a payload brings that no trigger has.
 func (s shape) sources() string {
 	switch {
+	case s.empty:
+		return "Records is empty"
 	case !s.array:
 		return fmt.Sprintf("Records from %q", s.source)
 	case s.mixed:

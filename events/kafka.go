@@ -185,7 +185,7 @@ func (rec *kafkaRecord) readCorrelation(r *jsonscan.Reader) {
 // kafkaBatch is a batch of records, however they came.
 func (d *Decoder) kafkaBatch(records []kafkaRecord) (*Batch, error) {
 	if len(records) == 0 {
-		return nil, errors.New("no records")
+		return nil, errors.New("records is empty")
 	}
 	deliveries := make([]delivery.Delivery, len(records))
 	for i := range records {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -141,9 +142,19 @@ func fault(body []byte, err error, offset int64) string {
 	case bytes.HasPrefix(body, []byte("\ufeff")):
 		return "it begins with a byte order mark"
 	case errors.Is(err, jsonscan.ErrMore):
-		return fmt.Sprintf("something follows it after byte %d", offset)
+		more := bytes.TrimLeft(body[offset:], " \t\r\n")
+		return "something follows it at " + place(body, int64(len(body)-len(more)))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it breaks off at " + place(body, offset)
 	}
-	return fmt.Sprintf("it breaks off or is malformed after byte %d", offset)
+	return "it is malformed at " + place(body, offset)
+}
+
+// place is where the byte at an offset is in a text, as editors count.
+func place(text []byte, offset int64) string {
+	before := text[:min(offset, int64(len(text)))]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return fmt.Sprintf("line %d, column %d", bytes.Count(before, []byte("\n"))+1, utf8.RuneCount(line)+1)
 }
 
 // parser reads one request.
@@ -168,12 +179,32 @@ func (p *parser) done() {
 // is its path with a dot at the end. What no longer fits an error's text is not
 // kept.
 func (p *parser) expected(within, name, want string) {
-	if p.said > redact.MaxText {
+	p.problem(within + name + ": expected " + want)
+}
+
+// unknownField begins what is said of one.
+const unknownField = "unknown field "
+
+// unknown says that there is no field of that name among those within an object. A
+// body may have any number of such names: most of them cost nothing here.
+func (p *parser) unknown(within string, name []byte, fields []field) {
+	said := func(problem string) bool {
+		path, isUnknown := strings.CutPrefix(problem, unknownField)
+		path, isWithin := strings.CutPrefix(path, within)
+		return isUnknown && isWithin && len(path) >= len(name) && path[:len(name)] == string(name) && (len(path) == len(name) || path[len(name)] == ';')
+	}
+	if p.said <= redact.MaxText && !slices.ContainsFunc(p.problems, said) {
+		p.problem(unknownField + within + string(name) + meant(within, string(name), fields))
+	}
+}
+
+// problem adds one to the list, once.
+func (p *parser) problem(text string) {
+	if p.said > redact.MaxText || slices.Contains(p.problems, text) {
 		return
 	}
-	problem := within + name + ": expected " + want
-	p.problems = append(p.problems, problem)
-	p.said += len(problem)
+	p.problems = append(p.problems, text)
+	p.said += len(text)
 }
 
 // object reads the object of that name, whose fields are within it. encoding/json
@@ -190,7 +221,7 @@ func (p *parser) object(name, within string, fields []field) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
 		case i < 0:
-			p.expected(within, string(name), "no such field")
+			p.unknown(within, name, fields)
 		case given[i]:
 			p.expected(within, string(name), "to be given once")
 		default:

@@ -246,6 +246,9 @@ func (s *settings) checkBounds(p *problems) {
 			p.add(v.name, durationForm)
 		}
 	}
+	if s.RetryInitial > s.RetryMax && s.RetryMax > 0 {
+		p.add("RETRY_INITIAL_INTERVAL", "expected at most RETRY_MAX_INTERVAL")
+	}
 	for _, v := range s.counts() {
 		if v.value < 1 || v.value > maxCount {
 			p.add(v.name, countForm)
