@@ -24,6 +24,7 @@ type form struct {
 	// records: an element of an array is a record of some source.
 	records bool
 	elb     bool // requestContext is a load balancer's
+	empty   bool // Records are a list of none
 }
 
 // formNames are the names by which triggers and envelopes are recognized, and
@@ -61,8 +62,10 @@ func detect(payload []byte) form {
 			case "Records":
 				f.source = ""
 				if r.Peek() == jsontext.KindBeginArray {
+					f.empty = true
 					for range r.Elements {
 						f.source, _ = sourceOf(r)
+						f.empty = false
 						break
 					}
 				}
@@ -111,6 +114,8 @@ func sourceOf(r *jsonscan.Reader) (source string, isRecord bool) {
 // sources describes the records of a payload that no trigger takes.
 func (f form) sources() string {
 	switch {
+	case f.empty:
+		return "Records is empty"
 	case !f.array:
 		return fmt.Sprintf("Records from %q", f.source)
 	case f.mixed:

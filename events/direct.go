@@ -16,8 +16,12 @@ var direct = trigger{
 }
 
 func decodeDirect(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
+	del := d.deliver(payload, directDelivery(inv, 0), "")
+	if del.Err != nil && isWarmUp(payload) {
+		return &Batch{WarmUp: true, reply: func([]delivery.Outcome) ([]byte, error) { return marshal(nil) }}, nil
+	}
 	return &Batch{
-		Deliveries: []delivery.Delivery{d.deliver(payload, directDelivery(inv, 0), "")},
+		Deliveries: []delivery.Delivery{del},
 		reply: func(outcomes []delivery.Outcome) ([]byte, error) {
 			o := outcomes[0]
 			if o.Err == nil || o.Err.Kind.Policy().Status == kind.Unchanged {

@@ -196,16 +196,16 @@ func TestEnvelopeCorrelation(t *testing.T) {
 // names the envelope.
 func TestNoEnvelope(t *testing.T) {
 	t.Parallel()
-	const form, nothing, malformed = "$: expected the form of ", "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
+	const form, nothing, malformed = "$: expected the form of ", "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it is malformed at line 1, column "
 	for body, want := range map[string]string{
 		`{"Type":"Another","Message":"{}","Token":"t"}`:                              form + "an SNS notification; it has another Type",
 		`{"Type":"Notification","Message":{}}`:                                       form + "an SNS notification; /Message: expected a string",
 		`{"Type":"Notification","Message":"{}"`:                                      form + "an SNS notification; jsontext: unexpected EOF after offset 37",
 		`{"Type":"Notification","Message":"{}","Message":"{}"}`:                      form + "an SNS notification; Message is given twice",
 		`{"detail-type":"x","detail":{},"detail":{}}`:                                form + "an EventBridge event; detail is given twice",
-		`{"Type":"Notification","Message":"hello"}`:                                  malformed + "0",
-		`{"Type":"Notification"}`:                                                    "Type: expected no such field",
-		`{"type":"Notification","message":"{}"}`:                                     "type: expected no such field; message: expected no such field",
+		`{"Type":"Notification","Message":"hello"}`:                                  malformed + "1",
+		`{"Type":"Notification"}`:                                                    "unknown field Type",
+		`{"type":"Notification","message":"{}"}`:                                     "unknown field type; unknown field message",
 		`{"requestContext":{},"requestPayload":{}}`:                                  form + "a Lambda destination record; it has no condition",
 		`{"requestContext":{"condition":"Success"},"requestPayload":{"Records":[]}}`: form + "a trigger's event of Records; a record of aws:sns or aws:sqs is expected, not of \"\"",
 		`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`:                             form + "a trigger's event of Records; a record of aws:sns or aws:sqs is expected, not of \"aws:s3\"",
@@ -213,12 +213,12 @@ func TestNoEnvelope(t *testing.T) {
 		`{"specversion":"1.0","id":"1","type":"x"}`:                                  nothing,
 		`{"specversion":"1.0","id":"1","type":"x","data":null}`:                      "$: expected an object",
 		`{"specversion":"1.0","data":[{}]}`:                                          "$: expected an object",
-		`{"specversion":"1.0","data":{"a":1},"data_base64":"e30="}`:                  "a: expected no such field",
+		`{"specversion":"1.0","data":{"a":1},"data_base64":"e30="}`:                  "unknown field a",
 		`{"specversion":"1.0","data_base64":"{}"}`:                                   form + "a CloudEvent; illegal base64 data at input byte 0",
 		`{"specversion":"1.0","type":5,"data":{}}`:                                   form + "a CloudEvent; type: expected a string",
 		`{"detail-type":"x"}`:                                                        nothing,
 		`{"detail-type":"x","account":5,"detail":{}}`:                                form + "an EventBridge event; account: expected a string",
-		`{"detail":{}}`: "detail: expected no such field",
+		`{"detail":{}}`: "unknown field detail",
 	} {
 		got := mustDecode(t, httpDecoder(), inQueue(t, body, "")).Deliveries[0]
 		if got.Err == nil || got.Err.Kind != kind.InvalidEvent || got.Err.Message != want || got.Own {

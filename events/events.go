@@ -32,6 +32,11 @@ type Decoder struct {
 	HTTPTimeout time.Duration
 	// MaxReceiveCount is the receive count of a queue's last delivery.
 	MaxReceiveCount int
+	// KafkaItemFailures: every event source mapping of Kafka takes batch item
+	// failures. A mapping without ReportBatchItemFailures would take the answer for
+	// success, whatever is in it, and the records that are handed back would be lost.
+	// The payload does not say which it is.
+	KafkaItemFailures bool
 }
 
 // Batch is a decoded payload.
@@ -42,6 +47,8 @@ type Batch struct {
 	Deadline time.Time
 	// AtOnce: the source redelivers at once what is handed back.
 	AtOnce bool
+	// WarmUp: it was called to be kept warm, and asks for nothing.
+	WarmUp bool
 	reply  func([]delivery.Outcome) ([]byte, error)
 }
 

@@ -95,7 +95,7 @@ func httpTriggerReply(t testing.TB, trigger string, reply []byte) httpReply {
 
 func TestHTTPTriggers(t *testing.T) {
 	t.Parallel()
-	const nothing, malformed = "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
+	const nothing, malformed = "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it "
 	good := string(encode(t, map[string]any{"replicate": requestFor(vaultA).Replicate}))
 	long := func(n int) string { return `{"x":"` + strings.Repeat("x", n) + `"}` }
 	encoded := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -111,13 +111,13 @@ func TestHTTPTriggers(t *testing.T) {
 		"good in base64":  {path: replicatePath, body: encoded(good), isBase64: true},
 		"a request":       {body: `{}`},
 		"below a stage":   {path: "/prod" + replicatePath, body: good},
-		"bad JSON":        {path: replicatePath, body: `{"replicate":`, wrong: malformed + "13"},
+		"bad JSON":        {path: replicatePath, body: `{"replicate":`, wrong: malformed + "breaks off at line 1, column 14"},
 		"bad base64":      {path: replicatePath, body: "{}", isBase64: true, wrong: "$: expected base64"},
 		"empty":           {body: "", wrong: nothing},
 		"null":            {body: nil, wrong: nothing},
 		"empty in base64": {body: "", isBase64: true, wrong: nothing},
-		"1 MB":            {body: long(1 << 20), wrong: "x: expected no such field"},
-		"6 MB":            {body: long(6 << 20), wrong: "x: expected no such field"},
+		"1 MB":            {body: long(1 << 20), wrong: "unknown field x"},
+		"6 MB":            {body: long(6 << 20), wrong: "unknown field x"},
 		"health check":    {method: "GET", body: "", status: 200},
 		"HEAD":            {method: "HEAD", status: 200},
 		"wrong method":    {method: "GET", path: replicatePath, status: 405},

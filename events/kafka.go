@@ -20,10 +20,11 @@ import (
 // self-managed Apache Kafka"). aws-lambda-go has a third spelling of the source.
 //
 // A partition is in order: once a delivery is handed back, the rest of its
-// partition is not sent. A record that can never work does not hand the batch
-// back, so that it does not block its partition for ever. Lambda takes a batch
-// as done or not done: if one record is handed back, all records of all
-// partitions are redelivered. Their results have the same event ids.
+// partition is not sent. A record that can never work is acknowledged, so that it
+// does not block its partition for ever. By default Lambda takes a batch as done or
+// not done: if one record is handed back, all records of all partitions are
+// redelivered. Their results have the same event ids. With
+// [Decoder.KafkaItemFailures] only those are redelivered that were handed back.
 var kafka = trigger{
 	samples: []string{"kafka"},
 	is:      func(f form) bool { return f.keys["records"] && isKafka(f.source) },
@@ -79,7 +80,39 @@ func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, err
 	for i := range records {
 		records[i].arn, records[i].servers = arn, servers
 	}
-	return d.kafkaBatch(records)
+	b, err := d.kafkaBatch(records)
+	if err == nil && d.KafkaItemFailures {
+		b.reply = kafkaReply(records)
+	}
+	return b, err
+}
+
+// kafkaReply names the records that are handed back, as an event source mapping with
+// ReportBatchItemFailures takes it: an object for each, with the key that it is
+// listed under (AWS Lambda developer guide, "Configuring error handling controls
+// for Kafka event sources"). Of a partition they are always the last ones, since
+// what is behind one that is handed back is not sent. So it is the same whether
+// Lambda goes on from the first of them or takes each by itself.
+func kafkaReply(records []kafkaRecord) func([]delivery.Outcome) ([]byte, error) {
+	type item struct {
+		Partition string `json:"partition"`
+		Offset    int64  `json:"offset"`
+	}
+	type failure struct {
+		Item item `json:"itemIdentifier"`
+	}
+	return func(outcomes []delivery.Outcome) ([]byte, error) {
+		// Never null: Lambda takes that for success.
+		failures := []failure{}
+		for i, o := range outcomes {
+			if o.HandedBack() {
+				failures = append(failures, failure{item{records[i].key, records[i].offset}})
+			}
+		}
+		return marshal(struct {
+			Failures []failure `json:"batchItemFailures"`
+		}{failures})
+	}
 }
 
 func (rec *kafkaRecord) read(r *jsonscan.Reader) {
@@ -152,7 +185,7 @@ func (rec *kafkaRecord) readCorrelation(r *jsonscan.Reader) {
 // kafkaBatch makes the batch of records, from a mapping or a pipe.
 func (d *Decoder) kafkaBatch(records []kafkaRecord) (*Batch, error) {
 	if len(records) == 0 {
-		return nil, errors.New("no records")
+		return nil, errors.New("records is empty")
 	}
 	deliveries := make([]delivery.Delivery, len(records))
 	for i := range records {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -163,9 +165,19 @@ func fault(body []byte, err error, offset int64) string {
 	case bytes.HasPrefix(body, []byte("\ufeff")):
 		return "it begins with a byte order mark"
 	case errors.Is(err, jsonscan.ErrMore):
-		return fmt.Sprintf("something follows it after byte %d", offset)
+		more := bytes.TrimLeft(body[offset:], " \t\r\n")
+		return "something follows it at " + place(body, int64(len(body)-len(more)))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it breaks off at " + place(body, offset)
 	}
-	return fmt.Sprintf("it breaks off or is malformed after byte %d", offset)
+	return "it is malformed at " + place(body, offset)
+}
+
+// place is where the byte at an offset is in a text, as editors count.
+func place(text []byte, offset int64) string {
+	before := text[:min(offset, int64(len(text)))]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return fmt.Sprintf("line %d, column %d", bytes.Count(before, []byte("\n"))+1, utf8.RuneCount(line)+1)
 }
 
 // parser reads one request.
@@ -190,12 +202,32 @@ func (p *parser) done() {
 // with a dot at the end. Once the notes are longer than an error's text may be, no
 // more are kept.
 func (p *parser) expected(within, name, want string) {
-	if p.length > redact.MaxText {
+	p.problem(within + name + ": expected " + want)
+}
+
+// unknownField begins the problem of an unknown field.
+const unknownField = "unknown field "
+
+// unknown notes that no field of an object has that name. A body may have any number
+// of such names, and most of them cost nothing here.
+func (p *parser) unknown(within string, name []byte, fields []field) {
+	noted := func(problem string) bool {
+		path, isUnknown := strings.CutPrefix(problem, unknownField)
+		path, isWithin := strings.CutPrefix(path, within)
+		return isUnknown && isWithin && len(path) >= len(name) && path[:len(name)] == string(name) && (len(path) == len(name) || path[len(name)] == ';')
+	}
+	if p.length <= redact.MaxText && !slices.ContainsFunc(p.problems, noted) {
+		p.problem(unknownField + within + string(name) + meant(within, string(name), fields))
+	}
+}
+
+// problem adds a problem to the list, once.
+func (p *parser) problem(text string) {
+	if p.length > redact.MaxText || slices.Contains(p.problems, text) {
 		return
 	}
-	problem := within + name + ": expected " + want
-	p.problems = append(p.problems, problem)
-	p.length += len(problem)
+	p.problems = append(p.problems, text)
+	p.length += len(text)
 }
 
 // object reads the object of that name. within is the path of its fields.
@@ -212,7 +244,7 @@ func (p *parser) object(name, within string, fields []field) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
 		case i < 0:
-			p.expected(within, string(name), "no such field")
+			p.unknown(within, name, fields)
 		case given[i]:
 			p.expected(within, string(name), "to be given once")
 		default:

@@ -124,49 +124,72 @@ func TestRequestIsWrong(t *testing.T) {
 		"replicate.destination_region: expected " + missing(wantRegion, "HW_CBR_DESTINATION_REGION"),
 	}
 	notOne := func(why string) []string { return []string{"$: expected a JSON object and nothing else; " + why} }
-	brokenAfter := func(n int) []string { return notOne(fmt.Sprintf("it breaks off or is malformed after byte %d", n)) }
+	malformedAt := func(line, column int) []string {
+		return notOne(fmt.Sprintf("it is malformed at line %d, column %d", line, column))
+	}
 	for name, tt := range map[string]struct {
 		body     string
 		defaults Defaults
 		want     []string
 	}{
-		"empty":              {"", fullDefaults, notOne("there is nothing")},
-		"white space":        {" \n", fullDefaults, notOne("there is nothing")},
-		"broken off":         {`{"replicate":{"vault_id":"x`, fullDefaults, brokenAfter(27)},
-		"trailing comma":     {`{"replicate":{},}`, fullDefaults, brokenAfter(15)},
-		"no comma":           {`{"replicate":{} "region":"x"}`, fullDefaults, brokenAfter(16)},
-		"trailing data":      {`{} {}`, fullDefaults, notOne("something follows it after byte 2")},
-		"byte order mark":    {"\ufeff{}", fullDefaults, notOne("it begins with a byte order mark")},
-		"vertical tab":       {"\v{}", fullDefaults, brokenAfter(0)},
-		"single quotes":      {`{'region':'x'}`, fullDefaults, brokenAfter(1)},
-		"null":               {`null`, Defaults{}, []string{"$: expected an object"}},
-		"a list":             {`[{}]`, Defaults{}, []string{"$: expected an object"}},
-		"a string":           {`"{}"`, Defaults{}, []string{"$: expected an object"}},
-		"a number":           {`1`, Defaults{}, []string{"$: expected an object"}},
-		"nothing in it":      {`{}`, Defaults{}, none},
-		"nothing further in": {`{"replicate":{}}`, Defaults{}, slices.Concat(none[2:], none[:2])},
-		"replicate is null":  {`{"replicate":null}`, Defaults{}, append([]string{"replicate: expected an object"}, none[:2]...)},
-		"replicate is text":  {`{"replicate":"{}"}`, fullDefaults, []string{"replicate: expected an object"}},
+		"empty":                      {"", fullDefaults, notOne("there is nothing")},
+		"white space":                {" \n", fullDefaults, notOne("there is nothing")},
+		"broken off":                 {`{"replicate":{"vault_id":"x`, fullDefaults, notOne("it breaks off at line 1, column 28")},
+		"broken off in a later line": {"{\r\n  \"correlation_id\": \"é\",\n  \"region\": \"", fullDefaults, notOne("it breaks off at line 3, column 14")},
+		"a comma in a later line":    {"{\n  \"region\": \"region1\",\n}", fullDefaults, malformedAt(2, 22)},
+		"an accent before it":        {`{"correlation_id": "é" x}`, fullDefaults, malformedAt(1, 24)},
+		"data in a later line":       {"{}\n\n  {}", fullDefaults, notOne("something follows it at line 3, column 3")},
+		"trailing comma":             {`{"replicate":{},}`, fullDefaults, malformedAt(1, 16)},
+		"no comma":                   {`{"replicate":{} "region":"x"}`, fullDefaults, malformedAt(1, 17)},
+		"trailing data":              {`{} {}`, fullDefaults, notOne("something follows it at line 1, column 4")},
+		"byte order mark":            {"\ufeff{}", fullDefaults, notOne("it begins with a byte order mark")},
+		"vertical tab":               {"\v{}", fullDefaults, malformedAt(1, 1)},
+		"single quotes":              {`{'region':'x'}`, fullDefaults, malformedAt(1, 2)},
+		"null":                       {`null`, Defaults{}, []string{"$: expected an object"}},
+		"a list":                     {`[{}]`, Defaults{}, []string{"$: expected an object"}},
+		"a string":                   {`"{}"`, Defaults{}, []string{"$: expected an object"}},
+		"a number":                   {`1`, Defaults{}, []string{"$: expected an object"}},
+		"nothing in it":              {`{}`, Defaults{}, none},
+		"nothing further in":         {`{"replicate":{}}`, Defaults{}, slices.Concat(none[2:], none[:2])},
+		"replicate is null":          {`{"replicate":null}`, Defaults{}, append([]string{"replicate: expected an object"}, none[:2]...)},
+		"replicate is text":          {`{"replicate":"{}"}`, fullDefaults, []string{"replicate: expected an object"}},
 		"replicate is a list, with more in it": {
 			`{"replicate":[{"vault_id":1}],"x":{"y":[1,{"z":2}]}}`, fullDefaults,
-			[]string{"replicate: expected an object", "x: expected no such field"},
+			[]string{"replicate: expected an object", "unknown field x"},
 		},
 		"names in other cases": {
 			`{"Project_id":"x","REGION":"x","replicate":{"Vault_ID":"x"},"Replicate":{}}`, fullDefaults,
-			[]string{"Project_id: expected no such field", "REGION: expected no such field", "replicate.Vault_ID: expected no such field", "Replicate: expected no such field"},
+			[]string{
+				"unknown field Project_id; did you mean project_id?", "unknown field REGION; did you mean region?",
+				"unknown field replicate.Vault_ID; did you mean vault_id?", "unknown field Replicate; did you mean replicate?",
+			},
+		},
+		"names that are nearly right": {
+			`{"regoin":"x","correlationId":"x","x-region":1,"replicate":{"vaultid":1,"destination-region":1,"destinaton_vault_id":1}}`, fullDefaults,
+			[]string{
+				"unknown field regoin; did you mean region?", "unknown field correlationId; did you mean correlation_id?",
+				"unknown field x-region; did you mean region?", "unknown field replicate.vaultid; did you mean vault_id?",
+				"unknown field replicate.destination-region; did you mean destination_region?",
+				"unknown field replicate.destinaton_vault_id; did you mean destination_vault_id?",
+			},
+		},
+		"names that are like none": {
+			`{"tag":1,"id":1,"":1,"replicate":{"vault":1,"vault_name":1,"` + strings.Repeat("vault_id", 100) + `":1}}`, fullDefaults,
+			[]string{"unknown field tag", "unknown field id", "unknown field ", "unknown field replicate.vault", "unknown field replicate.vault_name", "unknown field replicate." + strings.Repeat("vault_id", 100)},
 		},
 		"fields out of place": {
 			`{"vault_id":"x","replicate.vault_id":"` + vaultB + `","replicate":{"project_id":"x","replicate":{}},"":1}`, fullDefaults,
 			[]string{
-				"vault_id: expected no such field", "replicate.vault_id: expected no such field", "replicate.project_id: expected no such field",
-				"replicate.replicate: expected no such field", ": expected no such field",
+				"unknown field vault_id; did you mean replicate.vault_id?", "unknown field replicate.vault_id",
+				"unknown field replicate.project_id; did you mean project_id beside replicate?",
+				"unknown field replicate.replicate", "unknown field ",
 			},
 		},
 		"duplicates": {
 			`{"region":"region1","region":"region1","replicate":{"vault_id":"` + vaultA + `","vault_id":1},"replicate":{"x":1},"x":1,"x":1}`, fullDefaults,
 			[]string{
 				"region: expected to be given once", "replicate.vault_id: expected to be given once", "replicate: expected to be given once",
-				"x: expected no such field", "x: expected no such field",
+				"unknown field x",
 			},
 		},
 		"a duplicate behind an escape": {`{"region":"region1","\u0072egion":"region1"}`, fullDefaults, []string{"region: expected to be given once"}},
@@ -207,14 +230,14 @@ func TestRequestIsWrong(t *testing.T) {
 			`{"region":"Region1","replicate":{"vault_id":"` + project + `","dry_run":true}}`,
 			Defaults{ProjectID: project, DestinationVaultID: destinationVault},
 			[]string{
-				"region: expected " + wantRegion, "replicate.vault_id: expected " + wantVault, "replicate.dry_run: expected no such field",
+				"region: expected " + wantRegion, "replicate.vault_id: expected " + wantVault, "unknown field replicate.dry_run",
 				none[4], none[5],
 			},
 		},
 		"a bad default": {`{}`, with2(fullDefaults, func(d *Defaults) { d.Region = "no region" }), []string{"region: expected " + wantRegion}},
 		"control characters in a name": {
 			"{\"a\u007fb\":1,\"c\\u0000\\r\\nd\":1,\"e\\u202ef\":1}", fullDefaults,
-			[]string{"ab: expected no such field", "c  d: expected no such field", "ef: expected no such field"},
+			[]string{"unknown field ab", "unknown field c  d", "unknown field ef"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -381,7 +404,16 @@ func TestManyProblems(t *testing.T) {
 	body := "{" + strings.Repeat(`"x":1,`, 100_000) + strings.Repeat(`"y":[`, 9_000) + strings.Repeat(`]`, 9_000) + "}"
 	body = strings.ReplaceAll(body, `["y":`, `[`)
 	_, err := newDecoder().parseWith([]byte(body), fullDefaults)
-	if err == nil || len(err.Message) > redact.MaxText || !strings.HasPrefix(err.Message, "x: expected no such field; x: ") {
+	if err == nil || err.Message != "unknown field x; unknown field y" {
+		t.Errorf("error %.100v", err)
+	}
+	var many strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&many, `"x%d":1,`, i)
+	}
+	body = "{" + many.String() + `"y":1}`
+	_, err = newDecoder().parseWith([]byte(body), fullDefaults)
+	if err == nil || len(err.Message) > redact.MaxText || !strings.HasPrefix(err.Message, "unknown field x0; unknown field x1; ") {
 		t.Errorf("error %.100v", err)
 	}
 }
@@ -451,7 +483,7 @@ func TestRoundTrip(t *testing.T) {
 // expectations are all texts that a message may have after a name.
 var expectations = func() map[string]bool {
 	all := map[string]bool{
-		"an object": true, "no such field": true, "to be given once": true, wantBool: true,
+		"an object": true, "to be given once": true, wantBool: true,
 		missing(wantProject, "HW_PROJECT_ID"): true, missing(wantProject, "HW_CBR_DESTINATION_PROJECT_ID"): true,
 		missing(wantRegion, "HW_REGION_NAME"): true, missing(wantRegion, "HW_CBR_DESTINATION_REGION"): true,
 		missing(wantVault, "HW_CBR_VAULT_ID"): true, missing(wantVault, "HW_CBR_DESTINATION_VAULT_ID"): true,
@@ -462,7 +494,7 @@ var expectations = func() map[string]bool {
 	return all
 }()
 
-var malformed = regexp.MustCompile(`^\$: expected a JSON object and nothing else; (there is nothing|it begins with a byte order mark|(something follows it|it breaks off or is malformed) after byte \d+)$`)
+var malformed = regexp.MustCompile(`^\$: expected a JSON object and nothing else; (there is nothing|it begins with a byte order mark|(something follows it|it breaks off|it is malformed) at line \d+, column \d+)$`)
 
 // FuzzRequest: an accepted request is valid, and the message of a rejected one has
 // only names of fields and our own words, never a value.
@@ -507,7 +539,17 @@ func FuzzRequest(f *testing.F) {
 			return // cut
 		}
 		for problem := range strings.SplitSeq(err.Message, "; ") {
-			path, want, _ := strings.Cut(problem, ": expected ")
+			if meant, ok := strings.CutPrefix(problem, "did you mean "); ok {
+				if !suggestions[meant] {
+					t.Errorf("suggestion %q", meant)
+				}
+				continue
+			}
+			path, isUnknown := strings.CutPrefix(problem, "unknown field ")
+			want := wantTime // any
+			if !isUnknown {
+				path, want, _ = strings.Cut(problem, ": expected ")
+			}
 			if !paths[path] && !paths[strings.TrimPrefix(path, "replicate.")] {
 				t.Errorf("path %q", path)
 			}
@@ -517,6 +559,18 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// suggestions are all that an unknown field may have been meant for.
+var suggestions = func() map[string]bool {
+	all := map[string]bool{}
+	for _, f := range requestFields {
+		all[f.name+"?"], all[f.name+" beside replicate?"] = true, true
+		for _, inner := range f.fields {
+			all[inner.name+"?"], all[f.name+"."+inner.name+"?"] = true, true
+		}
+	}
+	return all
+}()
 
 // namesIn returns the field names in a JSON text, at every depth.
 func namesIn(t testing.TB, text []byte) []string {

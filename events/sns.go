@@ -35,7 +35,7 @@ func decodeSNS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 		return nil, err
 	}
 	if len(records) == 0 {
-		return nil, errors.New("no records")
+		return nil, errors.New("Records is empty")
 	}
 	deliveries := make([]delivery.Delivery, len(records))
 	for i := range records {

@@ -87,7 +87,7 @@ func (rec *sqsRecord) readMessageAttributes(r *jsonscan.Reader) {
 // queueBatch makes the batch of SQS records, from a mapping or a pipe.
 func (d *Decoder) queueBatch(records []sqsRecord, inv delivery.Invocation) (*Batch, error) {
 	if len(records) == 0 {
-		return nil, errors.New("no records")
+		return nil, errors.New("Records is empty")
 	}
 	b := &Batch{Deliveries: make([]delivery.Delivery, len(records))}
 	seen := make(map[string]bool, len(records))

@@ -38,7 +38,7 @@ type config struct {
 	DestinationVaultID   string `envconfig:"HW_CBR_DESTINATION_VAULT_ID" desc:"ditto"`
 	DestinationProjectID string `envconfig:"HW_CBR_DESTINATION_PROJECT_ID" desc:"ditto"`
 	DestinationRegion    string `envconfig:"HW_CBR_DESTINATION_REGION" desc:"ditto"`
-	Cloud                string `envconfig:"HW_CLOUD" unset:"|myhuaweicloud.com|; |myhuaweicloud.eu| for |eu-west-1…|" desc:"the domain of a sister cloud, such as |otc.t-systems.com|"`
+	Cloud                string `envconfig:"HW_CLOUD" unset:"|myhuaweicloud.com|; |myhuaweicloud.eu| for |eu-west-1…|" desc:"the domain of a sister cloud, such as |otc.t-systems.com|. The region |eu-ch2| of Open Telekom Cloud needs |sc.otc.t-systems.com|, and for a user |HW_AUTH_URL=https://iam-pub.eu-ch2.sc.otc.t-systems.com/v3|"`
 	Endpoint             string `envconfig:"HW_CBR_ENDPOINT" unset:"|https://cbr.{region}.{cloud}|" desc:"without |{region}| it serves only |HW_REGION_NAME|. Only https, except on loopback"`
 	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID" unset:"|all_granted_eps|; none with |HW_CLOUD| or another company's |HW_CBR_ENDPOINT|" desc:"whose backups a lookup sees: |0|, the id of an enterprise project, or all that the credential may see"`
 
@@ -67,6 +67,8 @@ type config struct {
 
 	BatchConcurrency int `envconfig:"BATCH_CONCURRENCY" default:"10" desc:"how many deliveries of a batch run at once. The file descriptors of the process limit it, with a line in the log at |WARN|: 396 with Lambda's 1,024"`
 	MaxReceiveCount  int `envconfig:"MAX_RECEIVE_COUNT" default:"10" desc:"the queue's |maxReceiveCount|"`
+
+	KafkaItemFailures bool `envconfig:"KAFKA_BATCH_ITEM_FAILURES" default:"false" desc:"|true|: a batch of Kafka is answered with batch item failures. Only if every event source mapping of Kafka that invokes the function has |ReportBatchItemFailures|: another one [loses records](requests.md#kafka)"`
 
 	// AWS's own.
 	FunctionName    string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
@@ -243,6 +245,9 @@ func (s *settings) checkBounds(p *problems) {
 		if v.value <= 0 {
 			p.add(v.name, durationForm)
 		}
+	}
+	if s.RetryInitial > s.RetryMax && s.RetryMax > 0 {
+		p.add("RETRY_INITIAL_INTERVAL", "expected at most RETRY_MAX_INTERVAL")
 	}
 	for _, v := range s.counts() {
 		if v.value < 1 || v.value > maxCount {

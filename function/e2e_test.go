@@ -654,6 +654,9 @@ func TestMisconfigured(t *testing.T) {
 			t.Errorf("%s is not named in %v", name, response.Error)
 		}
 	}
+	if n := strings.Count(response.Error.Error(), "RESULT_TOPIC_ARN: required"); n != 1 {
+		t.Errorf("the list is there %d times in %v", n, response.Error)
+	}
 	if strings.Contains(response.Error.Error(), cbrtest.Token) {
 		t.Error("the token is in the output")
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -22,7 +21,6 @@ func main() {
 	s, err := load()
 	if err != nil {
 		log.Error("the configuration is wrong", "error", err.Error())
-		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	s.boundConcurrency(descriptors(), log)

@@ -91,7 +91,8 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 			Redact:      hidden,
 			HTTPTimeout: s.HTTPTimeout,
 
-			MaxReceiveCount: s.MaxReceiveCount,
+			MaxReceiveCount:   s.MaxReceiveCount,
+			KafkaItemFailures: s.KafkaItemFailures,
 		},
 		Allow: s.allow,
 		Actions: []delivery.Action{

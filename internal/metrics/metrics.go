@@ -24,9 +24,9 @@ const Namespace = "CbrReplicator"
 // names are the counts of a line, in its order; they are part of the contract.
 // Each is in every line, zero or not, so that no alarm lacks data.
 var names = []string{
-	"Deliveries", "Accepted", "Unchanged", "Rejected", "Failed", "Redelivered", "Retries",
+	"Deliveries", "Accepted", "Unchanged", "Rejected", "Failed", "Redelivered", "RedeliveredBusy", "Retries",
 	"Throttled", "Unauthorized", "Misconfigured", "InProgress", "Unknown", "NotCovered",
-	"PublishFailures", "LookupsRefused", "RejectedNotKept", "ColdStart",
+	"PublishFailures", "LookupsRefused", "RejectedNotKept", "ErrorsReturned", "ColdStart",
 }
 
 // ofStatus and ofKind name what a delivery is counted as besides "Deliveries".
@@ -117,11 +117,7 @@ type Value struct {
 func (i *Invocation) Count(d Delivery) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	c := i.regions[d.DestinationRegion]
-	if c == nil {
-		c = map[string]int{}
-		i.regions[d.DestinationRegion] = c
-	}
+	c := i.of(d.DestinationRegion)
 	c["Deliveries"]++
 	if name, ok := ofStatus[d.Published]; ok {
 		c[name]++
@@ -131,6 +127,10 @@ func (i *Invocation) Count(d Delivery) {
 	}
 	if d.Redelivered {
 		c["Redelivered"]++
+		// InProgress also counts callers that were told so, and handed nothing back.
+		if d.Kind == kind.InProgress {
+			c["RedeliveredBusy"]++
+		}
 	}
 	if d.PublishFailed {
 		c["PublishFailures"]++
@@ -138,6 +138,25 @@ func (i *Invocation) Count(d Delivery) {
 	for _, v := range d.More {
 		c[v.Name] += v.Count
 	}
+}
+
+// ErrorReturned counts that the invocation ends with an error that is its answer: of
+// a direct call that was rejected, or of a batch that is handed back whole. Lambda
+// counts such an error among its Errors, as it does a crash.
+func (i *Invocation) ErrorReturned() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.of("")["ErrorsReturned"]++
+}
+
+// of returns the counts of a region. The caller holds mu.
+func (i *Invocation) of(region string) map[string]int {
+	c := i.regions[region]
+	if c == nil {
+		c = map[string]int{}
+		i.regions[region] = c
+	}
+	return c
 }
 
 // Emit writes the invocation's line. Deliveries to one destination region, the

@@ -28,6 +28,7 @@ var samples = map[string][24]float64{
 	"Errors":          {},
 	"Retries":         {2: 31, 3: 8, 4: 1},
 	"Redelivered":     {2: 8, 3: 4, 4: 3},
+	"RedeliveredBusy": {2: 3, 3: 2, 4: 2},
 	"Duration p50":    {2: 640, 3: 410, 4: 380, 5: 390, 14: 350},
 	"Duration p99":    {2: 8200, 3: 5100, 4: 2400, 5: 900, 14: 700},
 

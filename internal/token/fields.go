@@ -51,6 +51,13 @@ func (f *Fields) sources() [][]field {
 	}
 }
 
+// The sources in the order in which docs/credentials.md recommends them: first the
+// field that names a secret, then those that hold the credential itself.
+const (
+	secretField = "HW_AUTH_TOKEN_SECRET"
+	inPlain     = "HW_ACCESS_KEY with HW_SECRET_KEY, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or HW_AUTH_TOKEN"
+)
+
 // Check removes spaces around values that cannot have any, and returns what is wrong: no
 // source, two sources, half of one, or a value that cannot go into a header.
 func (f *Fields) Check() []Problem {
@@ -78,10 +85,7 @@ func (f *Fields) Check() []Problem {
 	}
 	switch {
 	case len(given) == 0:
-		problems = append(problems, Problem{
-			"HW_AUTH_TOKEN",
-			"required, or HW_AUTH_TOKEN_SECRET, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or HW_ACCESS_KEY with HW_SECRET_KEY",
-		})
+		problems = append(problems, Problem{secretField, "required, or " + inPlain})
 	case len(given) > 1:
 		problems = append(problems, Problem{strings.Join(given, ", "), "set one of them: each says where the credential comes from"})
 	}
@@ -117,10 +121,11 @@ func parse(value string) (Fields, error) {
 func checked(f Fields) (Fields, error) {
 	var texts []string
 	for _, p := range f.Check() {
-		// A secret has another name for the token, and cannot name another secret.
-		name := inSecret(p.Name)
-		text := strings.Replace(p.Text, "HW_AUTH_TOKEN_SECRET, or ", "", 1)
-		texts = append(texts, name+": "+text)
+		text := p.Name + ": " + p.Text
+		if p.Name == secretField { // a secret holds no other secret's name
+			text = "expected " + inPlain
+		}
+		texts = append(texts, inSecret(text))
 	}
 	if len(texts) > 0 {
 		return Fields{}, errors.New(strings.Join(texts, "; "))
@@ -128,7 +133,7 @@ func checked(f Fields) (Fields, error) {
 	return f, nil
 }
 
-// inSecret returns the names of variables as the fields of a secret.
+// inSecret is a text with the names of variables, as the fields of a secret.
 func inSecret(name string) string { return strings.ReplaceAll(name, "HW_AUTH_TOKEN", "token") }
 
 // Hide masks the secret values of f. It returns the names of those that are too short to

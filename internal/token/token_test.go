@@ -778,7 +778,7 @@ func TestSecretTroubles(t *testing.T) {
 		{"reset", "x", sandbox.SecretsFault{Reset: true}, kind.Unavailable, "cannot be read"},
 		{"half", `{"HW_ACCESS_KEY":"abc-access"}`, sandbox.SecretsFault{}, kind.Misconfigured, "HW_SECRET_KEY: required with HW_ACCESS_KEY"},
 		{"two", `{"token":"tok-en","HW_ACCESS_KEY":"abc-access","HW_SECRET_KEY":"s"}`, sandbox.SecretsFault{}, kind.Misconfigured, "token, HW_ACCESS_KEY: set one"},
-		{"none", `{"password":"hunter22"}`, sandbox.SecretsFault{}, kind.Misconfigured, "token: required"},
+		{"none", `{"password":"hunter22"}`, sandbox.SecretsFault{}, kind.Misconfigured, "the secret huawei: expected HW_ACCESS_KEY with HW_SECRET_KEY, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or token"},
 		{"no strings", `{"token":1234567}`, sandbox.SecretsFault{}, kind.Misconfigured, "neither a token nor a JSON object"},
 		{"no header", "two words", sandbox.SecretsFault{}, kind.Misconfigured, "printable ASCII"},
 	} {
