@@ -16,11 +16,12 @@ type Call struct {
 	Path      string      // path and query, as sent
 	Header    http.Header // as sent, with the token; shared between copies of the Call, so not to be changed
 	Body      string      // as sent; a login's is left out, since the password is in it
-	Vault     string      // a CopyCheckpoint's source vault, as far as the body could be read
+	Vault     string      // a CopyCheckpoint's source vault in lower case, as far as the body could be read
 	Taken     bool        // a CopyCheckpoint that queued copies
 	Status    int         // of the answer that was decided; 0 for a reset in its place
 	Code      string      // the error code of the answer; "" on success, on a reset, in a [Raw] body and in IAM's answers
 	RequestID string      // X-Request-Id of the answer
+	Fault     Fault       // what a script had for it; the zero Fault if nothing
 }
 
 // String returns the call on one line, without its header (the token is in it) and body.
@@ -62,7 +63,7 @@ func (c *CBR) callsTo(target string) []Call {
 func (c *CBR) PeakInFlight(target string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.peak[target]
+	return c.peak[fold(target)]
 }
 
 // targets returns by which names [CBR.Script] and [CBR.PeakInFlight] know the call, the narrowest first.

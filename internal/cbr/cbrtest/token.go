@@ -40,7 +40,7 @@ type token struct {
 func (c *CBR) AddToken(text, projectID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tokens[text] = token{project: projectID}
+	c.tokens[text] = token{project: fold(projectID)}
 }
 
 // RevokeToken makes a token that was added or issued one that has expired, or whose user lost it: it gets APIGW.0307 from now
