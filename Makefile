@@ -52,7 +52,7 @@ browser: ## the page of `make serve` in a real Chromium, and docs/sandbox.png; i
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@for pkg in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg || exit 1; \
+			.ci/fuzz $$pkg $$target $(FUZZTIME) || exit 1; \
 		done; \
 	done
 
