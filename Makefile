@@ -43,16 +43,16 @@ bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=
 sdk: ## Huawei's official SDK against the function's HTTP API
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...
 
-browser: ## the page of `make serve` in a real Chromium, and docs/sandbox.png; installs Debian's chromium as root
+browser: ## the page of `make serve` in a real Chromium (SCREENSHOT=1 takes docs/sandbox.png anew); installs Debian's chromium as root
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
 		{ echo "chromium is missing: install it (Debian: apt-get install chromium)"; exit 1; }
-	cd internal/sandbox/serve/browser && go test -count=1 -tags browser .
+	cd internal/sandbox/serve/browser && SCREENSHOT=$(SCREENSHOT) go test -count=1 -tags browser .
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@for pkg in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg || exit 1; \
+			.ci/fuzz $$pkg $$target $(FUZZTIME) || exit 1; \
 		done; \
 	done
 

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -60,11 +62,12 @@ type backup struct {
 func (c *CBR) AddProject(id, region string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.regions[id] = region
+	c.regions[fold(id)] = region
 }
 
 // AddVault adds a vault, or replaces the one with its id. A vault whose project was not added cannot be found.
 func (c *CBR) AddVault(v Vault) {
+	v.ID, v.ProjectID = fold(v.ID), fold(v.ProjectID)
 	v.Name = cmp.Or(v.Name, "vault-"+v.ID)
 	v.ProtectType = cmp.Or(v.ProtectType, "backup")
 	v.ObjectType = cmp.Or(v.ObjectType, "server")
@@ -78,6 +81,7 @@ func (c *CBR) AddVault(v Vault) {
 
 // AddBackup adds a backup to its vault. A backup whose vault was not added cannot be found.
 func (c *CBR) AddBackup(b Backup) {
+	b.ID, b.VaultID = fold(b.ID), fold(b.VaultID)
 	b.Name = cmp.Or(b.Name, "backup-"+b.ID)
 	b.Status = cmp.Or(b.Status, "available")
 	b.Size = cmp.Or(b.Size, 40)
@@ -134,6 +138,15 @@ func (c *CBR) AddVaults(projectID string, n, backups int) []string {
 func (c *CBR) vault(project, id string) (Vault, bool) {
 	v, ok := c.vaults[id]
 	return v, ok && v.ProjectID == project
+}
+
+// fold gives an id the one form in which ids are kept and compared. Their hex digits have two cases; that CBR takes either is
+// inferred.
+func fold(id string) string { return strings.ToLower(id) }
+
+// allow reports whether the projects of a user or a key, nil for all, include one.
+func allow(projects []string, project string) bool {
+	return projects == nil || slices.ContainsFunc(projects, func(p string) bool { return fold(p) == project })
 }
 
 // hexID returns 32 hex digits that depend only on the parts.

@@ -40,7 +40,7 @@ func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
 	var found []*backup
 	vaults := maps.Keys(c.backups)
 	if query.Has("vault_id") {
-		vaults = slices.Values(query["vault_id"][:1])
+		vaults = slices.Values([]string{fold(query.Get("vault_id"))})
 	}
 	for id := range vaults {
 		v, ok := c.vault(project, id)

@@ -16,11 +16,12 @@ type Call struct {
 	Path      string      // path and query, as sent
 	Header    http.Header // as sent, with the token; shared between copies of the Call, so not to be changed
 	Body      string      // as sent; empty for a login, since it holds the password
-	Vault     string      // a CopyCheckpoint's source vault, as far as the body could be read
+	Vault     string      // a CopyCheckpoint's source vault in lower case, as far as the body could be read
 	Taken     bool        // a CopyCheckpoint that queued copies
 	Status    int         // of the answer; 0 if the connection is reset instead
 	Code      string      // the error code of the answer; empty for success, a reset, a [Raw] body and IAM's answers
 	RequestID string      // X-Request-Id of the answer
+	Fault     Fault       // what a script had for it; the zero Fault if nothing
 }
 
 // String returns the call on one line, without its body and its header, which has the token.
@@ -62,7 +63,7 @@ func (c *CBR) callsTo(target string) []Call {
 func (c *CBR) PeakInFlight(target string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.peak[target]
+	return c.peak[fold(target)]
 }
 
 // targets returns the names of the call for [CBR.Script] and [CBR.PeakInFlight], the narrowest first.

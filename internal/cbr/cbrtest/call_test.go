@@ -31,7 +31,7 @@ func TestCalls(t *testing.T) {
 		t.Errorf("observed as %s", got)
 	}
 	for i, want := range []Call{
-		{Status: 429, Code: "APIG.0308"},
+		{Status: 429, Code: "APIG.0308", Fault: Throttled(0)},
 		{Status: 200, Taken: true},
 	} {
 		got := kept[i]

@@ -13,7 +13,7 @@ const (
 	// AnyVault stands for every source vault. For [CBR.PeakInFlight] it stands for all of them together.
 	AnyVault = "*"
 	// Lookups stands for ListBackups, ShowBackup and ShowVault. After a reset an HTTP client may by itself repeat a GET.
-	Lookups = "GET"
+	Lookups = "lookups"
 	// Tokens stands for the logins at IAM.
 	Tokens = "tokens"
 )
@@ -95,6 +95,7 @@ func CutShort() Fault { return Fault{Cut: true} }
 func (c *CBR) Script(target string, faults ...Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	target = fold(target)
 	c.script[target] = append(c.script[target], faults...)
 }
 

@@ -86,7 +86,7 @@ func route(method, path string) request {
 	if len(segments) < 4 || segments[0] != "" || segments[1] != "v3" || segments[2] == "" {
 		return request{}
 	}
-	req := request{project: segments[2], id: segments[len(segments)-1]}
+	req := request{project: fold(segments[2]), id: fold(segments[len(segments)-1])}
 	switch {
 	case req.id == "":
 	case method == http.MethodPost && path == "/v3/auth/tokens":

@@ -120,7 +120,7 @@ func readLoginParam(body []byte) (loginParam, *refusal) {
 		return loginParam{}, notModelled("A login with " + err.Error())
 	}
 	identity, scope := root.Auth.Identity, root.Auth.Scope
-	p := loginParam{identity.Password.User.Domain.Name, identity.Password.User.Name, identity.Password.User.Password, scope.Project.ID}
+	p := loginParam{identity.Password.User.Domain.Name, identity.Password.User.Name, identity.Password.User.Password, fold(scope.Project.ID)}
 	switch {
 	case !slices.Equal(identity.Methods, []string{"password"}):
 		return p, notModelled("A login by another method than a password")
@@ -187,7 +187,7 @@ func (c *CBR) logIn(p loginParam, now time.Time) *refusal {
 		return &refusal{http.StatusUnauthorized, "", "The username or password is wrong."}
 	}
 	u.failed = nil
-	if _, added := c.regions[p.project]; !added || u.Projects != nil && !slices.Contains(u.Projects, p.project) {
+	if _, added := c.regions[p.project]; !added || !allow(u.Projects, p.project) {
 		return &refusal{http.StatusUnauthorized, "", "The user has no access to the project."}
 	}
 	login.OK = true

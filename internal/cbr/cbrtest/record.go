@@ -27,7 +27,7 @@ type Record struct {
 func (c *CBR) AddRecord(backupID string, r Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b, ok := c.byID[backupID]
+	b, ok := c.byID[fold(backupID)]
 	if !ok {
 		return
 	}
@@ -35,8 +35,8 @@ func (c *CBR) AddRecord(backupID string, r Record) {
 	c.addRecord(b, &record{
 		param: copyParam{
 			vault:              b.VaultID,
-			destinationVault:   cmp.Or(r.DestinationVault, DestinationVault),
-			destinationProject: cmp.Or(r.DestinationProject, DestinationProject),
+			destinationVault:   fold(cmp.Or(r.DestinationVault, DestinationVault)),
+			destinationProject: fold(cmp.Or(r.DestinationProject, DestinationProject)),
 			destinationRegion:  cmp.Or(r.DestinationRegion, DestinationRegion),
 		},
 		project: project,

@@ -65,6 +65,9 @@ func readCopyParam(body []byte) (copyParam, *refusal) {
 			return p, invalid("replicate.%s is missing.", name)
 		}
 	}
+	for _, id := range []*string{&p.vault, &p.destinationVault, &p.destinationProject} {
+		*id = fold(*id)
+	}
 	if !regionForm.MatchString(p.destinationRegion) {
 		return p, invalid("replicate.destination_region is invalid.")
 	}
@@ -79,7 +82,7 @@ func sourceVault(body []byte) string {
 		} `json:"replicate"`
 	}
 	_ = json.Unmarshal(body, &root) // the id stays empty if the body cannot be read
-	return root.Replicate.VaultID
+	return fold(root.Replicate.VaultID)
 }
 
 // copyCheckpoint starts copying a vault's backups that have no copy in the destination region yet.

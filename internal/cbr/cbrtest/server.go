@@ -216,6 +216,7 @@ func (c *CBR) decide(call *Call, req request) (Fault, answer) {
 	c.requests++
 	call.RequestID = hexID("request", strconv.Itoa(c.requests))
 	fault := c.nextFault(*call)
+	call.Fault = fault
 
 	var ans answer
 	if fault.reachesCBR() {

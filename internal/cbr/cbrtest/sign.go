@@ -89,7 +89,7 @@ func (c *CBR) checkSignature(req request, header string) *refusal {
 		c.badSigns[access]++
 		return refused
 	}
-	if k.Projects != nil && !slices.Contains(k.Projects, req.project) {
+	if !allow(k.Projects, req.project) {
 		return forbidden()
 	}
 	return nil

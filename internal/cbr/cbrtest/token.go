@@ -39,7 +39,7 @@ type token struct {
 func (c *CBR) AddToken(text, projectID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tokens[text] = token{project: projectID}
+	c.tokens[text] = token{project: fold(projectID)}
 }
 
 // RevokeToken ends a token that was added or issued, as if it had expired or its user had changed the password: it gets
