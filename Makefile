@@ -40,7 +40,7 @@ fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cos
 bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=3 is quicker, DOCS=1 rewrites docs/benchmarks.md); needs Linux and Node.js 20
 	@cd internal/bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../../docs)
 
-sdk: ## Huawei's official SDK against the function's HTTP face
+sdk: ## Huawei's official SDK against the function's HTTP API
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...
 
 browser: ## the page of `make serve` in a real Chromium, and docs/sandbox.png; installs Debian's chromium as root

@@ -8,13 +8,13 @@ import (
 	"cbr-replicator/internal/delivery"
 )
 
-// apigwHTTP is an HTTP API of API Gateway and a function URL, which share the
+// apigwHTTP is an HTTP API of API Gateway, or a function URL. Both have the
 // payload format 2.0 (API Gateway developer guide, "Create AWS Lambda proxy
 // integrations for HTTP APIs"; AWS Lambda developer guide, "Invoking Lambda
 // function URLs").
 var apigwHTTP = trigger{
 	samples: []string{"apigw-http", "function-url"},
-	is:      func(s shape) bool { return s.keys["requestContext"] && s.keys["routeKey"] },
+	is:      func(f form) bool { return f.keys["requestContext"] && f.keys["routeKey"] },
 	decode:  decodeAPIGatewayHTTP,
 }
 

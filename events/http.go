@@ -18,10 +18,10 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// httpRequest is a request over HTTP, whatever trigger brought it.
+// httpRequest is a request over HTTP, of any HTTP trigger.
 type httpRequest struct {
 	method   string
-	path     string // "/" where it is the stage alone
+	path     string // "/" if it is only the stage
 	header   httpHeader
 	body     string
 	isBase64 bool
@@ -30,7 +30,7 @@ type httpRequest struct {
 	deadline time.Time
 }
 
-// httpHeader are an event's headers; one or both of its fields are there.
+// httpHeader is an event's headers. One or both of its fields are given.
 type httpHeader struct {
 	Single headers `json:"headers"`
 	Multi  headers `json:"multiValueHeaders"`
@@ -40,15 +40,15 @@ func (h httpHeader) correlation() string { return cmp.Or(h.Single.correlation, h
 
 func (h httpHeader) trace() string { return cmp.Or(h.Single.trace, h.Multi.trace) }
 
-// headers are those that anything is made of. The others are not kept: there may
-// be any number.
+// headers are the headers that are used. Others are not kept, since there may be
+// any number of them.
 type headers struct {
 	given              bool
 	correlation, trace string
 }
 
-// UnmarshalJSON reads an object of strings or of lists of strings. Names are
-// looked up as HTTP does, in any case.
+// UnmarshalJSON reads an object of strings or of lists of strings. As in HTTP,
+// the case of a name does not matter.
 func (h *headers) UnmarshalJSON(text []byte) error {
 	r := jsonscan.New(text)
 	h.given = r.Peek() == jsontext.KindBeginObject
@@ -63,7 +63,7 @@ func (h *headers) UnmarshalJSON(text []byte) error {
 	return r.End()
 }
 
-// readHeader reads a header's value, of several the first.
+// readHeader reads a header's value. Of several values it reads the first.
 func readHeader(r *jsonscan.Reader, to *string) {
 	if r.Peek() != jsontext.KindBeginArray {
 		r.Text(to)
@@ -76,11 +76,11 @@ func readHeader(r *jsonscan.Reader, to *string) {
 	}
 }
 
-// httpResponse is the answer, before it is put into the trigger's dialect.
+// httpResponse is the answer, before it is encoded in the trigger's format.
 type httpResponse struct {
 	status int
 	header map[string]string
-	body   any // to be encoded as JSON
+	body   any // encoded as JSON
 }
 
 func (r httpResponse) allHeaders() map[string]string {
@@ -89,22 +89,24 @@ func (r httpResponse) allHeaders() map[string]string {
 	return all
 }
 
-// httpFault is CBR's form of an error (CBR API reference, "Status Codes").
+// httpFault is the body of an error, as CBR writes it (CBR API reference, "Status
+// Codes").
 type httpFault struct {
 	Code    string `json:"error_code"`
 	Message string `json:"error_msg"`
 }
 
-// httpReplication is CBR's answer (CBR API reference, CopyCheckpoint).
+// httpReplication is the body of an answer, as CBR writes it (CBR API reference,
+// CopyCheckpoint).
 type httpReplication struct {
 	Replication json.RawMessage `json:"replication"`
 }
 
-// httpBatch routes a request. HTTP speaks CBR's own dialect, so that a client of
-// CBR can be pointed here: its path, matched as a suffix since stages and base
-// paths go before it, its body, its status, its form of an error. write puts an
-// answer into the trigger's own form; an answer is never a Lambda error, which a
-// caller would see as an opaque 502.
+// httpBatch routes a request. The HTTP API is CBR's own, so that a client of CBR
+// can call the function instead: the same path, body, status and error. The path
+// is matched as a suffix, since a stage or a base path may be before it. write
+// encodes an answer in the trigger's format. An answer is never a Lambda error,
+// since the caller would see only a 502.
 func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, error)) (*Batch, error) {
 	project, isReplicate := replicateProject(req.path)
 	isRoot := strings.Trim(req.path, "/") == ""
@@ -148,14 +150,15 @@ func notAllowed(allow string) httpResponse {
 	}
 }
 
-// immediate is a request that asks nothing of CBR and is not published.
+// immediate is the batch of a request that CBR is not called for and that has no
+// result.
 func immediate(write func(httpResponse) ([]byte, error), r httpResponse) *Batch {
 	return &Batch{reply: func([]delivery.Outcome) ([]byte, error) { return write(r) }}
 }
 
-// withoutStage makes a path that is the stage's name alone the root. Elsewhere
-// the stage does no harm, since CBR's path is matched as a suffix; to cut it
-// off might, where a path goes without it.
+// withoutStage returns the root for a path that is only the stage's name. In
+// other paths the stage may stay, since CBR's path is matched as a suffix. It is
+// not cut off, since a path without a stage may begin with the same name.
 func withoutStage(path, stage string) string {
 	if strings.Trim(path, "/") == stage {
 		return "/"
@@ -163,12 +166,12 @@ func withoutStage(path, stage string) string {
 	return path
 }
 
-// longestInvocation is Lambda's limit. A request that arrived longer ago is a
-// sample that is sent again, or a clock that is wrong.
+// longestInvocation is Lambda's limit. If a request arrived longer ago, it is a
+// sample that was sent later, or a clock is wrong.
 const longestInvocation = 15 * time.Minute
 
-// httpDeadline is when API Gateway, where the request arrived at that time of
-// the Unix epoch in milliseconds, must have its answer.
+// httpDeadline returns until when API Gateway must have the answer. epoch is when
+// the request arrived there, in milliseconds since the Unix epoch.
 func (d *Decoder) httpDeadline(epoch int64, inv delivery.Invocation) time.Time {
 	arrived := time.UnixMilli(epoch)
 	if age := inv.Began.Sub(arrived); age < 0 || age > longestInvocation {
@@ -177,8 +180,8 @@ func (d *Decoder) httpDeadline(epoch int64, inv delivery.Invocation) time.Time {
 	return arrived.Add(d.HTTPTimeout)
 }
 
-// writeAPIGateway is the answer to API Gateway, the same in both payload
-// formats, and to a function URL.
+// writeAPIGateway encodes an answer for API Gateway, in both of its payload
+// formats, and for a function URL.
 func writeAPIGateway(r httpResponse) ([]byte, error) {
 	body, err := marshal(r.body)
 	if err != nil {
@@ -202,7 +205,7 @@ func replicateProject(path string) (project string, ok bool) {
 	return parts[1], parts[0] == "v3" && parts[1] != "" && parts[2] == "checkpoints" && parts[3] == "replicate"
 }
 
-// httpDelivery reads the body. project is the path's, empty without one.
+// httpDelivery reads the body. project is the one in the path, empty without one.
 func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Delivery {
 	here := *d
 	here.Defaults.ProjectID = cmp.Or(project, d.Defaults.ProjectID)
@@ -220,7 +223,7 @@ func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Deliver
 	return del
 }
 
-// answer turns an outcome into what CBR would have said.
+// answer turns an outcome into the answer that CBR would give.
 func answer(o delivery.Outcome) httpResponse {
 	r := httpResponse{
 		status: o.Answer.Status,

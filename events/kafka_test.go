@@ -16,8 +16,7 @@ func kafkaEvent(t testing.TB, change func(record map[string]any)) []byte {
 	})
 }
 
-// TestKafkaOrder: groups are partitions, and each is in the order of its
-// offsets, however long.
+// TestKafkaOrder: each partition is a group, in the order of its offsets.
 func TestKafkaOrder(t *testing.T) {
 	t.Parallel()
 	var want []string
@@ -48,8 +47,8 @@ func TestKafkaOrder(t *testing.T) {
 	}
 }
 
-// TestKafkaPoison: what can never work is acknowledged, or its partition would
-// stand still for ever.
+// TestKafkaPoison: a record that can never work is acknowledged. Otherwise it would
+// block its partition for ever.
 func TestKafkaPoison(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]any{

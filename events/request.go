@@ -21,7 +21,8 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// Defaults are what a request need not say, empty where it must.
+// Defaults are for the fields that a request does not give. A field whose default
+// is empty is required.
 type Defaults struct {
 	ProjectID            string
 	Region               string
@@ -43,8 +44,8 @@ func isURN(s string) bool {
 		!strings.ContainsFunc(s, func(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) })
 }
 
-// isTime is stricter than time.Parse, since what is accepted must encode again:
-// not every zone does, and the zero time stands for none.
+// isTime is stricter than time.Parse: an accepted time must be one that can be
+// encoded, which not every zone can. The zero time means that there is none.
 func isTime(s string) bool {
 	t, err := time.Parse(time.RFC3339, s)
 	_, unfit := t.MarshalText()
@@ -60,15 +61,16 @@ type draft struct {
 // field is one field of an object: a text, a flag or an object.
 type field struct {
 	name   string
-	text   func(*draft) *string // where it goes
+	text   func(*draft) *string // where a text is kept
 	form   func(string) bool
 	want   string // the form in words
-	env    string // where a text's default comes from; empty: the field is optional
+	env    string // the variable with a text's default; empty: the field is optional
 	flag   func(*draft) **bool
 	fields []field
 }
 
-// replicateKey is the action that a body without a known one asks for.
+// replicateKey is the key of the action replicate. It is the only action, so each
+// request asks for it.
 const replicateKey = "replicate"
 
 var requestFields = []field{
@@ -87,7 +89,7 @@ var requestFields = []field{
 	}},
 }
 
-// draft returns the defaults at their places.
+// draft returns a draft with the defaults in its fields.
 func (d Defaults) draft() (at draft) {
 	at.ProjectID, at.Region = d.ProjectID, d.Region
 	at.Replicate = cbr.Replicate{
@@ -97,10 +99,11 @@ func (d Defaults) draft() (at draft) {
 	return at
 }
 
-// parse reads a request strictly: names match exactly, none twice, none
-// unknown, nothing after the object. The error is an InvalidEvent that lists
-// all that is wrong, each with its path and what was expected, never with a
-// value; the request then holds the correlation id alone, if that is good.
+// parse reads a request strictly: names match exactly, no name is given twice,
+// none is unknown, and nothing follows the object. The error is an InvalidEvent
+// that lists all that is wrong, each with its path and what was expected, never
+// with a value. With an error, the request has only the correlation id, if that
+// is valid.
 func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	p := parsers.Get().(*parser)
 	defer p.done()
@@ -108,19 +111,19 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	p.defaults = d.Defaults.draft()
 	p.object("$", "", requestFields)
 	if err := p.body.End(); err != nil {
-		p.got, p.problems, p.said = draft{}, nil, 0
+		p.got, p.problems, p.length = draft{}, nil, 0
 		p.expected("", "$", "a JSON object and nothing else; "+fault(body, err, p.body.Offset()))
 	}
 	r := p.got.Request
 	r.Action = replicateKey
-	// Free text, and the result repeats it.
+	// It is free text that the result repeats.
 	r.CorrelationID = d.Redact.ID(r.CorrelationID)
 	if len(p.problems) > 0 {
 		return delivery.Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
 	}
 
 	to := &r.Replicate
-	// Ids are compared and grouped by; hex digits have two cases.
+	// Ids are compared, and hex digits may be in upper or lower case.
 	for _, id := range []*string{&r.ProjectID, &to.VaultID, &to.DestinationVaultID, &to.DestinationProjectID} {
 		*id = strings.ToLower(*id)
 	}
@@ -133,7 +136,7 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	return r, nil
 }
 
-// fault says what is wrong with a body that is not one JSON text.
+// fault describes what is wrong with a body that is not one JSON value.
 func fault(body []byte, err error, offset int64) string {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
@@ -151,34 +154,34 @@ type parser struct {
 	body          jsonscan.Reader
 	got, defaults draft
 	problems      []string
-	said          int // how long problems are
+	length        int // of all problems, in bytes
 }
 
-// parsers are those that have nothing to read: a batch needs one of them.
+// parsers are those not in use: a batch needs only one.
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
-// done gives p back, with nothing left of the request.
+// done empties p and puts it back into parsers.
 func (p *parser) done() {
 	p.body.Reset(nil)
-	p.got, p.defaults, p.problems, p.said = draft{}, draft{}, nil, 0
+	p.got, p.defaults, p.problems, p.length = draft{}, draft{}, nil, 0
 	parsers.Put(p)
 }
 
-// expected says what is wrong with what has that name within an object; that
-// is its path with a dot at the end. What no longer fits an error's text is not
-// kept.
+// expected notes that a member of an object is wrong. within is the object's path,
+// with a dot at the end. Once the notes are longer than an error's text may be, no
+// more are kept.
 func (p *parser) expected(within, name, want string) {
-	if p.said > redact.MaxText {
+	if p.length > redact.MaxText {
 		return
 	}
 	problem := within + name + ": expected " + want
 	p.problems = append(p.problems, problem)
-	p.said += len(problem)
+	p.length += len(problem)
 }
 
-// object reads the object of that name, whose fields are within it. encoding/json
-// would match names in any case, take the last of two, and stop at the first
-// wrong type.
+// object reads the object of that name. within is the path of its fields.
+// encoding/json is not used: it ignores the case of names, takes the last of two
+// with the same name, and stops at the first wrong type.
 func (p *parser) object(name, within string, fields []field) {
 	if p.body.Peek() != jsontext.KindBeginObject {
 		p.body.Value()
@@ -222,7 +225,8 @@ func (p *parser) value(within string, f *field) {
 	}
 }
 
-// absent does what is due for the fields that are not given.
+// absent sets the fields that are not given to their defaults, or notes that they
+// are missing.
 func (p *parser) absent(within string, fields []field, given []bool) {
 	for i := range fields {
 		f := &fields[i]

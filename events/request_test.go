@@ -60,7 +60,7 @@ func TestRequest(t *testing.T) {
 		defaults Defaults
 		want     delivery.Request
 	}{
-		"whole": {
+		"all fields": {
 			body: `{
 				"project_id": "` + project + `", "region": "region1", "correlation_id": "<a&b>", "requested_at": "2026-11-23T03:00:00.5+01:00",
 				"replicate": {
@@ -111,8 +111,8 @@ func with2(d Defaults, change func(*Defaults)) Defaults {
 	return d
 }
 
-// TestRequestIsWrong: all that is wrong is listed at once, each with its path
-// and what was expected, and the rest is not complained of.
+// TestRequestIsWrong: all that is wrong is listed at once, each with its path and
+// what was expected, and nothing else is listed.
 func TestRequestIsWrong(t *testing.T) {
 	t.Parallel()
 	none := []string{
@@ -162,15 +162,15 @@ func TestRequestIsWrong(t *testing.T) {
 				"replicate.replicate: expected no such field", ": expected no such field",
 			},
 		},
-		"doubles": {
+		"duplicates": {
 			`{"region":"region1","region":"region1","replicate":{"vault_id":"` + vaultA + `","vault_id":1},"replicate":{"x":1},"x":1,"x":1}`, fullDefaults,
 			[]string{
 				"region: expected to be given once", "replicate.vault_id: expected to be given once", "replicate: expected to be given once",
 				"x: expected no such field", "x: expected no such field",
 			},
 		},
-		"a double behind an escape": {`{"region":"region1","\u0072egion":"region1"}`, fullDefaults, []string{"region: expected to be given once"}},
-		"a double of a wrong one": {
+		"a duplicate behind an escape": {`{"region":"region1","\u0072egion":"region1"}`, fullDefaults, []string{"region: expected to be given once"}},
+		"a duplicate of a wrong one": {
 			`{"correlation_id":1,"correlation_id":"x"}`, fullDefaults,
 			[]string{"correlation_id: expected a string, " + wantCorrelation, "correlation_id: expected to be given once"},
 		},
@@ -195,7 +195,7 @@ func TestRequestIsWrong(t *testing.T) {
 			`{"replicate":{"auto_trigger":null,"enable_acceleration":[]}}`, fullDefaults,
 			[]string{"replicate.auto_trigger: expected " + wantBool, "replicate.enable_acceleration: expected " + wantBool},
 		},
-		// What is given and empty is not absent: no default stands in for it.
+		// An empty text is given, so that its default is not used.
 		"empty texts": {
 			`{"project_id":"","region":"","correlation_id":"","requested_at":"","replicate":{"vault_id":"","cross_account_urn":""}}`, fullDefaults,
 			[]string{
@@ -233,9 +233,9 @@ func TestRequestIsWrong(t *testing.T) {
 	}
 }
 
-// TestParserGoesBackEmpty: a parser that is given back holds nothing of a
-// request. It runs by itself, since the next to parse may have the same one.
-func TestParserGoesBackEmpty(t *testing.T) {
+// TestParserIsEmptied: a parser that is not in use holds nothing of a request. The
+// test is not parallel, since another could get the same parser.
+func TestParserIsEmptied(t *testing.T) {
 	for _, body := range []string{
 		`{"correlation_id":"c","requested_at":"2026-11-23T02:00:00Z","replicate":{"auto_trigger":true,"enable_acceleration":true,"cross_account_urn":"u"}}`,
 		`{"x":1,"region":1}`, `{"region":"region3"`, ``,
@@ -254,16 +254,16 @@ func TestParserGoesBackEmpty(t *testing.T) {
 	}
 }
 
-// TestNothingOfTheLast: whatever was parsed before, a request is the same.
+// TestNothingOfTheLast: a request is parsed the same, whatever was parsed before.
 func TestNothingOfTheLast(t *testing.T) {
 	t.Parallel()
-	whole := string(encode(t, with(requestFor(vaultB), func(r *delivery.Request) {
+	full := string(encode(t, with(requestFor(vaultB), func(r *delivery.Request) {
 		r.Region, r.CorrelationID, r.RequestedAt = "region3", "c", nightly
 		r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration, r.Replicate.CrossAccountURN = new(true), new(true), new("urn")
 	})))
 	d := newDecoder()
-	for _, before := range []string{whole, whole[:len(whole)-1], whole + "x", `{"x":1,"correlation_id":"c"}`, `{"correlation_id":"c"`, `null`, ``} {
-		for range 10 { // a pool is free not to give back what it was given
+	for _, before := range []string{full, full[:len(full)-1], full + "x", `{"x":1,"correlation_id":"c"}`, `{"correlation_id":"c"`, `null`, ``} {
+		for range 10 { // a pool may return a new parser
 			_, _ = d.parseWith([]byte(before), with2(fullDefaults, func(d *Defaults) { d.Region = "region3" }))
 			if got, err := d.parseWith([]byte(`{}`), fullDefaults); err != nil || !cmp.Equal(got, requestFor(vaultA)) {
 				t.Errorf("{} after %s: %+v, %v", before, got, err)
@@ -276,8 +276,8 @@ func TestNothingOfTheLast(t *testing.T) {
 	}
 }
 
-// TestWhatARejectionHolds: the correlation id alone, and nothing of what breaks
-// off, which may be half of something.
+// TestWhatARejectionHolds: a rejected request has only its correlation id. If the
+// body breaks off, it has not even that, since the id may be incomplete.
 func TestWhatARejectionHolds(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
@@ -296,7 +296,8 @@ func TestWhatARejectionHolds(t *testing.T) {
 	}
 }
 
-// TestForms: ids become parts of a path and of a host name.
+// TestForms: ids and regions become parts of a path and of a host name, so that
+// only their exact forms are accepted.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	hosts := []string{
@@ -355,7 +356,8 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestAbsentStaysAbsent: sister clouds do not know every field.
+// TestAbsentStaysAbsent: an optional field that is not given is not sent, since
+// sister clouds do not know every field.
 func TestAbsentStaysAbsent(t *testing.T) {
 	t.Parallel()
 	want := `{"project_id":"` + project + `","region":"region1","replicate":{"vault_id":"` + vaultA + `","destination_vault_id":"` + destinationVault +
@@ -365,7 +367,7 @@ func TestAbsentStaysAbsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, string(encode(t, r))); diff != "" {
-		t.Errorf("encoded again (-want +got):\n%s", diff)
+		t.Errorf("encoded (-want +got):\n%s", diff)
 	}
 }
 
@@ -380,8 +382,8 @@ func TestManyProblems(t *testing.T) {
 	}
 }
 
-// checkRequest holds an accepted request against its forms and against itself,
-// encoded and parsed again.
+// checkRequest holds an accepted request to the forms of its fields, and to what
+// it is after it was encoded and parsed a second time.
 func checkRequest(t testing.TB, d *Decoder, r delivery.Request) {
 	t.Helper()
 	to := r.Replicate
@@ -393,12 +395,12 @@ func checkRequest(t testing.TB, d *Decoder, r delivery.Request) {
 	if r.CorrelationID != "" && !regexp.MustCompile(`^[\x21-\x7e]{1,128}$`).MatchString(r.CorrelationID) {
 		t.Errorf("accepted correlation_id %q", r.CorrelationID)
 	}
-	again, err := d.parseWith(encode(t, r), Defaults{})
+	second, err := d.parseWith(encode(t, r), Defaults{})
 	if err != nil {
-		t.Fatalf("%+v, parsed again: %v", r, err)
+		t.Fatalf("%+v, parsed a second time: %v", r, err)
 	}
-	if diff := cmp.Diff(r, again); diff != "" {
-		t.Errorf("parsed again (-once +twice):\n%s", diff)
+	if diff := cmp.Diff(r, second); diff != "" {
+		t.Errorf("parsed a second time (-first +second):\n%s", diff)
 	}
 }
 
@@ -442,7 +444,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// expectations are all that a message may say apart from names.
+// expectations are all texts that a message may have after a name.
 var expectations = func() map[string]bool {
 	all := map[string]bool{
 		"an object": true, "no such field": true, "to be given once": true, wantBool: true,
@@ -458,8 +460,8 @@ var expectations = func() map[string]bool {
 
 var malformed = regexp.MustCompile(`^\$: expected a JSON object and nothing else; (there is nothing|it begins with a byte order mark|(something follows it|it breaks off or is malformed) after byte \d+)$`)
 
-// FuzzRequest: what is accepted is good, and what is said of the rest is made
-// of field names and of our own words alone, never of a value.
+// FuzzRequest: an accepted request is valid, and the message of a rejected one has
+// only names of fields and our own words, never a value.
 func FuzzRequest(f *testing.F) {
 	f.Add(sample(f, "direct"), true)
 	f.Add(encode(f, map[string]any{"replicate": requestFor(vaultA).Replicate}), true)
@@ -489,11 +491,11 @@ func FuzzRequest(f *testing.F) {
 		}
 		paths := map[string]bool{"$": true}
 		for _, name := range []string{"project_id", "region", "vault_id", "destination_vault_id", "destination_project_id", "destination_region"} {
-			paths[name] = true // said to be missing
+			paths[name] = true // may be missing
 		}
 		for _, name := range namesIn(t, body) {
 			if strings.ContainsAny(name, ":;") {
-				return // such a message cannot be taken apart
+				return // such a message cannot be split
 			}
 			paths[d.Redact.Text(name)] = true
 		}

@@ -43,8 +43,8 @@ func unmarshal(t *testing.T, text string) any {
 	return v
 }
 
-// TestSchemaOfSamples: the requests of all samples, as they are and as they are
-// handed on.
+// TestSchemaOfSamples: the requests of all samples are of the schema, as a result
+// repeats them.
 func TestSchemaOfSamples(t *testing.T) {
 	t.Parallel()
 	schema, _ := schemas(t)
@@ -86,8 +86,7 @@ func TestSchemaOfSamples(t *testing.T) {
 	}
 }
 
-// TestSchemaAgreesWithDecoder: what the decoder refuses the schema refuses, and
-// the other way round.
+// TestSchemaAgreesWithDecoder: the schema and the decoder refuse the same requests.
 func TestSchemaAgreesWithDecoder(t *testing.T) {
 	t.Parallel()
 	schema, _ := schemas(t)
@@ -132,7 +131,8 @@ func TestSchemaAgreesWithDecoder(t *testing.T) {
 	}
 }
 
-// TestSchemaOfResults: every golden result, and broken ones.
+// TestSchemaOfResults: the golden results are of the schema, and broken ones are
+// not.
 func TestSchemaOfResults(t *testing.T) {
 	t.Parallel()
 	_, schema := schemas(t)

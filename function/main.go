@@ -1,6 +1,5 @@
-// Command bootstrap is the function as Lambda runs it: it makes a handler of
-// the environment and starts it. This is the only room that knows environment
-// variables.
+// Command bootstrap is the function as Lambda runs it. It makes a handler of the
+// environment and starts it. No other room knows environment variables.
 package main
 
 import (

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The answer of the documentation's example, but for the record ids and for project_id, which is not the path's there.
+// The answer is the one of the documentation's example, except for the record ids and project_id, which is not the path's there.
 func TestCopyCheckpoint(t *testing.T) {
 	t.Parallel()
 	s, now := newExample(t)
@@ -290,7 +290,7 @@ func TestVaultIsBusyForEveryDestination(t *testing.T) {
 	}
 }
 
-func TestFailedCopyIsMadeAgain(t *testing.T) {
+func TestNewCopyAfterFailedOne(t *testing.T) {
 	t.Parallel()
 	s, _ := newExample(t, WithCopyTime(0))
 	s.AddBackup(Backup{ID: "99999999-7046-4787-95cd-14b0ad0642a8", VaultID: SourceVault, CopyError: "BackupService.9910"})
@@ -310,7 +310,7 @@ func TestCopiesFillTheirVault(t *testing.T) {
 	s, _ := newExample(t, WithCopyTime(0))
 	s.AddVault(Vault{ID: DestinationVault, ProjectID: DestinationProject, ProtectType: "replication", Size: 130})
 	mustCopy(t, s, 3)
-	// A copy that fails gives its room back, so it can be tried for ever.
+	// A copy that fails uses no space, so it can be made any number of times.
 	s.AddBackup(Backup{ID: uuid("fails"), VaultID: SourceVault, Size: 10, CopyError: "BackupService.9910"})
 	mustCopy(t, s, 1)
 	mustCopy(t, s, 1)
