@@ -98,13 +98,13 @@ func (inv *invocation) handle(ctx context.Context, d *delivery.Delivery) (o deli
 		o.Err = &kind.Error{Kind: kind.Blocked, Message: "behind a delivery of its group that was handed back"}
 		return o
 	}
-	if o.Err = inv.admit(d); o.Err == nil {
+	if o = inv.admit(d); o.Err == nil && !o.Silent {
 		t.admitted = true
 		o = inv.act(ctx, d)
 	}
 	inv.keep(ctx, d, &o)
 	event, route := t.event(&o)
-	if o.HandedBack() && !d.Last {
+	if o.Silent || o.HandedBack() && !d.Last {
 		return o
 	}
 	if err := slot.Publish(event, route); err != nil {
@@ -117,12 +117,17 @@ func (inv *invocation) handle(ctx context.Context, d *delivery.Delivery) (o deli
 }
 
 // admit returns why a delivery's request is refused: it is not valid, or the
-// operator does not allow what it asks for.
-func (inv *invocation) admit(d *delivery.Delivery) *kind.Error {
-	if d.Err != nil {
-		return d.Err
+// operator does not allow what it asks for. An accepted event that is not on the
+// lists is another deployment's, which follows it.
+func (inv *invocation) admit(d *delivery.Delivery) (o delivery.Outcome) {
+	if o.Err = d.Err; o.Err != nil {
+		return o
 	}
-	return kind.As(inv.Allow.Check(d.Request.Scope(), d.Request.Replicate))
+	o.Err = kind.As(inv.Allow.Check(d.Request.Scope(), d.Request.Asked()))
+	if o.Err != nil && d.Tracked {
+		return delivery.Outcome{Silent: true, Counts: []metrics.Value{{Name: "NotMine", Count: 1}}}
+	}
+	return o
 }
 
 // act runs the action that the request asks for.

@@ -160,7 +160,7 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 		HTTP: client, Endpoints: endpoints, Redact: hidden, UserAgent: "cbr-replicator/test", Timeout: 30 * time.Second,
 		Auth: token.New(token.Config{Fields: token.Fields{Token: cbrtest.Token}, ProjectID: cbrtest.SourceProject, Redact: hidden, Now: time.Now}),
 	})
-	r.replicates = &replicate.Action{CBR: service, Lookups: reconcile.New(service, log), Retry: policy, Reads: policy, Log: log, Redact: hidden}
+	r.replicates = &replicate.Action{CBR: service, Lookups: reconcile.New(service), Retry: policy, Reads: policy, Log: log, Redact: hidden}
 	r.Handler = &replicator.Handler{
 		Decoder: &events.Decoder{Redact: hidden, HTTPTimeout: 27 * time.Second, MaxReceiveCount: maxReceives},
 		Allow: &allow.List{

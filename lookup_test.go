@@ -320,7 +320,7 @@ func TestSameVaultTwice(t *testing.T) {
 	if calls, lookups := len(server.Calls()), len(server.LookupCalls()); calls != 1 || lookups != 1 {
 		t.Errorf("%d calls and %d lookups, want 1 and 1: what was just taken is known", calls, lookups)
 	}
-	r.replicates.Lookups = reconcile.New(r.replicates.CBR.(*cbr.Client), r.Log) // another process
+	r.replicates.Lookups = reconcile.New(r.replicates.CBR.(*cbr.Client)) // another process
 	r.handedBack(sqs(t, message{id: "c", body: body, receives: 2, firstReceive: earlier}, message{id: "d", body: body, receives: 2, firstReceive: earlier}))
 	if calls, lookups := len(server.Calls()), len(server.LookupCalls()); calls != 1 || lookups != 2 {
 		t.Errorf("%d calls and %d lookups, want 1 and 2", calls, lookups)
@@ -441,7 +441,7 @@ func TestEffectsShowBeforeRedelivery(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				late := &lateCBR{refusals: tt.refusals, lost: tt.lost, taken: map[string][]time.Time{}}
 				r := newRig(t, nil)
-				r.replicates.CBR, r.replicates.Lookups = late, reconcile.New(late, r.Log)
+				r.replicates.CBR, r.replicates.Lookups = late, reconcile.New(late)
 				var records []object
 				for i, vault := range []string{a, b} {
 					records = append(records, object{
@@ -790,7 +790,7 @@ func TestNotCoveredWaitsForWhatWasTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &hiddenCBR{lateCBR: lateCBR{taken: map[string][]time.Time{}}}
 		r := newRig(t, nil)
-		r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c, r.Log)
+		r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c)
 		body := request(t, cbrtest.SourceVault, nil)
 		diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "first", body: body})))
 		time.Sleep(10 * time.Second)
@@ -813,7 +813,7 @@ func TestRepeatedAfterALostAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &lateCBR{taken: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: true}}
 		r := newRig(t, nil)
-		r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c, r.Log)
+		r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c)
 		body := request(t, cbrtest.SourceVault, object{"requested_at": time.Now()})
 		for _, wait := range []time.Duration{0, 10 * time.Second, 30 * time.Second} {
 			time.Sleep(wait)
@@ -850,7 +850,7 @@ func TestTwinsOfAForgetfulCBR(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := &lateCBR{taken: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: tt.lost}}
 				r := newRig(t, nil)
-				r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c, r.Log)
+				r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c)
 				m := message{id: "m", body: request(t, cbrtest.SourceVault, nil), undated: tt.undated}
 				diff(t, "handed back", tt.back, r.handedBack(sqs(t, m, m)))
 				diff(t, "results", tt.want, r.published())

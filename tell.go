@@ -31,31 +31,26 @@ func (t *telling) event(o *delivery.Outcome) (*result.Event, result.Route) {
 	o.Data.Status = o.Status()
 	o.Data.Deliveries = t.d.Queue.Receives
 	o.Data.DurationMS = now.Sub(t.began).Milliseconds()
-	o.Data.Error = errorOf(o.Err)
+	o.Data.Error = result.ErrorOf(o.Err)
 	source, route := t.FunctionARN, result.Route{}
 	if r := &t.d.Request; t.d.Err == nil {
-		o.Data.Request = r.Shown(t.Redact)
+		if o.Data.Request == nil {
+			o.Data.Request = r.Shown(t.Redact)
+		}
 		route = r.Route()
 		if base, err := t.Endpoints.For(r.Region); err == nil {
 			source = base + "/v3/" + r.ProjectID
 		}
 	}
-	id := result.ID(t.d.Source, t.d.CausationID, o.Data.Status)
+	id := cmp.Or(o.ResultID, result.ID(t.d.Source, t.d.CausationID, o.Data.Status))
 	return result.New(id, source, t.d.CorrelationID, t.d.CausationID, now, route, o.Data), route
-}
-
-func errorOf(err *kind.Error) *result.Error {
-	if err == nil {
-		return nil
-	}
-	return &result.Error{Kind: err.Kind, Code: err.Code, Message: err.Message, HTTPStatus: err.HTTPStatus, RequestID: err.RequestID}
 }
 
 // told reports the outcome: to the delivery's group, the metrics and the log.
 func (t *telling) told(ctx context.Context, o *delivery.Outcome) {
 	d := t.d
 	if o.Data.Status == "" && d.Final { // a panic came before the event
-		o.Data = result.Data{Status: o.Status(), Error: errorOf(o.Err)}
+		o.Data = result.Data{Status: o.Status(), Error: result.ErrorOf(o.Err)}
 		if t.published == kind.Unpublished && o.PublishErr == nil {
 			o.PublishErr = o.Err // tells the caller that it is not on the topic
 		}
@@ -103,6 +98,8 @@ func (t *telling) log(ctx context.Context, o *delivery.Outcome, handedBack bool)
 	}
 	status, level := string(o.Status()), slog.LevelError
 	switch {
+	case k.Policy().Expected, o.Silent && k.Policy().Answer:
+		status, level = cmp.Or(status, "not mine"), slog.LevelInfo
 	case handedBack:
 		status, level = "redelivered", slog.LevelWarn
 	case t.published != kind.Unpublished && (o.Err == nil || t.published == kind.Unchanged):

@@ -32,7 +32,8 @@ const (
 // that result might come in again, without end. What makes a result is the type
 // of a CloudEvent. A text that only mentions such a type is none.
 func holdsResult(body []byte) bool {
-	return !detect(body).keys["replicate"] && textHoldsResult(body, maxTexts)
+	f := detect(body)
+	return !f.keys[replicateKey] && !f.keys[followKey] && textHoldsResult(body, maxTexts)
 }
 
 // textHoldsResult searches a text: JSON, cut off or with other text around it, or

@@ -37,7 +37,7 @@ func decodeDirectBatch(d *Decoder, payload []byte, inv delivery.Invocation) (*Ba
 	}
 	b := &Batch{Deliveries: make([]delivery.Delivery, len(requests))}
 	for i, request := range requests {
-		b.Deliveries[i] = d.deliver(request, directDelivery(inv, i), "")
+		b.Deliveries[i] = d.askedFor(request, directDelivery(inv, i))
 	}
 	b.reply = replies
 	return b, nil

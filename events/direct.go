@@ -2,7 +2,6 @@ package events
 
 import (
 	"cbr-replicator/internal/delivery"
-	"cbr-replicator/internal/kind"
 )
 
 // direct is a call with the request itself as the payload: `aws lambda invoke`,
@@ -16,7 +15,7 @@ var direct = trigger{
 }
 
 func decodeDirect(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
-	del := d.deliver(payload, directDelivery(inv, 0), "")
+	del := d.askedFor(payload, directDelivery(inv, 0))
 	if del.Err != nil && isWarmUp(payload) {
 		return &Batch{WarmUp: true, reply: func([]delivery.Outcome) ([]byte, error) { return marshal(nil) }}, nil
 	}
@@ -24,7 +23,7 @@ func decodeDirect(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, 
 		Deliveries: []delivery.Delivery{del},
 		reply: func(outcomes []delivery.Outcome) ([]byte, error) {
 			o := outcomes[0]
-			if o.Err == nil || o.Err.Kind.Policy().Status == kind.Unchanged {
+			if o.Err.Of().Policy().Answer {
 				return answerOf(o, maxAnswer)
 			}
 			return nil, d.invokeError(o.Err.Kind, o.Err.Error())

@@ -28,15 +28,15 @@ func TestDirectReply(t *testing.T) {
 		},
 		"unchanged": {
 			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.AlreadyReplicated}, Data: result.Data{Status: kind.Unchanged}},
-			want:    `{"status":"unchanged","attempts":0,"duration_ms":0}`,
+			want:    `{"status":"unchanged","duration_ms":0}`,
 		},
 		"not published": {
 			outcome: delivery.Outcome{PublishErr: unpublished, Data: result.Data{Status: kind.Accepted, DurationMS: 1}},
-			want:    `{"status":"accepted","attempts":0,"duration_ms":1,"result_published":false}`,
+			want:    `{"status":"accepted","duration_ms":1,"result_published":false}`,
 		},
 		"unchanged and not published": {
 			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.NothingToReplicate}, PublishErr: unpublished, Data: result.Data{Status: kind.Unchanged}},
-			want:    `{"status":"unchanged","attempts":0,"duration_ms":0,"result_published":false}`,
+			want:    `{"status":"unchanged","duration_ms":0,"result_published":false}`,
 		},
 		"rejected": {
 			outcome: delivery.Outcome{Err: &kind.Error{Kind: kind.Rejected, Code: "BackupService.6120", Message: "No vault."}},
@@ -112,8 +112,8 @@ func TestDirectBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{"status":"failed","error":{"kind":"Throttled","message":"slower"},"attempts":0,"duration_ms":0},` +
-		`{"status":"accepted","attempts":0,"duration_ms":0,"result_published":false}]`
+	want := `[{"status":"failed","error":{"kind":"Throttled","message":"slower","retryable":false},"duration_ms":0},` +
+		`{"status":"accepted","duration_ms":0,"result_published":false}]`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("reply (-want +got):\n%s", diff)
 	}

@@ -26,6 +26,7 @@ type content struct {
 	body        []byte
 	correlation string // empty without one
 	own         bool   // the envelope is a result event of ours
+	event       []byte // that event
 	// redelivered: the request was delivered before, at an unknown time.
 	redelivered bool
 }
@@ -77,6 +78,7 @@ func unwrap(body []byte, correlation string) (content, *kind.Error) {
 			return in, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected the form of " + envelopes[i].name + "; " + plain(err), Cause: err}
 		}
 		if out.own {
+			out.event = in.body
 			return out, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected a request, not a result"}
 		}
 		if !isCorrelationID(out.correlation) {

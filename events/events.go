@@ -30,7 +30,10 @@ type Decoder struct {
 	// HTTPTimeout is the time from a request's arrival at API Gateway to its
 	// answer, at most.
 	HTTPTimeout time.Duration
-	// MaxReceiveCount is the receive count of a queue's last delivery.
+	// FollowQueueARN is the queue from which accepted events are followed, empty
+	// without one.
+	FollowQueueARN string
+	// MaxReceiveCount is the receive count of the last delivery of another queue.
 	MaxReceiveCount int
 	// KafkaItemFailures: every event source mapping of Kafka takes batch item
 	// failures. A mapping without ReportBatchItemFailures would take the answer for

@@ -115,6 +115,10 @@ func (d *Decoder) queueBatch(records []sqsRecord, inv delivery.Invocation) (*Bat
 		if strings.HasSuffix(r.arn, ".fifo") {
 			del.Group = r.group
 		}
+		if d.FollowQueueARN != "" && r.arn == d.FollowQueueARN {
+			b.Deliveries[i] = d.tracked(del, r.correlation)
+			continue
+		}
 		b.Deliveries[i] = d.deliver(del.Body(), del, r.correlation)
 		if err := b.Deliveries[i].Err; err != nil && errors.Is(err, errConfirmation) {
 			// Its link is nowhere else. Handed back, it becomes a dead letter.

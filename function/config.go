@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +50,10 @@ type config struct {
 
 	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN" unset:"required" desc:"where results go: an SNS topic, or an EventBridge event bus (|arn:aws:events:…:event-bus/NAME|). Its region is the ARN's"`
 	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN" unset:"none: rejected bodies are not kept" desc:"an SQS queue that [keeps rejected bodies](operations.md#rejected-bodies). Its region is the ARN's"`
+
+	RequestQueueARN string `envconfig:"REQUEST_QUEUE_ARN" unset:"none" desc:"the SQS queue of requests that triggers the function"`
+	FollowQueueARN  string `envconfig:"FOLLOW_QUEUE_ARN" unset:"none: copies are not followed" desc:"the SQS queue that |accepted| events come from, to be [followed to their end](guarantees.md#followed-to-the-end)"`
+	FollowFor       days   `envconfig:"FOLLOW_FOR" default:"72h" desc:"how long copies are followed, at most |7d|. A duration, or days such as |3d|"`
 
 	// Other endpoints of AWS, under its own names.
 	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS" desc:"other endpoints of AWS; AWS's own names"`
@@ -100,10 +105,11 @@ type settings struct {
 	config
 	sink       sinkKind
 	sinkRegion string
-	rejected   *queue.Name // nil: none
-	endpoints  huawei.Endpoints
-	iam        huawei.Endpoints
-	allow      *allow.List
+	// Queues are nil where there is none.
+	rejected, requests, followed *queue.Name
+	endpoints                    huawei.Endpoints
+	iam                          huawei.Endpoints
+	allow                        *allow.List
 }
 
 // load reads the environment. Its error lists all that is wrong, without any value.
@@ -124,7 +130,7 @@ func load() (*settings, error) {
 	s.checkForms(&p)
 	s.checkCredential(&p)
 	s.checkSink(&p)
-	s.checkRejectedQueue(&p)
+	s.checkQueues(&p)
 	s.checkEndpoints(&p)
 	s.checkAllowed(&p)
 	return s, p.err()
@@ -149,12 +155,35 @@ func (p problems) err() error {
 
 const (
 	durationForm = "expected a positive duration such as 500ms or 20s"
+	daysForm     = "expected a positive duration such as 72h or 3d, at most 7d"
 	countForm    = "expected a whole number from 1 to 10000"
 	maxCount     = 10_000
 )
 
+// days is a duration that may be written in days.
+type days time.Duration
+
+// maxFollowFor leaves a follow queue, which keeps a message for 14 days, time for
+// a redrive.
+const maxFollowFor = days(7 * 24 * time.Hour)
+
+// Decode reads a duration, for envconfig.
+func (d *days) Decode(s string) error {
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		count, err := strconv.ParseFloat(n, 64)
+		if err != nil || !(count > 0 && count <= 10_000) {
+			return errors.New("no number of days")
+		}
+		*d = days(count * 24 * float64(time.Hour))
+		return nil
+	}
+	duration, err := time.ParseDuration(s)
+	*d = days(duration)
+	return err
+}
+
 // forms are what is expected of a value that envconfig cannot read, by its type.
-var forms = map[string]string{"time.Duration": durationForm, "int": countForm, "bool": "expected true or false"}
+var forms = map[string]string{"time.Duration": durationForm, "main.days": daysForm, "int": countForm, "bool": "expected true or false"}
 
 // count is a variable that holds a whole number.
 type count struct {
@@ -207,7 +236,7 @@ func (c *config) read(p *problems) error {
 }
 
 func (s *settings) trim() {
-	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.RejectedQueueARN} {
+	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.RejectedQueueARN, &s.RequestQueueARN, &s.FollowQueueARN} {
 		*v = strings.TrimSpace(*v)
 	}
 	for _, list := range []*[]string{&s.AllowedProjectIDs, &s.AllowedDestinations, &s.AllowedURNs} {
@@ -248,6 +277,9 @@ func (s *settings) checkBounds(p *problems) {
 	}
 	if s.RetryInitial > s.RetryMax && s.RetryMax > 0 {
 		p.add("RETRY_INITIAL_INTERVAL", "expected at most RETRY_MAX_INTERVAL")
+	}
+	if s.FollowFor <= 0 || s.FollowFor > maxFollowFor {
+		p.add("FOLLOW_FOR", daysForm)
 	}
 	for _, v := range s.counts() {
 		if v.value < 1 || v.value > maxCount {
@@ -309,13 +341,25 @@ func (s *settings) secretRegion() string {
 	return s.AWSRegion
 }
 
-func (s *settings) checkRejectedQueue(p *problems) {
-	if s.RejectedQueueARN == "" {
-		return
+func (s *settings) checkQueues(p *problems) {
+	for _, q := range []struct {
+		variable, arn string
+		to            **queue.Name
+	}{
+		{"REJECTED_QUEUE_ARN", s.RejectedQueueARN, &s.rejected},
+		{"REQUEST_QUEUE_ARN", s.RequestQueueARN, &s.requests},
+		{"FOLLOW_QUEUE_ARN", s.FollowQueueARN, &s.followed},
+	} {
+		if q.arn == "" {
+			continue
+		}
+		name, err := queue.Parse(q.arn)
+		p.check(q.variable, err)
+		*q.to = &name
 	}
-	name, err := queue.Parse(s.RejectedQueueARN)
-	p.check("REJECTED_QUEUE_ARN", err)
-	s.rejected = &name
+	if s.FollowQueueARN != "" && s.FollowQueueARN == s.RequestQueueARN {
+		p.add("FOLLOW_QUEUE_ARN", "expected another queue than REQUEST_QUEUE_ARN: what comes from it is followed, and nothing else")
+	}
 }
 
 func (s *settings) checkEndpoints(p *problems) {

@@ -17,6 +17,7 @@ import (
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/delivery"
+	"cbr-replicator/internal/follow"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/metrics"
 	"cbr-replicator/internal/reconcile"
@@ -48,7 +49,8 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 	publishing := policy
 	publishing.MinTry = 0
 	reads := policy
-	policy.Budget, reads.Budget = retry.NewBudget(), retry.NewBudget()
+	looks := policy
+	policy.Budget, reads.Budget, looks.Budget = retry.NewBudget(), retry.NewBudget(), retry.NewBudget()
 
 	credential := token.Config{
 		Fields:    s.Fields,
@@ -91,12 +93,14 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 			Redact:      hidden,
 			HTTPTimeout: s.HTTPTimeout,
 
+			FollowQueueARN:    s.FollowQueueARN,
 			MaxReceiveCount:   s.MaxReceiveCount,
 			KafkaItemFailures: s.KafkaItemFailures,
 		},
 		Allow: s.allow,
 		Actions: []delivery.Action{
-			&replicate.Action{CBR: service, Lookups: reconcile.New(service, log), Retry: policy, Reads: reads, Log: log, Redact: hidden},
+			&replicate.Action{CBR: service, Lookups: reconcile.New(service), Retry: policy, Reads: reads, Log: log, Redact: hidden},
+			&follow.Action{Lookups: reconcile.New(service), Reads: looks, For: time.Duration(s.FollowFor), Log: log, Redact: hidden, Rand: rand.Float64},
 		},
 		Endpoints: s.endpoints,
 		Queues: &visibility.Changer{

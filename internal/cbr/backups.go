@@ -35,6 +35,9 @@ const (
 	maxRecords = 200_000
 	// maxText bounds ids, regions and states. All ids that were seen are UUIDs.
 	maxText = 128
+	// maxReason bounds a failed copy's reason, and a resource's name, before they
+	// are cut to what a message takes.
+	maxReason = 16 << 10
 )
 
 var (
@@ -61,7 +64,9 @@ type Backup struct {
 	Available bool
 	// ProviderID says what was backed up: a server, a disk or a file system.
 	ProviderID string
-	Records    []ReplicationRecord
+	// ResourceID and ResourceName are of what was backed up, a server say.
+	ResourceID, ResourceName string
+	Records                  []ReplicationRecord
 }
 
 // ReplicationRecord is what became of one copy of a backup (CBR API reference,
@@ -78,6 +83,12 @@ type ReplicationRecord struct {
 	Zoneless                                                    bool
 	SourceRegion, SourceProjectID                               string
 	DestinationRegion, DestinationProjectID, DestinationVaultID string
+	// DestinationBackupID is the replica's. CBR may fill it in late.
+	DestinationBackupID string
+	// Progress is in percent, zero where CBR does not say.
+	Progress int
+	// FailCode and FailReason are CBR's words on a copy that failed.
+	FailCode, FailReason string
 }
 
 // RecordStatus is the state of a copy, in lower case.
@@ -299,9 +310,10 @@ type page struct {
 // vault.
 type wireBackup struct {
 	wireItem
-	providerID, vaultID string
-	updated, protected  stamp
-	records             []wireRecord
+	providerID, vaultID      string
+	resourceID, resourceName string
+	updated, protected       stamp
+	records                  []wireRecord
 	// shown: the field for records is there, even if it is empty.
 	shown bool
 }
@@ -311,6 +323,8 @@ type wireRecord struct {
 	wireItem
 	sourceRegion, sourceProject           string
 	destinationRegion, destinationProject string
+	destinationBackup                     string
+	progress, failCode, failReason        string
 	vault, extraVault                     wireVault
 }
 
@@ -392,6 +406,10 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 		switch name {
 		case "provider_id":
 			b.providerID = text(r)
+		case "resource_id":
+			b.resourceID = text(r)
+		case "resource_name":
+			b.resourceName = upTo(maxReason, r)
 		case "vault_id":
 			b.vaultID = text(r)
 		case "updated_at":
@@ -439,8 +457,21 @@ func (w *wireRecord) read(r *jsonscan.Reader) {
 			w.destinationRegion = text(r)
 		case "destination_project_id":
 			w.destinationProject = text(r)
+		case "destination_backup_id":
+			w.destinationBackup = text(r)
 		case "extra_info":
-			members(r, func(name string) { w.extraVault.read(r, name) })
+			members(r, func(name string) {
+				switch name {
+				case "progress":
+					w.progress = text(r)
+				case "fail_code":
+					w.failCode = text(r)
+				case "fail_reason":
+					w.failReason = upTo(maxReason, r)
+				default:
+					w.extraVault.read(r, name)
+				}
+			})
 		default:
 			w.wireItem.read(r, name)
 			w.vault.read(r, name)
@@ -461,13 +492,15 @@ func members(r *jsonscan.Reader, each func(name string)) {
 
 // text reads a string, or a number as it is written. Any other value is empty, and so is
 // one that is longer than maxText.
-func text(r *jsonscan.Reader) string {
+func text(r *jsonscan.Reader) string { return upTo(maxText, r) }
+
+func upTo(most int, r *jsonscan.Reader) string {
 	value := r.Value()
 	s, ok := jsonscan.Text(value)
 	if !ok && len(value) > 0 && (value[0] == '-' || '0' <= value[0] && value[0] <= '9') {
 		s = string(value)
 	}
-	if len(s) > maxText {
+	if len(s) > most {
 		return ""
 	}
 	return s
@@ -481,7 +514,10 @@ func (c *Client) backup(b *wireBackup) *Backup {
 		CreatedAt:  b.created.Time,
 		Available:  strings.EqualFold(b.status, "available"),
 		ProviderID: c.Redact.Text(b.providerID),
-		Records:    make([]ReplicationRecord, 0, len(b.records)),
+
+		ResourceID:   c.Redact.ID(b.resourceID),
+		ResourceName: c.Redact.Text(b.resourceName),
+		Records:      make([]ReplicationRecord, 0, len(b.records)),
 	}
 	for _, r := range b.records {
 		out.Records = append(out.Records, ReplicationRecord{
@@ -494,9 +530,22 @@ func (c *Client) backup(b *wireBackup) *Backup {
 			DestinationRegion:    r.destinationRegion,
 			DestinationProjectID: r.destinationProject,
 			DestinationVaultID:   cmp.Or(r.vault.id, r.vault.misspelt, r.extraVault.id, r.extraVault.misspelt),
+			DestinationBackupID:  c.Redact.ID(r.destinationBackup),
+			Progress:             percent(r.progress),
+			FailCode:             c.Redact.Text(r.failCode),
+			FailReason:           c.Redact.Text(r.failReason),
 		})
 	}
 	return out
+}
+
+// percent reads a progress from 0 to 100. Anything else is zero.
+func percent(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 100 {
+		return 0
+	}
+	return n
 }
 
 // stamp is a time that CBR wrote, zero if it wrote none or cannot be read.

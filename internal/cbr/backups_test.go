@@ -137,12 +137,16 @@ func TestListBackupsOfCBR(t *testing.T) {
 		DestinationRegion:    cbrtest.DestinationRegion,
 		DestinationProjectID: cbrtest.DestinationProject,
 		DestinationVaultID:   cbrtest.DestinationVault,
+		Progress:             100,
 	}
 	for _, b := range got {
 		if b.ID == "" || b.ProviderID == "" || !b.Available || len(b.Records) != 1 || b.Records[0].ID == "" {
 			t.Fatalf("backup = %+v", b)
 		}
-		want.ID = b.Records[0].ID
+		if b.Records[0].DestinationBackupID == "" || b.ResourceID == "" {
+			t.Errorf("no id of the replica or of the resource: %+v", b)
+		}
+		want.ID, want.DestinationBackupID = b.Records[0].ID, b.Records[0].DestinationBackupID
 		if diff := cmp.Diff(want, b.Records[0]); diff != "" {
 			t.Errorf("record (-want +got):\n%s", diff)
 		}
@@ -215,7 +219,13 @@ func TestListBackupsForms(t *testing.T) {
 		}},
 		{"the vault in the record", id + `"replication_records":[{"id":"r","destination_vault_id":"v","extra_info":null}]}]}`, there},
 		{"misspelt", id + `"replication_records":[{"id":"r","destinatio_vault_id":"v"}]}]}`, there},
-		{"in extra_info alone", id + `"replication_records":[{"id":"r","destination_vault_id":null,"extra_info":{"progress":3,"destination_vault_id":"v"}}]}]}`, there},
+		{"in extra_info alone", id + `"replication_records":[{"id":"r","destination_vault_id":null,"extra_info":{"progress":"3 %","destination_vault_id":"v"}}]}]}`, there},
+		{
+			"a copy that failed", id + `"resource_id":"r","resource_name":"web","replication_records":[{"id":"r","status":"FAIL","destination_backup_id":"d","extra_info":{"progress":40,"fail_code":"BackupService.6203","fail_reason":"busy"}}]}]}`,
+			[]cbr.Backup{{ID: "b", Available: true, ResourceID: "r", ResourceName: "web", Records: []cbr.ReplicationRecord{
+				{ID: "r", Status: cbr.Failed, DestinationBackupID: "d", Progress: 40, FailCode: "BackupService.6203", FailReason: "busy"},
+			}}},
+		},
 		{"misspelt in extra_info alone", id + `"replication_records":[{"id":"r","extra_info":{"destinatio_vault_id":"v"}}]}]}`, there},
 		{
 			"nulls, and fields of tomorrow", `{"new":{"backups":[{"id":"no"}]},"backups":[{"id":"b","status":null,"provider_id":null,"vault_id":null,"children":[{"id":"c"}],

@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"cbr-replicator/internal/cbr"
@@ -89,6 +90,9 @@ type Delivery struct {
 	// the zero outcome. It is never published, since that could repeat for ever.
 	// Err is set as well.
 	Own bool
+	// Tracked: it is an accepted event from the follow queue. Each deployment that
+	// shares a result topic gets it.
+	Tracked bool
 	// Carried is the text that held the request.
 	Carried Carried
 }
@@ -144,11 +148,36 @@ type Request struct {
 
 	// Action is the key of the action that the request asks for.
 	Action string `json:"-"`
+	// Followed is what a request to follow is about. Such a request has no time of
+	// its own.
+	Followed *Accepted `json:"-"`
+}
+
+// Accepted is what an accepted event says of the copies that have started. The
+// request that it was about is the delivery's.
+type Accepted struct {
+	// ID is the event's, empty if only its data was given.
+	ID string
+	// Since is from when on replication records are the request's effect, At when
+	// it was known to be accepted, by our clock.
+	Since, At time.Time
+	// Replication is CBR's response object, as the event has it.
+	Replication json.RawMessage
 }
 
 // Scope returns where the vault is.
 func (r *Request) Scope() huawei.Scope {
 	return huawei.Scope{ProjectID: r.ProjectID, Region: r.Region}
+}
+
+// Asked returns what the operator's lists must allow. To follow a copy asks for
+// nothing that is billed or trusted: only its places count.
+func (r *Request) Asked() cbr.Replicate {
+	asked := r.Replicate
+	if r.Followed != nil {
+		asked.CrossAccountURN, asked.EnableAcceleration = nil, nil
+	}
+	return asked
 }
 
 // Shown returns the request as it may be shown. The URN is free text, which may
@@ -182,6 +211,11 @@ type Outcome struct {
 	Wait time.Duration
 	// Hidden: there may be effects that cannot be seen yet.
 	Hidden bool
+	// Silent: nothing is published of it.
+	Silent bool
+	// ResultID is the result's id, if the action has its own. Empty: it follows from
+	// the delivery and the status.
+	ResultID string
 	// Answer is CBR's answer, zero if there was none.
 	Answer cbr.Answer
 	// Data is the result's. The action fills in what only it knows.

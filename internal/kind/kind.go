@@ -35,6 +35,12 @@ const (
 	Blocked            Kind = "Blocked"
 	PublishFailed      Kind = "PublishFailed"
 	Internal           Kind = "Internal"
+
+	// The kinds of a copy that is followed.
+	Copying        Kind = "Copying"
+	CopyIncomplete Kind = "CopyIncomplete"
+	CopyFailed     Kind = "CopyFailed"
+	NotFollowed    Kind = "NotFollowed"
 )
 
 // Status is the status of a result. Its text is part of the contract.
@@ -45,13 +51,16 @@ const (
 	Accepted  Status = "accepted"  // CBR took the request: the copy has started, not finished.
 	Unchanged Status = "unchanged" // CBR has nothing new to start.
 	Refused   Status = "rejected"  // It can never work as it is.
-	Failed    Status = "failed"    // Given up; the delivery is in a dead-letter queue or the caller knows.
+	Failed    Status = "failed"    // Given up: the delivery is in a dead-letter queue, the caller knows, or the copies failed.
+	Completed Status = "completed" // Every copy has arrived.
+	Partial   Status = "partial"   // The copies have ended, and some of them have arrived.
+	// InCopy is for a direct caller alone: the copies have not ended.
+	InCopy Status = "copying"
 	// Unpublished is for kinds that have no result event.
 	Unpublished Status = ""
 )
 
 // EventTypePrefix begins the type of every result event; the status follows.
-// "completed" and "partial" are reserved for the end of a copy.
 const EventTypePrefix = "cbr.checkpoint.replication."
 
 // replicaTypePrefix begins the types that are reserved for events about replicas.
@@ -120,32 +129,43 @@ type Policy struct {
 	// the sender or the configuration is corrected. If the trigger has no caller
 	// to answer, the body is kept before the delivery is acknowledged.
 	KeepBody bool
+	// Answer: a direct caller gets it as an answer and not as an error.
+	Answer bool
+	// Expected: it has not ended, and nothing is wrong. It counts in no metric of
+	// requests and is logged at INFO.
+	Expected bool
 }
 
 var table = map[Kind]Policy{
-	None:               {Never, false, AtOnce, OwnAnswer, 0, Accepted, false},
-	AlreadyReplicated:  {Never, false, AtOnce, OwnAnswer, 0, Unchanged, false},
-	NothingToReplicate: {Never, false, AtOnce, OwnAnswer, 0, Unchanged, false},
-	NotCovered:         {Never, false, AtOnce, OwnAnswer, 0, Refused, false},
+	None:               {Status: Accepted, Answer: true},
+	AlreadyReplicated:  {Status: Unchanged, Answer: true},
+	NothingToReplicate: {Status: Unchanged, Answer: true},
+	NotCovered:         {Status: Refused},
 	// A vault may be busy for hours: waiting in place would be paid for in vain.
-	InProgress:    {Never, true, ForCopy, http.StatusConflict, 15 * time.Minute, Failed, false},
-	InvalidEvent:  {Never, false, AtOnce, http.StatusBadRequest, 0, Refused, true},
-	NotAllowed:    {Never, false, AtOnce, http.StatusForbidden, 0, Refused, true},
-	Rejected:      {Never, false, AtOnce, OwnAnswer, 0, Refused, false},
-	Misconfigured: {Never, true, Growing, http.StatusBadGateway, 0, Failed, false},
-	Unauthorized:  {FreshCredential, true, Growing, http.StatusBadGateway, 0, Failed, false},
-	Throttled:     {Backoff, true, Growing, http.StatusTooManyRequests, 30 * time.Second, Failed, false},
-	Unavailable:   {Backoff, true, Growing, http.StatusServiceUnavailable, 30 * time.Second, Failed, false},
-	Unknown:       {Lookup, true, ForEffect, http.StatusGatewayTimeout, 0, Failed, false},
-	OutOfTime:     {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Failed, false},
+	InProgress:    {Redeliver: true, Wait: ForCopy, HTTPStatus: http.StatusConflict, RetryAfter: 15 * time.Minute, Status: Failed},
+	InvalidEvent:  {HTTPStatus: http.StatusBadRequest, Status: Refused, KeepBody: true},
+	NotAllowed:    {HTTPStatus: http.StatusForbidden, Status: Refused, KeepBody: true},
+	Rejected:      {Status: Refused},
+	Misconfigured: {Redeliver: true, Wait: Growing, HTTPStatus: http.StatusBadGateway, Status: Failed},
+	Unauthorized:  {Retry: FreshCredential, Redeliver: true, Wait: Growing, HTTPStatus: http.StatusBadGateway, Status: Failed},
+	Throttled:     {Retry: Backoff, Redeliver: true, Wait: Growing, HTTPStatus: http.StatusTooManyRequests, RetryAfter: 30 * time.Second, Status: Failed},
+	Unavailable:   {Retry: Backoff, Redeliver: true, Wait: Growing, HTTPStatus: http.StatusServiceUnavailable, RetryAfter: 30 * time.Second, Status: Failed},
+	Unknown:       {Retry: Lookup, Redeliver: true, Wait: ForEffect, HTTPStatus: http.StatusGatewayTimeout, Status: Failed},
+	OutOfTime:     {Redeliver: true, HTTPStatus: http.StatusGatewayTimeout, Status: Failed},
 	// An earlier delivery of its FIFO group was handed back. CBR was not called, so
 	// there is nothing to publish. It needs no wait of its own: a queue delivers
 	// nothing of a group while one of its messages is out of sight (SQS developer
 	// guide, "Interleaving multiple ordered message groups").
-	Blocked: {Never, true, AtOnce, http.StatusGatewayTimeout, 0, Unpublished, false},
+	Blocked: {Redeliver: true, HTTPStatus: http.StatusGatewayTimeout},
 	// CBR has answered, but the result could not be published.
-	PublishFailed: {Backoff, true, GrowingForEffect, OwnAnswer, 0, Unpublished, false},
-	Internal:      {Never, true, GrowingForEffect, http.StatusInternalServerError, 0, Failed, false},
+	PublishFailed: {Retry: Backoff, Redeliver: true, Wait: GrowingForEffect},
+	Internal:      {Redeliver: true, Wait: GrowingForEffect, HTTPStatus: http.StatusInternalServerError, Status: Failed},
+
+	// The action says how long it waits.
+	Copying:        {Redeliver: true, Wait: Growing, Status: InCopy, Answer: true, Expected: true},
+	CopyIncomplete: {Status: Partial, Answer: true},
+	CopyFailed:     {Status: Failed, Answer: true},
+	NotFollowed:    {Status: Failed, Answer: true},
 }
 
 // Policy returns what follows from k. A kind that is not in the table is treated as

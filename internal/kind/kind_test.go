@@ -12,7 +12,7 @@ func TestPromises(t *testing.T) {
 		if p.Redeliver && (p.Status == Accepted || p.Status == Unchanged || p.Status == Refused) {
 			t.Errorf("%q is published as %s and handed back", k, p.Status)
 		}
-		if !p.Redeliver && (p.Status == Failed || p.Status == Unpublished) {
+		if !p.Redeliver && (p.Status == Failed && !p.Answer || p.Status == Unpublished) {
 			t.Errorf("%q is acknowledged without a final result: it would be lost", k)
 		}
 		if p.Retry == Backoff && !p.Redeliver {
@@ -23,6 +23,9 @@ func TestPromises(t *testing.T) {
 		}
 		if p.Wait != AtOnce && !p.Redeliver {
 			t.Errorf("%q waits in a queue to which it is not handed back", k)
+		}
+		if p.Expected && (!p.Redeliver || !p.Answer) {
+			t.Errorf("%q has not ended, and is no answer or not handed back", k)
 		}
 		if p.KeepBody && p.Status != Refused {
 			t.Errorf("%q is %s: its body is kept although it is not rejected", k, p.Status)

@@ -29,6 +29,14 @@ var names = []string{
 	"PublishFailures", "LookupsRefused", "RejectedNotKept", "ErrorsReturned", "ColdStart",
 }
 
+// followed are the counts of copies that are followed. They are in the lines of
+// invocations that followed some: each metric is paid for.
+var followed = []string{"Completed", "Partial", "CopyFailed", "NotFollowed", "NotMine", "Followed", "FollowFaults"}
+
+// maxSeconds is how many values of a metric one line has (CloudWatch user guide,
+// "Embedded metric format specification").
+const maxSeconds = 100
+
 // ofStatus and ofKind name what a delivery is counted as besides "Deliveries".
 var (
 	ofStatus = map[kind.Status]string{
@@ -36,6 +44,7 @@ var (
 		kind.Unchanged: "Unchanged",
 		kind.Refused:   "Rejected",
 		kind.Failed:    "Failed",
+		kind.Completed: "Completed",
 	}
 	ofKind = map[kind.Kind]string{
 		kind.Throttled:     "Throttled",
@@ -44,6 +53,13 @@ var (
 		kind.InProgress:    "InProgress",
 		kind.Unknown:       "Unknown",
 		kind.NotCovered:    "NotCovered",
+	}
+	// ofEnd names the ends of copies, which count as nothing else: "Failed" is of
+	// requests.
+	ofEnd = map[kind.Kind]string{
+		kind.CopyIncomplete: "Partial",
+		kind.CopyFailed:     "CopyFailed",
+		kind.NotFollowed:    "NotFollowed",
 	}
 )
 
@@ -60,8 +76,16 @@ type Line struct {
 	Began  time.Time
 	// Counts are by names; one that is absent is zero.
 	Counts map[string]int
+	// Seconds are of metrics that have a value for each delivery, at most 100 each.
+	Seconds []Seconds
 	// First is the invocation's first line.
 	First bool
+}
+
+// Seconds are a metric's values.
+type Seconds struct {
+	Name   string
+	Values []float64
 }
 
 // Emitter writes metrics, a line at a time. It is safe for concurrent use.
@@ -85,12 +109,18 @@ type Invocation struct {
 	emitter *Emitter
 	began   time.Time
 	mu      sync.Mutex
-	regions map[string]map[string]int
+	regions map[string]*region
+}
+
+// region is what is counted for one destination region.
+type region struct {
+	counts  map[string]int
+	seconds map[string][]float64
 }
 
 // Begin returns the counts of an invocation that begins now.
 func (e *Emitter) Begin() *Invocation {
-	return &Invocation{emitter: e, began: time.Now(), regions: map[string]map[string]int{}}
+	return &Invocation{emitter: e, began: time.Now(), regions: map[string]*region{}}
 }
 
 // Delivery is what is counted of one delivery.
@@ -107,19 +137,34 @@ type Delivery struct {
 	More []Value
 }
 
-// Value is one count more: of one of the names that every line has.
+// Value is one count more, of one of the names that every line has, or a metric
+// of its own with a value in seconds.
 type Value struct {
-	Name  string
-	Count int
+	Name    string
+	Count   int
+	Seconds float64 // if Count is zero
 }
 
 // Count adds one delivery.
 func (i *Invocation) Count(d Delivery) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	c := i.of(d.DestinationRegion)
+	r := i.region(d.DestinationRegion)
+	c := r.counts
+	for _, v := range d.More {
+		if v.Count > 0 {
+			c[v.Name] += v.Count
+		} else {
+			r.seconds[v.Name] = append(r.seconds[v.Name], v.Seconds)
+		}
+	}
+	if d.Kind.Policy().Expected {
+		return
+	}
 	c["Deliveries"]++
-	if name, ok := ofStatus[d.Published]; ok {
+	if name, ok := ofEnd[d.Kind]; ok && d.Published != kind.Unpublished {
+		c[name]++
+	} else if name, ok := ofStatus[d.Published]; ok {
 		c[name]++
 	}
 	if name, ok := ofKind[d.Kind]; ok {
@@ -135,9 +180,16 @@ func (i *Invocation) Count(d Delivery) {
 	if d.PublishFailed {
 		c["PublishFailures"]++
 	}
-	for _, v := range d.More {
-		c[v.Name] += v.Count
+}
+
+// region returns what is counted for a region. The caller holds mu.
+func (i *Invocation) region(name string) *region {
+	r := i.regions[name]
+	if r == nil {
+		r = &region{counts: map[string]int{}, seconds: map[string][]float64{}}
+		i.regions[name] = r
 	}
+	return r
 }
 
 // ErrorReturned counts that the invocation ends with an error that is its answer: of
@@ -146,17 +198,7 @@ func (i *Invocation) Count(d Delivery) {
 func (i *Invocation) ErrorReturned() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.of("")["ErrorsReturned"]++
-}
-
-// of returns the counts of a region. The caller holds mu.
-func (i *Invocation) of(region string) map[string]int {
-	c := i.regions[region]
-	if c == nil {
-		c = map[string]int{}
-		i.regions[region] = c
-	}
-	return c
+	i.region("").counts["ErrorsReturned"]++
 }
 
 // Emit writes the invocation's line. Deliveries to one destination region, the
@@ -166,13 +208,13 @@ func (i *Invocation) Emit() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if len(i.regions) == 0 {
-		i.regions[""] = map[string]int{}
+		i.region("")
 	}
 	order := slices.Sorted(maps.Keys(i.regions))
 	// What did not validate has no region and goes with another's line.
 	if len(order) > 1 && order[0] == "" {
-		for name, n := range i.regions[""] {
-			i.regions[order[1]][name] += n
+		for name, n := range i.regions[""].counts {
+			i.regions[order[1]].counts[name] += n
 		}
 		order = order[1:]
 	}
@@ -180,9 +222,15 @@ func (i *Invocation) Emit() error {
 	for n, region := range order {
 		of := i.regions[region]
 		if n == 0 && i.emitter.warm.CompareAndSwap(false, true) {
-			of["ColdStart"] = 1
+			of.counts["ColdStart"] = 1
 		}
-		lines = i.emitter.format(lines, Line{Service: i.emitter.service, Region: region, Began: i.began, Counts: of, First: n == 0})
+		line := Line{Service: i.emitter.service, Region: region, Began: i.began, Counts: of.counts, First: n == 0}
+		line.Seconds = of.take()
+		lines = i.emitter.format(lines, line)
+		for line.Seconds = of.take(); line.Seconds != nil; line.Seconds = of.take() {
+			line.Counts, line.First = nil, false
+			lines = i.emitter.format(lines, line)
+		}
 	}
 	i.emitter.mu.Lock()
 	defer i.emitter.mu.Unlock()
@@ -192,15 +240,34 @@ func (i *Invocation) Emit() error {
 	return nil
 }
 
+// take takes as many values as one line has, nil if none are left.
+func (r *region) take() (all []Seconds) {
+	for _, name := range slices.Sorted(maps.Keys(r.seconds)) {
+		values := r.seconds[name]
+		n := min(len(values), maxSeconds)
+		all = append(all, Seconds{name, values[:n]})
+		if r.seconds[name] = values[n:]; n == len(values) {
+			delete(r.seconds, name)
+		}
+	}
+	return all
+}
+
 // EMF appends one document of CloudWatch's embedded metric format to b
 // (CloudWatch user guide, "Embedded metric format specification").
 func EMF(b []byte, l Line) []byte {
-	dimensions, metrics := `["service"]`, counts
+	dimensions, metrics, names := `["service"]`, counts, names
+	if slices.ContainsFunc(followed, func(name string) bool { return l.Counts[name] > 0 }) {
+		metrics, names = metrics+","+definitions(followed), slices.Concat(names, followed)
+	}
 	if l.Region != "" {
 		dimensions += `,["service","destination_region"]`
 	}
 	if l.First {
 		metrics += `,{"Name":"Duration","Unit":"Milliseconds"}`
+	}
+	for _, s := range l.Seconds {
+		metrics += `,{"Name":"` + s.Name + `","Unit":"Seconds"}`
 	}
 	b = fmt.Appendf(b, `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"%s","Dimensions":[%s],"Metrics":[%s]}]},"service":%s`,
 		l.Began.UnixMilli(), Namespace, dimensions, metrics, l.Service)
@@ -214,18 +281,30 @@ func EMF(b []byte, l Line) []byte {
 	if l.First {
 		b = fmt.Appendf(b, `,"Duration":%d`, time.Since(l.Began).Milliseconds())
 	}
+	for _, s := range l.Seconds {
+		b = append(append(append(b, `,"`...), s.Name...), `":[`...)
+		for i, v := range s.Values {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = strconv.AppendFloat(b, v, 'f', 3, 64)
+		}
+		b = append(b, ']')
+	}
 	return append(b, "}\n"...)
 }
 
 // counts is what a line says of names. It is the same in each, so it is made
 // once.
-var counts = func() string {
+var counts = definitions(names)
+
+func definitions(names []string) string {
 	var all []string
 	for _, name := range names {
 		all = append(all, `{"Name":"`+name+`","Unit":"Count"}`)
 	}
 	return strings.Join(all, ",")
-}()
+}
 
 func quoted(text string) string {
 	q, _ := json.Marshal(text) // a string always has its JSON

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"cbr-replicator/internal/cbr"
@@ -98,20 +99,26 @@ type lookup struct {
 	done chan struct{}
 	err  error
 
-	at      cbr.Clocks
+	at cbr.Clocks
+	// gone: the vault does not exist.
+	gone    bool
 	backups []backup
 	// provider is the same for all backups: a vault holds one type of resource.
 	provider string
 	records  []record // in the order of the list
 	to       []route
 	index    map[destination]int // into to
+
+	byID  sync.Once
+	known ids
 }
 
 // backup is what is kept of a backup.
 type backup struct {
-	id        string
-	created   time.Time
-	available bool
+	id                       string
+	created                  time.Time
+	available                bool
+	resourceID, resourceName string
 }
 
 // record is what is kept of a replication record. A vault may hold 15,000 backups
@@ -122,7 +129,13 @@ type record struct {
 	created    time.Time
 	zoneless   bool
 	status     cbr.RecordStatus
+	copied     string // the replica's id
+	progress   int
+	fault      *fault // nil for most
 }
+
+// fault is why a copy failed, in CBR's words.
+type fault struct{ code, reason string }
 
 // route is the destination of records, and the source as they name it.
 type route struct {
@@ -151,7 +164,7 @@ func (d destination) mayBe(to destination) bool {
 // add keeps what is needed of a backup.
 func (l *lookup) add(b *cbr.Backup) {
 	l.provider = cmp.Or(l.provider, b.ProviderID)
-	l.backups = append(l.backups, backup{b.ID, b.CreatedAt, b.Available})
+	l.backups = append(l.backups, backup{b.ID, b.CreatedAt, b.Available, b.ResourceID, b.ResourceName})
 	for _, r := range b.Records {
 		d := destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)
 		to, ok := l.index[d]
@@ -162,11 +175,11 @@ func (l *lookup) add(b *cbr.Backup) {
 		}
 		known := &l.to[to]
 		known.fromProject, known.fromRegion = cmp.Or(known.fromProject, r.SourceProjectID), cmp.Or(known.fromRegion, r.SourceRegion)
-		if !r.CreatedAt.IsZero() || r.Status.Covers() {
-			// Other records never began and copied nothing: a new request duplicates
-			// nothing.
-			l.records = append(l.records, record{len(l.backups) - 1, to, r.ID, r.CreatedAt, r.Zoneless, r.Status})
+		var why *fault
+		if r.FailCode != "" || r.FailReason != "" {
+			why = &fault{r.FailCode, r.FailReason}
 		}
+		l.records = append(l.records, record{len(l.backups) - 1, to, r.ID, r.CreatedAt, r.Zoneless, r.Status, r.DestinationBackupID, r.Progress, why})
 	}
 }
 
@@ -209,7 +222,9 @@ func (l *lookup) recordsTo(matches func(destination) bool) (records []record) {
 		wanted[i] = matches(to.to)
 	}
 	for _, r := range l.records {
-		if wanted[r.to] {
+		// A record without a time that covers nothing never began and copied nothing: a
+		// new request duplicates nothing.
+		if wanted[r.to] && (!r.created.IsZero() || r.status.Covers()) {
 			records = append(records, r)
 		}
 	}

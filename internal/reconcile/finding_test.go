@@ -39,7 +39,7 @@ func find(t tester, backups []cbr.Backup, at cbr.Clocks, since time.Time) reconc
 			each(&b)
 		}
 		return at, nil
-	}), quiet).Open()
+	})).Open()
 	f, err := lookups.Find(t.Context(), source, request, since)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -354,7 +354,7 @@ func largeVault(_ context.Context, _ huawei.Scope, _ string, each func(*cbr.Back
 
 func TestFindInLargeVault(t *testing.T) {
 	t.Parallel()
-	f, err := reconcile.New(lists(largeVault), quiet).Open().Find(t.Context(), source, request, ours.Add(-150*time.Minute))
+	f, err := reconcile.New(lists(largeVault)).Open().Find(t.Context(), source, request, ours.Add(-150*time.Minute))
 	if err != nil || f.Decision != reconcile.Found || f.Coverage != (reconcile.Coverage{Backups: 15000, Replicated: 15000}) {
 		t.Fatalf("decision %v, coverage %+v, error %v", f.Decision, f.Coverage, err)
 	}
@@ -364,7 +364,7 @@ func TestFindInLargeVault(t *testing.T) {
 }
 
 func BenchmarkFind(b *testing.B) {
-	finder := reconcile.New(lists(largeVault), quiet)
+	finder := reconcile.New(lists(largeVault))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := finder.Open().Find(b.Context(), source, request, ours); err != nil {
@@ -382,7 +382,7 @@ func TestFindDecidesForEach(t *testing.T) {
 		calls++
 		each(&cbr.Backup{ID: "b", Available: true, Records: []cbr.ReplicationRecord{record("r", cbr.Replicated, ours.Add(-time.Minute))}})
 		return cbr.Clocks{Ours: ours, Theirs: ours, Newest: ours}, nil
-	}), quiet).Open()
+	})).Open()
 	elsewhere := request
 	elsewhere.DestinationRegion = "region3"
 	for _, tt := range []struct {

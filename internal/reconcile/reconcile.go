@@ -13,7 +13,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -36,17 +35,14 @@ type Lister interface {
 // Finder makes lookups, for all invocations of a process. It is safe for
 // concurrent use.
 type Finder struct {
-	lister  Lister
-	log     *slog.Logger
-	slots   chan struct{}
-	recent  recent
-	refused sync.Once
-	hidden  sync.Once
+	lister Lister
+	slots  chan struct{}
+	recent recent
 }
 
 // New returns a Finder that asks lister.
-func New(lister Lister, log *slog.Logger) *Finder {
-	return &Finder{lister: lister, log: log, slots: make(chan struct{}, sideBySide), recent: newRecent()}
+func New(lister Lister) *Finder {
+	return &Finder{lister: lister, slots: make(chan struct{}, sideBySide), recent: newRecent()}
 }
 
 // Open returns an empty set of lookups for one invocation.
@@ -76,16 +72,20 @@ func vaultOf(src huawei.Scope, id string) vault {
 //
 // The error is a *kind.Error. cbr.ErrListRefused is in its chain if the credential
 // may not list backups, cbr.ErrNoRecords if the cloud does not show replication
-// records. The log warns of either once in a process. A vault that does not exist is
-// not an error: nothing was found there.
+// records. A vault that does not exist is not an error: nothing was found there.
 func (l *Lookups) Find(ctx context.Context, src huawei.Scope, r cbr.Replicate, since time.Time) (Finding, error) {
 	look, err := l.lookup(ctx, src, r.VaultID)
 	if err != nil {
-		e := *kind.As(err)
-		e.Message = "the lookup failed: " + e.Message
-		return Finding{}, &e
+		return Finding{}, failed(err)
 	}
 	return look.decide(src, r, since), nil
+}
+
+// failed says of an error that it is a lookup's.
+func failed(err error) error {
+	e := *kind.As(err)
+	e.Message = "the lookup failed: " + e.Message
+	return &e
 }
 
 // Sent tells that a replicate call was made for the vault, whatever its answer was. A
@@ -164,17 +164,9 @@ func (f *Finder) list(ctx context.Context, src huawei.Scope, vaultID string, loo
 		return outOfTime(ctx)
 	}
 	look.at, err = f.lister.ListBackups(ctx, src, vaultID, look.add)
-	switch {
-	case errors.Is(err, cbr.ErrNoVault):
+	if errors.Is(err, cbr.ErrNoVault) {
+		look.gone = true
 		return nil
-	case errors.Is(err, cbr.ErrListRefused):
-		f.refused.Do(func() {
-			f.log.WarnContext(ctx, "the credential may not list backups: redeliveries are sent without a lookup and may duplicate a copy", "error", kind.As(err).Message)
-		})
-	case errors.Is(err, cbr.ErrNoRecords):
-		f.hidden.Do(func() {
-			f.log.WarnContext(ctx, "this cloud does not show replication records: redeliveries and requests with requested_at are sent without a lookup and may duplicate a copy, and nothing is told of backups that have no replica", "error", kind.As(err).Message)
-		})
 	}
 	return err
 }

@@ -55,6 +55,9 @@ func (a *attempt) outcome() delivery.Outcome {
 			RequestID:   a.answer.RequestID,
 		},
 	}
+	if a.err == nil {
+		o.Data.Since, o.Data.AcceptedAt = result.Stamp(a.since), result.Stamp(time.Now())
+	}
 	if a.attempts > 1 {
 		o.Counts = append(o.Counts, metrics.Value{Name: "Retries", Count: a.attempts - 1})
 	}
@@ -247,9 +250,17 @@ func (a *attempt) find(ctx context.Context) (found reconcile.Finding, why *kind.
 		found, err = a.lookups.Find(ctx, a.d.Request.Scope(), a.d.Request.Replicate, a.since)
 		return err
 	}, a.retrying(ctx, a.d, &a.attempts))
-	a.refused = a.refused || errors.Is(err, cbr.ErrListRefused)
-	if a.refused || errors.Is(err, cbr.ErrNoRecords) {
+	switch {
+	case errors.Is(err, cbr.ErrListRefused):
+		a.blind, a.unverified, a.refused = true, true, true
+		a.warnedRefused.Do(func() {
+			a.Log.WarnContext(ctx, "the credential may not list backups: redeliveries are sent without a lookup and may duplicate a copy", "error", kind.As(err).Message)
+		})
+	case errors.Is(err, cbr.ErrNoRecords):
 		a.blind, a.unverified = true, true
+		a.warnedNoRecords.Do(func() {
+			a.Log.WarnContext(ctx, "this cloud does not show replication records: redeliveries and requests with requested_at are sent without a lookup and may duplicate a copy, and nothing is told of backups that have no replica", "error", kind.As(err).Message)
+		})
 	}
 	text := found.Why
 	if why = kind.As(err); why != nil {

@@ -6,6 +6,7 @@ package replicate
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"cbr-replicator/internal/cbr"
@@ -33,6 +34,8 @@ type Action struct {
 	Retry, Reads retry.Policy
 	Log          *slog.Logger
 	Redact       *redact.Redactor
+
+	warnedRefused, warnedNoRecords sync.Once
 }
 
 // Key is the request's member.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,8 @@ type Event struct {
 // Data is what the event says; a direct call gets it as its answer.
 type Data struct {
 	Status kind.Status `json:"status"`
+	// Stage is [StageCopy] where the result is about copies that were followed.
+	Stage string `json:"stage,omitempty"`
 	// Request is the effective, validated request, ready to be sent again;
 	// nil where the request did not validate.
 	Request any `json:"request,omitempty"`
@@ -59,13 +62,54 @@ type Data struct {
 	// Coverage is nil where it was not looked up.
 	Coverage *Coverage `json:"coverage,omitempty"`
 	Error    *Error    `json:"error,omitempty"`
+	// Since is from when on replication records are an accepted request's effect,
+	// AcceptedAt when that was known. Both are by our clock: the copies are
+	// followed from then on.
+	Since      time.Time `json:"since,omitzero"`
+	AcceptedAt time.Time `json:"accepted_at,omitzero"`
+	// AcceptedID is the id of the accepted event whose copies were followed.
+	AcceptedID string `json:"accepted_id,omitempty"`
+	// Copies counts the followed copies. Backups has each of them, and
+	// BackupsTotal how many there were in a list that was cut.
+	Copies       *Copies `json:"copies,omitempty"`
+	Backups      []Copy  `json:"backups,omitempty"`
+	BackupsTotal int     `json:"backups_total,omitempty"`
+	// DurationS is how long the copies took, in seconds, to the look that saw them
+	// ended.
+	DurationS int64 `json:"duration_s,omitempty"`
 	// Attempts counts the POSTs to CBR in this invocation.
-	Attempts int `json:"attempts"`
+	Attempts int `json:"attempts,omitempty"`
 	// Deliveries is the receive count, zero where the trigger has none.
 	Deliveries int   `json:"deliveries,omitempty"`
 	DurationMS int64 `json:"duration_ms"`
 	// RequestID is CBR's X-Request-Id, on success too.
 	RequestID string `json:"request_id,omitempty"`
+}
+
+// StageCopy is the stage of results that tell how copies ended.
+const StageCopy = "copy"
+
+// Copies counts copies by what became of them: the states of their replication
+// records (CBR API reference), and those of which nothing is known.
+type Copies struct {
+	Total     int `json:"total"`
+	Succeeded int `json:"succeeded"`
+	Failed    int `json:"failed"`
+	Skipped   int `json:"skipped"`
+	Unknown   int `json:"unknown"`
+}
+
+// Copy is what became of one backup's copy. What CBR does not say is absent.
+type Copy struct {
+	BackupID            string    `json:"backup_id"`
+	ReplicationRecordID string    `json:"replication_record_id,omitempty"`
+	Status              string    `json:"status"`
+	DestinationBackupID string    `json:"destination_backup_id,omitempty"`
+	ResourceID          string    `json:"resource_id,omitempty"`
+	ResourceName        string    `json:"resource_name,omitempty"`
+	StartedAt           time.Time `json:"started_at,omitzero"`
+	FailCode            string    `json:"fail_code,omitempty"`
+	FailReason          string    `json:"fail_reason,omitempty"`
 }
 
 // shortText is what stays of a text where there is no room for more.
@@ -83,21 +127,56 @@ func short(text string) string {
 // that is not enough, the request and the replication are left out and texts are
 // cut, so that any limit over 4 KiB can be kept.
 func (d Data) Within(limit int) ([]byte, error) {
-	text, err := cbr.Fit(d.Replication, limit, func(replication json.RawMessage) ([]byte, error) {
-		d.Replication = replication
-		return json.Marshal(d)
-	})
+	text, err := d.fit(limit, func(d Data) ([]byte, error) { return json.Marshal(d) })
 	if !errors.Is(err, cbr.ErrTooLong) {
 		return text, err
 	}
+	d = d.withBackups(0)
 	d.Request, d.Replication, d.RequestID = nil, nil, short(d.RequestID)
 	if e := d.Error; e != nil {
-		d.Error = &Error{Kind: e.Kind, Code: short(e.Code), Message: short(e.Message), HTTPStatus: e.HTTPStatus, RequestID: short(e.RequestID)}
+		d.Error = &Error{Kind: e.Kind, Code: short(e.Code), Message: short(e.Message), HTTPStatus: e.HTTPStatus, RequestID: short(e.RequestID), Retryable: e.Retryable}
 	}
 	if text, err = json.Marshal(d); err == nil && len(text) > limit {
 		err = cbr.ErrTooLong
 	}
 	return text, err
+}
+
+// fit returns the text that encode makes of the data, at most limit bytes of it.
+// Lists that are too long are cut. The request's list, which others have too, gets
+// half of the room at most where there is another.
+func (d Data) fit(limit int, encode func(Data) ([]byte, error)) ([]byte, error) {
+	text, err := encode(d)
+	if err != nil || len(text) <= limit {
+		return text, err
+	}
+	if n := len(d.Backups); n > 0 {
+		whole := d
+		if whole.Replication, err = cbr.Fit(d.Replication, limit/2, func(r json.RawMessage) ([]byte, error) { return r, nil }); err != nil {
+			whole.Replication = nil
+		}
+		over := sort.Search(n, func(keep int) bool {
+			text, err = encode(whole.withBackups(keep))
+			return err != nil || len(text) > limit
+		})
+		if over > 0 {
+			return encode(whole.withBackups(over - 1))
+		}
+		d = d.withBackups(0)
+	}
+	return cbr.Fit(d.Replication, limit, func(replication json.RawMessage) ([]byte, error) {
+		d.Replication = replication
+		return encode(d)
+	})
+}
+
+// withBackups returns the data with the first of its backups.
+func (d Data) withBackups(keep int) Data {
+	if len(d.Backups) > keep {
+		d.BackupsTotal = len(d.Backups)
+		d.Backups = d.Backups[:keep]
+	}
+	return d
 }
 
 // Coverage counts a vault's available backups, and those of them that have a
@@ -114,6 +193,19 @@ type Error struct {
 	Message    string    `json:"message"`
 	HTTPStatus int       `json:"http_status,omitempty"`
 	RequestID  string    `json:"request_id,omitempty"`
+	// Retryable: the delivery was handed back. The same request may succeed later.
+	Retryable bool `json:"retryable"`
+}
+
+// ErrorOf returns what a result says of err, nil of none.
+func ErrorOf(err *kind.Error) *Error {
+	if err == nil {
+		return nil
+	}
+	return &Error{
+		Kind: err.Kind, Code: err.Code, Message: err.Message, HTTPStatus: err.HTTPStatus, RequestID: err.RequestID,
+		Retryable: err.Kind.Policy().Redeliver,
+	}
 }
 
 // Route is what a result is filtered and grouped by; where the request did not
@@ -145,7 +237,7 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 		ID:              id,
 		Source:          source,
 		Type:            kind.EventTypePrefix + string(data.Status) + ".v1",
-		Time:            at.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano),
+		Time:            Stamp(at).Format(time.RFC3339Nano),
 		DataContentType: "application/json",
 		CorrelationID:   correlation,
 		CausationID:     causation,
@@ -157,6 +249,9 @@ func New(id, source, correlation, causation string, at time.Time, route Route, d
 	}
 	return e
 }
+
+// Stamp returns a time as results have it: in UTC, to the millisecond before it.
+func Stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // LogValue returns the event's JSON, in Lambda's text format too: if no sink takes
 // an event, it is only in the log.
@@ -209,11 +304,13 @@ func (e *Event) attributes(route Route) []Attribute {
 		{"source_region", route.SourceRegion},
 		{"destination_region", route.DestinationRegion},
 		{"content-type", contentType},
+		{"stage", e.Data.Stage},
 	}
 	if err := e.Data.Error; err != nil {
-		all = append(all,
-			Attribute{"kind", string(err.Kind)},
-			Attribute{"retryable", strconv.FormatBool(err.Kind.Policy().Redeliver)})
+		all = append(all, Attribute{"kind", string(err.Kind)})
+		if e.Data.Stage == "" {
+			all = append(all, Attribute{"retryable", strconv.FormatBool(err.Retryable)})
+		}
 	}
 	return slices.DeleteFunc(all, func(a Attribute) bool { return a.Value == "" })
 }
@@ -226,8 +323,8 @@ func (e *Event) Encode(limit int) (string, error) {
 		return message, err
 	}
 	short := *e
-	cut, err := cbr.Fit(e.Data.Replication, limit, func(replication json.RawMessage) ([]byte, error) {
-		short.Data.Replication = replication
+	cut, err := e.Data.fit(limit, func(d Data) ([]byte, error) {
+		short.Data = d
 		text, err := short.text()
 		return []byte(text), err
 	})

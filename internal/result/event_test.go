@@ -87,8 +87,9 @@ func exampleRequest() requests.Request {
 func TestEvent(t *testing.T) {
 	t.Parallel()
 	request := exampleRequest()
+	acceptedAt := time.Date(2026, 11, 23, 2, 0, 1, 0, time.UTC)
 	refusal := func(k kind.Kind, code, message string, status int) *result.Error {
-		return &result.Error{Kind: k, Code: code, Message: message, HTTPStatus: status, RequestID: "78e53b0e46ffcd7eb8a0b2a1d4e3b2b1"}
+		return result.ErrorOf(&kind.Error{Kind: k, Code: code, Message: message, HTTPStatus: status, RequestID: "78e53b0e46ffcd7eb8a0b2a1d4e3b2b1"})
 	}
 	for _, tt := range []struct {
 		name  string
@@ -110,6 +111,21 @@ func TestEvent(t *testing.T) {
 		}},
 		{"rejected-invalid", result.Route{}, result.Data{
 			Status: kind.Refused, Error: &result.Error{Kind: kind.InvalidEvent, Message: "replicate.vault_id: expected a UUID"},
+		}},
+		{"completed", route, result.Data{
+			Status: kind.Completed, Stage: result.StageCopy, Request: &request, Replication: json.RawMessage(`{"backups":[],"vault_id":"` + vault + `"}`),
+			Copies: &result.Copies{Total: 2, Succeeded: 1, Skipped: 1},
+			Backups: []result.Copy{
+				{BackupID: "b-1", ReplicationRecordID: "r-1", Status: "success", DestinationBackupID: "d-1", ResourceID: "s-1", ResourceName: "web", StartedAt: acceptedAt},
+				{BackupID: "b-2", Status: "skip"},
+			},
+			AcceptedID: "3f6c", AcceptedAt: acceptedAt, DurationS: 5400, Deliveries: 14, DurationMS: 130,
+		}},
+		{"partial", route, result.Data{
+			Status: kind.Partial, Stage: result.StageCopy, Request: &request, Error: result.ErrorOf(&kind.Error{Kind: kind.CopyIncomplete, Message: "1 of 2 copies is not there"}),
+			Copies:     &result.Copies{Total: 2, Succeeded: 1, Failed: 1},
+			Backups:    []result.Copy{{BackupID: "b-2", Status: "fail", FailCode: "BackupService.6203", FailReason: "busy"}, {BackupID: "b-1", Status: "success"}},
+			AcceptedID: "3f6c", AcceptedAt: acceptedAt, DurationS: 5400, Deliveries: 14, DurationMS: 130,
 		}},
 		{"failed", route, result.Data{
 			Status: kind.Failed, Request: &request, Error: refusal(kind.Throttled, "APIG.0308", "too many requests", 429),
@@ -198,7 +214,7 @@ func TestAttributes(t *testing.T) {
 	} {
 		data := result.Data{Status: tt.kind.Policy().Status}
 		if tt.kind != kind.None {
-			data.Error = &result.Error{Kind: tt.kind, Message: "m"}
+			data.Error = result.ErrorOf(&kind.Error{Kind: tt.kind, Message: "m"})
 		}
 		m := send(t, result.New("id", "s", "c", "c", time.Now(), tt.route, data), tt.route)
 		if got := strings.Join(slices.Sorted(maps.Keys(m.Attributes)), " "); got != tt.want {

@@ -17,6 +17,8 @@ const maxVisibility = 12 * time.Hour
 // QueueConfig describes a queue. A name that ends in .fifo makes a FIFO queue.
 type QueueConfig struct {
 	Name string
+	// Delay is how long a message that was sent stays invisible.
+	Delay time.Duration
 	// VisibilityTimeout is how long a received message stays invisible unless it is deleted or said otherwise.
 	VisibilityTimeout time.Duration
 	// DeadLetters takes messages that were received MaxReceiveCount times; nil for none.
@@ -77,7 +79,7 @@ func (q *Queue) Send(body string, attributes map[string]string, group string) st
 	defer q.mu.Unlock()
 	q.sequence++
 	now := q.config.Now()
-	m := &stored{Message: Message{ID: newUUID(), Body: body, Attributes: attributes, Group: group, Sequence: q.sequence, Sent: now}, visible: now}
+	m := &stored{Message: Message{ID: newUUID(), Body: body, Attributes: attributes, Group: group, Sequence: q.sequence, Sent: now}, visible: now.Add(q.config.Delay)}
 	q.messages = append(q.messages, m)
 	return m.ID
 }

@@ -22,13 +22,16 @@ type StackConfig struct {
 }
 
 // Stack is what template.yaml makes around the function: two queues for requests, each with its dead letters, the queue of
-// rejected bodies, the SQS that they are in, and the topic of results. Safe for concurrent use.
+// rejected bodies, the queue that copies are followed from, the SQS that they are in, and the topic of results, to which that
+// queue is subscribed. Safe for concurrent use.
 type Stack struct {
 	Requests *Queue
 	FIFO     *Queue
 	Rejected *Queue
-	SQS      *SQS
-	Topic    *Topic
+	// Follow takes the accepted results on the topic, which are followed.
+	Follow *Queue
+	SQS    *SQS
+	Topic  *Topic
 }
 
 // NewStack starts a stack. Close it after use.
@@ -48,11 +51,27 @@ func NewStack(config StackConfig) (*Stack, error) {
 		})
 	}
 	s := &Stack{Requests: queue(""), FIFO: queue(".fifo"), Rejected: NewQueue(QueueConfig{Name: "rejected", Now: now})}
+	s.Follow = NewQueue(QueueConfig{
+		Name:              "follow",
+		Delay:             5 * time.Minute,
+		VisibilityTimeout: cmp.Or(config.VisibilityTimeout, 12*time.Minute),
+		DeadLetters:       NewQueue(QueueConfig{Name: "follow-dead-letters", Now: now}),
+		MaxReceiveCount:   1000,
+		Impatient:         config.Impatient,
+		Now:               now,
+	})
 	var err error
-	if s.Topic, err = NewTopic(cmp.Or(config.Topic, "results"), config.Observe, config.TopicOptions...); err != nil {
+	if s.Topic, err = NewTopic(cmp.Or(config.Topic, "results"), func(p Published) {
+		if p.Attributes["status"] == "accepted" { // the subscription's filter
+			s.Follow.Send(p.Message, p.Attributes, "")
+		}
+		if config.Observe != nil {
+			config.Observe(p)
+		}
+	}, config.TopicOptions...); err != nil {
 		return nil, err
 	}
-	if s.SQS, err = NewSQS(s.Requests, s.FIFO, s.Rejected); err != nil {
+	if s.SQS, err = NewSQS(s.Requests, s.FIFO, s.Rejected, s.Follow); err != nil {
 		s.Topic.Close()
 		return nil, err
 	}
@@ -82,6 +101,8 @@ func (s *Stack) Env(more ...map[string]string) map[string]string {
 	env := map[string]string{
 		"RESULT_TOPIC_ARN":      s.Topic.ARN(),
 		"REJECTED_QUEUE_ARN":    s.Rejected.ARN(),
+		"REQUEST_QUEUE_ARN":     s.Requests.ARN(),
+		"FOLLOW_QUEUE_ARN":      s.Follow.ARN(),
 		"MAX_RECEIVE_COUNT":     strconv.Itoa(s.Requests.config.MaxReceiveCount),
 		"AWS_ENDPOINT_URL_SNS":  s.Topic.URL(),
 		"AWS_ENDPOINT_URL_SQS":  s.SQS.URL(),

@@ -17,6 +17,8 @@ func TestStack(t *testing.T) {
 	want := map[string]string{
 		"RESULT_TOPIC_ARN":      "arn:aws:sns:eu-central-1:123456789012:results",
 		"REJECTED_QUEUE_ARN":    "",
+		"REQUEST_QUEUE_ARN":     "arn:aws:sqs:eu-central-1:123456789012:requests",
+		"FOLLOW_QUEUE_ARN":      "arn:aws:sqs:eu-central-1:123456789012:follow",
 		"MAX_RECEIVE_COUNT":     "10",
 		"AWS_ENDPOINT_URL_SNS":  s.Topic.URL(),
 		"AWS_ENDPOINT_URL_SQS":  s.SQS.URL(),

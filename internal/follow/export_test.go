@@ -1,0 +1,4 @@
+package follow
+
+// Wait is wait, for tests.
+var Wait = wait
