@@ -27,7 +27,7 @@ serve: ## the sandbox stays open, with a page on http://127.0.0.1:8080 (PORT=0 f
 live: ## the same function against the real CBR of your HW_* variables (EVENT=my.json is required)
 	@go run ./cmd/run -live -event "$(EVENT)"
 
-test: ## all tests
+test: ## the tests that need Go alone
 	go test $(RACE) -shuffle=on ./...
 
 soak: ## faults everywhere at once, over and over: counts what is lost, duplicated, wrong (SEED=1 N=500 SEEDS=20 DURATION=5m)
@@ -40,19 +40,19 @@ fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cos
 bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=3 is quicker, DOCS=1 rewrites docs/benchmarks.md); needs Linux and Node.js 20
 	@cd internal/bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../../docs)
 
-sdk: ## Huawei's official SDK against the function's HTTP face
+sdk: ## Huawei's official SDK against the function's HTTP API
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...
 
-browser: ## the page of `make serve` in a real Chromium, and docs/sandbox.png; installs Debian's chromium as root
+browser: ## the page of `make serve` in a real Chromium (SCREENSHOT=1 takes docs/sandbox.png anew); installs Debian's chromium as root
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
 		{ echo "chromium is missing: install it (Debian: apt-get install chromium)"; exit 1; }
-	cd internal/sandbox/serve/browser && go test -count=1 -tags browser .
+	cd internal/sandbox/serve/browser && SCREENSHOT=$(SCREENSHOT) go test -count=1 -tags browser .
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@for pkg in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg || exit 1; \
+			.ci/fuzz $$pkg $$target $(FUZZTIME) || exit 1; \
 		done; \
 	done
 

@@ -62,6 +62,9 @@ func (h *Handler) Handle(ctx context.Context, in delivery.Invocation, payload []
 	if err != nil {
 		return nil, inv.failure(ctx, err)
 	}
+	if batch.WarmUp {
+		h.Log.DebugContext(ctx, "warm-up")
+	}
 	work, publish, cancel := h.deadlines(ctx, in.Began, batch.Deadline)
 	defer cancel()
 	inv.open(publish)
@@ -231,6 +234,7 @@ func (inv *invocation) awaitVisibility(ctx context.Context, batch *events.Batch,
 // failure returns err as the invocation's error.
 func (inv *invocation) failure(ctx context.Context, err error) error {
 	if failure, ok := errors.AsType[delivery.Failure](err); ok {
+		inv.metrics.ErrorReturned()
 		return failure
 	}
 	e := kind.As(err)

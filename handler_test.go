@@ -1142,6 +1142,45 @@ func TestNothingAsked(t *testing.T) {
 	}
 }
 
+// TestWarmUp: it is no request that is wrong, so nothing is published of it, counted
+// or logged but for those who debug.
+func TestWarmUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	reply, failure := r.invoke([]byte(`{"source":"serverless-plugin-warmup"}`))
+	if reply != "null" || failure != nil || len(r.topic.Calls()) != 0 || r.metric("Deliveries") != 0 {
+		t.Errorf("reply %s, error %v, %d calls to the topic, %v deliveries", reply, failure, len(r.topic.Calls()), r.metric("Deliveries"))
+	}
+	if lines := r.lines("warm-up"); len(lines) != 1 || lines[0]["level"] != "DEBUG" || strings.Count(r.log.String(), "\n") != 1 {
+		t.Errorf("log %s", r.log.String())
+	}
+}
+
+// TestErrorsReturned: an error that is the answer is counted, so that an alarm can
+// tell it from a crash. What no trigger has is no answer.
+func TestErrorsReturned(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		payload []byte
+		failed  bool
+		want    float64
+	}{
+		"a direct call that is rejected": {[]byte(`{"x":1}`), true, 1},
+		"the same over HTTP":             {overHTTP(t, "POST", "/", `{"x":1}`), false, 0},
+		"the same from a queue":          {sqs(t, message{id: "a", body: `{"x":1}`}), false, 0},
+		"a source that nobody knows":     {[]byte(`{"Records":[{"eventSource":"aws:s3"}]}`), true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, newServer(t))
+			_, failure := r.invoke(tt.payload)
+			if got := r.metric("ErrorsReturned"); got != tt.want || (failure != nil) != tt.failed {
+				t.Errorf("ErrorsReturned is %v beside the error %v, want %v", got, failure, tt.want)
+			}
+		})
+	}
+}
+
 // TestSideBySide: invocations in one process do not touch each other.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()

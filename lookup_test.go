@@ -668,7 +668,7 @@ func TestCloudWithoutRecords(t *testing.T) {
 		} {
 			t.Run(way+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				server := newServer(t, cbrtest.WithCopyTime(0), cbrtest.WithShape(cbrtest.Shape{ShowReplication: way}))
+				server := newServer(t, cbrtest.WithCopyTime(0), cbrtest.WithFormat(cbrtest.Format{ShowReplication: way}))
 				r := newRig(t, server)
 				want := []string{}
 				for i, vault := range server.AddVaults(cbrtest.SourceProject, 2, 1) {

@@ -2,6 +2,7 @@
 package docs_test
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -45,6 +46,32 @@ func TestAlarmsHaveSections(t *testing.T) {
 		if !slices.ContainsFunc(alarms, func(alarm []string) bool { return alarm[1] == section[1] }) {
 			t.Errorf("template.yaml has no %s", section[1])
 		}
+	}
+}
+
+// TestAlarmTopicsKey: who encrypts the topic of the alarms reads in both places which
+// key will not do, and what another one's policy must allow.
+func TestAlarmTopicsKey(t *testing.T) {
+	t.Parallel()
+	_, alarms, _ := strings.Cut(read(t, "operations.md"), "\n## Alarms\n")
+	_, statement, _ := strings.Cut(alarms, "```json\n")
+	statement, _, _ = strings.Cut(statement, "```")
+	var got struct {
+		Principal struct{ Service string }
+		Action    []string
+	}
+	if err := json.Unmarshal([]byte(statement), &got); err != nil || got.Principal.Service == "" || len(got.Action) == 0 {
+		t.Fatalf("the statement %s of operations.md: %v", statement, err)
+	}
+	_, parameter, _ := strings.Cut(read(t, "../template.yaml"), "\n  AlarmTopicArn:\n")
+	parameter, _, _ = strings.Cut(parameter, "\n  TicketTopicArn:\n")
+	for _, want := range append(got.Action, got.Principal.Service, "alias/aws/sns") {
+		if !strings.Contains(parameter, want) {
+			t.Errorf("AlarmTopicArn does not speak of %s", want)
+		}
+	}
+	if !strings.Contains(alarms, "alias/aws/sns") {
+		t.Error("operations.md does not speak of alias/aws/sns")
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 // "Using Lambda with Amazon MQ").
 var activeMQ = trigger{
 	samples: []string{"activemq"},
-	is:      func(s shape) bool { return s.keys["messages"] && isActiveMQ(s.source) },
+	is:      func(f form) bool { return f.keys["messages"] && isActiveMQ(f.source) },
 	decode:  decodeActiveMQ,
 }
 
-// isActiveMQ: the developer guide has aws:mq, the guides of Amazon MQ and of
-// EventBridge Pipes aws:amq.
+// isActiveMQ reports whether source is ActiveMQ's: aws:mq in the developer guide
+// of Lambda, aws:amq in the guides of Amazon MQ and of EventBridge Pipes.
 func isActiveMQ(source string) bool { return source == "aws:mq" || source == "aws:amq" }
 
 type activeMessage struct {
@@ -68,7 +68,7 @@ func (m *activeMessage) read(r *jsonscan.Reader) {
 	}
 }
 
-// activeBatch is a batch of ActiveMQ's messages, however they came.
+// activeBatch makes the batch of ActiveMQ's messages, from a mapping or a pipe.
 func (d *Decoder) activeBatch(messages []activeMessage) (*Batch, error) {
 	if len(messages) == 0 {
 		return nil, errors.New("no messages")

@@ -13,7 +13,7 @@ import (
 // user guide, "Use Lambda functions as targets of an Application Load Balancer").
 var alb = trigger{
 	samples: []string{"alb"},
-	is:      func(s shape) bool { return s.keys["requestContext"] && s.elb },
+	is:      func(f form) bool { return f.keys["requestContext"] && f.elb },
 	decode:  decodeALB,
 }
 
@@ -34,19 +34,21 @@ func decodeALB(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 		return nil, err
 	}
 	req := httpRequest{
-		method:   event.Method,
-		path:     event.Path,
-		header:   event.httpHeader,
-		body:     event.Body,
-		isBase64: event.IsBase64,
-		limit:    maxALBReply,
+		method:    event.Method,
+		path:      event.Path,
+		header:    event.httpHeader,
+		body:      event.Body,
+		isBase64:  event.IsBase64,
+		limit:     maxALBReply,
+		requestID: inv.RequestID,
 		delivery: delivery.Delivery{
 			Source: event.RequestContext.ELB.TargetGroupARN,
-			// The load balancer adds a part of its own to a client's trace id.
+			// It is new for each request: the load balancer adds a part of its own
+			// to the trace id that a client sends.
 			CausationID: cmp.Or(event.trace(), inv.RequestID),
 		},
-		// It does not say when a request arrived, and hangs up after its idle
-		// time-out, of 60 s by default.
+		// The event has no time of arrival. The load balancer closes the
+		// connection after its idle timeout, 60 s by default.
 		deadline: inv.Began.Add(d.HTTPTimeout),
 	}
 	return d.httpBatch(req, func(r httpResponse) ([]byte, error) {
@@ -59,7 +61,7 @@ func decodeALB(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 			StatusDescription: fmt.Sprintf("%d %s", r.status, http.StatusText(r.status)),
 			Body:              string(body),
 		}
-		// A target group takes one form of headers and ignores the other.
+		// A target group reads only one of the two forms of headers.
 		if !event.Multi.given {
 			reply.Headers = r.allHeaders()
 			return marshal(reply)

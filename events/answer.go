@@ -6,22 +6,22 @@ import (
 	"cbr-replicator/internal/delivery"
 )
 
-// What the takers of answers take, in bytes.
+// How long answers may be, in bytes.
 const (
-	// maxAnswer is for a result: Step Functions takes 256 KiB of a task's result
-	// (AWS Step Functions developer guide, "Service quotas"), with what it writes
-	// around it. It ends an execution that gets more, and nothing can catch that.
+	// maxAnswer is for one result: Step Functions takes 256 KiB, with what it
+	// writes around the result (AWS Step Functions developer guide, "Service
+	// quotas"). An execution that gets more ends, and cannot catch that error.
 	maxAnswer = 240 << 10
-	// maxReply is for a whole reply: Lambda takes 6 MB (AWS Lambda developer
-	// guide, "Lambda quotas"), and a process that has more to say ends.
+	// maxReply is for a reply: Lambda takes 6 MB (AWS Lambda developer guide,
+	// "Lambda quotas"). A process that replies with more is ended.
 	maxReply = 6_000_000
 	// maxALBReply is what a load balancer takes (Elastic Load Balancing user guide,
 	// "Use Lambda functions as targets of an Application Load Balancer").
 	maxALBReply = 1_000_000
 )
 
-// answerOf is a direct caller's answer, at most limit bytes of it: the result, and
-// whether it is on the topic where it is not.
+// answerOf returns a direct caller's answer, of at most limit bytes: the result,
+// with result_published if it could not be published.
 func answerOf(o delivery.Outcome, limit int) ([]byte, error) {
 	const unpublished = `,"result_published":false}`
 	switch {
@@ -37,8 +37,8 @@ func answerOf(o delivery.Outcome, limit int) ([]byte, error) {
 	return append(text[:len(text)-len("}")], unpublished...), nil
 }
 
-// replies is the array of the answers of a batch. All are in it: where they are
-// too long together, the longest are cut to a length that is the same for them.
+// replies returns the array of all answers of a batch. If they are too long
+// together, the longest ones are cut, all to the same length.
 func replies(outcomes []delivery.Outcome) ([]byte, error) {
 	room := maxReply - len("[]") - len(",")*len(outcomes)
 	limit, sizes := maxAnswer, make([]int, len(outcomes))
@@ -51,7 +51,7 @@ func replies(outcomes []delivery.Outcome) ([]byte, error) {
 			}
 			sizes[i] = len(text)
 			if left -= len(text); left < 0 {
-				out = nil // only the sizes count from here on
+				out = nil // from here only the sizes are needed
 				continue
 			}
 			if i > 0 {
@@ -66,8 +66,8 @@ func replies(outcomes []delivery.Outcome) ([]byte, error) {
 	}
 }
 
-// fairShare returns the length to which all that are longer must be cut, so that
-// together they are at most room long. It sorts sizes.
+// fairShare returns the length to which all longer ones must be cut, so that all
+// together fit into room. It sorts sizes.
 func fairShare(sizes []int, room int) int {
 	slices.Sort(sizes)
 	for i, size := range sizes {

@@ -33,8 +33,8 @@ func accepted(n int, name string) delivery.Outcome {
 	}
 }
 
-// told is what a caller reads of a result.
-type told struct {
+// callersResult is a result as a caller reads it.
+type callersResult struct {
 	Status      kind.Status
 	Published   *bool `json:"result_published"`
 	Request     *delivery.Request
@@ -54,7 +54,7 @@ func read(t testing.TB, text []byte, to any) {
 }
 
 // TestDirectAnswerFits: a state machine gets as much of a long list as Step
-// Functions takes, and how long it was; what fits is whole.
+// Functions takes, and its length. A shorter list is not cut.
 func TestDirectAnswerFits(t *testing.T) {
 	t.Parallel()
 	const limit = 240 << 10
@@ -67,7 +67,7 @@ func TestDirectAnswerFits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got told
+			var got callersResult
 			read(t, text, &got)
 			if len(text) > limit || got.Status != kind.Accepted || got.Request == nil || got.Replication.Vault != vaultA || (got.Published != nil) != (publishErr != nil) {
 				t.Errorf("%d backups: %d bytes, %+v", n, len(text), got)
@@ -79,8 +79,8 @@ func TestDirectAnswerFits(t *testing.T) {
 	}
 }
 
-// TestBatchAnswerFits: Lambda takes 6 MB, or the process ends. All results are
-// in the answer, in their order, the short ones whole.
+// TestBatchAnswerFits: Lambda takes 6 MB and ends a process that answers more. All
+// results are in the answer, in their order. The short ones are not cut.
 func TestBatchAnswerFits(t *testing.T) {
 	t.Parallel()
 	const limit = 6_000_000
@@ -89,7 +89,7 @@ func TestBatchAnswerFits(t *testing.T) {
 	long := strings.Repeat(`<"&\`, 512)
 	for name, tt := range map[string]struct {
 		outcome func(i int) delivery.Outcome
-		backups func(i int) int // of the i-th result, if it is whole
+		backups func(i int) int // of the i-th result, -1 if it may be cut
 	}{
 		"60 each":        {outcome: func(int) delivery.Outcome { return typical }},
 		"60 each, named": {outcome: func(int) delivery.Outcome { return named }},
@@ -131,7 +131,7 @@ func TestBatchAnswerFits(t *testing.T) {
 				t.Errorf("a result of %d bytes", most)
 			}
 			for i, text := range raw {
-				var got told
+				var got callersResult
 				read(t, text, &got)
 				if got.Status == "" {
 					t.Fatalf("result %d: %s", i, text)
@@ -144,8 +144,8 @@ func TestBatchAnswerFits(t *testing.T) {
 	}
 }
 
-// TestFairShare: who is under the share is left alone, the others share what is
-// left, and nothing is left over that one of them could use.
+// TestFairShare: sizes under the share are not cut, the others share the rest, and
+// no room is left that one of them could use.
 func TestFairShare(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -172,30 +172,30 @@ func TestFairShare(t *testing.T) {
 	})
 }
 
-// TestHTTPAnswerFits: an answer over HTTP is JSON in a string of JSON, and its
-// quotes count twice.
+// TestHTTPAnswerFits: an answer over HTTP is JSON in a string of JSON, so that each
+// of its quotes takes two bytes.
 func TestHTTPAnswerFits(t *testing.T) {
 	t.Parallel()
-	for dialect, d := range dialects {
+	for trigger, d := range httpTriggers {
 		limit := 6_000_000
 		if d.sample == "alb" {
 			limit = 1_000_000
 		}
-		b := mustDecode(t, httpDecoder(), dialectEvent(t, dialect, "POST", "/", "{}", false))
+		b := mustDecode(t, httpDecoder(), httpTriggerEvent(t, trigger, "POST", "/", "{}", false))
 		for n, name := range map[int]string{3: "a", limit / 150: `<&\"`} {
 			text, err := b.Reply([]delivery.Outcome{accepted(n, name)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			reply := dialectReply(t, dialect, text)
-			var got told
+			reply := httpTriggerReply(t, trigger, text)
+			var got callersResult
 			read(t, []byte(reply.Body), &got)
 			r := got.Replication
 			if len(text) > limit || reply.StatusCode != 200 || r.Vault != vaultA {
-				t.Errorf("%s: %d in %d bytes", dialect, reply.StatusCode, len(text))
+				t.Errorf("%s: %d in %d bytes", trigger, reply.StatusCode, len(text))
 			}
 			if cut := n > 3; cut && (r.Total != n || len(text) < limit/256*255) || !cut && len(r.Backups) != n {
-				t.Errorf("%s: %d of %d, %d backups in %d bytes", dialect, len(r.Backups), r.Total, n, len(text))
+				t.Errorf("%s: %d of %d, %d backups in %d bytes", trigger, len(r.Backups), r.Total, n, len(text))
 			}
 		}
 	}

@@ -8,13 +8,13 @@ import (
 	"cbr-replicator/internal/delivery"
 )
 
-// apigwHTTP is an HTTP API of API Gateway and a function URL, which share the
+// apigwHTTP is an HTTP API of API Gateway, or a function URL. Both have the
 // payload format 2.0 (API Gateway developer guide, "Create AWS Lambda proxy
 // integrations for HTTP APIs"; AWS Lambda developer guide, "Invoking Lambda
 // function URLs").
 var apigwHTTP = trigger{
 	samples: []string{"apigw-http", "function-url"},
-	is:      func(s shape) bool { return s.keys["requestContext"] && s.keys["routeKey"] },
+	is:      func(f form) bool { return f.keys["requestContext"] && f.keys["routeKey"] },
 	decode:  decodeAPIGatewayHTTP,
 }
 
@@ -40,13 +40,14 @@ func decodeAPIGatewayHTTP(d *Decoder, payload []byte, inv delivery.Invocation) (
 	}
 	rc := event.RequestContext
 	req := httpRequest{
-		method:   rc.HTTP.Method,
-		path:     withoutStage(event.RawPath, rc.Stage),
-		header:   event.httpHeader,
-		body:     event.Body,
-		isBase64: event.IsBase64,
-		limit:    maxReply,
-		delivery: delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
+		method:    rc.HTTP.Method,
+		path:      withoutStage(event.RawPath, rc.Stage),
+		header:    event.httpHeader,
+		body:      event.Body,
+		isBase64:  event.IsBase64,
+		limit:     maxReply,
+		requestID: inv.RequestID,
+		delivery:  delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
 	}
 	// A function URL waits as long as the function may run.
 	if !strings.Contains(rc.Domain, ".lambda-url.") {

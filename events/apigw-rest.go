@@ -7,17 +7,17 @@ import (
 	"cbr-replicator/internal/delivery"
 )
 
-// apigwREST is a REST API of API Gateway, and an HTTP API with the payload
+// apigwREST is a REST API of API Gateway, or an HTTP API with the payload
 // format 1.0 (API Gateway developer guide, "Input format of a Lambda function
 // for proxy integration").
 var apigwREST = trigger{
 	samples: []string{"apigw-rest"},
-	is:      func(s shape) bool { return s.keys["requestContext"] && s.keys["httpMethod"] && !s.elb },
+	is:      func(f form) bool { return f.keys["requestContext"] && f.keys["httpMethod"] && !f.elb },
 	decode:  decodeAPIGatewayREST,
 }
 
-// consoleTest is the request id of each test in API Gateway's console, which
-// names none of them.
+// consoleTest is the request id of every test in API Gateway's console. It does
+// not tell one test from another.
 const consoleTest = "test-invoke-request"
 
 func decodeAPIGatewayREST(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
@@ -43,17 +43,18 @@ func decodeAPIGatewayREST(d *Decoder, payload []byte, inv delivery.Invocation) (
 		rc.RequestID = ""
 	}
 	req := httpRequest{
-		method:   event.Method,
-		path:     withoutStage(event.Path, rc.Stage),
-		header:   event.httpHeader,
-		body:     event.Body,
-		isBase64: event.IsBase64,
-		limit:    maxReply,
-		delivery: delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
-		deadline: d.httpDeadline(rc.TimeEpoch, inv),
+		method:    event.Method,
+		path:      withoutStage(event.Path, rc.Stage),
+		header:    event.httpHeader,
+		body:      event.Body,
+		isBase64:  event.IsBase64,
+		limit:     maxReply,
+		requestID: inv.RequestID,
+		delivery:  delivery.Delivery{Source: rc.APIID, CausationID: cmp.Or(rc.RequestID, inv.RequestID)},
+		deadline:  d.httpDeadline(rc.TimeEpoch, inv),
 	}
 	if event.Resource == "/" {
-		req.path = "/" // a custom domain's path has its base path before it
+		req.path = "/" // with a custom domain, the path begins with the base path
 	}
 	return d.httpBatch(req, writeAPIGateway)
 }

@@ -8,9 +8,9 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// TestWholeReply: a trigger that takes back all or nothing gets null or a
+// TestAllOrNothingReply: a trigger that takes back all or none gets null or a
 // Lambda error.
-func TestWholeReply(t *testing.T) {
+func TestAllOrNothingReply(t *testing.T) {
 	t.Parallel()
 	of := func(k kind.Kind) delivery.Outcome {
 		return delivery.Outcome{Err: &kind.Error{Kind: k, Message: "because\r\n\x7f"}}
@@ -22,11 +22,11 @@ func TestWholeReply(t *testing.T) {
 	}{
 		"accepted":       {},
 		"final":          {outcomes: [3]delivery.Outcome{of(kind.InvalidEvent), of(kind.AlreadyReplicated), of(kind.Rejected)}},
-		"one":            {[3]delivery.Outcome{{}, of(kind.InProgress), {}}, "CBR.InProgress", "1 of 3 deliveries go back, the first as InProgress because"},
-		"all":            {[3]delivery.Outcome{of(kind.Throttled), of(kind.Blocked), of(kind.Unknown)}, "CBR.Throttled", "3 of 3 deliveries go back, the first as Throttled because"},
-		"behind a final": {[3]delivery.Outcome{of(kind.NotAllowed), of(kind.Internal), of(kind.Throttled)}, "CBR.Internal", "2 of 3 deliveries go back, the first as Internal because"},
-		"not published":  {[3]delivery.Outcome{{}, {}, unpublished}, "CBR.PublishFailed", "1 of 3 deliveries go back, the first as PublishFailed the topic is gone"},
-		"unknown kind":   {[3]delivery.Outcome{of("Nonsense"), {}, {}}, "CBR.Nonsense", "1 of 3 deliveries go back, the first as Nonsense because"},
+		"one":            {[3]delivery.Outcome{{}, of(kind.InProgress), {}}, "CBR.InProgress", "1 of 3 deliveries handed back, the first as InProgress because"},
+		"all":            {[3]delivery.Outcome{of(kind.Throttled), of(kind.Blocked), of(kind.Unknown)}, "CBR.Throttled", "3 of 3 deliveries handed back, the first as Throttled because"},
+		"behind a final": {[3]delivery.Outcome{of(kind.NotAllowed), of(kind.Internal), of(kind.Throttled)}, "CBR.Internal", "2 of 3 deliveries handed back, the first as Internal because"},
+		"not published":  {[3]delivery.Outcome{{}, {}, unpublished}, "CBR.PublishFailed", "1 of 3 deliveries handed back, the first as PublishFailed the topic is gone"},
+		"unknown kind":   {[3]delivery.Outcome{of("Nonsense"), {}, {}}, "CBR.Nonsense", "1 of 3 deliveries handed back, the first as Nonsense because"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,8 +14,8 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// BenchmarkDecodeSQS decodes a batch of ten. Its yardstick, the contract's, is
-// one plain decoding of the same payload, which does not look into the bodies.
+// BenchmarkDecodeSQS decodes a batch of ten. It is compared with one plain decoding
+// of the same payload, which does not read the bodies.
 func BenchmarkDecodeSQS(b *testing.B) {
 	text, err := os.ReadFile("sqs.json")
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestBodyIsTheSameRequestInTheQueue: what is kept of a delivery, sent to the
-// queue with its correlation id, is the same request again.
+// TestBodyIsTheSameRequestInTheQueue: the body that is kept of a delivery, sent to
+// the queue with its correlation id, is the same request.
 func TestBodyIsTheSameRequestInTheQueue(t *testing.T) {
 	t.Parallel()
 	for _, tr := range triggers {
@@ -22,7 +22,7 @@ func TestBodyIsTheSameRequestInTheQueue(t *testing.T) {
 				for _, del := range mustDecode(t, d, sample(t, name)).Deliveries {
 					if del.Final {
 						if del.Body() != nil {
-							t.Errorf("%s: a body is kept of what its caller learns", del.CausationID)
+							t.Errorf("%s: a body is kept although the caller gets the outcome", del.CausationID)
 						}
 						continue
 					}
@@ -81,8 +81,8 @@ func TestBodyIsAsItCame(t *testing.T) {
 			}
 		}
 	}
-	// What is not even base64 is kept as the broker gave it, an event of a bus
-	// whole.
+	// What is not base64 is kept as the broker gave it. Of an event of a bus all is
+	// kept, not only the detail.
 	event := ` {"detail-type":"x","id":"i","detail":[1]}`
 	for payload, want := range map[string]string{
 		`{"eventSource":"aws:kafka","records":{"t-0":[{"topic":"t","offset":1,"value":"no base64!"}]}}`: "no base64!",

@@ -10,8 +10,8 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// cloudEvent is a direct call with a CloudEvent in structured JSON, whose data
-// is the request (CloudEvents 1.0, "JSON Event Format").
+// cloudEvent is a direct call with a CloudEvent in structured JSON. Its data is
+// the request (CloudEvents 1.0, "JSON Event Format").
 var cloudEvent = trigger{
 	samples: []string{"cloudevent"},
 	is:      isCloudEvent,
@@ -19,26 +19,25 @@ var cloudEvent = trigger{
 	direct:  true,
 }
 
-func isCloudEvent(s shape) bool { return s.keys["specversion"] }
+func isCloudEvent(f form) bool { return f.keys["specversion"] }
 
-// Bounds for what is looked through for a result: texts within texts, and places
-// at which a text that is not JSON as a whole may begin to be.
+// Bounds of the search for a result.
 const (
-	maxTexts  = 8
-	maxStarts = 1000
+	maxTexts  = 8    // texts within texts
+	maxStarts = 1000 // objects in a text that is not one JSON value
 )
 
-// holdsResult reports whether a result event of ours is anywhere in a body that
-// is no request, in whatever it was wrapped on its way: to publish that body's
-// rejection might go round for ever. A result is told by the type of a
-// CloudEvent; that a text speaks of such a type makes none.
+// holdsResult reports whether a body that is no request has a result event of
+// ours in it, in any wrapping. The body's rejection must not be published, since
+// that result might come in again, without end. What makes a result is the type
+// of a CloudEvent. A text that only mentions such a type is none.
 func holdsResult(body []byte) bool {
-	s := shapeOf(body)
-	return !s.keys[replicateKey] && !s.keys[followKey] && textHoldsResult(body, maxTexts)
+	f := detect(body)
+	return !f.keys[replicateKey] && !f.keys[followKey] && textHoldsResult(body, maxTexts)
 }
 
-// textHoldsResult looks through a text: JSON, JSON with something around it or
-// cut off, or one of these in base64.
+// textHoldsResult searches a text: JSON, cut off or with other text around it, or
+// the same in base64.
 func textHoldsResult(text []byte, texts int) bool {
 	if texts == 0 {
 		return false
@@ -59,7 +58,7 @@ func textHoldsResult(text []byte, texts int) bool {
 		if r.End() == nil {
 			return false
 		}
-		// Whatever is wrong, the next object may begin behind it.
+		// The next object may begin after what is wrong.
 		read := max(int(r.Offset()), 1)
 		if read >= len(text) {
 			return false
@@ -73,7 +72,7 @@ func textHoldsResult(text []byte, texts int) bool {
 	return false
 }
 
-// valueHoldsResult looks through the value that comes next.
+// valueHoldsResult searches the next value.
 func valueHoldsResult(r *jsonscan.Reader, texts int) bool {
 	switch r.Peek() {
 	case jsontext.KindBeginObject:

@@ -9,84 +9,90 @@ import (
 	"cbr-replicator/internal/jsonscan"
 )
 
-// shape is what of a payload's form tells its trigger.
-type shape struct {
+// form is what shows which trigger or envelope a payload is of.
+type form struct {
 	array bool
-	keys  map[string]bool // of the top level, those of telling
-	// twice is one of telling that is there twice, empty without one: what the
-	// one says would hide what the other does.
+	keys  map[string]bool // the names of the top level that are in formNames
+	// twice is one of formNames that is given twice, empty without one. One of
+	// the two values would be lost.
 	twice string
-	// source is the eventSource of the payload itself, or of the first of its
-	// Records or of an array's elements; mixed: another element has another.
+	// source is the eventSource of the payload, or of the first of its Records,
+	// or of the first element of an array.
 	source string
-	mixed  bool
+	// mixed: an element of an array has another source than the first.
+	mixed bool
 	// records: an element of an array is a record of some source.
 	records bool
 	elb     bool // requestContext is a load balancer's
+	empty   bool // Records are a list of none
 }
 
-// telling are the names by which triggers and envelopes are told, and those of
-// what carries a request. Others are not kept: a payload may have any number.
-var telling = []string{
+// formNames are the names by which triggers and envelopes are recognized, and
+// the names of what carries a request. Other names are not kept, since a payload
+// may have any number of them.
+var formNames = []string{
 	"Records", "records", "rmqMessagesByQueue", "messages", "requestContext", "httpMethod", "routeKey", "body",
 	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate", "follow",
 }
 
-// ofRecords are names that a source's records have and no request.
-var ofRecords = []string{"eventSource", "EventSource", "eventSourceARN", "eventSourceArn", "eventSourceKey", "receiptHandle"}
+// recordNames are names that only the records of a source have, never a request.
+var recordNames = []string{"eventSource", "EventSource", "eventSourceARN", "eventSourceArn", "eventSourceKey", "receiptHandle"}
 
-// shapeOf reads as little of a payload as tells its form: of Records no more
-// than the first. What is no JSON has the shape of what comes before its fault.
-func shapeOf(payload []byte) shape {
-	s := shape{keys: map[string]bool{}}
+// detect reads a payload until its form is known. It reads only the first of
+// Records. If the payload is not JSON, its form is that of the part before the
+// fault.
+func detect(payload []byte) form {
+	f := form{keys: map[string]bool{}}
 	r := jsonscan.New(payload)
 	switch r.Peek() {
 	case jsontext.KindBeginArray:
-		s.array = true
+		f.array = true
 		for i := range r.Elements {
 			source, isRecord := sourceOf(r)
 			if i == 0 {
-				s.source = source
+				f.source = source
 			}
-			s.mixed = s.mixed || source != s.source
-			s.records = s.records || isRecord
+			f.mixed = f.mixed || source != f.source
+			f.records = f.records || isRecord
 		}
 	case jsontext.KindBeginObject:
 		for name := range r.Members {
-			s.see(string(name))
+			f.note(string(name))
 			switch string(name) {
 			case "Records":
-				s.source = ""
+				f.source = ""
 				if r.Peek() == jsontext.KindBeginArray {
+					f.empty = true
 					for range r.Elements {
-						s.source, _ = sourceOf(r)
+						f.source, _ = sourceOf(r)
+						f.empty = false
 						break
 					}
 				}
-				return s // it comes before all others in the order of triggers
+				return f // Records decides: its triggers come before those with other names
 			case "eventSource":
-				s.source, _ = jsonscan.Text(r.Value())
+				f.source, _ = jsonscan.Text(r.Value())
 			case "requestContext":
 				if r.Peek() == jsontext.KindBeginObject {
 					for name := range r.Members {
-						s.elb = s.elb || string(name) == "elb"
+						f.elb = f.elb || string(name) == "elb"
 					}
 				}
 			}
 		}
 	}
-	return s
+	return f
 }
 
-// see notes a name of the top level.
-func (s *shape) see(name string) {
-	if !slices.Contains(telling, name) {
+// note keeps a name of the top level, if it is one of formNames.
+func (f *form) note(name string) {
+	if !slices.Contains(formNames, name) {
 		return
 	}
-	if s.keys[name] {
-		s.twice = name
+	if f.keys[name] {
+		f.twice = name
 	}
-	s.keys[name] = true
+	f.keys[name] = true
 }
 
 // sourceOf returns the eventSource of a record, and whether it is a record of
@@ -96,8 +102,8 @@ func sourceOf(r *jsonscan.Reader) (source string, isRecord bool) {
 		return "", false
 	}
 	for name := range r.Members {
-		isRecord = isRecord || slices.Contains(ofRecords, string(name))
-		// SNS alone writes it with a capital.
+		isRecord = isRecord || slices.Contains(recordNames, string(name))
+		// Only SNS writes it with a capital.
 		if string(name) == "eventSource" || string(name) == "EventSource" {
 			source, _ = jsonscan.Text(r.Value())
 		}
@@ -105,13 +111,15 @@ func sourceOf(r *jsonscan.Reader) (source string, isRecord bool) {
 	return source, isRecord
 }
 
-// sources says whose records a payload brings that no trigger has.
-func (s shape) sources() string {
+// sources describes the records of a payload that no trigger takes.
+func (f form) sources() string {
 	switch {
-	case !s.array:
-		return fmt.Sprintf("Records from %q", s.source)
-	case s.mixed:
+	case f.empty:
+		return "Records is empty"
+	case !f.array:
+		return fmt.Sprintf("Records from %q", f.source)
+	case f.mixed:
 		return "an array in which not all are records of one source"
 	}
-	return fmt.Sprintf("an array of records from %q", s.source)
+	return fmt.Sprintf("an array of records from %q", f.source)
 }

@@ -8,16 +8,16 @@ import (
 	"cbr-replicator/internal/jsonscan"
 )
 
-// directBatch is a direct call with an array of requests. An array in which
-// anything is a record of some source is none: its sender would take the answer
-// for an acknowledgement.
+// directBatch is a direct call with an array of requests. An array with a record
+// of some source in it is none: its sender would take the answer for an
+// acknowledgement.
 var directBatch = trigger{
 	samples: []string{"direct-batch"},
-	is:      func(s shape) bool { return s.array && !s.records },
+	is:      func(f form) bool { return f.array && !f.records },
 	decode:  decodeDirectBatch,
 }
 
-// maxDirectBatch is how many requests one direct call may bring.
+// maxDirectBatch is how many requests a direct call may have.
 const maxDirectBatch = 1000
 
 func decodeDirectBatch(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
@@ -43,8 +43,9 @@ func decodeDirectBatch(d *Decoder, payload []byte, inv delivery.Invocation) (*Ba
 	return b, nil
 }
 
-// directDelivery names the request at index of a direct call: a call that
-// Lambda makes again has the same request id.
+// directDelivery returns the delivery of the request at index of a direct call.
+// Its causation id is the same if Lambda repeats the call, which then has the same
+// request id.
 func directDelivery(inv delivery.Invocation, index int) delivery.Delivery {
 	return delivery.Delivery{
 		Source:      inv.FunctionARN,

@@ -69,7 +69,7 @@ func TestDirectReply(t *testing.T) {
 	}
 }
 
-// TestDirectPayload: what is no event of AWS is a request, maybe a wrong one.
+// TestDirectPayload: what is no event of AWS is a request, valid or not.
 func TestDirectPayload(t *testing.T) {
 	t.Parallel()
 	d := newDecoder()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestTriggersAreDocumented: the table of triggers has a row for each, and no other.
+// TestTriggersAreDocumented: the table of triggers links each sample, and no other.
 func TestTriggersAreDocumented(t *testing.T) {
 	t.Parallel()
 	requests, err := os.ReadFile("../docs/requests.md")

@@ -10,14 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestEarlierDeliveries: which deliveries may have been sent before, and since
-// when, is what the trigger says of it.
+// TestEarlierDeliveries: the trigger's event shows which deliveries may be
+// redeliveries, and since when there is the request.
 func TestEarlierDeliveries(t *testing.T) {
 	t.Parallel()
 	type earlier struct {
-		Again   bool
-		Since   string
-		Receipt string
+		Redelivered bool
+		Since       string
+		Receipt     string
 	}
 	replaced := func(old, now string) func(string) string {
 		return func(payload string) string {
@@ -27,18 +27,21 @@ func TestEarlierDeliveries(t *testing.T) {
 			return strings.Replace(payload, old, now, 1)
 		}
 	}
-	const twice = `"ApproximateReceiveCount": "2"`
-	once := `"ApproximateReceiveCount": "1"`
+	const (
+		once    = `"ApproximateReceiveCount": "1"`
+		twice   = `"ApproximateReceiveCount": "2"`
+		receipt = "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a"
+	)
 	for name, tt := range map[string]struct {
 		sample string
 		change func(string) string
 		late   time.Duration // how long after the event the function is called
 		want   earlier       // of the first delivery
 	}{
-		"sqs":                    {"sqs", nil, 0, earlier{false, "02:00:00.031", "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a"}},
-		"sqs, received again":    {"sqs", replaced(once, twice), 0, earlier{true, "02:00:00.031", "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a"}},
-		"sqs, no first time":     {"sqs", replaced("1795399200031", "x"), 0, earlier{false, "", "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a"}},
-		"pipes":                  {"pipes-sqs", replaced(once, twice), 0, earlier{true, "02:00:00.031", "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a"}},
+		"sqs":                    {"sqs", nil, 0, earlier{false, "02:00:00.031", receipt}},
+		"sqs, received twice":    {"sqs", replaced(once, twice), 0, earlier{true, "02:00:00.031", receipt}},
+		"sqs, no first time":     {"sqs", replaced("1795399200031", "x"), 0, earlier{false, "", receipt}},
+		"pipes":                  {"pipes-sqs", replaced(once, twice), 0, earlier{true, "02:00:00.031", receipt}},
 		"sns":                    {"sns", nil, 50 * time.Second, earlier{false, "02:00:00.012", ""}},
 		"sns, late":              {"sns", nil, 61 * time.Second, earlier{true, "02:00:00.012", ""}},
 		"sns, no time":           {"sns", replaced("2026-11-23T02:00:00.012Z", ""), 0, earlier{true, "", ""}},
@@ -67,7 +70,7 @@ func TestEarlierDeliveries(t *testing.T) {
 				t.Fatal(err)
 			}
 			first := b.Deliveries[0]
-			got := earlier{Again: first.Redelivered, Receipt: first.Queue.ReceiptHandle}
+			got := earlier{Redelivered: first.Redelivered, Receipt: first.Queue.ReceiptHandle}
 			if !first.Since.IsZero() {
 				got.Since = first.Since.UTC().Format("15:04:05.000")
 			}

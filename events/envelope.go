@@ -13,56 +13,57 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// envelope is a form of message that carries another's body: what an SNS topic
-// sends to a queue that is subscribed to it, say.
+// envelope is a form of message that has a request in it, such as the message
+// that an SNS topic sends to a subscribed queue.
 type envelope struct {
 	name string
-	is   func(shape) bool
-	open func(message []byte) (letter, error)
+	is   func(form) bool
+	open func(message []byte) (content, error)
 }
 
-// letter is what an envelope carries.
-type letter struct {
+// content is what an envelope has in it.
+type content struct {
 	body        []byte
 	correlation string // empty without one
 	own         bool   // the envelope is a result event of ours
 	event       []byte // that event
-	// again: the request was sent before, nobody knows when.
-	again bool
+	// redelivered: the request was delivered before, at an unknown time.
+	redelivered bool
 }
 
-// maxEnvelopes is how many may be around a request, the trigger's not counted.
+// maxEnvelopes is how many envelopes may be around a request, not counting the
+// trigger's event.
 const maxEnvelopes = 4
 
-// envelopes are in the order in which they are told apart.
+// envelopes are in the order in which their forms are tried.
 var envelopes = []envelope{
 	{
 		name: "a trigger's event of Records",
-		is:   func(s shape) bool { return s.keys["Records"] },
+		is:   func(f form) bool { return f.keys["Records"] },
 		open: openRecords,
 	},
 	{
 		name: "an SNS notification",
-		is:   func(s shape) bool { return s.keys["Type"] && s.keys["Message"] },
+		is:   func(f form) bool { return f.keys["Type"] && f.keys["Message"] },
 		open: openNotification,
 	},
 	{
 		name: "a Lambda destination record",
-		is:   func(s shape) bool { return s.keys["requestContext"] && s.keys["requestPayload"] },
+		is:   func(f form) bool { return f.keys["requestContext"] && f.keys["requestPayload"] },
 		open: openDestinationRecord,
 	},
 	{name: "an EventBridge event", is: isBusEvent, open: openBusEvent},
 	{name: "a CloudEvent", is: isCloudEvent, open: openCloudEvent},
 }
 
-// unwrap takes a body out of the envelopes that it is in. Beside an error it
-// returns how far it came. The innermost correlation id counts.
-func unwrap(body []byte, correlation string) (letter, *kind.Error) {
-	in := letter{body: body, correlation: correlation}
+// unwrap takes a body out of its envelopes. With an error it returns what it had
+// reached. Of several correlation ids the innermost counts.
+func unwrap(body []byte, correlation string) (content, *kind.Error) {
+	in := content{body: body, correlation: correlation}
 	for n := 0; ; n++ {
-		in.body = bare(in.body)
-		s := shapeOf(in.body)
-		i := slices.IndexFunc(envelopes, func(e envelope) bool { return e.is(s) })
+		in.body = unquote(in.body)
+		f := detect(in.body)
+		i := slices.IndexFunc(envelopes, func(e envelope) bool { return e.is(f) })
 		if i < 0 {
 			return in, nil
 		}
@@ -70,8 +71,8 @@ func unwrap(body []byte, correlation string) (letter, *kind.Error) {
 			return in, &kind.Error{Kind: kind.InvalidEvent, Message: fmt.Sprintf("$: expected a request in at most %d envelopes", maxEnvelopes)}
 		}
 		out, err := envelopes[i].open(in.body)
-		if err == nil && s.twice != "" {
-			err = givenTwice(s.twice)
+		if err == nil && f.twice != "" {
+			err = givenTwice(f.twice)
 		}
 		if err != nil {
 			return in, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected the form of " + envelopes[i].name + "; " + plain(err), Cause: err}
@@ -83,14 +84,14 @@ func unwrap(body []byte, correlation string) (letter, *kind.Error) {
 		if !isCorrelationID(out.correlation) {
 			out.correlation = in.correlation
 		}
-		out.again = out.again || in.again
+		out.redelivered = out.redelivered || in.redelivered
 		in = out
 	}
 }
 
-// bare takes a body out of the JSON strings that it is the text of: some senders
-// encode a message twice.
-func bare(body []byte) []byte {
+// unquote returns the text of a body that is a JSON string. Some senders encode a
+// message twice, so that this text may be a JSON string, too.
+func unquote(body []byte) []byte {
 	for range maxEnvelopes {
 		r := jsonscan.New(body)
 		if r.Peek() != jsontext.KindString {
@@ -106,19 +107,19 @@ func bare(body []byte) []byte {
 	return body
 }
 
-// openRecords: what a function could not do comes to its dead-letter queue as
-// the event that it was called with, and to a destination within a record. Each
-// of its records would be a delivery of its own, so that there must be one.
-func openRecords(message []byte) (letter, error) {
-	switch s := shapeOf(message); s.source {
+// openRecords opens the event of another invocation. A dead-letter queue gets the
+// event that the function failed to handle, and a destination gets it in a record.
+// The event must have one record, since a delivery has one request.
+func openRecords(message []byte) (content, error) {
+	switch f := detect(message); f.source {
 	case "aws:sns":
 		r, err := onlyRecord(message, (*snsRecord).read)
-		return letter{body: r.message, correlation: r.correlation, again: true}, err
+		return content{body: r.message, correlation: r.correlation, redelivered: true}, err
 	case "aws:sqs":
 		r, err := onlyRecord(message, (*sqsRecord).read)
-		return letter{body: r.body, correlation: r.correlation, again: true}, err
+		return content{body: r.body, correlation: r.correlation, redelivered: true}, err
 	default:
-		return letter{}, fmt.Errorf("a record of aws:sns or aws:sqs is expected, not of %q", s.source)
+		return content{}, fmt.Errorf("a record of aws:sns or aws:sqs is expected, not of %q", f.source)
 	}
 }
 
@@ -133,41 +134,41 @@ func onlyRecord[T any](message []byte, read func(*T, *jsonscan.Reader)) (record 
 	return records[0], nil
 }
 
-// errConfirmation is the error of a message in which SNS asks the owner of an
-// endpoint whether a subscription is to be. Its link is a secret of its own.
+// errConfirmation is the error of a message in which SNS asks for confirmation of
+// a subscription. Its link is a secret, so that no message repeats it.
 var errConfirmation = errors.New("the SubscribeURL in this message's body, which the dead-letter queue keeps, is for a person to open")
 
-// openNotification: a subscription without raw message delivery (Amazon SNS
-// developer guide, "Parsing Amazon SNS message formats").
-func openNotification(message []byte) (letter, error) {
+// openNotification opens the message of a subscription without raw message
+// delivery (Amazon SNS developer guide, "Parsing Amazon SNS message formats").
+func openNotification(message []byte) (content, error) {
 	var n notification
 	r := jsonscan.New(message)
 	n.read(r)
 	if err := r.End(); err != nil {
-		return letter{}, err
+		return content{}, err
 	}
 	switch n.kind {
 	case "Notification":
-		return letter{body: n.message, correlation: n.correlation}, nil
+		return content{body: n.message, correlation: n.correlation}, nil
 	case "SubscriptionConfirmation":
-		return letter{}, fmt.Errorf("it is a SubscriptionConfirmation: the topic sends nothing before it is confirmed; %w", errConfirmation)
+		return content{}, fmt.Errorf("it is a SubscriptionConfirmation: the topic sends nothing before it is confirmed; %w", errConfirmation)
 	case "UnsubscribeConfirmation":
-		return letter{}, fmt.Errorf("it is an UnsubscribeConfirmation: the topic sends nothing more unless it is subscribed to again; %w", errConfirmation)
+		return content{}, fmt.Errorf("it is an UnsubscribeConfirmation: the topic sends nothing more unless it is subscribed to again; %w", errConfirmation)
 	}
-	return letter{}, errors.New("it has another Type")
+	return content{}, errors.New("it has another Type")
 }
 
-func openBusEvent(message []byte) (letter, error) {
+func openBusEvent(message []byte) (content, error) {
 	var event busEvent
 	err := json.Unmarshal(message, &event)
-	return letter{body: event.Detail}, err
+	return content{body: event.Detail}, err
 }
 
-// openDestinationRecord: what a function could not do comes to a queue with the
-// payload that it was called with (AWS Lambda developer guide, "Capturing
-// records of Lambda asynchronous invocations"). The payload must be a request or
-// an envelope.
-func openDestinationRecord(message []byte) (letter, error) {
+// openDestinationRecord opens the record that a destination gets of an
+// asynchronous invocation (AWS Lambda developer guide, "Capturing records of
+// Lambda asynchronous invocations"). It has the payload of the invocation, which
+// must be a request or an envelope.
+func openDestinationRecord(message []byte) (content, error) {
 	var record struct {
 		RequestContext struct {
 			Condition string `json:"condition"`
@@ -175,15 +176,15 @@ func openDestinationRecord(message []byte) (letter, error) {
 		RequestPayload json.RawMessage `json:"requestPayload"`
 	}
 	if err := json.Unmarshal(message, &record); err != nil {
-		return letter{}, err
+		return content{}, err
 	}
 	if record.RequestContext.Condition == "" {
-		return letter{}, errors.New("it has no condition")
+		return content{}, errors.New("it has no condition")
 	}
-	return letter{body: record.RequestPayload, again: true}, nil
+	return content{body: record.RequestPayload, redelivered: true}, nil
 }
 
-func openCloudEvent(message []byte) (letter, error) {
+func openCloudEvent(message []byte) (content, error) {
 	var event struct {
 		Type          string          `json:"type"`
 		CorrelationID string          `json:"correlationid"`
@@ -191,12 +192,12 @@ func openCloudEvent(message []byte) (letter, error) {
 		DataBase64    []byte          `json:"data_base64"`
 	}
 	if err := json.Unmarshal(message, &event); err != nil {
-		return letter{}, err
+		return content{}, err
 	}
-	l := letter{body: event.Data, correlation: event.CorrelationID, own: kind.IsResult(event.Type)}
-	// Some senders write each member that they know of.
+	c := content{body: event.Data, correlation: event.CorrelationID, own: kind.IsResult(event.Type)}
+	// Some senders write both members, and null into the one they do not use.
 	if event.DataBase64 != nil && (event.Data == nil || bytes.Equal(event.Data, []byte("null"))) {
-		l.body = event.DataBase64
+		c.body = event.DataBase64
 	}
-	return l, nil
+	return c, nil
 }

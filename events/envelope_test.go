@@ -82,7 +82,7 @@ func inQueue(t testing.TB, body, correlation string) []byte {
 	})
 }
 
-// everyWay returns a body as each trigger may bring it.
+// everyWay returns payloads with a body in it, one of each trigger.
 func everyWay(t testing.TB, body string) map[string][]byte {
 	t.Helper()
 	text := []byte(body)
@@ -105,8 +105,8 @@ func everyWay(t testing.TB, body string) map[string][]byte {
 		"direct":         text,
 		"direct-batch":   encode(t, []any{json.RawMessage(text)}),
 	}
-	for dialect := range dialects {
-		ways[dialect] = dialectEvent(t, dialect, "POST", "/", encoded, true)
+	for trigger := range httpTriggers {
+		ways[trigger] = httpTriggerEvent(t, trigger, "POST", "/", encoded, true)
 	}
 	return ways
 }
@@ -127,7 +127,7 @@ func TestEnvelopes(t *testing.T) {
 	}
 }
 
-// TestEnvelopeName: the delivery is the outermost's.
+// TestEnvelopeName: the causation id is that of the outermost message.
 func TestEnvelopeName(t *testing.T) {
 	t.Parallel()
 	request := string(encode(t, requestFor(vaultB)))
@@ -157,8 +157,8 @@ func TestEnvelopeDepth(t *testing.T) {
 	}
 }
 
-// TestEnvelopeCorrelation: the innermost of the good ones counts, the body's
-// own before all.
+// TestEnvelopeCorrelation: of the valid correlation ids the innermost counts. The
+// request's own counts first.
 func TestEnvelopeCorrelation(t *testing.T) {
 	t.Parallel()
 	notification := func(id, body string) string {
@@ -192,19 +192,20 @@ func TestEnvelopeCorrelation(t *testing.T) {
 	}
 }
 
-// TestNoEnvelope: what looks like one and is none says so.
+// TestNoEnvelope: the error of a body that looks like an envelope and is none
+// names the envelope.
 func TestNoEnvelope(t *testing.T) {
 	t.Parallel()
-	const form, nothing, malformed = "$: expected the form of ", "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
+	const form, nothing, malformed = "$: expected the form of ", "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it is malformed at line 1, column "
 	for body, want := range map[string]string{
 		`{"Type":"Another","Message":"{}","Token":"t"}`:                              form + "an SNS notification; it has another Type",
 		`{"Type":"Notification","Message":{}}`:                                       form + "an SNS notification; /Message: expected a string",
 		`{"Type":"Notification","Message":"{}"`:                                      form + "an SNS notification; jsontext: unexpected EOF after offset 37",
 		`{"Type":"Notification","Message":"{}","Message":"{}"}`:                      form + "an SNS notification; Message is given twice",
 		`{"detail-type":"x","detail":{},"detail":{}}`:                                form + "an EventBridge event; detail is given twice",
-		`{"Type":"Notification","Message":"hello"}`:                                  malformed + "0",
-		`{"Type":"Notification"}`:                                                    "Type: expected no such field",
-		`{"type":"Notification","message":"{}"}`:                                     "type: expected no such field; message: expected no such field",
+		`{"Type":"Notification","Message":"hello"}`:                                  malformed + "1",
+		`{"Type":"Notification"}`:                                                    "unknown field Type",
+		`{"type":"Notification","message":"{}"}`:                                     "unknown field type; unknown field message",
 		`{"requestContext":{},"requestPayload":{}}`:                                  form + "a Lambda destination record; it has no condition",
 		`{"requestContext":{"condition":"Success"},"requestPayload":{"Records":[]}}`: form + "a trigger's event of Records; a record of aws:sns or aws:sqs is expected, not of \"\"",
 		`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`:                             form + "a trigger's event of Records; a record of aws:sns or aws:sqs is expected, not of \"aws:s3\"",
@@ -212,12 +213,12 @@ func TestNoEnvelope(t *testing.T) {
 		`{"specversion":"1.0","id":"1","type":"x"}`:                                  nothing,
 		`{"specversion":"1.0","id":"1","type":"x","data":null}`:                      "$: expected an object",
 		`{"specversion":"1.0","data":[{}]}`:                                          "$: expected an object",
-		`{"specversion":"1.0","data":{"a":1},"data_base64":"e30="}`:                  "a: expected no such field",
+		`{"specversion":"1.0","data":{"a":1},"data_base64":"e30="}`:                  "unknown field a",
 		`{"specversion":"1.0","data_base64":"{}"}`:                                   form + "a CloudEvent; illegal base64 data at input byte 0",
 		`{"specversion":"1.0","type":5,"data":{}}`:                                   form + "a CloudEvent; type: expected a string",
 		`{"detail-type":"x"}`:                                                        nothing,
 		`{"detail-type":"x","account":5,"detail":{}}`:                                form + "an EventBridge event; account: expected a string",
-		`{"detail":{}}`: "detail: expected no such field",
+		`{"detail":{}}`: "unknown field detail",
 	} {
 		got := mustDecode(t, httpDecoder(), inQueue(t, body, "")).Deliveries[0]
 		if got.Err == nil || got.Err.Kind != kind.InvalidEvent || got.Err.Message != want || got.Own {
@@ -234,8 +235,8 @@ func ownEvent(t testing.TB, status kind.Status) string {
 	})))
 }
 
-// TestNoLoop: a result that comes in again is not published, by whatever
-// trigger, in whatever it is wrapped.
+// TestNoLoop: of a result that is received as a request nothing is published, with
+// any trigger and in any envelope.
 func TestNoLoop(t *testing.T) {
 	t.Parallel()
 	for _, status := range []kind.Status{kind.Accepted, kind.Failed, "completed"} {
@@ -255,7 +256,7 @@ func TestNoLoop(t *testing.T) {
 		`[` + ownEvent(t, kind.Failed) + `]`,
 		wrappers["Lambda destination"](t, string(kafkaEvent(t, func(r map[string]any) { r["value"] = []byte(ownEvent(t, kind.Failed)) }))),
 		wrappers["Lambda destination"](t, `{"Records":[{"eventSource":"aws:s3","x":`+ownEvent(t, kind.Failed)+`},{}]}`),
-		`{"unheard of":` + string(encode(t, `{"again":`+string(encode(t, ownEvent(t, kind.Failed)))+`}`)) + `}`,
+		`{"unheard of":` + string(encode(t, `{"in it":`+string(encode(t, ownEvent(t, kind.Failed)))+`}`)) + `}`,
 		`Your event: ` + ownEvent(t, kind.Failed) + ` (end)`,
 		`{"a":1}` + "\n" + ownEvent(t, kind.Failed) + "\n",
 		ownEvent(t, kind.Failed)[:300],
@@ -273,7 +274,7 @@ func checkSkipped(t *testing.T, name string, payload []byte) {
 	b := mustDecode(t, httpDecoder(), payload)
 	del := b.Deliveries[0]
 	if !del.Own || del.Err.Of() != kind.InvalidEvent {
-		t.Errorf("%s: skip %t, error %v", name, del.Own, del.Err)
+		t.Errorf("%s: own %t, error %v", name, del.Own, del.Err)
 		return
 	}
 	reply, err := b.Reply(make([]delivery.Outcome, len(b.Deliveries)))
@@ -285,8 +286,8 @@ func checkSkipped(t *testing.T, name string, payload []byte) {
 	}
 }
 
-// TestNotOurs: a request that is good is never taken for a result, whatever it
-// is called; nor is another's CloudEvent.
+// TestNotOurs: a valid request is never taken for a result, whatever its
+// correlation id. Neither is another program's CloudEvent.
 func TestNotOurs(t *testing.T) {
 	t.Parallel()
 	named := string(encode(t, with(requestFor(vaultA), func(r *delivery.Request) { r.CorrelationID = kind.EventTypePrefix + "accepted.v1" })))
@@ -296,14 +297,13 @@ func TestNotOurs(t *testing.T) {
 		`{"specversion":"1.0","type":"x.cbr.checkpoint.replication.accepted.v1","data":` + named + `}`,
 	} {
 		if got := mustDecode(t, newDecoder(), inQueue(t, body, "")).Deliveries[0]; got.Own || got.Err != nil {
-			t.Errorf("%s: skip %t, error %v", body, got.Own, got.Err)
+			t.Errorf("%s: own %t, error %v", body, got.Own, got.Err)
 		}
 	}
 }
 
-// TestMentioned: only a type says what an event is. A request that is wrong, or
-// anything else, that speaks of a result in another place is rejected as any
-// other, and its sender is told.
+// TestMentioned: only the type of a CloudEvent makes a result. A body that mentions
+// a result elsewhere is rejected like any other, and its sender is told.
 func TestMentioned(t *testing.T) {
 	t.Parallel()
 	const accepted = kind.EventTypePrefix + "accepted.v1"
@@ -326,14 +326,14 @@ func TestMentioned(t *testing.T) {
 		for way, payload := range everyWay(t, string(encode(t, body))) {
 			got := mustDecode(t, newDecoder(), payload).Deliveries[0]
 			if got.Own || got.Err.Of() != kind.InvalidEvent {
-				t.Errorf("%s in %s: skip %t, error %v", body, way, got.Own, got.Err)
+				t.Errorf("%s in %s: own %t, error %v", body, way, got.Own, got.Err)
 			}
 		}
 	}
 }
 
-// TestBodyTwiceEncoded: a body that is JSON in a string of JSON is a request
-// wherever one is read, and a depth of four is enough for anybody.
+// TestBodyTwiceEncoded: a body may be JSON in a string of JSON with any trigger, up
+// to four times.
 func TestBodyTwiceEncoded(t *testing.T) {
 	t.Parallel()
 	body := string(encode(t, requestFor(vaultB)))
@@ -352,8 +352,8 @@ func TestBodyTwiceEncoded(t *testing.T) {
 	}
 }
 
-// TestDeadLetterOfOne: the event that a function could not handle comes to its
-// dead-letter queue bare, and to a destination in a record.
+// TestDeadLetterOfOne: a dead-letter queue gets the event that a function failed
+// to handle, and a destination gets it in a record. Its one request is taken.
 func TestDeadLetterOfOne(t *testing.T) {
 	t.Parallel()
 	request := string(encode(t, requestFor(vaultB)))
@@ -371,7 +371,7 @@ func TestDeadLetterOfOne(t *testing.T) {
 				t.Errorf("%s %s: %v (-want +got):\n%s", name, how, got.Err, diff)
 			}
 			if name == "EventBridge" {
-				continue // bare, it may just as well be the first
+				continue // bare, it may be a first delivery
 			}
 			if !got.Redelivered || !got.Since.IsZero() || got.CorrelationID != nightlyID {
 				t.Errorf("%s %s: %+v", name, how, got)
@@ -393,8 +393,8 @@ func TestDeadLetterOfOne(t *testing.T) {
 	}
 }
 
-// TestSubscriptionConfirmation: its link is to be had nowhere else, so that a
-// queue gets it back, and nobody is told of it.
+// TestSubscriptionConfirmation: its link is nowhere else, so that a queue gets it
+// handed back. The link is in no error and in no request.
 func TestSubscriptionConfirmation(t *testing.T) {
 	t.Parallel()
 	const link, token = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription", "2336412f37fb687f5d51e6e2425c464de2"
@@ -408,7 +408,7 @@ func TestSubscriptionConfirmation(t *testing.T) {
 			for way, payload := range everyWay(t, body) {
 				b := mustDecode(t, newDecoder(), payload)
 				got := b.Deliveries[0]
-				want := kind.InvalidEvent // it would block a broker, and others have nothing to keep it in
+				want := kind.InvalidEvent // handed back, it would block a broker; other triggers keep nothing
 				if way == "sqs" || way == "pipes-sqs" {
 					want = kind.Misconfigured
 				}

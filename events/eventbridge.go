@@ -10,17 +10,17 @@ import (
 
 // eventBridge is a rule of an event bus, and EventBridge Scheduler where a
 // schedule has no input of its own (Amazon EventBridge user guide, "Events";
-// EventBridge Scheduler user guide, whose detail is a string of JSON). A target
-// with an input or an input transformer sends that alone: a direct call.
+// EventBridge Scheduler user guide: its detail is a string of JSON). A target
+// with an input or an input transformer sends only that: a direct call.
 var eventBridge = trigger{
 	samples: []string{"eventbridge"},
 	is:      isBusEvent,
 	decode:  decodeEventBridge,
 }
 
-func isBusEvent(s shape) bool { return s.keys["detail-type"] }
+func isBusEvent(f form) bool { return f.keys["detail-type"] }
 
-// busEvent is an event of a bus, whatever brought it.
+// busEvent is an event of a bus, as a trigger's payload or as an envelope.
 type busEvent struct {
 	ID      string          `json:"id"`
 	Account string          `json:"account"`
@@ -38,11 +38,11 @@ func decodeEventBridge(d *Decoder, payload []byte, inv delivery.Invocation) (*Ba
 	if event.ID == "" {
 		return nil, errors.New("no id")
 	}
-	// Each part but the last has a form without a slash. The ARNs in resources
-	// would tell no more: who puts an event writes there what he likes.
+	// Only the last part may have a slash, so different events have different
+	// sources. The ARNs in resources are not used: the sender may write anything.
 	source := strings.Join([]string{event.Account, event.Region, event.Source}, "/")
-	// The whole event is kept: it is an envelope, and says more than the detail.
+	// All of the event is kept, since it is an envelope with more than the detail.
 	del := asynchronous(inv, delivery.Delivery{Source: source, CausationID: event.ID, Carried: delivery.Carried{Text: payload}}, event.Time)
 	del = d.deliver(event.Detail, del, "")
-	return d.wholeBatch([]delivery.Delivery{del}), nil
+	return d.allOrNothing([]delivery.Delivery{del}), nil
 }

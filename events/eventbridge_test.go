@@ -8,7 +8,7 @@ import (
 
 func TestEventBridgeDetail(t *testing.T) {
 	t.Parallel()
-	const malformed = "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
+	const malformed = "$: expected a JSON object and nothing else; it is malformed at line 1, column "
 	for name, tt := range map[string]struct {
 		detail any
 		wrong  string
@@ -18,11 +18,11 @@ func TestEventBridgeDetail(t *testing.T) {
 		"a schedule's":     {`{}`, ""},
 		"empty":            {map[string]any{}, ""},
 		"twice text":       {`"{}"`, ""},
-		"no JSON":          {`hello`, malformed + "0"},
+		"no JSON":          {`hello`, malformed + "1"},
 		"empty text":       {``, "$: expected a JSON object and nothing else; there is nothing"},
 		"null":             {nil, "$: expected an object"},
 		"a list":           {[]any{}, "$: expected an object"},
-		"something else's": {map[string]any{"state": "x"}, "state: expected no such field"},
+		"something else's": {map[string]any{"state": "x"}, "unknown field state"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

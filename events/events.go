@@ -1,9 +1,9 @@
-// Package events is what comes in: the payloads of the triggers, told apart by
-// their form, as deliveries of requests; and each trigger's own reply.
+// Package events turns payloads into deliveries of requests, and outcomes into
+// the trigger's reply. It recognizes a trigger by the payload's form.
 //
-// Each trigger is one file, NAME.go, with one sample, NAME.json, that tests,
-// docs, the sandbox and `sam local invoke -e` share, and one line in the list
-// of triggers below.
+// Each trigger has a file, NAME.go, a line in the list of triggers below, and a
+// sample, NAME.json. Tests, docs, the sandbox and `sam local invoke -e` share the
+// samples.
 package events
 
 import (
@@ -23,36 +23,41 @@ import (
 
 // Decoder turns payloads into deliveries. It is safe for concurrent use.
 type Decoder struct {
-	// Defaults are filled in where a request names nothing.
+	// Defaults are for the fields that a request does not give.
 	Defaults Defaults
 	// Redact cleans all text from outside that is passed on. It is required.
 	Redact *redact.Redactor
-	// HTTPTimeout is how long after a request's arrival API Gateway must have
-	// its answer.
+	// HTTPTimeout is the time from a request's arrival at API Gateway to its
+	// answer, at most.
 	HTTPTimeout time.Duration
 	// FollowQueueARN is the queue from which accepted events are followed, empty
 	// without one.
 	FollowQueueARN string
-	// MaxReceiveCount is the receive count with which the queue of requests gives
-	// up.
+	// MaxReceiveCount is the receive count of the last delivery of another queue.
 	MaxReceiveCount int
+	// KafkaItemFailures: every event source mapping of Kafka takes batch item
+	// failures. A mapping without ReportBatchItemFailures would take the answer for
+	// success, whatever is in it, and the records that are handed back would be lost.
+	// The payload does not say which it is.
+	KafkaItemFailures bool
 }
 
 // Batch is a decoded payload.
 type Batch struct {
-	// Deliveries are in the order of the payload. There may be none: a health
-	// check asks for nothing.
+	// Deliveries are in the order of the payload. A health check has none.
 	Deliveries []delivery.Delivery
 	// Deadline is the trigger's own, zero without one.
 	Deadline time.Time
-	// AtOnce: what goes back comes again at once, since nothing waits on its way.
+	// AtOnce: the source redelivers at once what is handed back.
 	AtOnce bool
+	// WarmUp: it was called to be kept warm, and asks for nothing.
+	WarmUp bool
 	reply  func([]delivery.Outcome) ([]byte, error)
 }
 
-// Reply returns the answer in the trigger's dialect, or the error that is the
-// answer: then Lambda's. outcomes are those of Deliveries, in their order; that
-// one is missing is such an error, since it must not pass for success.
+// Reply returns the trigger's answer, or the error that is its answer, a Lambda
+// error. outcomes are those of Deliveries, in their order. If one is missing, the
+// answer is an error too, so that no delivery is acknowledged by mistake.
 func (b *Batch) Reply(outcomes []delivery.Outcome) ([]byte, error) {
 	if len(outcomes) != len(b.Deliveries) {
 		return nil, fmt.Errorf("%d outcomes of %d deliveries", len(outcomes), len(b.Deliveries))
@@ -60,18 +65,19 @@ func (b *Batch) Reply(outcomes []delivery.Outcome) ([]byte, error) {
 	return b.reply(outcomes)
 }
 
-// trigger is one way in.
+// trigger is one form of payload.
 type trigger struct {
 	// samples are the names of its samples, without the ending.
 	samples []string
-	is      func(shape) bool
+	is      func(form) bool
 	decode  func(*Decoder, []byte, delivery.Invocation) (*Batch, error)
-	// direct: what is wrong with the payload is the request's own affair.
+	// direct: the payload is the request. If a name in it is given twice, the
+	// request is wrong, not the payload.
 	direct bool
 }
 
-// triggers are in the order in which they are told apart; the last takes what
-// is no event of AWS.
+// triggers are in the order in which their forms are tried. The last one takes
+// all that is not an event of AWS.
 var triggers = []trigger{
 	pipesSQS,
 	pipesKafka,
@@ -91,32 +97,32 @@ var triggers = []trigger{
 	direct,
 }
 
-// Decode reads a payload. An error is Lambda's, so that nothing is acknowledged
-// that was not understood: a request that is wrong in itself is no error, but a
-// delivery that says so.
+// Decode reads a payload. Its error becomes a Lambda error, so that a payload
+// that was not understood is not acknowledged. A wrong request is no such error:
+// it is a delivery with an Err.
 func (d *Decoder) Decode(payload []byte, inv delivery.Invocation) (*Batch, error) {
-	s := shapeOf(payload)
+	f := detect(payload)
 	for _, t := range triggers {
-		if !t.is(s) {
+		if !t.is(f) {
 			continue
 		}
 		b, err := t.decode(d, payload, inv)
-		if s.twice != "" && !t.direct {
-			err = givenTwice(s.twice)
+		if f.twice != "" && !t.direct {
+			err = givenTwice(f.twice)
 		}
 		if err != nil {
 			return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("a payload of the form of %s: %s", t.samples[0], plain(err))), Cause: err}
 		}
 		return b, nil
 	}
-	return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("no trigger has a payload of this form (%s)", s.sources()))}
+	return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("no trigger has a payload of this form (%s)", f.sources()))}
 }
 
-// deliver completes a delivery whose request is in body, in envelopes maybe.
+// deliver completes a delivery. Its request is in body, maybe in envelopes.
 func (d *Decoder) deliver(body []byte, del delivery.Delivery, correlation string) delivery.Delivery {
 	del.Request, del.Err = d.parse(body)
 	if del.Err == nil {
-		return d.correlate(del, correlation) // no envelope has the form of a request
+		return d.correlate(del, correlation) // an envelope never parses as a request
 	}
 	in, err := unwrap(body, correlation)
 	if err == nil {
@@ -125,14 +131,14 @@ func (d *Decoder) deliver(body []byte, del delivery.Delivery, correlation string
 		err.Message = d.Redact.Text(err.Message)
 	}
 	del.Err = err
-	if in.again {
+	if in.redelivered {
 		del.Redelivered, del.Since = true, time.Time{}
 	}
 	del.Own = in.own || err != nil && holdsResult(in.body)
 	return d.correlate(del, in.correlation)
 }
 
-// deliverBase64 completes a delivery whose request is in text, in base64.
+// deliverBase64 completes a delivery. Its request is in text, in base64.
 func (d *Decoder) deliverBase64(text []byte, del delivery.Delivery, correlation string) delivery.Delivery {
 	body, err := base64.StdEncoding.AppendDecode(nil, text)
 	if err != nil {
@@ -144,9 +150,9 @@ func (d *Decoder) deliverBase64(text []byte, del delivery.Delivery, correlation 
 	return d.deliver(body, del, correlation)
 }
 
-// correlate picks the name a caller knows the delivery by: the body's own,
-// else the envelope's, else the delivery's. One of an envelope that is not of
-// the form is ignored: it may be there for others.
+// correlate sets the correlation id: the body's own, else the envelope's, else
+// the causation id. An envelope's id of another form is ignored: it may be meant
+// for another program.
 func (d *Decoder) correlate(del delivery.Delivery, envelope string) delivery.Delivery {
 	if !isCorrelationID(envelope) {
 		envelope = ""
@@ -156,7 +162,7 @@ func (d *Decoder) correlate(del delivery.Delivery, envelope string) delivery.Del
 	return del
 }
 
-// plain is err's text without what it says of Go.
+// plain returns err's text without the names of Go types.
 func plain(err error) string {
 	e, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	if !ok {

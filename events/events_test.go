@@ -35,9 +35,10 @@ const (
 	destinationRegion  = "region2"
 )
 
-// nightly is the time of the samples and what they are correlated by.
+// nightly is the time of the samples.
 var nightly = time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
 
+// nightlyID is the correlation id of the samples.
 const nightlyID = "nightly-2026-11-23"
 
 var invocation = delivery.Invocation{
@@ -50,7 +51,7 @@ func newDecoder() *Decoder {
 	return &Decoder{Redact: &redact.Redactor{}, HTTPTimeout: 27 * time.Second, MaxReceiveCount: 10}
 }
 
-// notCarried compares deliveries but for what they were carried in.
+// notCarried compares deliveries without their bodies.
 var notCarried = cmpopts.IgnoreFields(delivery.Delivery{}, "Carried")
 
 // requestFor is the request that the samples make for a vault.
@@ -111,8 +112,8 @@ func mustDecode(t testing.TB, d *Decoder, payload []byte) *Batch {
 	return b
 }
 
-// TestEverySampleHasItsTrigger: and every trigger its samples, each of which no
-// trigger before it takes for its own.
+// TestEverySampleHasItsTrigger: each trigger has its samples, and is the first that
+// takes them.
 func TestEverySampleHasItsTrigger(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.json")
@@ -123,9 +124,9 @@ func TestEverySampleHasItsTrigger(t *testing.T) {
 	for i, tr := range triggers {
 		names = append(names, tr.samples...)
 		for _, name := range tr.samples {
-			s := shapeOf(sample(t, name))
-			if first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(s) }); first != i {
-				t.Errorf("%s.json is told to be of trigger %d, want %d", name, first, i)
+			f := detect(sample(t, name))
+			if first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(f) }); first != i {
+				t.Errorf("trigger %[2]d takes %[1]s.json, want %[3]d", name, first, i)
 			}
 		}
 	}
@@ -146,167 +147,80 @@ func TestSamples(t *testing.T) {
 		cluster = "arn:aws:kafka:eu-central-1:123456789012:cluster/backups/751d2973-a626-431c-9d4e-d7975eb44dd7-2"
 		broker  = "arn:aws:mq:eu-central-1:123456789012:broker:backups:b-9bcfa592-423a-4942-879d-eb284b418fc8"
 		message = "ID:b-9bcfa592-423a-4942-879d-eb284b418fc8-1.mq.eu-central-1.amazonaws.com-37557-1234520418293-4:1:1:1:"
+
+		targetGroup = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/cbr-replicator/49e9d65c45c6791a"
 	)
 	no := false
-	correlated := func(r *delivery.Request) { r.CorrelationID = nightlyID }
+	// A delivery of the request for a vault. A change makes it another.
+	type change func(*delivery.Delivery)
+	of := func(vault, source, causation string, changes ...change) delivery.Delivery {
+		d := delivery.Delivery{Source: source, CausationID: causation, CorrelationID: causation, Request: requestFor(vault)}
+		for _, change := range changes {
+			change(&d)
+		}
+		return d
+	}
+	correlated := func(d *delivery.Delivery) { d.CorrelationID = nightlyID }                                // by the envelope
+	named := func(d *delivery.Delivery) { d.CorrelationID, d.Request.CorrelationID = nightlyID, nightlyID } // by the request
+	final := func(d *delivery.Delivery) { d.Final = true }
+	first := func(d *delivery.Delivery) { d.Queue.Receives = 1 }
+	group := func(name string) change { return func(d *delivery.Delivery) { d.Group = name } }
+	numbered := func(n string) change {
+		return func(d *delivery.Delivery) {
+			d.CorrelationID, d.Request.CorrelationID = nightlyID+"/"+n, nightlyID+"/"+n
+		}
+	}
+	noTrigger := func(d *delivery.Delivery) { d.Request.Replicate.AutoTrigger = &no }
+	noAcceleration := func(d *delivery.Delivery) { d.Request.Replicate.EnableAcceleration = &no }
+	batch := func(deliveries ...delivery.Delivery) *Batch { return &Batch{Deliveries: deliveries} }
+	until := func(deadline time.Time, d delivery.Delivery) *Batch {
+		return &Batch{Deadline: deadline, Deliveries: []delivery.Delivery{d}}
+	}
+
+	// A mapping and a pipe bring the same deliveries.
+	ofQueue := batch(
+		of(vaultA, queue, "059f36b4-87a3-44ab-83d2-661975830a7d", first, named),
+		of(vaultB, queue, "2e1424d4-f796-459a-8184-9c92662be6da", first),
+	)
+	ofKafka := batch(
+		of(vaultA, cluster, "replication-requests/0/15", group("replication-requests/0"), correlated),
+		of(vaultB, cluster, "replication-requests/0/16", group("replication-requests/0")),
+		of(vaultC, cluster, "replication-requests/1/7", group("replication-requests/1")),
+	)
+	ofRabbitMQ := batch(
+		of(vaultA, broker+"/replication-requests::/", "5f3c0f8a-6d0b-4d7e-9b54-2f4b5f3e6a10", correlated),
+		of(vaultB, broker+"/replication-requests::/", invocation.RequestID+"/1"),
+	)
+	ofActiveMQ := batch(
+		of(vaultA, broker, message+"1", correlated),
+		of(vaultB, broker, message+"2"),
+	)
 	for name, want := range map[string]*Batch{
-		"sqs": {Deliveries: []delivery.Delivery{
-			{
-				Source: queue, CausationID: "059f36b4-87a3-44ab-83d2-661975830a7d", CorrelationID: nightlyID, Queue: delivery.Queue{Receives: 1},
-				Request: with(requestFor(vaultA), correlated),
-			},
-			{
-				Source: queue, CausationID: "2e1424d4-f796-459a-8184-9c92662be6da", CorrelationID: "2e1424d4-f796-459a-8184-9c92662be6da", Queue: delivery.Queue{Receives: 1},
-				Request: requestFor(vaultB),
-			},
-		}},
-		"sqs-fifo": {Deliveries: []delivery.Delivery{
-			{
-				Source: queue + ".fifo", CausationID: "11d6ee51-4cc7-4302-9e22-7cd8afdaadf5", CorrelationID: nightlyID, Queue: delivery.Queue{Receives: 1}, Group: "production",
-				Request: requestFor(vaultA),
-			},
-			{
-				Source: queue + ".fifo", CausationID: "b3e0c6a4-2f57-4f0d-8a1e-6b0b4e4c7d52", CorrelationID: "b3e0c6a4-2f57-4f0d-8a1e-6b0b4e4c7d52", Queue: delivery.Queue{Receives: 1}, Group: "production",
-				Request: requestFor(vaultB),
-			},
-			{
-				Source: queue + ".fifo", CausationID: "7f0b8a9d-51c6-4d7e-a1f2-3c5d9e8b6a40", CorrelationID: "7f0b8a9d-51c6-4d7e-a1f2-3c5d9e8b6a40", Queue: delivery.Queue{Receives: 1}, Group: "archive",
-				Request: requestFor(vaultC),
-			},
-		}},
-		"apigw-http": {
-			Deadline: nightly.Add(27 * time.Second),
-			Deliveries: []delivery.Delivery{{
-				Source: "a1b2c3d4e5", CausationID: "JKJaXmPLvHcESHA=", CorrelationID: nightlyID, Final: true,
-				Request: with(requestFor(vaultA), func(r *delivery.Request) { r.Replicate.AutoTrigger = &no }),
-			}},
-		},
-		"function-url": {Deliveries: []delivery.Delivery{{
-			Source: "abcdefghijklmnopqrstuvwxyz012345", CausationID: "e1506fd5-9e7b-434f-bd42-4f8fa224b599", CorrelationID: nightlyID, Final: true,
-			Request: with(requestFor(vaultA), correlated),
-		}}},
-		"pipes-sqs": {Deliveries: []delivery.Delivery{
-			{
-				Source: queue, CausationID: "059f36b4-87a3-44ab-83d2-661975830a7d", CorrelationID: nightlyID, Queue: delivery.Queue{Receives: 1},
-				Request: with(requestFor(vaultA), correlated),
-			},
-			{
-				Source: queue, CausationID: "2e1424d4-f796-459a-8184-9c92662be6da", CorrelationID: "2e1424d4-f796-459a-8184-9c92662be6da", Queue: delivery.Queue{Receives: 1},
-				Request: requestFor(vaultB),
-			},
-		}},
-		"sns": {Deliveries: []delivery.Delivery{{
-			Source: "arn:aws:sns:eu-central-1:123456789012:replication-requests", CausationID: "95df01b4-ee98-5cb9-9903-4c221d41eb5e", CorrelationID: nightlyID,
-			Request: requestFor(vaultA),
-		}}},
-		"eventbridge": {Deliveries: []delivery.Delivery{{
-			Source: "123456789012/eu-central-1/example.backup-plans", CausationID: "17793124-05d4-b198-2fde-7ededc63b103", CorrelationID: nightlyID,
-			Request: with(requestFor(vaultA), correlated),
-		}}},
-		"kafka": {Deliveries: []delivery.Delivery{
-			{
-				Source: cluster, CausationID: "replication-requests/0/15", CorrelationID: nightlyID, Group: "replication-requests/0",
-				Request: requestFor(vaultA),
-			},
-			{
-				Source: cluster, CausationID: "replication-requests/0/16", CorrelationID: "replication-requests/0/16", Group: "replication-requests/0",
-				Request: requestFor(vaultB),
-			},
-			{
-				Source: cluster, CausationID: "replication-requests/1/7", CorrelationID: "replication-requests/1/7", Group: "replication-requests/1",
-				Request: requestFor(vaultC),
-			},
-		}},
-		"rabbitmq": {Deliveries: []delivery.Delivery{
-			{
-				Source: broker + "/replication-requests::/", CausationID: "5f3c0f8a-6d0b-4d7e-9b54-2f4b5f3e6a10", CorrelationID: nightlyID,
-				Request: requestFor(vaultA),
-			},
-			{
-				Source: broker + "/replication-requests::/", CausationID: invocation.RequestID + "/1", CorrelationID: invocation.RequestID + "/1",
-				Request: requestFor(vaultB),
-			},
-		}},
-		"activemq": {Deliveries: []delivery.Delivery{
-			{
-				Source: broker, CausationID: message + "1", CorrelationID: nightlyID,
-				Request: requestFor(vaultA),
-			},
-			{
-				Source: broker, CausationID: message + "2", CorrelationID: message + "2",
-				Request: requestFor(vaultB),
-			},
-		}},
-		"pipes-kafka": {Deliveries: []delivery.Delivery{
-			{
-				Source: cluster, CausationID: "replication-requests/0/15", CorrelationID: nightlyID, Group: "replication-requests/0",
-				Request: requestFor(vaultA),
-			},
-			{
-				Source: cluster, CausationID: "replication-requests/0/16", CorrelationID: "replication-requests/0/16", Group: "replication-requests/0",
-				Request: requestFor(vaultB),
-			},
-			{
-				Source: cluster, CausationID: "replication-requests/1/7", CorrelationID: "replication-requests/1/7", Group: "replication-requests/1",
-				Request: requestFor(vaultC),
-			},
-		}},
-		"pipes-rabbitmq": {Deliveries: []delivery.Delivery{
-			{
-				Source: broker + "/replication-requests::/", CausationID: "5f3c0f8a-6d0b-4d7e-9b54-2f4b5f3e6a10", CorrelationID: nightlyID,
-				Request: requestFor(vaultA),
-			},
-			{
-				Source: broker + "/replication-requests::/", CausationID: invocation.RequestID + "/1", CorrelationID: invocation.RequestID + "/1",
-				Request: requestFor(vaultB),
-			},
-		}},
-		"pipes-activemq": {Deliveries: []delivery.Delivery{
-			{
-				Source: broker, CausationID: message + "1", CorrelationID: nightlyID,
-				Request: requestFor(vaultA),
-			},
-			{
-				Source: broker, CausationID: message + "2", CorrelationID: message + "2",
-				Request: requestFor(vaultB),
-			},
-		}},
-		"apigw-rest": {
-			Deadline: nightly.Add(27 * time.Second),
-			Deliveries: []delivery.Delivery{{
-				Source: "q1w2e3r4t5", CausationID: "deef4878-7910-41e6-8f14-25afc3e9ae33", CorrelationID: nightlyID, Final: true,
-				Request: requestFor(vaultA),
-			}},
-		},
-		"alb": {
-			Deadline: invocation.Began.Add(27 * time.Second),
-			Deliveries: []delivery.Delivery{{
-				Source:      "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/cbr-replicator/49e9d65c45c6791a",
-				CausationID: "Root=1-6b03b820-00ca239424b68028d4c56d68", CorrelationID: nightlyID, Final: true,
-				Request: requestFor(vaultA),
-			}},
-		},
-		"cloudevent": {Deliveries: []delivery.Delivery{{
-			Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID, Final: true,
-			Request: requestFor(vaultA),
-		}}},
-		"direct": {Deliveries: []delivery.Delivery{{
-			Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID, Final: true,
-			Request: with(requestFor(vaultA), func(r *delivery.Request) {
-				r.CorrelationID = nightlyID
-				r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration = &no, &no
-			}),
-		}}},
-		"direct-batch": {Deliveries: []delivery.Delivery{
-			{
-				Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/0", CorrelationID: nightlyID + "/1", Final: true,
-				Request: with(requestFor(vaultA), func(r *delivery.Request) { r.CorrelationID = nightlyID + "/1" }),
-			},
-			{
-				Source: invocation.FunctionARN, CausationID: invocation.RequestID + "/1", CorrelationID: nightlyID + "/2", Final: true,
-				Request: with(requestFor(vaultB), func(r *delivery.Request) { r.CorrelationID = nightlyID + "/2" }),
-			},
-		}},
+		"sqs":            ofQueue,
+		"pipes-sqs":      ofQueue,
+		"kafka":          ofKafka,
+		"pipes-kafka":    ofKafka,
+		"rabbitmq":       ofRabbitMQ,
+		"pipes-rabbitmq": ofRabbitMQ,
+		"activemq":       ofActiveMQ,
+		"pipes-activemq": ofActiveMQ,
+		"sqs-fifo": batch(
+			of(vaultA, queue+".fifo", "11d6ee51-4cc7-4302-9e22-7cd8afdaadf5", first, group("production"), correlated),
+			of(vaultB, queue+".fifo", "b3e0c6a4-2f57-4f0d-8a1e-6b0b4e4c7d52", first, group("production")),
+			of(vaultC, queue+".fifo", "7f0b8a9d-51c6-4d7e-a1f2-3c5d9e8b6a40", first, group("archive")),
+		),
+		"sns":          batch(of(vaultA, "arn:aws:sns:eu-central-1:123456789012:replication-requests", "95df01b4-ee98-5cb9-9903-4c221d41eb5e", correlated)),
+		"eventbridge":  batch(of(vaultA, "123456789012/eu-central-1/example.backup-plans", "17793124-05d4-b198-2fde-7ededc63b103", named)),
+		"function-url": batch(of(vaultA, "abcdefghijklmnopqrstuvwxyz012345", "e1506fd5-9e7b-434f-bd42-4f8fa224b599", final, named)),
+		"apigw-http":   until(nightly.Add(27*time.Second), of(vaultA, "a1b2c3d4e5", "JKJaXmPLvHcESHA=", final, correlated, noTrigger)),
+		"apigw-rest":   until(nightly.Add(27*time.Second), of(vaultA, "q1w2e3r4t5", "deef4878-7910-41e6-8f14-25afc3e9ae33", final, correlated)),
+		"alb":          until(invocation.Began.Add(27*time.Second), of(vaultA, targetGroup, "Root=1-6b03b820-00ca239424b68028d4c56d68", final, correlated)),
+		"cloudevent":   batch(of(vaultA, invocation.FunctionARN, invocation.RequestID+"/0", final, correlated)),
+		"direct":       batch(of(vaultA, invocation.FunctionARN, invocation.RequestID+"/0", final, named, noTrigger, noAcceleration)),
+		"direct-batch": batch(
+			of(vaultA, invocation.FunctionARN, invocation.RequestID+"/0", final, numbered("1")),
+			of(vaultB, invocation.FunctionARN, invocation.RequestID+"/1", final, numbered("2")),
+		),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -324,8 +238,8 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// TestNewFieldsOfAWS: an envelope may have fields that nobody here has heard
-// of, at every level.
+// TestNewFieldsOfAWS: an event may have fields that are not known here, at every
+// level.
 func TestNewFieldsOfAWS(t *testing.T) {
 	t.Parallel()
 	var grow func(v any)
@@ -339,7 +253,7 @@ func TestNewFieldsOfAWS(t *testing.T) {
 			for _, e := range v {
 				grow(e)
 			}
-			// Maps from names to texts, or to lists, stay such.
+			// A map from names to texts, or to lists, gets no member of another type.
 			first := ""
 			for _, e := range v {
 				first = fmt.Sprintf("%T", e)
@@ -377,8 +291,8 @@ func TestNewFieldsOfAWS(t *testing.T) {
 	}
 }
 
-// TestNotUnderstood: what is no event of a known trigger is an error, so that
-// nothing of it is acknowledged.
+// TestNotUnderstood: a payload of no known trigger is an error, so that nothing of
+// it is acknowledged.
 func TestNotUnderstood(t *testing.T) {
 	t.Parallel()
 	record := func(fields string) string {
@@ -394,7 +308,7 @@ func TestNotUnderstood(t *testing.T) {
 		"SNS, broken":              {`{"Records":[{"EventSource":"aws:sns","Sns":{"Message":{}}}]}`, `a payload of the form of sns: /Records/0/Sns/Message: expected a string`},
 		"EventBridge without id":   {`{"detail-type":"x","detail":{}}`, `a payload of the form of eventbridge: no id`},
 		"EventBridge, broken":      {`{"detail-type":"x","id":"i","detail":{}`, `a payload of the form of eventbridge: unexpected end of JSON input`},
-		"Kafka, none":              {`{"eventSource":"aws:kafka","records":{"t-0":[]}}`, `a payload of the form of kafka: no records`},
+		"Kafka, none":              {`{"eventSource":"aws:kafka","records":{"t-0":[]}}`, `a payload of the form of kafka: records is empty`},
 		"Kafka, a list":            {`{"eventSource":"aws:kafka","records":[]}`, `a payload of the form of kafka: /records: expected an object`},
 		"Kafka without a topic":    {`{"eventSource":"aws:kafka","records":{"":[{"offset":1,"value":"e30="}]}}`, `a payload of the form of kafka: record 0 has no topic`},
 		"Kafka without an offset":  {`{"eventSource":"aws:kafka","records":{"t-0":[{"value":"e30="}]}}`, `a payload of the form of kafka: record 0 has no offset`},
@@ -407,7 +321,8 @@ func TestNotUnderstood(t *testing.T) {
 		"REST, broken":             {`{"requestContext":{},"httpMethod":"POST","body":{}}`, `a payload of the form of apigw-rest: body: expected a string`},
 		"ALB, broken":              {`{"requestContext":{"elb":{}},"httpMethod":5}`, `a payload of the form of alb: httpMethod: expected a string`},
 		"no source":                {`{"Records":[{}]}`, `no trigger has a payload of this form (Records from "")`},
-		"no records":               {`{"Records":[]}`, `no trigger has a payload of this form (Records from "")`},
+		"no records of a source":   {`{"eventSource":"aws:sqs","Records":[]}`, `no trigger has a payload of this form (Records is empty)`},
+		"no records":               {`{"Records":[]}`, `no trigger has a payload of this form (Records is empty)`},
 		"Records is no list":       {`{"Records":{"eventSource":"aws:sqs"}}`, `no trigger has a payload of this form (Records from "")`},
 		"Records is no list, from": {`{"eventSource":"aws:sqs","Records":{}}`, `no trigger has a payload of this form (Records from "")`},
 		"Records is null":          {`{"Records":null}`, `no trigger has a payload of this form (Records from "")`},
@@ -442,8 +357,9 @@ func TestNotUnderstood(t *testing.T) {
 	}
 }
 
-// TestToldApart: by exact names of the top level, in the order of the contract.
-func TestToldApart(t *testing.T) {
+// TestDetect: a trigger is recognized by exact names of the top level, in the order
+// of the contract.
+func TestDetect(t *testing.T) {
 	t.Parallel()
 	for payload, want := range map[string]string{
 		`[{"eventSource":"aws:sqs"},{"eventSource":"aws:s3"},{"eventSource":"aws:sqs"}]`: "",
@@ -490,22 +406,22 @@ func TestToldApart(t *testing.T) {
 		`{,,,`:      "direct",
 		``:          "direct",
 	} {
-		s := shapeOf([]byte(payload))
+		f := detect([]byte(payload))
 		got := ""
 		for _, tr := range triggers {
-			if tr.is(s) {
+			if tr.is(f) {
 				got = tr.samples[0]
 				break
 			}
 		}
 		if got != want {
-			t.Errorf("%s is told to be %q, want %q", payload, got, want)
+			t.Errorf("%s: the trigger is %q, want %q", payload, got, want)
 		}
 	}
 }
 
-// TestCorrelation: the body's own name goes before the envelope's, that before
-// the delivery's.
+// TestCorrelation: the correlation id is the body's own, else the envelope's, else
+// the causation id.
 func TestCorrelation(t *testing.T) {
 	t.Parallel()
 	body := func(id string) string {
@@ -558,9 +474,9 @@ func TestCorrelation(t *testing.T) {
 	}
 }
 
-// TestCredentialComesIn: a credential that somebody sends is masked wherever a
+// TestCredentialInRequest: a credential in a request is masked wherever the
 // delivery shows it.
-func TestCredentialComesIn(t *testing.T) {
+func TestCredentialInRequest(t *testing.T) {
 	t.Parallel()
 	const secret = "MIIDkgYJKoZIhvcNAQcCoIIDgzCC"
 	d := newDecoder()
@@ -619,8 +535,8 @@ func anyOutcomes(n int, seed uint64) []delivery.Outcome {
 	return outcomes
 }
 
-// FuzzDecode: whatever comes in, each delivery has a valid request or says why
-// not, and can be answered.
+// FuzzDecode: of any payload, each delivery has a valid request or an error, and
+// the batch can be answered.
 func FuzzDecode(f *testing.F) {
 	for _, tr := range triggers {
 		for _, name := range tr.samples {
@@ -664,16 +580,16 @@ func FuzzDecode(f *testing.F) {
 		if _, err := b.Reply(append(outcomes, delivery.Outcome{})); err == nil {
 			t.Error("replied to one outcome too many")
 		}
-		s := shapeOf(payload)
-		first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(s) })
+		f := detect(payload)
+		first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(f) })
 		switch triggers[first].samples[0] {
 		case "sns", "kafka", "rabbitmq", "activemq", "pipes-kafka", "pipes-rabbitmq", "pipes-activemq", "eventbridge":
-			// One that brings all or nothing: null takes all as done.
-			if goesBack := slices.ContainsFunc(outcomes, delivery.Outcome.HandedBack); goesBack != (err != nil) || !goesBack && string(reply) != "null" {
+			// All or nothing: null acknowledges all.
+			if handedBack := slices.ContainsFunc(outcomes, delivery.Outcome.HandedBack); handedBack != (err != nil) || !handedBack && string(reply) != "null" {
 				t.Errorf("reply %s, %v", reply, err)
 			}
 		}
-		if !sqs.is(s) {
+		if !sqs.is(f) {
 			return
 		}
 		var event map[string][]map[string]any
@@ -692,12 +608,12 @@ func FuzzDecode(f *testing.F) {
 		}
 		for i, r := range event["Records"] {
 			if !outcomes[i].HandedBack() {
-				delete(want, r["messageId"].(string)) // delivered twice, and one of the two came to its end
+				delete(want, r["messageId"].(string)) // of two deliveries of a message one may be acknowledged
 			}
 		}
 		for _, failure := range answer.Failures {
 			if !want[failure.ItemIdentifier] {
-				t.Errorf("%q is unknown, fine or reported twice", failure.ItemIdentifier)
+				t.Errorf("%q is unknown, acknowledged or reported twice", failure.ItemIdentifier)
 			}
 			delete(want, failure.ItemIdentifier)
 		}

@@ -27,7 +27,7 @@ func Example() {
 	for _, d := range batch.Deliveries {
 		fmt.Println(d.CorrelationID, d.Request.Replicate.VaultID)
 	}
-	// The first was accepted; the second goes back to the queue.
+	// The first was accepted. The second is handed back to the queue.
 	outcomes[1].Err = &kind.Error{Kind: kind.Throttled}
 	reply, err := batch.Reply(outcomes)
 	fmt.Println(string(reply), err)

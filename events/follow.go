@@ -73,7 +73,7 @@ func (d *Decoder) tracked(del delivery.Delivery, correlation string) delivery.De
 // askedFor completes a direct delivery that is a request, or that asks for a look
 // at the copies of an accepted event or of its data.
 func (d *Decoder) askedFor(body []byte, del delivery.Delivery) delivery.Delivery {
-	if s := shapeOf(body); !s.keys[followKey] || s.keys[replicateKey] {
+	if s := detect(body); !s.keys[followKey] || s.keys[replicateKey] {
 		return d.deliver(body, del, "")
 	}
 	var asked struct {

@@ -18,19 +18,21 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// httpRequest is a request over HTTP, whatever trigger brought it.
+// httpRequest is a request over HTTP, of any HTTP trigger.
 type httpRequest struct {
 	method   string
-	path     string // "/" where it is the stage alone
+	path     string // "/" if it is only the stage
 	header   httpHeader
 	body     string
 	isBase64 bool
 	limit    int // of the reply, in bytes
-	delivery delivery.Delivery
-	deadline time.Time
+	// requestID is the invocation's, under which the log has the request.
+	requestID string
+	delivery  delivery.Delivery
+	deadline  time.Time
 }
 
-// httpHeader are an event's headers; one or both of its fields are there.
+// httpHeader is an event's headers. One or both of its fields are given.
 type httpHeader struct {
 	Single headers `json:"headers"`
 	Multi  headers `json:"multiValueHeaders"`
@@ -38,17 +40,19 @@ type httpHeader struct {
 
 func (h httpHeader) correlation() string { return cmp.Or(h.Single.correlation, h.Multi.correlation) }
 
+func (h httpHeader) requestedAt() string { return cmp.Or(h.Single.requestedAt, h.Multi.requestedAt) }
+
 func (h httpHeader) trace() string { return cmp.Or(h.Single.trace, h.Multi.trace) }
 
-// headers are those that anything is made of. The others are not kept: there may
-// be any number.
+// headers are the headers that are used. Others are not kept, since there may be
+// any number of them.
 type headers struct {
-	given              bool
-	correlation, trace string
+	given                           bool
+	correlation, requestedAt, trace string
 }
 
-// UnmarshalJSON reads an object of strings or of lists of strings. Names are
-// looked up as HTTP does, in any case.
+// UnmarshalJSON reads an object of strings or of lists of strings. As in HTTP,
+// the case of a name does not matter.
 func (h *headers) UnmarshalJSON(text []byte) error {
 	r := jsonscan.New(text)
 	h.given = r.Peek() == jsontext.KindBeginObject
@@ -56,6 +60,8 @@ func (h *headers) UnmarshalJSON(text []byte) error {
 		switch {
 		case strings.EqualFold(string(name), "X-Correlation-Id"):
 			readHeader(r, &h.correlation)
+		case strings.EqualFold(string(name), requestedAtHeader):
+			readHeader(r, &h.requestedAt)
 		case strings.EqualFold(string(name), "X-Amzn-Trace-Id"):
 			readHeader(r, &h.trace)
 		}
@@ -63,7 +69,11 @@ func (h *headers) UnmarshalJSON(text []byte) error {
 	return r.End()
 }
 
-// readHeader reads a header's value, of several the first.
+// requestedAtHeader has the request's requested_at, for clients of CBR: its body
+// has no such member, and a typed client cannot add one.
+const requestedAtHeader = "X-Requested-At"
+
+// readHeader reads a header's value. Of several values it reads the first.
 func readHeader(r *jsonscan.Reader, to *string) {
 	if r.Peek() != jsontext.KindBeginArray {
 		r.Text(to)
@@ -76,36 +86,44 @@ func readHeader(r *jsonscan.Reader, to *string) {
 	}
 }
 
-// httpResponse is the answer, before it is put into the trigger's dialect.
+// httpResponse is the answer, before it is encoded in the trigger's format.
 type httpResponse struct {
-	status int
-	header map[string]string
-	body   any // to be encoded as JSON
+	status    int
+	requestID string // X-Request-Id
+	header    map[string]string
+	body      any // encoded as JSON
 }
 
 func (r httpResponse) allHeaders() map[string]string {
-	all := map[string]string{"Content-Type": "application/json"}
+	all := map[string]string{"Content-Type": "application/json", "X-Request-Id": r.requestID}
 	maps.Copy(all, r.header)
 	return all
 }
 
-// httpFault is CBR's form of an error (CBR API reference, "Status Codes").
+// httpFault is the body of an error, as CBR writes it (CBR API reference, "Status
+// Codes").
 type httpFault struct {
 	Code    string `json:"error_code"`
 	Message string `json:"error_msg"`
 }
 
-// httpReplication is CBR's answer (CBR API reference, CopyCheckpoint).
+// httpReplication is the body of an answer, as CBR writes it (CBR API reference,
+// CopyCheckpoint).
 type httpReplication struct {
 	Replication json.RawMessage `json:"replication"`
 }
 
-// httpBatch routes a request. HTTP speaks CBR's own dialect, so that a client of
-// CBR can be pointed here: its path, matched as a suffix since stages and base
-// paths go before it, its body, its status, its form of an error. write puts an
-// answer into the trigger's own form; an answer is never a Lambda error, which a
-// caller would see as an opaque 502.
+// httpBatch routes a request. The HTTP API is CBR's own, so that a client of CBR
+// can call the function instead: the same path, body, status and error. The path
+// is matched as a suffix, since a stage or a base path may be before it. write
+// encodes an answer in the trigger's format. An answer is never a Lambda error,
+// since the caller would see only a 502.
 func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, error)) (*Batch, error) {
+	inFormat := write
+	write = func(r httpResponse) ([]byte, error) {
+		r.requestID = cmp.Or(r.requestID, req.requestID)
+		return inFormat(r)
+	}
 	project, isReplicate := replicateProject(req.path)
 	isRoot := strings.Trim(req.path, "/") == ""
 	switch {
@@ -148,14 +166,15 @@ func notAllowed(allow string) httpResponse {
 	}
 }
 
-// immediate is a request that asks nothing of CBR and is not published.
+// immediate is the batch of a request that CBR is not called for and that has no
+// result.
 func immediate(write func(httpResponse) ([]byte, error), r httpResponse) *Batch {
 	return &Batch{reply: func([]delivery.Outcome) ([]byte, error) { return write(r) }}
 }
 
-// withoutStage makes a path that is the stage's name alone the root. Elsewhere
-// the stage does no harm, since CBR's path is matched as a suffix; to cut it
-// off might, where a path goes without it.
+// withoutStage returns the root for a path that is only the stage's name. In
+// other paths the stage may stay, since CBR's path is matched as a suffix. It is
+// not cut off, since a path without a stage may begin with the same name.
 func withoutStage(path, stage string) string {
 	if strings.Trim(path, "/") == stage {
 		return "/"
@@ -163,12 +182,12 @@ func withoutStage(path, stage string) string {
 	return path
 }
 
-// longestInvocation is Lambda's limit. A request that arrived longer ago is a
-// sample that is sent again, or a clock that is wrong.
+// longestInvocation is Lambda's limit. If a request arrived longer ago, it is a
+// sample that was sent later, or a clock is wrong.
 const longestInvocation = 15 * time.Minute
 
-// httpDeadline is when API Gateway, where the request arrived at that time of
-// the Unix epoch in milliseconds, must have its answer.
+// httpDeadline returns until when API Gateway must have the answer. epoch is when
+// the request arrived there, in milliseconds since the Unix epoch.
 func (d *Decoder) httpDeadline(epoch int64, inv delivery.Invocation) time.Time {
 	arrived := time.UnixMilli(epoch)
 	if age := inv.Began.Sub(arrived); age < 0 || age > longestInvocation {
@@ -177,8 +196,8 @@ func (d *Decoder) httpDeadline(epoch int64, inv delivery.Invocation) time.Time {
 	return arrived.Add(d.HTTPTimeout)
 }
 
-// writeAPIGateway is the answer to API Gateway, the same in both payload
-// formats, and to a function URL.
+// writeAPIGateway encodes an answer for API Gateway, in both of its payload
+// formats, and for a function URL.
 func writeAPIGateway(r httpResponse) ([]byte, error) {
 	body, err := marshal(r.body)
 	if err != nil {
@@ -202,7 +221,7 @@ func replicateProject(path string) (project string, ok bool) {
 	return parts[1], parts[0] == "v3" && parts[1] != "" && parts[2] == "checkpoints" && parts[3] == "replicate"
 }
 
-// httpDelivery reads the body. project is the path's, empty without one.
+// httpDelivery reads the body. project is the one in the path, empty without one.
 func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Delivery {
 	here := *d
 	here.Defaults.ProjectID = cmp.Or(project, d.Defaults.ProjectID)
@@ -213,22 +232,38 @@ func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Deliver
 	del := req.delivery
 	del.Final, del.Last = true, true
 	del = deliver([]byte(req.body), del, req.header.correlation())
-	if del.Err == nil && project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
+	if del.Err != nil {
+		return del
+	}
+	var problems []string
+	if project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
+		problems = append(problems, "project_id: expected the one in the path")
+	}
+	if header := req.header.requestedAt(); header != "" {
+		at, ok := parseTime(header)
+		switch body := del.Request.RequestedAt; {
+		case !ok:
+			problems = append(problems, requestedAtHeader+": expected "+timeWanted)
+		case body.IsZero():
+			del.Request.RequestedAt = at
+		case !body.Equal(at):
+			problems = append(problems, "requested_at: expected the same time as in "+requestedAtHeader)
+		}
+	}
+	if problems != nil {
 		del.Request = delivery.Request{CorrelationID: del.Request.CorrelationID}
-		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected the one in the path"}
+		del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: strings.Join(problems, "; ")}
 	}
 	return del
 }
 
-// answer turns an outcome into what CBR would have said.
+// answer turns an outcome into the answer that CBR would give.
 func answer(o delivery.Outcome) httpResponse {
 	r := httpResponse{
-		status: o.Answer.Status,
-		header: map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},
-		body:   httpReplication{o.Answer.Replication},
-	}
-	if o.Answer.RequestID != "" {
-		r.header["X-Request-Id"] = o.Answer.RequestID
+		status:    o.Answer.Status,
+		requestID: o.Answer.RequestID,
+		header:    map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},
+		body:      httpReplication{o.Answer.Replication},
 	}
 	if o.Err == nil {
 		r.status = http.StatusOK

@@ -15,19 +15,19 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// kafka is a topic of Amazon MSK or of a cluster of one's own (AWS Lambda
+// kafka is a topic of Amazon MSK or of a self-managed cluster (AWS Lambda
 // developer guide, "Using Lambda with Amazon MSK" and "Using Lambda with
-// self-managed Apache Kafka"; aws-lambda-go spells the latter's source as no
-// page does).
+// self-managed Apache Kafka"). aws-lambda-go has a third spelling of the source.
 //
 // A partition is in order: once a delivery is handed back, the rest of its
-// partition is not sent. A record that can never work is acknowledged, so that
-// it does not block its partition for ever. But Lambda takes a batch as done or
-// not: if one record goes back, all come again, of every partition, and those
-// that were acknowledged are sent again, with results of the same event ids.
+// partition is not sent. A record that can never work is acknowledged, so that it
+// does not block its partition for ever. By default Lambda takes a batch as done or
+// not done: if one record is handed back, all records of all partitions are
+// redelivered. Their results have the same event ids. With
+// [Decoder.KafkaItemFailures] only those are redelivered that were handed back.
 var kafka = trigger{
 	samples: []string{"kafka"},
-	is:      func(s shape) bool { return s.keys["records"] && isKafka(s.source) },
+	is:      func(f form) bool { return f.keys["records"] && isKafka(f.source) },
 	decode:  decodeKafka,
 }
 
@@ -36,9 +36,9 @@ func isKafka(source string) bool {
 }
 
 type kafkaRecord struct {
-	// arn and servers are the source's: in a pipe's record its own.
+	// arn and servers name the source. In a pipe they are in each record.
 	arn, servers string
-	// key is topic-partition, what the record is listed under.
+	// key is what the record is listed under: topic-partition.
 	key, topic                   string
 	partition, offset, timestamp int64 // milliseconds
 	numbered                     bool  // it has an offset
@@ -80,7 +80,39 @@ func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, err
 	for i := range records {
 		records[i].arn, records[i].servers = arn, servers
 	}
-	return d.kafkaBatch(records)
+	b, err := d.kafkaBatch(records)
+	if err == nil && d.KafkaItemFailures {
+		b.reply = kafkaReply(records)
+	}
+	return b, err
+}
+
+// kafkaReply names the records that are handed back, as an event source mapping with
+// ReportBatchItemFailures takes it: an object for each, with the key that it is
+// listed under (AWS Lambda developer guide, "Configuring error handling controls
+// for Kafka event sources"). Of a partition they are always the last ones, since
+// what is behind one that is handed back is not sent. So it is the same whether
+// Lambda goes on from the first of them or takes each by itself.
+func kafkaReply(records []kafkaRecord) func([]delivery.Outcome) ([]byte, error) {
+	type item struct {
+		Partition string `json:"partition"`
+		Offset    int64  `json:"offset"`
+	}
+	type failure struct {
+		Item item `json:"itemIdentifier"`
+	}
+	return func(outcomes []delivery.Outcome) ([]byte, error) {
+		// Never null: Lambda takes that for success.
+		failures := []failure{}
+		for i, o := range outcomes {
+			if o.HandedBack() {
+				failures = append(failures, failure{item{records[i].key, records[i].offset}})
+			}
+		}
+		return marshal(struct {
+			Failures []failure `json:"batchItemFailures"`
+		}{failures})
+	}
 }
 
 func (rec *kafkaRecord) read(r *jsonscan.Reader) {
@@ -109,8 +141,8 @@ func (rec *kafkaRecord) read(r *jsonscan.Reader) {
 	}
 }
 
-// readHeaders reads the header correlation_id, of which the last counts in
-// Kafka. The others are of any value and are not looked at.
+// readHeaders reads the header correlation_id. If there are several, the last one
+// counts, as in Kafka. Other headers are ignored, whatever their value.
 func (rec *kafkaRecord) readHeaders(r *jsonscan.Reader) {
 	for range r.Elements {
 		rec.headers++
@@ -125,8 +157,9 @@ func (rec *kafkaRecord) readHeaders(r *jsonscan.Reader) {
 	}
 }
 
-// readCorrelation reads a header's value. Its bytes come as numbers, signed ones.
-// No more is kept than shows that it is too long for a correlation id.
+// readCorrelation reads a header's value: an array of bytes, as signed numbers.
+// It keeps one byte more than a correlation id may have, to show that it is too
+// long.
 func (rec *kafkaRecord) readCorrelation(r *jsonscan.Reader) {
 	switch r.Peek() {
 	case jsontext.KindNull:
@@ -149,10 +182,10 @@ func (rec *kafkaRecord) readCorrelation(r *jsonscan.Reader) {
 	}
 }
 
-// kafkaBatch is a batch of records, however they came.
+// kafkaBatch makes the batch of records, from a mapping or a pipe.
 func (d *Decoder) kafkaBatch(records []kafkaRecord) (*Batch, error) {
 	if len(records) == 0 {
-		return nil, errors.New("no records")
+		return nil, errors.New("records is empty")
 	}
 	deliveries := make([]delivery.Delivery, len(records))
 	for i := range records {

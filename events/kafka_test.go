@@ -16,8 +16,7 @@ func kafkaEvent(t testing.TB, change func(record map[string]any)) []byte {
 	})
 }
 
-// TestKafkaOrder: groups are partitions, and each is in the order of its
-// offsets, however long.
+// TestKafkaOrder: each partition is a group, in the order of its offsets.
 func TestKafkaOrder(t *testing.T) {
 	t.Parallel()
 	var want []string
@@ -48,8 +47,8 @@ func TestKafkaOrder(t *testing.T) {
 	}
 }
 
-// TestKafkaPoison: what can never work is acknowledged, or its partition would
-// stand still for ever.
+// TestKafkaPoison: a record that can never work is acknowledged. Otherwise it would
+// block its partition for ever.
 func TestKafkaPoison(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]any{
@@ -67,6 +66,50 @@ func TestKafkaPoison(t *testing.T) {
 			}
 			if got, err := b.Reply([]delivery.Outcome{{Err: b.Deliveries[0].Err}, {}, {}}); err != nil || string(got) != "null" {
 				t.Errorf("reply %s, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestKafkaItemFailures: what is handed back is named by its key in the payload and
+// its offset, and never as a list that Lambda would take for success.
+func TestKafkaItemFailures(t *testing.T) {
+	t.Parallel()
+	busy := delivery.Outcome{Err: &kind.Error{Kind: kind.InProgress}}
+	blocked := delivery.Outcome{Err: &kind.Error{Kind: kind.Blocked}}
+	wrong := delivery.Outcome{Err: &kind.Error{Kind: kind.InvalidEvent}}
+	untold := delivery.Outcome{PublishErr: &kind.Error{Kind: kind.PublishFailed}}
+	item := func(partition, offset string) string {
+		return `{"itemIdentifier":{"partition":"replication-requests-` + partition + `","offset":` + offset + `}}`
+	}
+	for name, tt := range map[string]struct {
+		outcomes []delivery.Outcome
+		want     string
+	}{
+		"all done":            {[]delivery.Outcome{{}, wrong, {}}, `{"batchItemFailures":[]}`},
+		"the last of one":     {[]delivery.Outcome{{}, busy, {}}, `{"batchItemFailures":[` + item("0", "16") + `]}`},
+		"all of one":          {[]delivery.Outcome{busy, blocked, {}}, `{"batchItemFailures":[` + item("0", "15") + `,` + item("0", "16") + `]}`},
+		"of both":             {[]delivery.Outcome{{}, untold, busy}, `{"batchItemFailures":[` + item("0", "16") + `,` + item("1", "7") + `]}`},
+		"the other partition": {[]delivery.Outcome{wrong, {}, busy}, `{"batchItemFailures":[` + item("1", "7") + `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDecoder()
+			d.KafkaItemFailures = true
+			b := mustDecode(t, d, sample(t, "kafka"))
+			if got, err := b.Reply(tt.outcomes); err != nil || string(got) != tt.want || !b.AtOnce {
+				t.Errorf("reply %s, %v\nwant  %s", got, err, tt.want)
+			}
+			// Without it Lambda would lose what the same answer names. A pipe takes no such
+			// answer from Kafka.
+			goesBack := slices.ContainsFunc(tt.outcomes, delivery.Outcome.HandedBack)
+			for _, other := range []struct {
+				d      *Decoder
+				sample string
+			}{{newDecoder(), "kafka"}, {d, "pipes-kafka"}} {
+				if got, err := mustDecode(t, other.d, sample(t, other.sample)).Reply(tt.outcomes); (err != nil) != goesBack || err == nil && string(got) != "null" {
+					t.Errorf("%s: reply %s, %v", other.sample, got, err)
+				}
 			}
 		})
 	}

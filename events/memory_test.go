@@ -13,7 +13,7 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// list is n times an element, between its ends.
+// list is an element n times, between open and end.
 func list(open, element, end string, n int) string {
 	return open + strings.TrimSuffix(strings.Repeat(element+",", n), ",") + end
 }
@@ -27,8 +27,8 @@ func names(n int) string {
 	return b.String()
 }
 
-// hostile are payloads of many thousand parts. Lambda takes some that are ten
-// times as large; the ratio is the same.
+// hostile are payloads of many thousand parts. Lambda takes payloads that are ten
+// times as large, with the same ratio.
 func hostile(t testing.TB) map[string]string {
 	t.Helper()
 	request := string(encode(t, encode(t, requestFor(vaultA))))
@@ -80,11 +80,11 @@ func hostile(t testing.TB) map[string]string {
 	}
 }
 
-// maxRatio is how much may be allocated, all in all, for each byte of a payload.
+// maxRatio is how many bytes may be allocated for each byte of a payload.
 const maxRatio = 8
 
-// TestMemory: what a payload costs is bounded by its length, whatever it is made
-// of. The count is the whole process's, so that nothing runs beside it.
+// TestMemory: the memory for a payload is bounded by its length, whatever is in it.
+// It is not parallel, since the count is of the process.
 func TestMemory(t *testing.T) {
 	for name, text := range hostile(t) {
 		payload := []byte(text)
@@ -100,8 +100,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestTooManyHeaders: a Kafka record that is out of all bounds is rejected, and
-// does not block its partition.
+// TestTooManyHeaders: a Kafka record with too many headers is rejected, and does
+// not block its partition.
 func TestTooManyHeaders(t *testing.T) {
 	t.Parallel()
 	const correlated = `,{"correlation_id":[97]}]`
@@ -135,7 +135,7 @@ func TestTooManyHeaders(t *testing.T) {
 	}
 }
 
-// TestTooManyRecords: no source brings more than Lambda's largest batch.
+// TestTooManyRecords: a payload may have as many records as Lambda's largest batch.
 func TestTooManyRecords(t *testing.T) {
 	t.Parallel()
 	record := `{"eventSource":"aws:sqs","messageId":"m","body":"{}"}`

@@ -7,8 +7,8 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// TestRabbitMQNames: an id that a publisher gave is its queue's, and a message
-// without one is named after the invocation.
+// TestRabbitMQNames: a publisher's id belongs to its queue. A message without an id
+// is named after the invocation.
 func TestRabbitMQNames(t *testing.T) {
 	t.Parallel()
 	payload := []byte(`{"eventSource":"aws:rmq","eventSourceArn":"arn","rmqMessagesByQueue":{
@@ -30,7 +30,7 @@ func TestRabbitMQNames(t *testing.T) {
 	}
 }
 
-// TestActiveMQSource: AWS spells it in two ways.
+// TestActiveMQSource: AWS spells the source in two ways.
 func TestActiveMQSource(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"aws:mq", "aws:amq"} {
@@ -41,7 +41,7 @@ func TestActiveMQSource(t *testing.T) {
 	}
 }
 
-// TestMQPoison: one message's data is its own affair.
+// TestMQPoison: bad data of one message affects no other.
 func TestMQPoison(t *testing.T) {
 	t.Parallel()
 	for name, messages := range map[string]func(map[string]any) any{

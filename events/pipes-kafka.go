@@ -4,12 +4,12 @@ import (
 	"cbr-replicator/internal/delivery"
 )
 
-// pipesKafka is a topic through EventBridge Pipes, which delivers a batch again
-// as a whole if it gets an error (Amazon EventBridge user guide, "Amazon Managed
+// pipesKafka is a topic through EventBridge Pipes. If a pipe gets an error, it
+// redelivers all of the batch (Amazon EventBridge user guide, "Amazon Managed
 // Streaming for Apache Kafka topic as a source").
 var pipesKafka = trigger{
 	samples: []string{"pipes-kafka"},
-	is:      func(s shape) bool { return s.isPipe() && isKafka(s.source) },
+	is:      func(f form) bool { return f.isPipe() && isKafka(f.source) },
 	decode:  decodePipesKafka,
 }
 

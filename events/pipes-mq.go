@@ -9,12 +9,12 @@ import (
 var (
 	pipesRabbitMQ = trigger{
 		samples: []string{"pipes-rabbitmq"},
-		is:      func(s shape) bool { return s.isPipe() && s.source == "aws:rmq" },
+		is:      func(f form) bool { return f.isPipe() && f.source == "aws:rmq" },
 		decode:  decodePipesRabbitMQ,
 	}
 	pipesActiveMQ = trigger{
 		samples: []string{"pipes-activemq"},
-		is:      func(s shape) bool { return s.isPipe() && isActiveMQ(s.source) },
+		is:      func(f form) bool { return f.isPipe() && isActiveMQ(f.source) },
 		decode:  decodePipesActiveMQ,
 	}
 )

@@ -4,19 +4,19 @@ import (
 	"cbr-replicator/internal/delivery"
 )
 
-// pipesSQS is a queue through EventBridge Pipes, which hands a function the
-// records bare and takes the same answer as Lambda's event source mapping
-// (Amazon EventBridge user guide, "Partial batch failures"). To a pipe the
-// answer to a direct batch would be an acknowledgement.
+// pipesSQS is a queue through EventBridge Pipes. A pipe sends the records as an
+// array and takes the same answer as Lambda's event source mapping (Amazon
+// EventBridge user guide, "Partial batch failures"). It would take the answer to
+// a direct batch for an acknowledgement.
 var pipesSQS = trigger{
 	samples: []string{"pipes-sqs"},
-	is:      func(s shape) bool { return s.isPipe() && s.source == "aws:sqs" },
+	is:      func(f form) bool { return f.isPipe() && f.source == "aws:sqs" },
 	decode:  decodePipesSQS,
 }
 
-// isPipe: an array of records of one source, as EventBridge Pipes sends it
-// whatever the source.
-func (s shape) isPipe() bool { return s.array && s.records && !s.mixed }
+// isPipe reports whether the payload is an array of records of one source, as
+// EventBridge Pipes sends it for any source.
+func (f form) isPipe() bool { return f.array && f.records && !f.mixed }
 
 func decodePipesSQS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	records, err := readArray(payload, (*sqsRecord).read)

@@ -12,9 +12,9 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// TestArrayOfAnotherSource: a pipe sends an array whatever its source, and takes
-// any answer but an error for success. An array in which anything is a record is
-// never a direct batch.
+// TestArrayOfAnotherSource: a pipe sends an array for any source, and takes any
+// answer but an error for success. So an array with a record in it is never a
+// direct batch.
 func TestArrayOfAnotherSource(t *testing.T) {
 	t.Parallel()
 	const message = `{"eventSource":"aws:sqs","messageId":"m","eventSourceARN":"arn","receiptHandle":"r","body":"{}"}`
@@ -52,8 +52,8 @@ func TestArrayOfAnotherSource(t *testing.T) {
 	}
 }
 
-// TestPipesAsMapped: what a pipe brings of a source is what an event source
-// mapping brings of it, and is answered alike.
+// TestPipesAsMapped: a pipe and an event source mapping bring the same deliveries
+// of a source, and get the same answer.
 func TestPipesAsMapped(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"sqs", "kafka", "rabbitmq", "activemq"} {
@@ -71,8 +71,8 @@ func TestPipesAsMapped(t *testing.T) {
 	}
 }
 
-// TestPipesKafkaForms: a cluster of one's own, and what AWS's pages spell in
-// another way than its events.
+// TestPipesKafkaForms: records of a self-managed cluster, and records as AWS's
+// pages write them, which its events do not.
 func TestPipesKafkaForms(t *testing.T) {
 	t.Parallel()
 	request := string(encode(t, encode(t, requestFor(vaultA)))) // in base64
@@ -90,8 +90,8 @@ func TestPipesKafkaForms(t *testing.T) {
 	}
 }
 
-// TestNothingHidden: of two members of a name one would be lost, and with it
-// what it brings.
+// TestNothingHidden: a payload with two members of one name is an error, since one
+// of the two would be lost.
 func TestNothingHidden(t *testing.T) {
 	t.Parallel()
 	twice := func(name, member string) string {

@@ -11,12 +11,12 @@ import (
 )
 
 // rabbitMQ is a queue of Amazon MQ for RabbitMQ (AWS Lambda developer guide,
-// "Using Lambda with Amazon MQ"). A message has an id only if its publisher
-// gave it one. Without it, the same message delivered again has another name,
-// and its result another event id.
+// "Using Lambda with Amazon MQ"). A message has an id only if its publisher gave
+// it one. Without it, a redelivered message has another causation id, and its
+// result has another event id.
 var rabbitMQ = trigger{
 	samples: []string{"rabbitmq"},
-	is:      func(s shape) bool { return s.keys["rmqMessagesByQueue"] },
+	is:      func(f form) bool { return f.keys["rmqMessagesByQueue"] },
 	decode:  decodeRabbitMQ,
 }
 
@@ -84,7 +84,7 @@ func (m *rabbitMessage) readProperties(r *jsonscan.Reader) {
 	}
 }
 
-// rabbitBatch is a batch of RabbitMQ's messages, however they came.
+// rabbitBatch makes the batch of RabbitMQ's messages, from a mapping or a pipe.
 func (d *Decoder) rabbitBatch(messages []rabbitMessage, inv delivery.Invocation) (*Batch, error) {
 	if len(messages) == 0 {
 		return nil, errors.New("no messages")
@@ -92,10 +92,10 @@ func (d *Decoder) rabbitBatch(messages []rabbitMessage, inv delivery.Invocation)
 	deliveries := make([]delivery.Delivery, len(messages))
 	for i := range messages {
 		m := &messages[i]
-		// Publishers' ids are unique in a queue at best.
+		// A publisher's id is unique only within its queue, so Source names the queue.
 		del := delivery.Delivery{Source: m.arn + "/" + m.queue, CausationID: m.id, Redelivered: true}
-		// As Lambda writes it, in UTC; zero for what has another form or none.
-		// Newer Javas have a narrow space before AM and PM.
+		// Lambda writes the time so, in UTC. It stays zero without a time or in
+		// another form. Newer Javas write a narrow space before AM and PM.
 		del.Since, _ = time.Parse("Jan 2, 2006, 3:04:05 PM", strings.ReplaceAll(m.timestamp, "\u202f", " "))
 		if del.CausationID == "" {
 			del.CausationID = inv.RequestID + "/" + strconv.Itoa(i)

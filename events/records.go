@@ -6,12 +6,12 @@ import (
 	"cbr-replicator/internal/jsonscan"
 )
 
-// maxRecords is how many deliveries a payload may bring: the largest batch of an
+// maxRecords is how many records a payload may have: the largest batch of an
 // event source mapping and of a pipe (AWS Lambda API reference,
 // CreateEventSourceMapping, BatchSize).
 const maxRecords = 10_000
 
-// readEvent reads an object whose Records are what it brings, each by read.
+// readEvent returns the Records of an object. read reads one of them.
 func readEvent[T any](payload []byte, read func(*T, *jsonscan.Reader)) ([]T, error) {
 	var records []T
 	r := jsonscan.New(payload)
@@ -23,7 +23,7 @@ func readEvent[T any](payload []byte, read func(*T, *jsonscan.Reader)) ([]T, err
 			return nil, givenTwice("Records")
 		}
 		var err error
-		// A batch of a queue has ten, unless it was set otherwise.
+		// By default a batch of a queue has up to ten.
 		if records, err = readList(r, make([]T, 0, 10), read); err != nil {
 			return nil, err
 		}
@@ -31,7 +31,7 @@ func readEvent[T any](payload []byte, read func(*T, *jsonscan.Reader)) ([]T, err
 	return records, r.End()
 }
 
-// readArray reads a payload that is an array of records, each by read.
+// readArray returns the records of a payload that is an array.
 func readArray[T any](payload []byte, read func(*T, *jsonscan.Reader)) ([]T, error) {
 	r := jsonscan.New(payload)
 	records, err := readList(r, make([]T, 0, 10), read)
@@ -54,6 +54,6 @@ func readList[T any](r *jsonscan.Reader, list []T, read func(*T, *jsonscan.Reade
 	return list, nil
 }
 
-// givenTwice is the error of a payload of which one of two members of the same
-// name would be lost.
+// givenTwice is the error of a payload in which a name is given twice: one of the
+// two values would be lost.
 func givenTwice(name string) error { return fmt.Errorf("%s is given twice", name) }

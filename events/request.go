@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,7 +21,8 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// Defaults are what a request need not say, empty where it must.
+// Defaults are for the fields that a request does not give. A field whose default
+// is empty is required.
 type Defaults struct {
 	ProjectID            string
 	Region               string
@@ -38,18 +39,39 @@ func isCorrelationID(s string) bool {
 	return s != "" && len(s) <= maxCorrelationID && !strings.ContainsFunc(s, func(c rune) bool { return c < '!' || c > '~' })
 }
 
+// isURN: a URN is ASCII (RFC 8141, section 2), and a schema can say so in every
+// language.
 func isURN(s string) bool {
-	return s != "" && utf8.RuneCountInString(s) <= 512 &&
-		!strings.ContainsFunc(s, func(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) })
+	return s != "" && len(s) <= 512 && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// isTime is stricter than time.Parse, since what is accepted must encode again:
-// not every zone does, and the zero time stands for none.
-func isTime(s string) bool {
+// parseTime reads a time of RFC 3339 (section 5.6), in the years 1000 to 9999 and
+// without a leap second. time.Parse takes what is no such time (go.dev/issue/54580),
+// and does not take its lower case.
+func parseTime(s string) (t time.Time, ok bool) {
+	s = strings.ToUpper(s)
 	t, err := time.Parse(time.RFC3339, s)
-	_, unfit := t.MarshalText()
-	return err == nil && unfit == nil && !t.IsZero()
+	if err != nil {
+		return t, false
+	}
+	offset := s[len(s)-len("07:00"):]
+	switch {
+	case s[0] == '0', // the zero time, which stands for none, is among them
+		s[len("2006-01-02T")+1] == ':', // an hour of one digit
+		s[len("2006-01-02T15:04:05")] == ',',
+		s[len(s)-1] != 'Z' && (offset[:2] > "23" || offset[3:] > "59"):
+		return t, false
+	}
+	return t, true
 }
+
+func isTime(s string) bool {
+	_, ok := parseTime(s)
+	return ok
+}
+
+// timeWanted is the form of a time in words.
+const timeWanted = "a time such as 2026-11-23T02:00:00Z"
 
 // draft is a request that is being read.
 type draft struct {
@@ -60,22 +82,23 @@ type draft struct {
 // field is one field of an object: a text, a flag or an object.
 type field struct {
 	name   string
-	text   func(*draft) *string // where it goes
+	text   func(*draft) *string // where a text is kept
 	form   func(string) bool
 	want   string // the form in words
-	env    string // where a text's default comes from; empty: the field is optional
+	env    string // the variable with a text's default; empty: the field is optional
 	flag   func(*draft) **bool
 	fields []field
 }
 
-// replicateKey is the action that a body without a known one asks for.
+// replicateKey is the key of the action replicate. It is the only action, so each
+// request asks for it.
 const replicateKey = "replicate"
 
 var requestFields = []field{
 	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_PROJECT_ID"},
 	{name: "region", text: func(d *draft) *string { return &d.Region }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_REGION_NAME"},
 	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: isCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
-	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: "a time such as 2026-11-23T02:00:00Z"},
+	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: timeWanted},
 	{name: replicateKey, fields: []field{
 		{name: "vault_id", text: func(d *draft) *string { return &d.Replicate.VaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_VAULT_ID"},
 		{name: "destination_vault_id", text: func(d *draft) *string { return &d.Replicate.DestinationVaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_DESTINATION_VAULT_ID"},
@@ -83,11 +106,11 @@ var requestFields = []field{
 		{name: "destination_region", text: func(d *draft) *string { return &d.Replicate.DestinationRegion }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_CBR_DESTINATION_REGION"},
 		{name: "auto_trigger", flag: func(d *draft) **bool { return &d.Replicate.AutoTrigger }},
 		{name: "enable_acceleration", flag: func(d *draft) **bool { return &d.Replicate.EnableAcceleration }},
-		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable characters"},
+		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable ASCII characters"},
 	}},
 }
 
-// draft returns the defaults at their places.
+// draft returns a draft with the defaults in its fields.
 func (d Defaults) draft() (at draft) {
 	at.ProjectID, at.Region = d.ProjectID, d.Region
 	at.Replicate = cbr.Replicate{
@@ -97,10 +120,11 @@ func (d Defaults) draft() (at draft) {
 	return at
 }
 
-// parse reads a request strictly: names match exactly, none twice, none
-// unknown, nothing after the object. The error is an InvalidEvent that lists
-// all that is wrong, each with its path and what was expected, never with a
-// value; the request then holds the correlation id alone, if that is good.
+// parse reads a request strictly: names match exactly, no name is given twice,
+// none is unknown, and nothing follows the object. The error is an InvalidEvent
+// that lists all that is wrong, each with its path and what was expected, never
+// with a value. With an error, the request has only the correlation id, if that
+// is valid.
 func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	p := parsers.Get().(*parser)
 	defer p.done()
@@ -108,24 +132,24 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	p.defaults = d.Defaults.draft()
 	p.object("$", "", requestFields)
 	if err := p.body.End(); err != nil {
-		p.got, p.problems, p.said = draft{}, nil, 0
+		p.got, p.problems, p.length = draft{}, nil, 0
 		p.expected("", "$", "a JSON object and nothing else; "+fault(body, err, p.body.Offset()))
 	}
 	r := p.got.Request
 	r.Action = replicateKey
-	// Free text, and the result repeats it.
+	// It is free text that the result repeats.
 	r.CorrelationID = d.Redact.ID(r.CorrelationID)
 	if len(p.problems) > 0 {
 		return delivery.Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
 	}
 
 	to := &r.Replicate
-	// Ids are compared and grouped by; hex digits have two cases.
+	// Ids are compared, and hex digits may be in upper or lower case.
 	for _, id := range []*string{&r.ProjectID, &to.VaultID, &to.DestinationVaultID, &to.DestinationProjectID} {
 		*id = strings.ToLower(*id)
 	}
 	if at := p.got.requestedAt; at != "" {
-		r.RequestedAt, _ = time.Parse(time.RFC3339, at) // as isTime did
+		r.RequestedAt, _ = parseTime(at) // as isTime did
 	}
 	if urn := p.got.urn; urn != "" {
 		to.CrossAccountURN = &urn
@@ -133,7 +157,7 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	return r, nil
 }
 
-// fault says what is wrong with a body that is not one JSON text.
+// fault describes what is wrong with a body that is not one JSON value.
 func fault(body []byte, err error, offset int64) string {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
@@ -141,9 +165,19 @@ func fault(body []byte, err error, offset int64) string {
 	case bytes.HasPrefix(body, []byte("\ufeff")):
 		return "it begins with a byte order mark"
 	case errors.Is(err, jsonscan.ErrMore):
-		return fmt.Sprintf("something follows it after byte %d", offset)
+		more := bytes.TrimLeft(body[offset:], " \t\r\n")
+		return "something follows it at " + place(body, int64(len(body)-len(more)))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it breaks off at " + place(body, offset)
 	}
-	return fmt.Sprintf("it breaks off or is malformed after byte %d", offset)
+	return "it is malformed at " + place(body, offset)
+}
+
+// place is where the byte at an offset is in a text, as editors count.
+func place(text []byte, offset int64) string {
+	before := text[:min(offset, int64(len(text)))]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return fmt.Sprintf("line %d, column %d", bytes.Count(before, []byte("\n"))+1, utf8.RuneCount(line)+1)
 }
 
 // parser reads one request.
@@ -151,34 +185,54 @@ type parser struct {
 	body          jsonscan.Reader
 	got, defaults draft
 	problems      []string
-	said          int // how long problems are
+	length        int // of all problems, in bytes
 }
 
-// parsers are those that have nothing to read: a batch needs one of them.
+// parsers are those not in use: a batch needs only one.
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
-// done gives p back, with nothing left of the request.
+// done empties p and puts it back into parsers.
 func (p *parser) done() {
 	p.body.Reset(nil)
-	p.got, p.defaults, p.problems, p.said = draft{}, draft{}, nil, 0
+	p.got, p.defaults, p.problems, p.length = draft{}, draft{}, nil, 0
 	parsers.Put(p)
 }
 
-// expected says what is wrong with what has that name within an object; that
-// is its path with a dot at the end. What no longer fits an error's text is not
-// kept.
+// expected notes that a member of an object is wrong. within is the object's path,
+// with a dot at the end. Once the notes are longer than an error's text may be, no
+// more are kept.
 func (p *parser) expected(within, name, want string) {
-	if p.said > redact.MaxText {
-		return
-	}
-	problem := within + name + ": expected " + want
-	p.problems = append(p.problems, problem)
-	p.said += len(problem)
+	p.problem(within + name + ": expected " + want)
 }
 
-// object reads the object of that name, whose fields are within it. encoding/json
-// would match names in any case, take the last of two, and stop at the first
-// wrong type.
+// unknownField begins the problem of an unknown field.
+const unknownField = "unknown field "
+
+// unknown notes that no field of an object has that name. A body may have any number
+// of such names, and most of them cost nothing here.
+func (p *parser) unknown(within string, name []byte, fields []field) {
+	noted := func(problem string) bool {
+		path, isUnknown := strings.CutPrefix(problem, unknownField)
+		path, isWithin := strings.CutPrefix(path, within)
+		return isUnknown && isWithin && len(path) >= len(name) && path[:len(name)] == string(name) && (len(path) == len(name) || path[len(name)] == ';')
+	}
+	if p.length <= redact.MaxText && !slices.ContainsFunc(p.problems, noted) {
+		p.problem(unknownField + within + string(name) + meant(within, string(name), fields))
+	}
+}
+
+// problem adds a problem to the list, once.
+func (p *parser) problem(text string) {
+	if p.length > redact.MaxText || slices.Contains(p.problems, text) {
+		return
+	}
+	p.problems = append(p.problems, text)
+	p.length += len(text)
+}
+
+// object reads the object of that name. within is the path of its fields.
+// encoding/json is not used: it ignores the case of names, takes the last of two
+// with the same name, and stops at the first wrong type.
 func (p *parser) object(name, within string, fields []field) {
 	if p.body.Peek() != jsontext.KindBeginObject {
 		p.body.Value()
@@ -190,7 +244,7 @@ func (p *parser) object(name, within string, fields []field) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
 		case i < 0:
-			p.expected(within, string(name), "no such field")
+			p.unknown(within, name, fields)
 		case given[i]:
 			p.expected(within, string(name), "to be given once")
 		default:
@@ -222,7 +276,8 @@ func (p *parser) value(within string, f *field) {
 	}
 }
 
-// absent does what is due for the fields that are not given.
+// absent sets the fields that are not given to their defaults, or notes that they
+// are missing.
 func (p *parser) absent(within string, fields []field, given []bool) {
 	for i := range fields {
 		f := &fields[i]

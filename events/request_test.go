@@ -33,7 +33,7 @@ const (
 	wantVault       = "a UUID"
 	wantCorrelation = "1 to 128 printable ASCII characters without spaces"
 	wantTime        = "a time such as 2026-11-23T02:00:00Z"
-	wantURN         = "1 to 512 printable characters"
+	wantURN         = "1 to 512 printable ASCII characters"
 	wantBool        = "true or false"
 )
 
@@ -60,7 +60,7 @@ func TestRequest(t *testing.T) {
 		defaults Defaults
 		want     delivery.Request
 	}{
-		"whole": {
+		"all fields": {
 			body: `{
 				"project_id": "` + project + `", "region": "region1", "correlation_id": "<a&b>", "requested_at": "2026-11-23T03:00:00.5+01:00",
 				"replicate": {
@@ -111,8 +111,8 @@ func with2(d Defaults, change func(*Defaults)) Defaults {
 	return d
 }
 
-// TestRequestIsWrong: all that is wrong is listed at once, each with its path
-// and what was expected, and the rest is not complained of.
+// TestRequestIsWrong: all that is wrong is listed at once, each with its path and
+// what was expected, and nothing else is listed.
 func TestRequestIsWrong(t *testing.T) {
 	t.Parallel()
 	none := []string{
@@ -124,53 +124,76 @@ func TestRequestIsWrong(t *testing.T) {
 		"replicate.destination_region: expected " + missing(wantRegion, "HW_CBR_DESTINATION_REGION"),
 	}
 	notOne := func(why string) []string { return []string{"$: expected a JSON object and nothing else; " + why} }
-	brokenAfter := func(n int) []string { return notOne(fmt.Sprintf("it breaks off or is malformed after byte %d", n)) }
+	malformedAt := func(line, column int) []string {
+		return notOne(fmt.Sprintf("it is malformed at line %d, column %d", line, column))
+	}
 	for name, tt := range map[string]struct {
 		body     string
 		defaults Defaults
 		want     []string
 	}{
-		"empty":              {"", fullDefaults, notOne("there is nothing")},
-		"white space":        {" \n", fullDefaults, notOne("there is nothing")},
-		"broken off":         {`{"replicate":{"vault_id":"x`, fullDefaults, brokenAfter(27)},
-		"trailing comma":     {`{"replicate":{},}`, fullDefaults, brokenAfter(15)},
-		"no comma":           {`{"replicate":{} "region":"x"}`, fullDefaults, brokenAfter(16)},
-		"trailing data":      {`{} {}`, fullDefaults, notOne("something follows it after byte 2")},
-		"byte order mark":    {"\ufeff{}", fullDefaults, notOne("it begins with a byte order mark")},
-		"vertical tab":       {"\v{}", fullDefaults, brokenAfter(0)},
-		"single quotes":      {`{'region':'x'}`, fullDefaults, brokenAfter(1)},
-		"null":               {`null`, Defaults{}, []string{"$: expected an object"}},
-		"a list":             {`[{}]`, Defaults{}, []string{"$: expected an object"}},
-		"a string":           {`"{}"`, Defaults{}, []string{"$: expected an object"}},
-		"a number":           {`1`, Defaults{}, []string{"$: expected an object"}},
-		"nothing in it":      {`{}`, Defaults{}, none},
-		"nothing further in": {`{"replicate":{}}`, Defaults{}, slices.Concat(none[2:], none[:2])},
-		"replicate is null":  {`{"replicate":null}`, Defaults{}, append([]string{"replicate: expected an object"}, none[:2]...)},
-		"replicate is text":  {`{"replicate":"{}"}`, fullDefaults, []string{"replicate: expected an object"}},
+		"empty":                      {"", fullDefaults, notOne("there is nothing")},
+		"white space":                {" \n", fullDefaults, notOne("there is nothing")},
+		"broken off":                 {`{"replicate":{"vault_id":"x`, fullDefaults, notOne("it breaks off at line 1, column 28")},
+		"broken off in a later line": {"{\r\n  \"correlation_id\": \"é\",\n  \"region\": \"", fullDefaults, notOne("it breaks off at line 3, column 14")},
+		"a comma in a later line":    {"{\n  \"region\": \"region1\",\n}", fullDefaults, malformedAt(2, 22)},
+		"an accent before it":        {`{"correlation_id": "é" x}`, fullDefaults, malformedAt(1, 24)},
+		"data in a later line":       {"{}\n\n  {}", fullDefaults, notOne("something follows it at line 3, column 3")},
+		"trailing comma":             {`{"replicate":{},}`, fullDefaults, malformedAt(1, 16)},
+		"no comma":                   {`{"replicate":{} "region":"x"}`, fullDefaults, malformedAt(1, 17)},
+		"trailing data":              {`{} {}`, fullDefaults, notOne("something follows it at line 1, column 4")},
+		"byte order mark":            {"\ufeff{}", fullDefaults, notOne("it begins with a byte order mark")},
+		"vertical tab":               {"\v{}", fullDefaults, malformedAt(1, 1)},
+		"single quotes":              {`{'region':'x'}`, fullDefaults, malformedAt(1, 2)},
+		"null":                       {`null`, Defaults{}, []string{"$: expected an object"}},
+		"a list":                     {`[{}]`, Defaults{}, []string{"$: expected an object"}},
+		"a string":                   {`"{}"`, Defaults{}, []string{"$: expected an object"}},
+		"a number":                   {`1`, Defaults{}, []string{"$: expected an object"}},
+		"nothing in it":              {`{}`, Defaults{}, none},
+		"nothing further in":         {`{"replicate":{}}`, Defaults{}, slices.Concat(none[2:], none[:2])},
+		"replicate is null":          {`{"replicate":null}`, Defaults{}, append([]string{"replicate: expected an object"}, none[:2]...)},
+		"replicate is text":          {`{"replicate":"{}"}`, fullDefaults, []string{"replicate: expected an object"}},
 		"replicate is a list, with more in it": {
 			`{"replicate":[{"vault_id":1}],"x":{"y":[1,{"z":2}]}}`, fullDefaults,
-			[]string{"replicate: expected an object", "x: expected no such field"},
+			[]string{"replicate: expected an object", "unknown field x"},
 		},
 		"names in other cases": {
 			`{"Project_id":"x","REGION":"x","replicate":{"Vault_ID":"x"},"Replicate":{}}`, fullDefaults,
-			[]string{"Project_id: expected no such field", "REGION: expected no such field", "replicate.Vault_ID: expected no such field", "Replicate: expected no such field"},
+			[]string{
+				"unknown field Project_id; did you mean project_id?", "unknown field REGION; did you mean region?",
+				"unknown field replicate.Vault_ID; did you mean vault_id?", "unknown field Replicate; did you mean replicate?",
+			},
+		},
+		"names that are nearly right": {
+			`{"regoin":"x","correlationId":"x","x-region":1,"replicate":{"vaultid":1,"destination-region":1,"destinaton_vault_id":1}}`, fullDefaults,
+			[]string{
+				"unknown field regoin; did you mean region?", "unknown field correlationId; did you mean correlation_id?",
+				"unknown field x-region; did you mean region?", "unknown field replicate.vaultid; did you mean vault_id?",
+				"unknown field replicate.destination-region; did you mean destination_region?",
+				"unknown field replicate.destinaton_vault_id; did you mean destination_vault_id?",
+			},
+		},
+		"names that are like none": {
+			`{"tag":1,"id":1,"":1,"replicate":{"vault":1,"vault_name":1,"` + strings.Repeat("vault_id", 100) + `":1}}`, fullDefaults,
+			[]string{"unknown field tag", "unknown field id", "unknown field ", "unknown field replicate.vault", "unknown field replicate.vault_name", "unknown field replicate." + strings.Repeat("vault_id", 100)},
 		},
 		"fields out of place": {
 			`{"vault_id":"x","replicate.vault_id":"` + vaultB + `","replicate":{"project_id":"x","replicate":{}},"":1}`, fullDefaults,
 			[]string{
-				"vault_id: expected no such field", "replicate.vault_id: expected no such field", "replicate.project_id: expected no such field",
-				"replicate.replicate: expected no such field", ": expected no such field",
+				"unknown field vault_id; did you mean replicate.vault_id?", "unknown field replicate.vault_id",
+				"unknown field replicate.project_id; did you mean project_id beside replicate?",
+				"unknown field replicate.replicate", "unknown field ",
 			},
 		},
-		"doubles": {
+		"duplicates": {
 			`{"region":"region1","region":"region1","replicate":{"vault_id":"` + vaultA + `","vault_id":1},"replicate":{"x":1},"x":1,"x":1}`, fullDefaults,
 			[]string{
 				"region: expected to be given once", "replicate.vault_id: expected to be given once", "replicate: expected to be given once",
-				"x: expected no such field", "x: expected no such field",
+				"unknown field x",
 			},
 		},
-		"a double behind an escape": {`{"region":"region1","\u0072egion":"region1"}`, fullDefaults, []string{"region: expected to be given once"}},
-		"a double of a wrong one": {
+		"a duplicate behind an escape": {`{"region":"region1","\u0072egion":"region1"}`, fullDefaults, []string{"region: expected to be given once"}},
+		"a duplicate of a wrong one": {
 			`{"correlation_id":1,"correlation_id":"x"}`, fullDefaults,
 			[]string{"correlation_id: expected a string, " + wantCorrelation, "correlation_id: expected to be given once"},
 		},
@@ -195,7 +218,7 @@ func TestRequestIsWrong(t *testing.T) {
 			`{"replicate":{"auto_trigger":null,"enable_acceleration":[]}}`, fullDefaults,
 			[]string{"replicate.auto_trigger: expected " + wantBool, "replicate.enable_acceleration: expected " + wantBool},
 		},
-		// What is given and empty is not absent: no default stands in for it.
+		// An empty text is given, so that its default is not used.
 		"empty texts": {
 			`{"project_id":"","region":"","correlation_id":"","requested_at":"","replicate":{"vault_id":"","cross_account_urn":""}}`, fullDefaults,
 			[]string{
@@ -207,14 +230,14 @@ func TestRequestIsWrong(t *testing.T) {
 			`{"region":"Region1","replicate":{"vault_id":"` + project + `","dry_run":true}}`,
 			Defaults{ProjectID: project, DestinationVaultID: destinationVault},
 			[]string{
-				"region: expected " + wantRegion, "replicate.vault_id: expected " + wantVault, "replicate.dry_run: expected no such field",
+				"region: expected " + wantRegion, "replicate.vault_id: expected " + wantVault, "unknown field replicate.dry_run",
 				none[4], none[5],
 			},
 		},
 		"a bad default": {`{}`, with2(fullDefaults, func(d *Defaults) { d.Region = "no region" }), []string{"region: expected " + wantRegion}},
 		"control characters in a name": {
 			"{\"a\u007fb\":1,\"c\\u0000\\r\\nd\":1,\"e\\u202ef\":1}", fullDefaults,
-			[]string{"ab: expected no such field", "c  d: expected no such field", "ef: expected no such field"},
+			[]string{"unknown field ab", "unknown field c  d", "unknown field ef"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -233,9 +256,9 @@ func TestRequestIsWrong(t *testing.T) {
 	}
 }
 
-// TestParserGoesBackEmpty: a parser that is given back holds nothing of a
-// request. It runs by itself, since the next to parse may have the same one.
-func TestParserGoesBackEmpty(t *testing.T) {
+// TestParserIsEmptied: a parser that is not in use holds nothing of a request. The
+// test is not parallel, since another could get the same parser.
+func TestParserIsEmptied(t *testing.T) {
 	for _, body := range []string{
 		`{"correlation_id":"c","requested_at":"2026-11-23T02:00:00Z","replicate":{"auto_trigger":true,"enable_acceleration":true,"cross_account_urn":"u"}}`,
 		`{"x":1,"region":1}`, `{"region":"region3"`, ``,
@@ -254,16 +277,16 @@ func TestParserGoesBackEmpty(t *testing.T) {
 	}
 }
 
-// TestNothingOfTheLast: whatever was parsed before, a request is the same.
+// TestNothingOfTheLast: a request is parsed the same, whatever was parsed before.
 func TestNothingOfTheLast(t *testing.T) {
 	t.Parallel()
-	whole := string(encode(t, with(requestFor(vaultB), func(r *delivery.Request) {
+	full := string(encode(t, with(requestFor(vaultB), func(r *delivery.Request) {
 		r.Region, r.CorrelationID, r.RequestedAt = "region3", "c", nightly
 		r.Replicate.AutoTrigger, r.Replicate.EnableAcceleration, r.Replicate.CrossAccountURN = new(true), new(true), new("urn")
 	})))
 	d := newDecoder()
-	for _, before := range []string{whole, whole[:len(whole)-1], whole + "x", `{"x":1,"correlation_id":"c"}`, `{"correlation_id":"c"`, `null`, ``} {
-		for range 10 { // a pool is free not to give back what it was given
+	for _, before := range []string{full, full[:len(full)-1], full + "x", `{"x":1,"correlation_id":"c"}`, `{"correlation_id":"c"`, `null`, ``} {
+		for range 10 { // a pool may return a new parser
 			_, _ = d.parseWith([]byte(before), with2(fullDefaults, func(d *Defaults) { d.Region = "region3" }))
 			if got, err := d.parseWith([]byte(`{}`), fullDefaults); err != nil || !cmp.Equal(got, requestFor(vaultA)) {
 				t.Errorf("{} after %s: %+v, %v", before, got, err)
@@ -276,8 +299,8 @@ func TestNothingOfTheLast(t *testing.T) {
 	}
 }
 
-// TestWhatARejectionHolds: the correlation id alone, and nothing of what breaks
-// off, which may be half of something.
+// TestWhatARejectionHolds: a rejected request has only its correlation id. If the
+// body breaks off, it has not even that, since the id may be incomplete.
 func TestWhatARejectionHolds(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
@@ -296,7 +319,8 @@ func TestWhatARejectionHolds(t *testing.T) {
 	}
 }
 
-// TestForms: ids become parts of a path and of a host name.
+// TestForms: ids and regions become parts of a path and of a host name, so that
+// only their exact forms are accepted.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	hosts := []string{
@@ -320,12 +344,16 @@ func TestForms(t *testing.T) {
 		"replicate.destination_project_id": {[]string{destinationProject}, projects, wantProject},
 		"replicate.destination_region":     {[]string{"region2"}, hosts, wantRegion},
 		"correlation_id":                   {[]string{"!", "~", strings.Repeat("x", 128)}, []string{"", "a b", "é", "\t", "\u007f", strings.Repeat("x", 129)}, wantCorrelation},
-		"replicate.cross_account_urn":      {[]string{"u", "urn with spaces", strings.Repeat("é", 512)}, []string{"", "a\n", "\u0000", "\u200b", "\ufffd", strings.Repeat("u", 513)}, wantURN},
+		"replicate.cross_account_urn":      {[]string{"u", "urn with spaces", strings.Repeat("~", 512)}, []string{"", "a\n", "\u0000", "é", "\u200b", "\ufffd", strings.Repeat("u", 513)}, wantURN},
 		"requested_at": {
-			[]string{"2026-11-23T02:00:00Z", "2026-11-23T02:00:00.123456789+23:59"},
+			[]string{
+				"2026-11-23T02:00:00Z", "2026-11-23t02:00:00.5z", "2026-11-23T02:00:00.123456789+23:59", "2026-11-23T02:00:00-00:00",
+				"1000-01-01T00:00:00Z", "2026-11-23T02:00:00.1234567891234Z",
+			},
 			[]string{
 				"", "2026-11-23", "2026-11-23T02:00:00", "2026-11-23 02:00:00Z", "2026-11-23T02:00:00+24:00",
-				"2026-02-30T02:00:00Z", "0001-01-01T00:00:00Z", "1795399200",
+				"2026-02-30T02:00:00Z", "0001-01-01T00:00:00Z", "1795399200", "2026-11-23T02:00:00,5Z", "2026-11-23T2:00:00Z", "2026-11-23T02:00:00.Z",
+				"2026-11-23T02:00:00+10:60", "2026-11-23T02:00:60Z", "2026-11-23T02:00:00Z\n", "0999-12-31T23:59:59Z",
 			},
 			wantTime,
 		},
@@ -355,7 +383,8 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestAbsentStaysAbsent: sister clouds do not know every field.
+// TestAbsentStaysAbsent: an optional field that is not given is not sent, since
+// sister clouds do not know every field.
 func TestAbsentStaysAbsent(t *testing.T) {
 	t.Parallel()
 	want := `{"project_id":"` + project + `","region":"region1","replicate":{"vault_id":"` + vaultA + `","destination_vault_id":"` + destinationVault +
@@ -365,7 +394,7 @@ func TestAbsentStaysAbsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, string(encode(t, r))); diff != "" {
-		t.Errorf("encoded again (-want +got):\n%s", diff)
+		t.Errorf("encoded (-want +got):\n%s", diff)
 	}
 }
 
@@ -375,13 +404,22 @@ func TestManyProblems(t *testing.T) {
 	body := "{" + strings.Repeat(`"x":1,`, 100_000) + strings.Repeat(`"y":[`, 9_000) + strings.Repeat(`]`, 9_000) + "}"
 	body = strings.ReplaceAll(body, `["y":`, `[`)
 	_, err := newDecoder().parseWith([]byte(body), fullDefaults)
-	if err == nil || len(err.Message) > redact.MaxText || !strings.HasPrefix(err.Message, "x: expected no such field; x: ") {
+	if err == nil || err.Message != "unknown field x; unknown field y" {
+		t.Errorf("error %.100v", err)
+	}
+	var many strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&many, `"x%d":1,`, i)
+	}
+	body = "{" + many.String() + `"y":1}`
+	_, err = newDecoder().parseWith([]byte(body), fullDefaults)
+	if err == nil || len(err.Message) > redact.MaxText || !strings.HasPrefix(err.Message, "unknown field x0; unknown field x1; ") {
 		t.Errorf("error %.100v", err)
 	}
 }
 
-// checkRequest holds an accepted request against its forms and against itself,
-// encoded and parsed again.
+// checkRequest holds an accepted request to the forms of its fields, and to what
+// it is after it was encoded and parsed a second time.
 func checkRequest(t testing.TB, d *Decoder, r delivery.Request) {
 	t.Helper()
 	to := r.Replicate
@@ -393,12 +431,12 @@ func checkRequest(t testing.TB, d *Decoder, r delivery.Request) {
 	if r.CorrelationID != "" && !regexp.MustCompile(`^[\x21-\x7e]{1,128}$`).MatchString(r.CorrelationID) {
 		t.Errorf("accepted correlation_id %q", r.CorrelationID)
 	}
-	again, err := d.parseWith(encode(t, r), Defaults{})
+	second, err := d.parseWith(encode(t, r), Defaults{})
 	if err != nil {
-		t.Fatalf("%+v, parsed again: %v", r, err)
+		t.Fatalf("%+v, parsed a second time: %v", r, err)
 	}
-	if diff := cmp.Diff(r, again); diff != "" {
-		t.Errorf("parsed again (-once +twice):\n%s", diff)
+	if diff := cmp.Diff(r, second); diff != "" {
+		t.Errorf("parsed a second time (-first +second):\n%s", diff)
 	}
 }
 
@@ -442,10 +480,10 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// expectations are all that a message may say apart from names.
+// expectations are all texts that a message may have after a name.
 var expectations = func() map[string]bool {
 	all := map[string]bool{
-		"an object": true, "no such field": true, "to be given once": true, wantBool: true,
+		"an object": true, "to be given once": true, wantBool: true,
 		missing(wantProject, "HW_PROJECT_ID"): true, missing(wantProject, "HW_CBR_DESTINATION_PROJECT_ID"): true,
 		missing(wantRegion, "HW_REGION_NAME"): true, missing(wantRegion, "HW_CBR_DESTINATION_REGION"): true,
 		missing(wantVault, "HW_CBR_VAULT_ID"): true, missing(wantVault, "HW_CBR_DESTINATION_VAULT_ID"): true,
@@ -456,10 +494,10 @@ var expectations = func() map[string]bool {
 	return all
 }()
 
-var malformed = regexp.MustCompile(`^\$: expected a JSON object and nothing else; (there is nothing|it begins with a byte order mark|(something follows it|it breaks off or is malformed) after byte \d+)$`)
+var malformed = regexp.MustCompile(`^\$: expected a JSON object and nothing else; (there is nothing|it begins with a byte order mark|(something follows it|it breaks off|it is malformed) at line \d+, column \d+)$`)
 
-// FuzzRequest: what is accepted is good, and what is said of the rest is made
-// of field names and of our own words alone, never of a value.
+// FuzzRequest: an accepted request is valid, and the message of a rejected one has
+// only names of fields and our own words, never a value.
 func FuzzRequest(f *testing.F) {
 	f.Add(sample(f, "direct"), true)
 	f.Add(encode(f, map[string]any{"replicate": requestFor(vaultA).Replicate}), true)
@@ -489,11 +527,11 @@ func FuzzRequest(f *testing.F) {
 		}
 		paths := map[string]bool{"$": true}
 		for _, name := range []string{"project_id", "region", "vault_id", "destination_vault_id", "destination_project_id", "destination_region"} {
-			paths[name] = true // said to be missing
+			paths[name] = true // may be missing
 		}
 		for _, name := range namesIn(t, body) {
 			if strings.ContainsAny(name, ":;") {
-				return // such a message cannot be taken apart
+				return // such a message cannot be split
 			}
 			paths[d.Redact.Text(name)] = true
 		}
@@ -501,7 +539,17 @@ func FuzzRequest(f *testing.F) {
 			return // cut
 		}
 		for problem := range strings.SplitSeq(err.Message, "; ") {
-			path, want, _ := strings.Cut(problem, ": expected ")
+			if meant, ok := strings.CutPrefix(problem, "did you mean "); ok {
+				if !suggestions[meant] {
+					t.Errorf("suggestion %q", meant)
+				}
+				continue
+			}
+			path, isUnknown := strings.CutPrefix(problem, "unknown field ")
+			want := wantTime // any
+			if !isUnknown {
+				path, want, _ = strings.Cut(problem, ": expected ")
+			}
 			if !paths[path] && !paths[strings.TrimPrefix(path, "replicate.")] {
 				t.Errorf("path %q", path)
 			}
@@ -511,6 +559,18 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// suggestions are all that an unknown field may have been meant for.
+var suggestions = func() map[string]bool {
+	all := map[string]bool{}
+	for _, f := range requestFields {
+		all[f.name+"?"], all[f.name+" beside replicate?"] = true, true
+		for _, inner := range f.fields {
+			all[inner.name+"?"], all[f.name+"."+inner.name+"?"] = true, true
+		}
+	}
+	return all
+}()
 
 // namesIn returns the field names in a JSON text, at every depth.
 func namesIn(t testing.TB, text []byte) []string {

@@ -2,12 +2,15 @@ package events_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"pgregory.net/rapid"
 
 	"cbr-replicator/events"
 	"cbr-replicator/internal/delivery"
@@ -15,26 +18,21 @@ import (
 )
 
 // schemas compiles the two schemas, with formats asserted.
-func schemas(t *testing.T) (request, result *jsonschema.Schema) {
+func schemas(t testing.TB) (request, result *jsonschema.Schema) {
 	t.Helper()
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	for id, file := range map[string]string{
-		"urn:cbr-replicator:request:v1": "request.schema.json",
-		"urn:cbr-replicator:result:v1":  "result.schema.json",
-	} {
-		text, err := os.ReadFile(file)
+	compile := func(file string) *jsonschema.Schema {
+		c := jsonschema.NewCompiler() // one each, since each stands alone
+		c.AssertFormat()
+		schema, err := c.Compile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.AddResource(id, unmarshal(t, string(text))); err != nil {
-			t.Fatal(err)
-		}
+		return schema
 	}
-	return c.MustCompile("urn:cbr-replicator:request:v1"), c.MustCompile("urn:cbr-replicator:result:v1")
+	return compile("request.schema.json"), compile("result.schema.json")
 }
 
-func unmarshal(t *testing.T, text string) any {
+func unmarshal(t testing.TB, text string) any {
 	t.Helper()
 	v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
@@ -43,8 +41,8 @@ func unmarshal(t *testing.T, text string) any {
 	return v
 }
 
-// TestSchemaOfSamples: the requests of all samples, as they are and as they are
-// handed on.
+// TestSchemaOfSamples: the requests of all samples are of the schema, as a result
+// repeats them.
 func TestSchemaOfSamples(t *testing.T) {
 	t.Parallel()
 	schema, _ := schemas(t)
@@ -86,16 +84,128 @@ func TestSchemaOfSamples(t *testing.T) {
 	}
 }
 
-// TestSchemaAgreesWithDecoder: what the decoder refuses the schema refuses, and
-// the other way round.
-func TestSchemaAgreesWithDecoder(t *testing.T) {
-	t.Parallel()
+// agreement holds the schema and the decoder to each other.
+type agreement struct {
+	schema *jsonschema.Schema
+	d      *events.Decoder
+}
+
+func newAgreement(t testing.TB) agreement {
+	t.Helper()
 	schema, _ := schemas(t)
-	d := &events.Decoder{Redact: new(redact.Redactor), Defaults: events.Defaults{
+	return agreement{schema, &events.Decoder{Redact: new(redact.Redactor), Defaults: events.Defaults{
 		ProjectID: strings.Repeat("0", 32), Region: "region1", VaultID: "3b5816b5-f29c-4172-9d9a-76c719a659ce",
 		DestinationVaultID:   "0ca3eb86-8800-46da-9c37-9d657a825274",
 		DestinationProjectID: strings.Repeat("1", 32), DestinationRegion: "region2",
-	}}
+	}}}
+}
+
+// fataler is a test's, also rapid's.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
+// check decodes a request as one of a batch, which is never in an envelope, and
+// returns whether it is good.
+func (a agreement) check(t fataler, request string) bool {
+	batch, err := a.d.Decode([]byte(`[`+request+`]`), delivery.Invocation{RequestID: "r", FunctionARN: "f"})
+	if err != nil {
+		t.Fatalf("%s: %v", request, err)
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(request))
+	if err != nil {
+		t.Fatalf("%s: %v", request, err)
+	}
+	decoder := batch.Deliveries[0].Err
+	if err := a.schema.Validate(value); (err == nil) != (decoder == nil) {
+		t.Fatalf("%s: the schema says %v, the decoder %v", request, err, decoder)
+	}
+	return decoder == nil
+}
+
+// texts are the fields of a request that hold a text, with good ones.
+var texts = []struct {
+	field string
+	good  []string
+}{
+	{"project_id", []string{"f841e01fd2b14e7fa41b6ae7aa6b0594"}},
+	{"region", []string{"region1", "eu-west-101"}},
+	{"correlation_id", []string{"nightly-2026-11-23", "!~"}},
+	{"requested_at", []string{
+		"2026-11-23T02:00:00Z", "2024-02-29t23:59:59z", "2026-11-23T02:00:00.123456789+08:00", "1000-01-01T00:00:00-23:59", "9999-12-31T23:59:59.5-00:00",
+	}},
+	{"replicate.vault_id", []string{"3b5816b5-f29c-4172-9d9a-76c719a659ce"}},
+	{"replicate.destination_vault_id", []string{"0CA3EB86-8800-46da-9c37-9d657a825274"}},
+	{"replicate.destination_project_id", []string{"68589cac08274b82b4e254268a3862d8"}},
+	{"replicate.destination_region", []string{"region2"}},
+	{"replicate.cross_account_urn", []string{"urn of the other account's vault", "~"}},
+}
+
+// requestWith is a request of one field.
+func requestWith(field, text string) string {
+	value, _ := json.Marshal(text) // a string always encodes
+	if inner, ok := strings.CutPrefix(field, "replicate."); ok {
+		return fmt.Sprintf(`{"replicate":{%q:%s}}`, inner, value)
+	}
+	return fmt.Sprintf(`{%q:%s}`, field, value)
+}
+
+// TestSchemaAgreesOnTexts: no text of any field is good to the schema alone or
+// to the decoder alone. Each text is a good one with a few places changed.
+func TestSchemaAgreesOnTexts(t *testing.T) {
+	t.Parallel()
+	a := newAgreement(t)
+	piece := rapid.OneOf(
+		rapid.StringMatching(`[0-9]{1,3}`),
+		rapid.StringMatching(`[a-zA-Z:.,+ -]`),
+		rapid.SampledFrom([]string{"", "24", "60", "00", "-00:00", "+24:00", "+10:60", ".", ",5", "\n", "\x00", "\x7f", "é", "０", "ı", "\u200b", "\ufffd", "\U0001f600"}),
+		rapid.StringN(0, 2, -1),
+	)
+	for _, f := range texts {
+		t.Run(f.field, func(t *testing.T) {
+			t.Parallel()
+			for _, text := range f.good {
+				if !a.check(t, requestWith(f.field, text)) {
+					t.Errorf("%q is refused", text)
+				}
+			}
+			rapid.Check(t, func(t *rapid.T) {
+				text := []rune(rapid.SampledFrom(f.good).Draw(t, "text"))
+				for range rapid.IntRange(1, 3).Draw(t, "changes") {
+					at := rapid.IntRange(0, len(text)).Draw(t, "at")
+					end := rapid.IntRange(at, min(at+2, len(text))).Draw(t, "end")
+					text = slices.Concat(text[:at], []rune(piece.Draw(t, "piece")), text[end:])
+				}
+				a.check(t, requestWith(f.field, string(text)))
+			})
+		})
+	}
+}
+
+// FuzzSchemaAgrees is the same for texts of any form.
+func FuzzSchemaAgrees(f *testing.F) {
+	for i, field := range texts {
+		for _, text := range append(field.good, "", " ", strings.Repeat("a", 64), strings.Repeat("~", 513)) {
+			f.Add(uint8(i), text)
+		}
+	}
+	for _, text := range []string{
+		"2026-11-23T02:00:00,5Z", "2026-11-23T3:59:00Z", "2026-11-23T02:00:00.Z", "2026-11-23T24:00:00Z", "2026-11-23T02:00:60Z", "2016-12-31T23:59:60Z",
+		"2026-11-23T02:00:00+24:00", "2026-11-23T02:00:00+10:60", "2026-02-29T02:00:00Z", "2026-11-00T02:00:00Z", "0001-01-01T00:00:00Z", "2026-11-23 02:00:00Z",
+		"2026-11-23T02:00:00", "2026-11-23T02:00:00+0800", "2026-11-23T02:00:00Z\n", "2026-11-23T02:60:00Z", "2026-13-23T02:00:00Z", "2100-02-29T02:00:00Z",
+	} {
+		f.Add(uint8(3), text)
+	}
+	a := newAgreement(f)
+	f.Fuzz(func(t *testing.T, field uint8, text string) {
+		a.check(t, requestWith(texts[int(field)%len(texts)].field, text))
+	})
+}
+
+// TestSchemaAgreesWithDecoder: the schema and the decoder refuse the same requests.
+func TestSchemaAgreesWithDecoder(t *testing.T) {
+	t.Parallel()
+	a := newAgreement(t)
 	for _, request := range []string{
 		`{}`,
 		`{"replicate":{}}`,
@@ -121,18 +231,12 @@ func TestSchemaAgreesWithDecoder(t *testing.T) {
 		`{"replicate":{"cross_account_urn":""}}`,
 		`{"replicate":{"checkpoint_id":"x"}}`,
 	} {
-		batch, err := d.Decode([]byte(`[`+request+`]`), delivery.Invocation{RequestID: "r", FunctionARN: "f"})
-		if err != nil {
-			t.Fatalf("%s: %v", request, err)
-		}
-		decoder := batch.Deliveries[0].Err
-		if err := schema.Validate(unmarshal(t, request)); (err == nil) != (decoder == nil) {
-			t.Errorf("%s: the schema says %v, the decoder %v", request, err, decoder)
-		}
+		a.check(t, request)
 	}
 }
 
-// TestSchemaOfResults: every golden result, and broken ones.
+// TestSchemaOfResults: the golden results are of the schema, and broken ones are
+// not.
 func TestSchemaOfResults(t *testing.T) {
 	t.Parallel()
 	_, schema := schemas(t)

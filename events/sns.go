@@ -12,7 +12,7 @@ import (
 // guide, "Invoking Lambda functions with Amazon SNS notifications").
 var sns = trigger{
 	samples: []string{"sns"},
-	is:      func(s shape) bool { return s.keys["Records"] && s.source == "aws:sns" },
+	is:      func(f form) bool { return f.keys["Records"] && f.source == "aws:sns" },
 	decode:  decodeSNS,
 }
 
@@ -21,7 +21,7 @@ type snsRecord struct {
 	notification
 }
 
-// notification is an SNS message, whatever brought it.
+// notification is an SNS message, in a trigger's payload or as an envelope.
 type notification struct {
 	kind, messageID, topicARN string
 	message                   []byte
@@ -35,7 +35,7 @@ func decodeSNS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 		return nil, err
 	}
 	if len(records) == 0 {
-		return nil, errors.New("no records")
+		return nil, errors.New("Records is empty")
 	}
 	deliveries := make([]delivery.Delivery, len(records))
 	for i := range records {
@@ -49,7 +49,7 @@ func decodeSNS(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, err
 		del := asynchronous(inv, delivery.Delivery{Source: r.topicARN, CausationID: r.messageID, Carried: delivery.Carried{Text: r.message}}, r.timestamp)
 		deliveries[i] = d.deliver(r.message, del, r.correlation)
 	}
-	return d.wholeBatch(deliveries), nil
+	return d.allOrNothing(deliveries), nil
 }
 
 func (rec *snsRecord) read(r *jsonscan.Reader) {

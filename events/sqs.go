@@ -16,7 +16,7 @@ import (
 // Amazon SQS").
 var sqs = trigger{
 	samples: []string{"sqs", "sqs-fifo"},
-	is:      func(s shape) bool { return s.keys["Records"] && s.source == "aws:sqs" },
+	is:      func(f form) bool { return f.keys["Records"] && f.source == "aws:sqs" },
 	decode:  decodeSQS,
 }
 
@@ -84,10 +84,10 @@ func (rec *sqsRecord) readMessageAttributes(r *jsonscan.Reader) {
 	}
 }
 
-// queueBatch is a batch of SQS records, however they came.
+// queueBatch makes the batch of SQS records, from a mapping or a pipe.
 func (d *Decoder) queueBatch(records []sqsRecord, inv delivery.Invocation) (*Batch, error) {
 	if len(records) == 0 {
-		return nil, errors.New("no records")
+		return nil, errors.New("Records is empty")
 	}
 	b := &Batch{Deliveries: make([]delivery.Delivery, len(records))}
 	seen := make(map[string]bool, len(records))
@@ -108,10 +108,10 @@ func (d *Decoder) queueBatch(records []sqsRecord, inv delivery.Invocation) (*Bat
 		if first, err := strconv.ParseInt(string(r.firstReceive), 10, 64); err == nil {
 			del.Since = ofMillis(first)
 		} else if seen[r.messageID] {
-			del.Since = inv.Began // the first of the two was no earlier
+			del.Since = inv.Began // the first of the two is of this batch
 		}
 		seen[r.messageID] = true
-		// A standard queue has groups too, for fairness, not for order.
+		// Groups of a standard queue are for fairness, not for order.
 		if strings.HasSuffix(r.arn, ".fifo") {
 			del.Group = r.group
 		}
@@ -121,24 +121,24 @@ func (d *Decoder) queueBatch(records []sqsRecord, inv delivery.Invocation) (*Bat
 		}
 		b.Deliveries[i] = d.deliver(del.Body(), del, r.correlation)
 		if err := b.Deliveries[i].Err; err != nil && errors.Is(err, errConfirmation) {
-			// Its link is to be had nowhere else: the dead-letter queue keeps it.
+			// Its link is nowhere else. Handed back, it becomes a dead letter.
 			err.Kind = kind.Misconfigured
 		}
 	}
 	b.reply = func(outcomes []delivery.Outcome) ([]byte, error) {
-		// A standard queue may deliver a message twice at once: it is reported
-		// once, and not at all if one of the two has come to its end.
-		settled := make(map[string]bool, len(records))
+		// A standard queue may deliver a message twice in a batch. It is reported
+		// once, and not at all if one of the two deliveries is acknowledged.
+		skip := make(map[string]bool, len(records))
 		for i, o := range outcomes {
 			if !o.HandedBack() {
-				settled[records[i].messageID] = true
+				skip[records[i].messageID] = true
 			}
 		}
-		// Never null: Lambda takes that for success.
+		// Never null: Lambda takes null for success.
 		failures := []batchItemFailure{}
 		for i := range outcomes {
-			if id := records[i].messageID; !settled[id] {
-				settled[id] = true
+			if id := records[i].messageID; !skip[id] {
+				skip[id] = true
 				failures = append(failures, batchItemFailure{id})
 			}
 		}

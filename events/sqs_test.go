@@ -43,8 +43,8 @@ func TestSQSReply(t *testing.T) {
 	}
 }
 
-// TestSQSReplyNeedsAllOutcomes: an empty list after a fault of ours would
-// delete the whole batch.
+// TestSQSReplyNeedsAllOutcomes: if an outcome is missing, the reply is an error. An
+// empty list of failures would delete the batch.
 func TestSQSReplyNeedsAllOutcomes(t *testing.T) {
 	t.Parallel()
 	b := mustDecode(t, newDecoder(), sample(t, "sqs"))
@@ -55,9 +55,9 @@ func TestSQSReplyNeedsAllOutcomes(t *testing.T) {
 	}
 }
 
-// TestSQSMessageTwice: a standard queue may deliver a message twice in a batch.
-// It goes back once, and not at all if one of the two came to its end: nothing
-// is both published as final and handed back.
+// TestSQSMessageTwice: a standard queue may deliver a message twice in a batch. It
+// is handed back once, and not at all if one of the two deliveries is
+// acknowledged: no message has a final result and is handed back.
 func TestSQSMessageTwice(t *testing.T) {
 	t.Parallel()
 	payload := sampleWith(t, "sqs", func(e map[string]any) {
@@ -115,7 +115,7 @@ func TestSQSRecord(t *testing.T) {
 	}
 }
 
-// TestSQSBadBody: one message's body is its own affair.
+// TestSQSBadBody: a bad body of one message affects no other.
 func TestSQSBadBody(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "null", "[]", `""`, "5", "hello", `{"replicate":`, strings.Repeat("[", 20_000)} {
@@ -129,7 +129,7 @@ func TestSQSBadBody(t *testing.T) {
 	}
 }
 
-// TestSQSLargeBatch: a queue may be set to give thousands at once.
+// TestSQSLargeBatch: a mapping may have batches of thousands.
 func TestSQSLargeBatch(t *testing.T) {
 	t.Parallel()
 	const n = 1003
@@ -154,8 +154,8 @@ func TestSQSLargeBatch(t *testing.T) {
 	}
 }
 
-// TestSQSMembers: their order means nothing, of two in a record the last counts,
-// case matters, and nothing of one record is another's.
+// TestSQSMembers: the order of a record's members does not matter, of two with the
+// same name the last counts, case matters, and records share nothing.
 func TestSQSMembers(t *testing.T) {
 	t.Parallel()
 	const record = `{"messageAttributes":{"correlation_id":{"dataType":"String","stringValue":"c","other":"x"},"x":{"stringValue":"y"}},` +
@@ -180,7 +180,7 @@ func TestSQSMembers(t *testing.T) {
 			{Source: arn, CausationID: "bare", CorrelationID: "bare", Queue: delivery.Queue{ARN: arn}},
 		}
 		if got[1].Err == nil {
-			t.Errorf("no body was taken for a request: %+v", got[1])
+			t.Errorf("a record without a body is a valid request: %+v", got[1])
 		}
 		got[1].Err = nil
 		if diff := cmp.Diff(want, got, notCarried); diff != "" {

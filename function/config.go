@@ -22,13 +22,13 @@ import (
 	"cbr-replicator/internal/token"
 )
 
-// config is the environment. A variable that is set but empty counts as not
-// set, as CloudFormation has no way to leave one out.
+// config is the environment. A variable that is set but empty counts as not set,
+// since CloudFormation cannot leave one out.
 //
-// docs/configuration.md has its table from the tags: desc is what a variable is
-// for, and unset what counts without one that has no default here. A desc of
-// "ditto" puts a variable into the row of the one before it, and one without a
-// desc is in no row. |x| stands for code, since a tag can hold no backquote.
+// The table in docs/configuration.md is made of the tags. desc is what a variable
+// is for. unset is what counts if it is not set, for one without a default. A desc
+// of "ditto" puts a variable into the row of the one before it. A variable without
+// a desc has no row. |x| stands for code, since a tag cannot have a backquote.
 type config struct {
 	token.Fields
 	AuthURL string `envconfig:"HW_AUTH_URL" unset:"|https://iam.{region}.{cloud}|" desc:"where the function gets the tokens of a user, with or without |/v3| or |/v3/auth/tokens|. Only https, except on loopback. Required for a user if |HW_CBR_ENDPOINT| is not in Huawei's domains and |HW_CLOUD| is not set"`
@@ -39,7 +39,7 @@ type config struct {
 	DestinationVaultID   string `envconfig:"HW_CBR_DESTINATION_VAULT_ID" desc:"ditto"`
 	DestinationProjectID string `envconfig:"HW_CBR_DESTINATION_PROJECT_ID" desc:"ditto"`
 	DestinationRegion    string `envconfig:"HW_CBR_DESTINATION_REGION" desc:"ditto"`
-	Cloud                string `envconfig:"HW_CLOUD" unset:"|myhuaweicloud.com|; |myhuaweicloud.eu| for |eu-west-1…|" desc:"the domain of a sister cloud, such as |otc.t-systems.com|"`
+	Cloud                string `envconfig:"HW_CLOUD" unset:"|myhuaweicloud.com|; |myhuaweicloud.eu| for |eu-west-1…|" desc:"the domain of a sister cloud, such as |otc.t-systems.com|. The region |eu-ch2| of Open Telekom Cloud needs |sc.otc.t-systems.com|, and for a user |HW_AUTH_URL=https://iam-pub.eu-ch2.sc.otc.t-systems.com/v3|"`
 	Endpoint             string `envconfig:"HW_CBR_ENDPOINT" unset:"|https://cbr.{region}.{cloud}|" desc:"without |{region}| it serves only |HW_REGION_NAME|. Only https, except on loopback"`
 	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID" unset:"|all_granted_eps|; none with |HW_CLOUD| or another company's |HW_CBR_ENDPOINT|" desc:"whose backups a lookup sees: |0|, the id of an enterprise project, or all that the credential may see"`
 
@@ -73,6 +73,8 @@ type config struct {
 	BatchConcurrency int `envconfig:"BATCH_CONCURRENCY" default:"10" desc:"how many deliveries of a batch run at once. The file descriptors of the process limit it, with a line in the log at |WARN|: 396 with Lambda's 1,024"`
 	MaxReceiveCount  int `envconfig:"MAX_RECEIVE_COUNT" default:"10" desc:"the queue's |maxReceiveCount|"`
 
+	KafkaItemFailures bool `envconfig:"KAFKA_BATCH_ITEM_FAILURES" default:"false" desc:"|true|: a batch of Kafka is answered with batch item failures. Only if every event source mapping of Kafka that invokes the function has |ReportBatchItemFailures|: another one [loses records](requests.md#kafka)"`
+
 	// AWS's own.
 	FunctionName    string `envconfig:"AWS_LAMBDA_FUNCTION_NAME"`
 	AWSRegion       string `envconfig:"AWS_REGION"`
@@ -80,24 +82,25 @@ type config struct {
 	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
 	SecretAccessKey string `envconfig:"AWS_SECRET_ACCESS_KEY"`
 	SessionToken    string `envconfig:"AWS_SESSION_TOKEN"`
-	// Go's own, read here for what net/http would ignore or must not show.
+	// Go's own. They are read here to check them, which net/http does not, and to
+	// mask their passwords.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
 	HTTPProxy  string `envconfig:"HTTP_PROXY"`
 	proxies    []variable
 }
 
-// variable is one of the environment, as it is spelled there.
+// variable is a variable of the environment, as it is spelled there.
 type variable struct{ name, value string }
 
-// allEnterpriseProjects has a lookup see every backup that the credential may
-// (CBR API reference, ListBackups). Sister clouds may not know it.
+// allEnterpriseProjects lets a lookup see all backups that the credential may see
+// (CBR API reference, ListBackups). A sister cloud may not know it.
 const allEnterpriseProjects = "all_granted_eps"
 
 func isEnterpriseProject(s string) bool {
 	return s == "0" || s == allEnterpriseProjects || cbr.IsVaultID(s)
 }
 
-// settings is what the environment comes to, ready for the handler.
+// settings is the environment, read and checked.
 type settings struct {
 	config
 	sink       sinkKind
@@ -109,8 +112,7 @@ type settings struct {
 	allow                        *allow.List
 }
 
-// load reads the environment. Its error lists all that is wrong, without the
-// value of anything.
+// load reads the environment. Its error lists all that is wrong, without any value.
 func load() (*settings, error) {
 	s := &settings{}
 	var p problems
@@ -134,7 +136,7 @@ func load() (*settings, error) {
 	return s, p.err()
 }
 
-// problems gathers what is wrong by the variable's name.
+// problems are what is wrong, each with the variable's name.
 type problems []error
 
 func (p *problems) add(name, format string, args ...any) {
@@ -180,7 +182,7 @@ func (d *days) Decode(s string) error {
 	return err
 }
 
-// forms are of the values that envconfig may be unable to read, by their type.
+// forms are what is expected of a value that envconfig cannot read, by its type.
 var forms = map[string]string{"time.Duration": durationForm, "main.days": daysForm, "int": countForm, "bool": "expected true or false"}
 
 // count is a variable that holds a whole number.
@@ -198,10 +200,10 @@ func (c *config) counts() []count {
 	}
 }
 
-// read has envconfig fill c in. That stops at the first variable that it cannot
-// read, which an empty one may be, too. Such a variable is taken out of the
-// environment, and envconfig starts again. In the end all are put back, so that
-// the environment is as it was; meanwhile nobody else should read it.
+// read fills c in with envconfig, which stops at the first variable that it cannot
+// read. An empty one may be such. That variable is removed from the environment
+// and envconfig is called once more, until it can read all. At the end all are put
+// back. Until then nothing else should read the environment.
 func (c *config) read(p *problems) error {
 	for _, v := range c.counts() {
 		// envconfig would read 010 as 8, as Go does.
@@ -216,7 +218,7 @@ func (c *config) read(p *problems) error {
 		if err == nil {
 			return nil
 		}
-		// Nothing of err is shown but the name: it holds the value.
+		// Only the name is shown, since err has the value in it.
 		fault, ok := errors.AsType[*envconfig.ParseError](err)
 		if !ok {
 			return errors.New("the environment cannot be read")
@@ -246,8 +248,8 @@ func (s *settings) trim() {
 	s.ProjectID, s.DestinationProjectID = strings.ToLower(s.ProjectID), strings.ToLower(s.DestinationProjectID)
 }
 
-// entries returns those of a list without the spaces around them; an empty one
-// does not count.
+// entries returns the entries of a list without the spaces around them, and without
+// empty ones.
 func entries(list []string) (entries []string) {
 	for _, entry := range list {
 		if entry = strings.TrimSpace(entry); entry != "" {
@@ -272,6 +274,9 @@ func (s *settings) checkBounds(p *problems) {
 		if v.value <= 0 {
 			p.add(v.name, durationForm)
 		}
+	}
+	if s.RetryInitial > s.RetryMax && s.RetryMax > 0 {
+		p.add("RETRY_INITIAL_INTERVAL", "expected at most RETRY_MAX_INTERVAL")
 	}
 	if s.FollowFor <= 0 || s.FollowFor > maxFollowFor {
 		p.add("FOLLOW_FOR", daysForm)
@@ -314,7 +319,7 @@ func (s *settings) checkCredential(p *problems) {
 		p.add("HW_AUTH_TOKEN_SECRET", "expected an ARN, since AWS_REGION is not set")
 	}
 	if s.foreign() && s.AuthURL == "" {
-		// A password must not go to Huawei because nobody said where else.
+		// A password of another company's cloud must not be sent to Huawei.
 		if s.UserName != "" {
 			p.add("HW_AUTH_URL", "required with HW_USER_NAME, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own")
 		}
@@ -325,10 +330,10 @@ func (s *settings) checkCredential(p *problems) {
 	p.check("HW_AUTH_URL", err)
 }
 
-// foreign: CBR may be another company's, of which nothing more is said.
+// foreign reports whether CBR may be another company's whose domain is not given.
 func (s *settings) foreign() bool { return s.Cloud == "" && huawei.IsForeign(s.Endpoint) }
 
-// secretRegion is the region of an ARN, else the function's own.
+// secretRegion returns the region in the secret's ARN, else the function's own.
 func (s *settings) secretRegion() string {
 	if a, err := arn.Parse(s.SecretID, "secretsmanager"); err == nil {
 		return a.Region
@@ -377,8 +382,8 @@ func (s *settings) checkEndpoints(p *problems) {
 		}
 	}
 	for i, v := range s.proxies {
-		// Of the two spellings of a name net/http takes the first that is set, and
-		// would go without a proxy that it cannot read.
+		// net/http takes the first spelling that is set. If it cannot read the value,
+		// it uses no proxy.
 		if i%2 == 1 && s.proxies[i-1].value != "" {
 			continue
 		}
@@ -388,7 +393,7 @@ func (s *settings) checkEndpoints(p *problems) {
 	}
 }
 
-// proxyURL reads a proxy, whose scheme may be left out; nil if it is none.
+// proxyURL reads a proxy. Its scheme may be left out. It is nil if s is none.
 func proxyURL(s string) *url.URL {
 	if !strings.Contains(s, "://") {
 		s = "http://" + s
@@ -423,8 +428,8 @@ func (s *settings) checkAllowed(p *problems) {
 	}
 }
 
-// hide masks all that is secret, and returns the names of the variables that hold
-// what is too short to be masked everywhere.
+// hide has r mask all secrets. It returns the names of the variables whose secret
+// is too short to be masked everywhere.
 func (s *settings) hide(r *redact.Redactor) (short []string) {
 	short = s.Fields.Hide(r)
 	for _, v := range []variable{{"AWS_SECRET_ACCESS_KEY", s.SecretAccessKey}, {"AWS_SESSION_TOKEN", s.SessionToken}} {
@@ -442,7 +447,7 @@ func (s *settings) hide(r *redact.Redactor) (short []string) {
 		r.Hide(password)
 		if redact.IsShort(password) {
 			short = append(short, v.name)
-			// A proxy gets it so, and may say so.
+			// This is sent to the proxy, which may repeat it.
 			pair := u.User.Username() + ":" + password
 			r.Hide(pair)
 			r.Hide(base64.StdEncoding.EncodeToString([]byte(pair)))
@@ -451,7 +456,7 @@ func (s *settings) hide(r *redact.Redactor) (short []string) {
 	return short
 }
 
-// requestDefaults are what an event need not say.
+// requestDefaults returns the defaults for the fields of a request.
 func (s *settings) requestDefaults() events.Defaults {
 	return events.Defaults{
 		ProjectID:            s.ProjectID,

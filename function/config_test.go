@@ -158,6 +158,7 @@ func TestLoadSaysWhatIsExpected(t *testing.T) {
 		{"CBR_TIMEOUT", "soon", duration},
 		{"CBR_TIMEOUT", "30", duration},
 		{"HTTP_TIMEOUT", "0s", duration},
+		{"RETRY_MAX_INTERVAL", "0s", duration},
 		{"DEADLINE_RESERVE", "-5s", duration},
 		{"DEADLINE_RESERVE", " ", duration},
 		{"BATCH_CONCURRENCY", "0", count},
@@ -186,6 +187,36 @@ func TestLoadSaysWhatIsExpected(t *testing.T) {
 			t.Errorf("%s=%q: error %q, want %q", tt.name, tt.value, got, want)
 		}
 		t.Setenv(tt.name, "")
+	}
+}
+
+// TestLoadComparesIntervals: with an interval that is longer than the longest, the
+// longer of the two would do nothing.
+func TestLoadComparesIntervals(t *testing.T) {
+	for _, tt := range []struct{ initial, longest, want string }{
+		{"20s", "20s", ""},
+		{"20001ms", "", "RETRY_INITIAL_INTERVAL: expected at most RETRY_MAX_INTERVAL"},
+		{"", "499ms", "RETRY_INITIAL_INTERVAL: expected at most RETRY_MAX_INTERVAL"},
+		{"2s", "-1s", "RETRY_MAX_INTERVAL: expected a positive duration such as 500ms or 20s"},
+	} {
+		setenv(t, map[string]string{"RETRY_INITIAL_INTERVAL": tt.initial, "RETRY_MAX_INTERVAL": tt.longest})
+		got := ""
+		if _, err := load(); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("from %q to %q: error %q, want %q", tt.initial, tt.longest, got, tt.want)
+		}
+	}
+}
+
+// TestLoadNamesTheRecommendedFirst: who has given no credential reads first of the
+// one that docs/credentials.md recommends.
+func TestLoadNamesTheRecommendedFirst(t *testing.T) {
+	setenv(t, map[string]string{"HW_AUTH_TOKEN": ""})
+	const want = "HW_AUTH_TOKEN_SECRET: required, or HW_ACCESS_KEY with HW_SECRET_KEY, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or HW_AUTH_TOKEN"
+	if _, err := load(); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 
@@ -224,7 +255,7 @@ func TestLoadRequires(t *testing.T) {
 		set   map[string]string
 		want  []string
 	}{
-		"nothing is set":                        {unset: all, want: []string{"HW_AUTH_TOKEN", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
+		"nothing is set":                        {unset: all, want: []string{"HW_AUTH_TOKEN_SECRET", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
 		"a token without its project":           {unset: []string{"HW_PROJECT_ID"}, set: map[string]string{"ALLOWED_PROJECT_IDS": "*"}, want: []string{"HW_PROJECT_ID"}},
 		"a secret":                              {unset: []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": "eu-central-1", "ALLOWED_PROJECT_IDS": "*"}},
 		"a secret nowhere":                      {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": ""}, want: []string{"HW_AUTH_TOKEN_SECRET"}},

@@ -49,21 +49,7 @@ const (
 var resultSchema = sync.OnceValue(func() *jsonschema.Schema {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	for _, name := range []string{"request", "result"} {
-		file, err := os.Open("../events/" + name + ".schema.json")
-		if err != nil {
-			panic(err)
-		}
-		defer file.Close()
-		schema, err := jsonschema.UnmarshalJSON(file)
-		if err != nil {
-			panic(err)
-		}
-		if err := c.AddResource("urn:cbr-replicator:"+name+":v1", schema); err != nil {
-			panic(err)
-		}
-	}
-	return c.MustCompile("urn:cbr-replicator:result:v1")
+	return c.MustCompile("../events/result.schema.json")
 })
 
 func mustJSON(t *testing.T, text string) any {
@@ -667,6 +653,9 @@ func TestMisconfigured(t *testing.T) {
 		if !strings.Contains(response.Error.Error(), name) {
 			t.Errorf("%s is not named in %v", name, response.Error)
 		}
+	}
+	if n := strings.Count(response.Error.Error(), "RESULT_TOPIC_ARN: required"); n != 1 {
+		t.Errorf("the list is there %d times in %v", n, response.Error)
 	}
 	if strings.Contains(response.Error.Error(), cbrtest.Token) {
 		t.Error("the token is in the output")

@@ -1,11 +1,9 @@
-// Command bootstrap is the function as Lambda runs it: it makes a handler of
-// the environment and starts it. This is the only room that knows environment
-// variables.
+// Command bootstrap is the function as Lambda runs it. It makes a handler of the
+// environment and starts it. No other room knows environment variables.
 package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -23,7 +21,6 @@ func main() {
 	s, err := load()
 	if err != nil {
 		log.Error("the configuration is wrong", "error", err.Error())
-		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	s.boundConcurrency(descriptors(), log)

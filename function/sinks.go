@@ -15,14 +15,14 @@ import (
 
 // sinkKind is a kind of place that RESULT_TOPIC_ARN may name.
 type sinkKind struct {
-	service  string             // in its ARN and in its host's name
-	form     string             // of its ARN
-	is       func(arn.ARN) bool // of an ARN of that service
+	service  string             // in its ARN and in its host name
+	form     string             // of its ARN, in words
+	is       func(arn.ARN) bool // for an ARN of that service
 	endpoint func(*config) string
 	open     func(*settings, *http.Client, string) sink.Sink
 }
 
-// sinkKinds are all of them.
+// sinkKinds returns all kinds of sinks.
 func sinkKinds() []sinkKind {
 	return []sinkKind{
 		{

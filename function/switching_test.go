@@ -1,52 +1,27 @@
 package main
 
 import (
-	"bufio"
 	"io"
-	"net"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"cbr-replicator/internal/cbr/cbrtest"
 )
 
-// switching answers every request as if another protocol had been asked for,
-// and then says nothing. It returns its URL.
+// switching answers every request as if another protocol had been asked for, and
+// then sends nothing more. It returns its URL.
 func switching(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conversations sync.WaitGroup
-	conversations.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conversations.Go(func() {
-				defer func() { _ = conn.Close() }()
-				r := bufio.NewReader(conn)
-				if _, err := http.ReadRequest(r); err == nil {
-					_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-					_, _ = io.Copy(io.Discard, r)
-				}
-			})
-		}
+	s := cbrtest.NewRawServer(func(w io.Writer) {
+		_, _ = io.WriteString(w, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		conversations.Wait()
-	})
-	return "http://" + l.Addr().String()
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
-// TestAnswerUnder200: whoever of those that the function calls answers so, the
-// invocation ends, and its deliveries go back.
+// TestAnswerUnder200: whichever service answers so, the invocation ends, and its
+// deliveries are handed back.
 func TestAnswerUnder200(t *testing.T) {
 	t.Parallel()
 	url := switching(t)

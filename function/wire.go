@@ -30,8 +30,8 @@ import (
 	"cbr-replicator/internal/visibility"
 )
 
-// newHandler makes the handler that the settings describe. Metrics go to
-// stdout, in a format.
+// newHandler makes the handler of the settings. It writes metrics to stdout, in
+// format.
 func newHandler(s *settings, client *http.Client, stdout io.Writer, format metrics.Format, log *slog.Logger) *replicator.Handler {
 	userAgent := "cbr-replicator/" + version
 	hidden := &redact.Redactor{}
@@ -93,8 +93,9 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 			Redact:      hidden,
 			HTTPTimeout: s.HTTPTimeout,
 
-			FollowQueueARN:  s.FollowQueueARN,
-			MaxReceiveCount: s.MaxReceiveCount,
+			FollowQueueARN:    s.FollowQueueARN,
+			MaxReceiveCount:   s.MaxReceiveCount,
+			KafkaItemFailures: s.KafkaItemFailures,
 		},
 		Allow: s.allow,
 		Actions: []delivery.Action{
@@ -119,20 +120,20 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 	}
 }
 
-// connectAhead has client connect to what the first deliveries will call, as
-// far as the configuration says what that is. Its error is for a log.
+// connectAhead has client connect to what the first deliveries will call, as far as
+// the configuration names it. Its error is only logged.
 func (s *settings) connectAhead(client *http.Client) error {
-	// Lambda gives a start a whole processor, and an invocation with 256 MB a
+	// Lambda gives a start a full processor, and an invocation with 256 MB a
 	// seventh of one. It ends a start after ten seconds.
 	const timeout = time.Second
 	return huawei.Connect(client, timeout, s.ahead()...)
 }
 
-// ahead are the URLs of all connections, one after the other.
+// ahead returns a URL for each connection.
 func (s *settings) ahead() []string {
-	// A batch uses as many with the default of BATCH_CONCURRENCY. For one record
-	// one would do, and start some milliseconds sooner; a batch would wait for
-	// the rest (internal/bench, "TLS, 20 ms away").
+	// As many as a batch uses with the default of BATCH_CONCURRENCY. A single
+	// record needs only one and would start some milliseconds sooner, but a batch
+	// would wait for the others (internal/bench, "TLS, 20 ms away").
 	const most = 10
 	urls := []string{s.sinkURL()}
 	if s.SecretID != "" {
@@ -147,7 +148,7 @@ func (s *settings) ahead() []string {
 	return urls
 }
 
-// aws is for the services of which one operation is called.
+// aws returns a client for a service of which one operation is called.
 func (s *settings) aws(service, target, version, region, endpoint string, client *http.Client, userAgent string) *awsjson.Client {
 	return &awsjson.Client{
 		Service:     service,
@@ -161,8 +162,8 @@ func (s *settings) aws(service, target, version, region, endpoint string, client
 	}
 }
 
-// credentials are the environment's: Lambda gives the process new ones by
-// starting a new one.
+// credentials returns those of the environment. Lambda never renews them: a new
+// process gets new ones.
 func (s *settings) credentials() aws.Credentials {
 	return aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey, SessionToken: s.SessionToken}
 }

@@ -40,9 +40,10 @@ import (
 	"cbr-replicator/internal/sandbox/moto"
 )
 
-// setup has moto's Step Functions execute, invoke Lambda at the URL that it is formatted with, and say how long
-// they would wait.
+// setup has moto's Step Functions execute, and at the host that it is formatted with invoke Lambda and say how long
+// they would wait. They go on when that was heard.
 const setup = `
+import http.client
 import types
 import boto3
 from moto.core.config import default_user_config
@@ -50,9 +51,17 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
 default_user_config["stepfunctions"]["execute_state_machine"] = True
-retrier_decl.time = types.SimpleNamespace(sleep=lambda seconds: sys.stderr.write(f"waits {seconds}\n"))
+host = %[1]q
+
+def wait(seconds):
+    connection = http.client.HTTPConnection(host)
+    connection.request("POST", f"/waits/{seconds}")
+    connection.getresponse().read()
+    connection.close()
+
+retrier_decl.time = types.SimpleNamespace(sleep=wait)
 lambda_eval_utils.boto_client_for = lambda region, service, state_credentials=None: boto3.client(
-    service, region_name=region, endpoint_url=%q,
+    service, region_name=region, endpoint_url="http://" + host,
     aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="example")
 `
 
@@ -80,16 +89,12 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, cbr: cbrtest.NewServer(cbrtest.WithCopyTime(0))}
 	t.Cleanup(r.cbr.Close)
 	r.cbr.AddExample()
-	lambda := httptest.NewServer(http.HandlerFunc(r.invoke))
+	calls := http.NewServeMux()
+	calls.HandleFunc("POST /waits/{seconds}", r.wait)
+	calls.HandleFunc("/", r.invoke)
+	lambda := httptest.NewServer(calls)
 	t.Cleanup(lambda.Close)
-	r.url = moto.Start(t, fmt.Sprintf(setup, lambda.URL), func(line string) {
-		if seconds, ok := strings.CutPrefix(line, "waits "); ok {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.waits = append(r.waits, seconds)
-			r.function = r.newFunction()
-		}
-	})
+	r.url = moto.Start(t, fmt.Sprintf(setup, lambda.Listener.Addr().String()))
 	provider := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil })
 	r.sns = sns.New(sns.Options{BaseEndpoint: &r.url, Region: sandbox.Region, Credentials: provider})
 	r.sqs = sqs.New(sqs.Options{BaseEndpoint: &r.url, Region: sandbox.Region, Credentials: provider})
@@ -118,6 +123,14 @@ func (r *rig) newFunction() *sandbox.Function {
 	function := sandbox.NewFunction(r.config)
 	r.t.Cleanup(function.Close)
 	return function
+}
+
+// wait notes a wait before a retry.
+func (r *rig) wait(_ http.ResponseWriter, request *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waits = append(r.waits, request.PathValue("seconds"))
+	r.function = r.newFunction()
 }
 
 // invoke is Lambda's Invoke API (Lambda API reference, "Invoke").

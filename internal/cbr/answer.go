@@ -12,9 +12,9 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// codes are those whose meaning does not follow from the HTTP status: some
-// transient faults come as 400 and some final ones as 500 (CBR API reference,
-// "Error Codes"; the OTC table of the same product).
+// codes are CBR's error codes. Their kinds do not follow from the HTTP status: some
+// transient faults come as 400 and some final ones as 500 (CBR API reference, "Error
+// Codes"; the OTC table of the same product).
 var codes = huawei.Codes{Prefix: "BackupService.", Known: []huawei.Meaning{
 	{Code: "BackupService.0001", Kind: kind.NothingToReplicate},                  // no resource is available for backup
 	{Code: "BackupService.0002", Kind: kind.InProgress, Statuses: []int{500}},    // resources are being backed up
@@ -48,10 +48,10 @@ var codes = huawei.Codes{Prefix: "BackupService.", Known: []huawei.Meaning{
 	{Code: "BackupService.9998", Kind: kind.Unauthorized, Statuses: []int{500}},  // authentication failed
 }}
 
-// A vault is available, lock, frozen, deleting or error (CBR API reference,
-// ShowVault, billing.status). Waiting does not help with the last three. Where
-// a text names what passes, too, or nothing, the request waits: to be told
-// "rejected" for a vault that is being changed would lose it.
+// A vault is available, lock, frozen, deleting or error (CBR API reference, ShowVault,
+// billing.status). The last three do not pass by themselves. If a text names a state
+// that passes, or no state, the request waits: "rejected" would lose a request for a
+// vault that is just being changed.
 var (
 	lastingStates = []string{"frozen", "deleting", "deleted", "arrears", "overdue", "expired", "suspended"}
 	passingStates = []string{
@@ -60,9 +60,8 @@ var (
 	}
 )
 
-// lasting reports whether a message names a state that lasts, and none that
-// passes. An error is a state where the text says that something is in it, or
-// has it for a value.
+// lasting reports whether a message names a state that lasts, and none that passes.
+// The word "error" is a state if it follows "is" or "in", or is a value.
 func lasting(message string) bool {
 	message = strings.ToLower(message)
 	last, lasts := "", false
@@ -84,23 +83,22 @@ func lasting(message string) bool {
 func inWord(c rune) bool    { return c == '_' || unicode.IsLetter(c) || unicode.IsDigit(c) }
 func notInWord(c rune) bool { return !inWord(c) }
 
-// isValue reports whether what follows text is a value: of a field, in quotes or
-// in brackets.
+// isValue reports whether the word after text is a value: of a field, in quotes or in
+// brackets.
 func isValue(text string) bool {
 	text = strings.TrimRight(text, " ")
 	return text != "" && strings.ContainsRune(`=:"'([`, rune(text[len(text)-1]))
 }
 
-// judge reads the answer to r. readErr is what went wrong while its
-// body was read.
-func (c *Client) judge(resp *http.Response, body []byte, readErr error, r *Replicate) (Answer, error) {
+// readAnswer reads the answer to r. readErr is the error of reading its body.
+func (c *Client) readAnswer(resp *http.Response, body []byte, readErr error, r *Replicate) (Answer, error) {
 	answer := Answer{Status: resp.StatusCode, RequestID: c.Redact.Text(resp.Header.Get("X-Request-Id"))}
 	if readErr != nil || answer.Status < 200 || answer.Status > 299 {
 		e := c.Fault(resp, body, readErr, "")
 		answer.RequestID = e.RequestID
 		return answer, e
 	}
-	replication, backups, missing := taken(body, r)
+	replication, backups, missing := readReplication(body, r)
 	answer.Replication = c.Redact.JSON(replication)
 	switch {
 	case answer.Replication != nil && backups > 0:
@@ -116,9 +114,10 @@ func (c *Client) judge(resp *http.Response, body []byte, readErr error, r *Repli
 	return answer, e
 }
 
-// taken reads the body of a 2xx: the object replication, how many backups it
-// lists, one for one backup, or what is missing for it to say that r was taken.
-func taken(body []byte, r *Replicate) (replication json.RawMessage, backups int, missing string) {
+// readReplication reads the body of a 2xx: the object "replication" and how many backups
+// it lists, one for one backup. If the body does not say that r was accepted, it returns
+// what is missing.
+func readReplication(body []byte, r *Replicate) (replication json.RawMessage, backups int, missing string) {
 	answer := jsonscan.New(body)
 	for name := range answer.Members {
 		if string(name) == "replication" {

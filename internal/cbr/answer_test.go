@@ -19,8 +19,8 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// TestKinds is every error code that the documents know for this call, with
-// each HTTP status that it is said to come with, and statuses without a code.
+// TestKinds has every error code that is documented for this call, with each of its
+// HTTP statuses, and statuses without a code.
 // Sources: CBR API reference, "Error Codes"; the OTC error code table; API
 // Gateway user guide, "Error Codes".
 func TestKinds(t *testing.T) {
@@ -64,7 +64,7 @@ func TestKinds(t *testing.T) {
 		{400, "BackupService.9900", kind.Rejected},
 		{500, "BackupService.9910", kind.Unknown},
 		{500, "BackupService.9998", kind.Unauthorized},
-		// Codes of tomorrow.
+		// Codes that nobody knows yet.
 		{400, "BackupService.7777", kind.Rejected},
 		{403, "BackupService.7777", kind.Rejected},
 		{429, "BackupService.7777", kind.Throttled},
@@ -130,8 +130,8 @@ func TestKinds(t *testing.T) {
 	}
 
 	rows = append(rows,
-		// A number that has lost its prefix is CBR's only if it is known to be, with
-		// that status.
+		// A number without its prefix is CBR's only if it is in the table with that
+		// status.
 		row{400, "6130", kind.InProgress},
 		row{401, "6130", kind.Unauthorized},
 		row{403, "6130", kind.Unauthorized},
@@ -159,7 +159,7 @@ func TestKinds(t *testing.T) {
 	server := newServer(t)
 	client := newClient(t, server.URL)
 	for i, tt := range rows {
-		// A script is a vault's: with one of its own, rows may run side by side.
+		// Each row has a vault and a script of its own, so rows may run side by side.
 		vault := fmt.Sprintf("%08d-0000-4000-8000-000000000000", i)
 		server.Script(vault, cbrtest.Refusal(tt.status, tt.code, "a message"))
 		t.Run(fmt.Sprint(tt.status, " ", tt.code), func(t *testing.T) {
@@ -176,8 +176,8 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestStatesThatPass: what a vault's state forbids waits for the state to pass,
-// and is final where the text names one that does not.
+// TestStatesThatPass: a request that the vault's state forbids waits until the state
+// passes. It is rejected if the text names a state that does not pass.
 func TestStatesThatPass(t *testing.T) {
 	t.Parallel()
 	for message, want := range map[string]kind.Kind{
@@ -218,7 +218,7 @@ func TestStatesThatPass(t *testing.T) {
 				t.Errorf("%s %q: %v, want %s", code, message, err, want)
 			}
 		}
-		// The text of others' is no verdict.
+		// The text of another code decides nothing.
 		client := answering(t, 400, nil, fmt.Appendf(nil, `{"error_code":"BackupService.6130",%s`, body[1:]))
 		if _, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault)); kind.As(err).Of() != kind.InProgress {
 			t.Errorf(".6130 %q: %v", message, err)
@@ -226,8 +226,8 @@ func TestStatesThatPass(t *testing.T) {
 	}
 }
 
-// TestErrorBodies: every form that an error is known to take, and what no
-// service should send.
+// TestErrorBodies has every known form of an error, and bodies that no service should
+// send.
 func TestErrorBodies(t *testing.T) {
 	t.Parallel()
 	type says struct {
@@ -284,9 +284,9 @@ func TestErrorBodies(t *testing.T) {
 	}
 }
 
-// TestTaken: of a 2xx that says what was asked for, in whatever order and with
-// whatever else, and of two of a name the last.
-func TestTaken(t *testing.T) {
+// TestReplication: a 2xx with the object "replication", in any order and with any other
+// members, is accepted. If a name is there twice, the last one counts.
+func TestReplication(t *testing.T) {
 	t.Parallel()
 	const vault = cbrtest.SourceVault
 	good := func(backups string) string { return `{"backups":` + backups + `,"vault_id":"` + vault + `"}` }
@@ -404,8 +404,8 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// TestLongMessageKeepsAdvice: a text of CBR's at the limit is cut for what there
-// is to do.
+// TestLongMessageKeepsAdvice: a text of CBR's that is as long as the limit is cut, and
+// the advice after it stays.
 func TestLongMessageKeepsAdvice(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"just under": strings.Repeat("x", redact.MaxText), "far over": strings.Repeat("é", 20_000)} {
@@ -419,8 +419,8 @@ func TestLongMessageKeepsAdvice(t *testing.T) {
 	}
 }
 
-// FuzzParseFault: whatever comes in, an error comes out that may stand in a
-// header and holds no credential.
+// FuzzParseFault: any body becomes an error that is safe in a header and holds no
+// credential.
 func FuzzParseFault(f *testing.F) {
 	f.Add(uint16(101), []byte(`{"error_code":"APIGW.0301","error_msg":"`+strings.Repeat("x", 3000)+`"}`))
 	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
@@ -435,7 +435,7 @@ func FuzzParseFault(f *testing.F) {
 		}
 		for _, s := range []string{e.Code, e.Message, e.RequestID, answer.RequestID} {
 			if len(s) > redact.MaxText || !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
-				t.Errorf("%q is not fit to be shown", s)
+				t.Errorf("%q is not safe to show", s)
 			}
 			if strings.Contains(s, cbrtest.Token) {
 				t.Errorf("%q holds the token", s)

@@ -29,12 +29,11 @@ const (
 	maxPages = 64
 	// overlap is how many backups of a page the next one begins with.
 	overlap = 10
-	// maxRecords bounds the replication records of a list: several for each
-	// backup of the largest vault. What is kept of them, and of up to 64,000
-	// backups, then takes some dozens of megabytes at most.
+	// maxRecords bounds the replication records of a list: several for each backup of
+	// the largest vault. What is kept of them, and of up to 64,000 backups, takes some
+	// dozens of megabytes at most.
 	maxRecords = 200_000
-	// maxText bounds ids, regions and states. An id is a UUID wherever one was
-	// seen.
+	// maxText bounds ids, regions and states. All ids that were seen are UUIDs.
 	maxText = 128
 	// maxReason bounds a failed copy's reason, and a resource's name, before they
 	// are cut to what a message takes.
@@ -42,16 +41,16 @@ const (
 )
 
 var (
-	// ErrListRefused is in the chain of an error in which CBR or IAM itself says
-	// that the credential, good as it is, may not list backups.
+	// ErrListRefused is in the chain of an error in which CBR or IAM says that the
+	// credential is good, but may not list backups.
 	ErrListRefused = errors.New("listing backups is not allowed")
-	// ErrNoVault is in the chain of an error that says that the vault does not
-	// exist (BackupService.6105).
+	// ErrNoVault is in the chain of an error if the vault does not exist
+	// (BackupService.6105).
 	ErrNoVault = errors.New("the vault does not exist")
-	// ErrNoRecords is in the chain of an error that says that this cloud does not
-	// show replication records: no backup of a list that has some has the field
-	// for them, or CBR refuses the parameter that asks for it. The API reference
-	// has the field for Huawei's own clouds alone.
+	// ErrNoRecords is in the chain of an error if this cloud does not show replication
+	// records: no backup of the list has the field for them, or CBR refuses the
+	// parameter that asks for it. Only the API reference of Huawei's own clouds has the
+	// field.
 	ErrNoRecords = errors.New("this cloud does not show replication records")
 )
 
@@ -59,11 +58,11 @@ var (
 // BackupResp).
 type Backup struct {
 	ID string
-	// CreatedAt is by CBR's clock, zero where CBR does not say.
+	// CreatedAt is by CBR's clock, zero if CBR does not say.
 	CreatedAt time.Time
-	// Available: it is complete, and can be copied as far as its status says.
+	// Available: its status says that it is complete and can be copied.
 	Available bool
-	// ProviderID tells backups of servers, disks and file systems apart.
+	// ProviderID says what was backed up: a server, a disk or a file system.
 	ProviderID string
 	// ResourceID and ResourceName are of what was backed up, a server say.
 	ResourceID, ResourceName string
@@ -71,16 +70,16 @@ type Backup struct {
 }
 
 // ReplicationRecord is what became of one copy of a backup (CBR API reference,
-// ListBackups, ReplicationRecordGet). Ids come in the case that CBR chose. What
-// CBR does not say, or says in a way that nobody has described, is empty.
+// ListBackups, ReplicationRecordGet). Ids are in upper or lower case, as CBR wrote
+// them. What CBR does not say, or says in a way that is not known, is empty.
 type ReplicationRecord struct {
 	ID     string
 	Status RecordStatus
-	// CreatedAt is when the copy began, by CBR's clock; zero where CBR did not
-	// say, as for one that waits.
+	// CreatedAt is when the copy began, by CBR's clock. Zero if CBR did not say, as for
+	// a copy that waits.
 	CreatedAt time.Time
-	// Zoneless: CBR wrote CreatedAt without a zone. It is read as UTC, as it was
-	// in recorded answers of Huawei's own cloud.
+	// Zoneless: CBR wrote CreatedAt without a zone. It is read as UTC, which is right
+	// for recorded answers of Huawei's own cloud.
 	Zoneless                                                    bool
 	SourceRegion, SourceProjectID                               string
 	DestinationRegion, DestinationProjectID, DestinationVaultID string
@@ -104,27 +103,27 @@ const (
 	Skipped     RecordStatus = "skip"
 )
 
-// Covers reports whether the copy is there or under way.
+// Covers reports whether the copy exists or is under way.
 func (s RecordStatus) Covers() bool { return s == Waiting || s == Replicating || s == Replicated }
 
-// Ended reports whether there is no copy, and none will come of the record.
+// Ended reports whether there is no copy, and the record will not become one.
 func (s RecordStatus) Ended() bool { return s == Failed || s == Skipped }
 
-// Clocks is one moment on two clocks, which need not agree: when CBR answered.
+// Clocks is the moment when CBR answered, by two clocks that may differ.
 type Clocks struct {
-	// Ours is when the answer's header was here.
+	// Ours is when the answer's header arrived.
 	Ours time.Time
-	// Theirs is the answer's Date, to the second; zero where it had none.
+	// Theirs is the answer's Date, to the second; zero if it had none.
 	Theirs time.Time
-	// Newest is the newest time on the list, NewestZoneless the newest that has
-	// no zone. None is later than the moment itself, so they bound how far the
-	// clock that wrote them may be behind Theirs. Zero where there is none.
+	// Newest is the newest time on the list, NewestZoneless the newest that has no
+	// zone. Neither is later than the answer, so they bound how far the clock that wrote
+	// them may be behind Theirs. Zero if there is none.
 	Newest, NewestZoneless time.Time
 }
 
-// saw keeps a time of the list's.
-func (c *Clocks) saw(s stamp) {
-	// What is ahead of the answer itself has another meaning than ours.
+// add counts a time on the list.
+func (c *Clocks) add(s stamp) {
+	// A time after the answer is not what we think.
 	if s.IsZero() || s.Sub(c.Theirs) > maxAhead {
 		return
 	}
@@ -136,39 +135,39 @@ func (c *Clocks) saw(s stamp) {
 	}
 }
 
-// maxAhead is how far after the answer's Date a time on it may be: it was
-// written before the answer was, by another machine.
+// maxAhead is how far after the answer's Date a time in it may be. It was written
+// before the answer, but perhaps by another machine.
 const maxAhead = 2 * time.Minute
 
-// ListBackups calls each with every backup of a vault and its replication
-// records, once, newest backup first (CBR API reference, ListBackups). Nothing
-// is kept of a backup once each has returned. If there is an error, each has
-// seen a part of the backups at most.
+// ListBackups calls each with every backup of a vault and its replication records,
+// once, newest backup first (CBR API reference, ListBackups). It keeps nothing of a
+// backup after each has returned. With an error, each may have seen only a part of the
+// backups.
 //
-// The Clocks are those of the first answer that had a Date. They serve for the
-// records of all pages, since they relate two clocks and not two states.
+// The Clocks are those of the first answer that had a Date. They are right for the
+// records of all pages, since the difference of two clocks does not change.
 //
-// The error is a *kind.Error of a kind that is redelivered wherever CBR or the
-// way to it is at fault: no answer to a lookup is a verdict on a replication.
-// For the same reason none is Unknown: a lookup has no effect. See
-// [ErrListRefused], [ErrNoVault] and [ErrNoRecords] for those that tell
-// something. Each page is one try, bounded by Timeout; ctx bounds the whole.
+// The error is a *kind.Error. If the fault is CBR's, or lies on the way to CBR, the
+// error's kind is redelivered: no answer to a lookup decides about a replication. It
+// is never Unknown, since a lookup has no effect. [ErrListRefused], [ErrNoVault] and
+// [ErrNoRecords] are errors that mean more. Each page is one try, bounded by Timeout;
+// ctx bounds all pages together.
 func (c *Client) ListBackups(ctx context.Context, src huawei.Scope, vaultID string, each func(*Backup)) (Clocks, error) {
 	var at Clocks
 	if !IsVaultID(vaultID) {
 		return at, &kind.Error{Kind: kind.InvalidEvent, Message: "vault_id: expected a UUID"}
 	}
 	seen := map[string]bool{}
-	// The list may change between two pages. A new backup comes first and moves
-	// the others to later pages, so that some come twice: they are told by
-	// their ids. One that is deleted moves others to earlier pages, where they
-	// would be missed: so a page begins with backups of the last one, and if it
-	// does not begin with one that was seen, the list has been torn. As long as
-	// the order stays, whatever was not seen before is behind that one.
-	offset, lap, records, shown := 0, 0, 0, false
+	// The list may change between two pages. A new backup comes first and moves the
+	// others to later pages, so that some come twice: their ids show it. If a backup is
+	// deleted, others move to earlier pages, where they would be missed. So each page
+	// begins with some backups of the page before. If it does not begin with one that was
+	// seen, backups may have been missed. As long as the order stays, all that were not
+	// seen come after that one.
+	offset, repeated, records, shown := 0, 0, 0, false
 	for range maxPages {
 		var p page
-		known, joined := len(seen), lap == 0
+		known, joined := len(seen), repeated == 0
 		sent, err := c.Call(ctx, src, http.MethodGet, "/backups?"+c.pageQuery(vaultID, offset), nil, func(resp *http.Response) error {
 			if at.Theirs.IsZero() {
 				at.Ours = time.Now()
@@ -191,14 +190,14 @@ func (c *Client) ListBackups(ctx context.Context, src huawei.Scope, vaultID stri
 				seen[b.id] = true
 				shown = shown || b.shown
 				if b.vaultID != "" && !strings.EqualFold(b.vaultID, vaultID) {
-					return nil // a filter that is not honoured must not mix up vaults
+					return nil // CBR did not follow the filter: this is another vault's
 				}
 				for _, s := range []stamp{b.created, b.updated, b.protected} {
-					at.saw(s)
+					at.add(s)
 				}
 				backup := c.backup(b)
 				for _, r := range backup.Records {
-					at.saw(stamp{r.CreatedAt, r.Zoneless})
+					at.add(stamp{r.CreatedAt, r.Zoneless})
 				}
 				each(backup)
 				return nil
@@ -209,34 +208,34 @@ func (c *Client) ListBackups(ctx context.Context, src huawei.Scope, vaultID stri
 		switch {
 		case err != nil:
 			return at, c.listFault(sent, err)
-		// An empty page ends a list, but where the list has become shorter than
-		// what was seen of it.
-		case p.backups == 0 && (p.count == 0 || p.count > offset || lap == 0):
-			return at, shows(shown || len(seen) == 0)
+		// An empty page ends the list, unless the list has become shorter than what was
+		// seen of it.
+		case p.backups == 0 && (p.count == 0 || p.count > offset || repeated == 0):
+			return at, needRecords(shown || len(seen) == 0)
 		case !joined:
 			return at, &kind.Error{Kind: kind.Unavailable, Message: "the list of backups changed while it was read"}
-		// A count may be the page's or the list's, and speak of more than is
-		// shown: it can ask for another page, but not end the list.
-		case last && (offset+p.backups >= p.count || !fresh && p.backups <= lap):
-			return at, shows(shown || len(seen) == 0)
+		// The count may be the page's or the list's, and may count backups that are not
+		// shown. So it can ask for another page, but not end the list.
+		case last && (offset+p.backups >= p.count || !fresh && p.backups <= repeated):
+			return at, needRecords(shown || len(seen) == 0)
 		case !fresh:
 			return at, &kind.Error{Kind: kind.Unavailable, Message: "CBR gave the same page of backups twice"}
 		}
-		lap = min(overlap, p.backups/2)
-		offset += p.backups - lap
+		repeated = min(overlap, p.backups/2)
+		offset += p.backups - repeated
 	}
 	return at, &kind.Error{Kind: kind.Unavailable, Message: fmt.Sprintf("the list of backups did not end after %d pages", maxPages)}
 }
 
-// shows is the error of a list whose backups lack the field for records.
-func shows(records bool) error {
-	if records {
+// needRecords returns an error unless backups of the list have the field for records.
+func needRecords(shown bool) error {
+	if shown {
 		return nil
 	}
 	return &kind.Error{Kind: kind.Misconfigured, Message: "no backup of the list has replication_records", Cause: ErrNoRecords}
 }
 
-// pageQuery is the query of the page that begins at offset.
+// pageQuery returns the query for the page that begins at offset.
 func (c *Client) pageQuery(vaultID string, offset int) string {
 	q := url.Values{
 		"vault_id":         {vaultID},
@@ -271,15 +270,15 @@ func (c *Client) readPage(resp *http.Response, each func(*wireBackup) error) (pa
 	return p, nil
 }
 
-// listFault is what an error of a lookup's call means for a lookup. sent
-// says whether the call was made.
+// listFault turns the error of a call into the error of a lookup. sent says whether the
+// call was made.
 func (c *Client) listFault(sent bool, err error) error {
 	if !sent {
 		return kind.As(err)
 	}
 	e := *kind.As(err)
-	// A lookup is not worth a fresh credential. Whoever makes the next call
-	// gets one where the source has it.
+	// A lookup is not retried with a new credential. The next call gets one if the
+	// source has it.
 	e.Renewed = false
 	switch {
 	case e.HTTPStatus == 0 && e.Kind == kind.Unknown:
@@ -298,35 +297,67 @@ func (c *Client) listFault(sent bool, err error) error {
 	return &e
 }
 
-// page is what a page says of itself.
+// page describes a page.
 type page struct {
-	backups int // that are on it, each counted
-	count   int // as the answer has it; zero: nothing
-	limit   int // how many there would be on a full page
+	backups int // on it
+	count   int // the answer's count, zero without one
+	limit   int // the number of backups on a full page
 }
 
-// wireBackup is BackupResp on the wire, as far as it is needed. Any field may be
-// absent, null (recorded answers; CBR API reference, examples) or of another
-// type: what cannot be read is left empty, since one odd backup or record must
-// not keep a whole vault from being looked up.
+// wireBackup is BackupResp on the wire, as far as it is needed. Any field may be absent,
+// null (recorded answers; CBR API reference, examples) or of another type. What cannot
+// be read is left empty: one odd backup or record must not prevent the lookup of its
+// vault.
 type wireBackup struct {
-	id, status, providerID, vaultID string
-	resourceID, resourceName        string
-	created, updated, protected     stamp
-	records                         []wireRecord
-	// shown: there is a field for records, whatever is in it.
+	wireItem
+	providerID, vaultID      string
+	resourceID, resourceName string
+	updated, protected       stamp
+	records                  []wireRecord
+	// shown: the field for records is there, even if it is empty.
 	shown bool
 }
 
 // wireRecord is ReplicationRecordGet on the wire.
 type wireRecord struct {
-	id, status                              string
-	created                                 stamp
-	sourceRegion, sourceProject             string
-	destinationRegion, destinationProject   string
-	destinationBackup                       string
-	progress, failCode, failReason          string
-	vault, misspelt, extraVault, extraSpelt string
+	wireItem
+	sourceRegion, sourceProject           string
+	destinationRegion, destinationProject string
+	destinationBackup                     string
+	progress, failCode, failReason        string
+	vault, extraVault                     wireVault
+}
+
+// wireItem has the fields that backups and records share.
+type wireItem struct {
+	id, status string
+	created    stamp
+}
+
+// read reads the member name if it is one of the item's.
+func (i *wireItem) read(r *jsonscan.Reader, name string) {
+	switch name {
+	case "id":
+		i.id = text(r)
+	case "status":
+		i.status = text(r)
+	case "created_at":
+		i.created = stampOf(r.Value())
+	}
+}
+
+// wireVault is the id of a destination vault, under its name and under the one
+// that it had before 2025-09 (huaweicloud-sdk-go-v3, v0.1.169).
+type wireVault struct{ id, misspelt string }
+
+// read reads the member name if it is one of the vault's.
+func (v *wireVault) read(r *jsonscan.Reader, name string) {
+	switch name {
+	case "destination_vault_id":
+		v.id = text(r)
+	case "destinatio_vault_id":
+		v.misspelt = text(r)
+	}
 }
 
 // decodePage reads a page, and calls each for its backups.
@@ -342,7 +373,7 @@ func decodePage(body []byte, each func(*wireBackup) error) (p page, err error) {
 				var b wireBackup
 				b.read(r)
 				if r.Err() != nil {
-					break // it is not whole
+					break // the text ends within it
 				}
 				if err := each(&b); err != nil {
 					return p, err
@@ -373,10 +404,6 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 	var records, record []wireRecord
 	members(r, func(name string) {
 		switch name {
-		case "id":
-			b.id = text(r)
-		case "status":
-			b.status = text(r)
 		case "provider_id":
 			b.providerID = text(r)
 		case "resource_id":
@@ -385,8 +412,6 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 			b.resourceName = upTo(maxReason, r)
 		case "vault_id":
 			b.vaultID = text(r)
-		case "created_at":
-			b.created = stampOf(r.Value())
 		case "updated_at":
 			b.updated = stampOf(r.Value())
 		case "protected_at":
@@ -397,6 +422,8 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 		case "replication_record": // as Terraform's provider reads it
 			b.shown = true
 			record = readRecords(r)
+		default:
+			b.wireItem.read(r, name)
 		}
 	})
 	if b.records = records; len(records) == 0 {
@@ -404,12 +431,12 @@ func (b *wireBackup) read(r *jsonscan.Reader) {
 	}
 }
 
-// readRecords reads a list. One of another type is an error: it may hide what
-// was done.
+// readRecords reads a list of records. Another type is an error, since it may hide
+// records.
 func readRecords(r *jsonscan.Reader) (records []wireRecord) {
 	for range r.Elements {
 		if len(records) > maxRecords {
-			r.Value() // counted as too many already
+			r.Value() // there are too many already
 			continue
 		}
 		var w wireRecord
@@ -422,12 +449,6 @@ func readRecords(r *jsonscan.Reader) (records []wireRecord) {
 func (w *wireRecord) read(r *jsonscan.Reader) {
 	members(r, func(name string) {
 		switch name {
-		case "id":
-			w.id = text(r)
-		case "status":
-			w.status = text(r)
-		case "created_at":
-			w.created = stampOf(r.Value())
 		case "source_region":
 			w.sourceRegion = text(r)
 		case "source_project_id":
@@ -438,26 +459,22 @@ func (w *wireRecord) read(r *jsonscan.Reader) {
 			w.destinationProject = text(r)
 		case "destination_backup_id":
 			w.destinationBackup = text(r)
-		// The second is its name before 2025-09 (huaweicloud-sdk-go-v3, v0.1.169).
-		case "destination_vault_id":
-			w.vault = text(r)
-		case "destinatio_vault_id":
-			w.misspelt = text(r)
 		case "extra_info":
 			members(r, func(name string) {
 				switch name {
-				case "destination_vault_id":
-					w.extraVault = text(r)
-				case "destinatio_vault_id":
-					w.extraSpelt = text(r)
 				case "progress":
 					w.progress = text(r)
 				case "fail_code":
 					w.failCode = text(r)
 				case "fail_reason":
 					w.failReason = upTo(maxReason, r)
+				default:
+					w.extraVault.read(r, name)
 				}
 			})
+		default:
+			w.wireItem.read(r, name)
+			w.vault.read(r, name)
 		}
 	})
 }
@@ -473,8 +490,8 @@ func members(r *jsonscan.Reader, each func(name string)) {
 	}
 }
 
-// text reads a string, or a number as it is written. Any other value is none,
-// and so is one that is longer than what is read here ever is.
+// text reads a string, or a number as it is written. Any other value is empty, and so is
+// one that is longer than maxText.
 func text(r *jsonscan.Reader) string { return upTo(maxText, r) }
 
 func upTo(most int, r *jsonscan.Reader) string {
@@ -489,8 +506,8 @@ func upTo(most int, r *jsonscan.Reader) string {
 	return s
 }
 
-// backup returns what is kept of b, whose id has passed Redact. So does what
-// else may go into a result.
+// backup returns what is kept of b. All that may go into a result passes Redact; b's id
+// has passed it already.
 func (c *Client) backup(b *wireBackup) *Backup {
 	out := &Backup{
 		ID:         b.id,
@@ -512,7 +529,7 @@ func (c *Client) backup(b *wireBackup) *Backup {
 			SourceProjectID:      c.Redact.Text(r.sourceProject),
 			DestinationRegion:    r.destinationRegion,
 			DestinationProjectID: r.destinationProject,
-			DestinationVaultID:   cmp.Or(r.vault, r.misspelt, r.extraVault, r.extraSpelt),
+			DestinationVaultID:   cmp.Or(r.vault.id, r.vault.misspelt, r.extraVault.id, r.extraVault.misspelt),
 			DestinationBackupID:  c.Redact.ID(r.destinationBackup),
 			Progress:             percent(r.progress),
 			FailCode:             c.Redact.Text(r.failCode),
@@ -531,18 +548,18 @@ func percent(s string) int {
 	return n
 }
 
-// stamp is a time of CBR's: zero for none, and for what is no time.
+// stamp is a time that CBR wrote, zero if it wrote none or cannot be read.
 type stamp struct {
 	time.Time
 	zoneless bool // read as UTC
 }
 
-// zones are the ways to write one.
+// zones are the ways to write a time zone.
 var zones = []string{"Z07:00", "Z0700", "Z07"}
 
-// stampOf reads a time in any of the forms in which CBR was seen to write one,
-// with T or a space, with a zone or without, and in those that others write: a
-// zone without a colon, seconds or milliseconds since 1970.
+// stampOf reads a time in any form that CBR was seen to write: with T or a space, with a
+// zone or without. It also reads forms of other services: a zone without a colon, and
+// seconds or milliseconds since 1970.
 func stampOf(value []byte) stamp {
 	s, ok := jsonscan.Text(value)
 	if !ok {

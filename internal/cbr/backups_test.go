@@ -30,15 +30,15 @@ func lister(t testing.TB, answer http.HandlerFunc) *cbr.Client {
 	return newClient(t, server.URL)
 }
 
-// list returns the backups that a lookup brings.
+// list returns the backups of a lookup.
 func list(ctx context.Context, client *cbr.Client) ([]cbr.Backup, cbr.Clocks, error) {
 	var got []cbr.Backup
 	at, err := client.ListBackups(ctx, source, cbrtest.SourceVault, func(b *cbr.Backup) { got = append(got, *b) })
 	return got, at, err
 }
 
-// says answers every lookup with one body.
-func says(body string) http.HandlerFunc {
+// answer answers every lookup with one body.
+func answer(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
 }
 
@@ -46,7 +46,7 @@ func says(body string) http.HandlerFunc {
 type vault struct {
 	ids   []string // newest first
 	limit int      // the largest page; 0: as asked
-	// edit changes what an answer says; change changes the list after it.
+	// edit changes an answer; change changes the list after it.
 	edit   func(answer map[string]any)
 	change func(v *vault)
 	asked  []string // offsets
@@ -82,13 +82,13 @@ func (v *vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestListBackupsWire holds the request against the CBR API reference.
+// TestListBackupsWire compares the request with the CBR API reference.
 func TestListBackupsWire(t *testing.T) {
 	t.Parallel()
 	var got []string
 	client := lister(t, func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, r.Method+" "+r.URL.RequestURI(), r.Header.Get("X-Auth-Token"), r.Header.Get("User-Agent"))
-		says(`{"backups":[],"count":0}`)(w, r)
+		answer(`{"backups":[],"count":0}`)(w, r)
 	})
 	client.EnterpriseProjectID = "a&b"
 	if _, _, err := list(t.Context(), client); err != nil {
@@ -108,7 +108,7 @@ func TestListBackupsWire(t *testing.T) {
 	}
 }
 
-// TestListBackupsOfCBR is the way through a whole CBR.
+// TestListBackupsOfCBR lists the backups of the stand-in of CBR.
 func TestListBackupsOfCBR(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 7, 0, 0, 123456000, time.UTC)
@@ -153,9 +153,9 @@ func TestListBackupsOfCBR(t *testing.T) {
 	}
 }
 
-// TestListBackupsShapes is every shape in which an answer was seen or is
-// described: recorded answers, the CBR API reference, Terraform's provider.
-func TestListBackupsShapes(t *testing.T) {
+// TestListBackupsForms has every known form of an answer: of recorded answers, of the
+// CBR API reference, of Terraform's provider.
+func TestListBackupsForms(t *testing.T) {
 	t.Parallel()
 	const id = `{"backups":[{"id":"b","status":"available",`
 	none := []cbr.Backup{{ID: "b", Available: true, Records: []cbr.ReplicationRecord{}}}
@@ -189,7 +189,7 @@ func TestListBackupsShapes(t *testing.T) {
 		{"lower case", created(`"2019-05-23t14:31:36.039365z"`), at},
 		{"space", created(`"2019-05-23 14:31:36.039365"`), zoneless},
 		{"space and zone", created(`"2019-05-23 14:31:36.039365+00:00"`), at},
-		{"whole seconds", created(`"2019-05-23T14:31:36"`), one(cbr.ReplicationRecord{CreatedAt: when.Truncate(time.Second), Zoneless: true})},
+		{"no fraction of a second", created(`"2019-05-23T14:31:36"`), one(cbr.ReplicationRecord{CreatedAt: when.Truncate(time.Second), Zoneless: true})},
 		{"seconds since 1970", created(`1558621896`), seconds},
 		{"milliseconds since 1970", created(`1558621896000`), seconds},
 		{"a number as text", created(`"1558621896"`), seconds},
@@ -238,7 +238,7 @@ func TestListBackupsShapes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, _, err := list(t.Context(), lister(t, says(tt.body)))
+			got, _, err := list(t.Context(), lister(t, answer(tt.body)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,7 +249,7 @@ func TestListBackupsShapes(t *testing.T) {
 	}
 }
 
-// TestListBackupsUnreadable: what cannot be read must not pass for nothing.
+// TestListBackupsUnreadable: an answer that cannot be read is not an empty list.
 func TestListBackupsUnreadable(t *testing.T) {
 	t.Parallel()
 	const record = `{"backups":[{"id":"b","replication_records":[`
@@ -274,7 +274,7 @@ func TestListBackupsUnreadable(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := list(t.Context(), lister(t, says(tt.body)))
+			_, _, err := list(t.Context(), lister(t, answer(tt.body)))
 			e := kind.As(err)
 			if e.Of() != kind.Unavailable || e.Message != "the list of backups cannot be read: "+tt.want || e.HTTPStatus != 200 {
 				t.Errorf("error = %v, want an Unavailable: %s", err, tt.want)
@@ -337,8 +337,8 @@ func ids(backups []cbr.Backup) (out []string) {
 	return out
 }
 
-// TestListBackupsWhileTheListChanges: no backup that is there all the time is
-// missed, or the lookup says that it may have been.
+// TestListBackupsWhileTheListChanges: a backup that is there all the time is not missed,
+// or the lookup fails.
 func TestListBackupsWhileTheListChanges(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -390,7 +390,7 @@ func TestListBackupsWhileTheListChanges(t *testing.T) {
 	}
 }
 
-// TestListBackupsEnds: whatever a server answers.
+// TestListBackupsEnds: a lookup ends, whatever the server answers.
 func TestListBackupsEnds(t *testing.T) {
 	t.Parallel()
 	const twice = "CBR gave the same page of backups twice"
@@ -420,7 +420,7 @@ func TestListBackupsEnds(t *testing.T) {
 	}
 }
 
-// TestListBackupsClocks: the first Date there is, and our time of that moment.
+// TestListBackupsClocks: the clocks are the first Date, and our time of that moment.
 func TestListBackupsClocks(t *testing.T) {
 	t.Parallel()
 	var asked []time.Time
@@ -450,8 +450,8 @@ func TestListBackupsClocks(t *testing.T) {
 	}
 }
 
-// TestListBackupsFaults: no answer to a lookup is a verdict on a replication,
-// and none is uncertain.
+// TestListBackupsFaults: no answer to a lookup decides about a replication, and none is
+// Unknown.
 func TestListBackupsFaults(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -537,11 +537,11 @@ func TestListBackupsWithoutAnswer(t *testing.T) {
 	}
 }
 
-// TestListBackupsShowsNoCredential: a server may echo what it was sent.
+// TestListBackupsShowsNoCredential: a server may echo the token.
 func TestListBackupsShowsNoCredential(t *testing.T) {
 	t.Parallel()
 	echo := `{"backups":[{"id":"b-TOKEN","provider_id":"TOKEN\n","replication_records":[{"id":"TOKEN","source_region":"TOKEN","source_project_id":"TOKEN"}]}],"count":1}`
-	got, _, err := list(t.Context(), lister(t, says(strings.ReplaceAll(echo, "TOKEN", cbrtest.Token))))
+	got, _, err := list(t.Context(), lister(t, answer(strings.ReplaceAll(echo, "TOKEN", cbrtest.Token))))
 	if s := fmt.Sprintf("%+v", got); err != nil || strings.Contains(s, cbrtest.Token) || strings.Contains(s, "\n") || !strings.Contains(s, "[redacted]") {
 		t.Errorf("backups = %s, error %v", s, err)
 	}
@@ -561,8 +561,8 @@ func TestListBackupsReusesConnections(t *testing.T) {
 	}
 }
 
-// TestListBackupsOfManyPagesIsBounded: what is kept of a list that somebody made
-// to be kept is a part of it.
+// TestListBackupsOfManyPagesIsBounded: a list that somebody made too long is not kept
+// as a whole.
 func TestListBackupsOfManyPagesIsBounded(t *testing.T) {
 	t.Parallel()
 	records := strings.TrimSuffix(strings.Repeat(`{"id":"r","status":"success"},`, 500), ",")
@@ -583,8 +583,8 @@ func TestListBackupsOfManyPagesIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzListBackups: whatever comes in, the lookup ends, each backup has an id
-// that no other has, and only JSON passes for a list.
+// FuzzListBackups: with any answer the lookup ends, each backup has an id of its own,
+// and only JSON is read as a list.
 func FuzzListBackups(f *testing.F) {
 	for _, seed := range []string{
 		`{"backups":[],"count":0,"offset":0,"limit":1000}`,
@@ -622,8 +622,8 @@ func FuzzListBackups(f *testing.F) {
 	})
 }
 
-// BenchmarkListBackups reads a page of 1,000 backups such as was recorded, with
-// a replication record each, and the short one that ends the list.
+// BenchmarkListBackups reads a page of 1,000 backups in the form of a recorded one, with
+// a replication record each, and the short page that ends the list.
 func BenchmarkListBackups(b *testing.B) {
 	const format = `{"children":[],"checkpoint_id":"9cbb020e-f89b-4579-8f86-84f3d4216970","created_at":"2025-03-25T06:32:07.951164","description":"","expired_at":null,` +
 		`"extend_info":{"auto_trigger":false,"bootable":null,"os_images_data":null,"progress":null,"snapshot_id":null,"support_lld":true,"supported_restore_mode":"backup",` +
@@ -655,19 +655,19 @@ func BenchmarkListBackups(b *testing.B) {
 	}
 }
 
-// TestListBackupsWithoutRecords: a cloud that shows no replication records is
-// told from a vault without any.
+// TestListBackupsWithoutRecords: a cloud that shows no replication records is not
+// mistaken for a vault without any.
 func TestListBackupsWithoutRecords(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		answer http.HandlerFunc
 		want   bool
 	}{
-		"no backup has the field":     {says(`{"backups":[{"id":"a"},{"id":"b","status":"available"}]}`), true},
-		"one has":                     {says(`{"backups":[{"id":"a"},{"id":"b","replication_records":[]}]}`), false},
-		"one has null":                {says(`{"backups":[{"id":"a","replication_records":null}]}`), false},
-		"another vault's has":         {says(`{"backups":[{"id":"a","vault_id":"x","replication_records":[]}]}`), false},
-		"there are no backups":        {says(`{"backups":[],"count":0}`), false},
+		"no backup has the field":     {answer(`{"backups":[{"id":"a"},{"id":"b","status":"available"}]}`), true},
+		"one has":                     {answer(`{"backups":[{"id":"a"},{"id":"b","replication_records":[]}]}`), false},
+		"one has null":                {answer(`{"backups":[{"id":"a","replication_records":null}]}`), false},
+		"another vault's has":         {answer(`{"backups":[{"id":"a","vault_id":"x","replication_records":[]}]}`), false},
+		"there are no backups":        {answer(`{"backups":[],"count":0}`), false},
 		"the parameter is refused":    {refusal(400, "BackupService.9900", "The parameter Show_Replication is invalid."), true},
 		"another parameter is":        {refusal(400, "BackupService.9900", "Parameter verification failed."), false},
 		"refused without CBR's code":  {refusal(400, "APIGW.0201", "show_replication"), false},
@@ -694,8 +694,8 @@ func refusal(status int, code, message string) http.HandlerFunc {
 	}
 }
 
-// TestListBackupsNewest: the newest times of a list, of those that can be times
-// of what has happened.
+// TestListBackupsNewest: the newest times of a list. Times after the answer do not
+// count.
 func TestListBackupsNewest(t *testing.T) {
 	t.Parallel()
 	_, at, err := list(t.Context(), lister(t, func(w http.ResponseWriter, _ *http.Request) {

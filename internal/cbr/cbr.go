@@ -1,9 +1,9 @@
-// Package cbr speaks to Huawei Cloud's Cloud Backup and Recovery: the wire
-// types of CopyCheckpoint, the client that makes the call once, and the one
-// place that turns an answer into a kind.
+// Package cbr calls Huawei Cloud's Cloud Backup and Recovery. It has the wire types of
+// CopyCheckpoint, the client that makes each call once, and the table that turns an
+// answer into a kind.
 //
-// The official SDK is not used: it has no X-Auth-Token mode and no context,
-// and it loses numeric error codes.
+// The official SDK is not used: it has no X-Auth-Token mode and no context, and it
+// loses numeric error codes.
 package cbr
 
 import (
@@ -37,11 +37,10 @@ type Replicate struct {
 // SourceID is the id of what is copied.
 func (r *Replicate) SourceID() string { return cmp.Or(r.BackupID, r.VaultID) }
 
-// Answer is what CBR said. It is filled in as far as there was an answer, also
-// beside an error.
+// Answer is CBR's answer. With an error it is filled in as far as there was an answer.
 type Answer struct {
-	// Sent: the call was made, whatever became of it. One that found no
-	// connection counts too: it is one of the attempts that a result tells of.
+	// Sent: the call was made, whatever its outcome. A call that got no connection
+	// counts too: it is one of the attempts in a result.
 	Sent bool
 	// Replication is the object "replication" as CBR sent it, nil without one.
 	Replication json.RawMessage
@@ -51,7 +50,7 @@ type Answer struct {
 	RequestID string
 }
 
-// VaultForm is the form of what IsVaultID takes, in words.
+// VaultForm is the form that IsVaultID accepts, in words.
 const VaultForm = "a UUID"
 
 // IsVaultID reports whether s is a UUID, as vault ids are.

@@ -16,23 +16,23 @@ const maxBody = 8 << 20
 // Client makes calls to CBR, each once. It is safe for concurrent use.
 type Client struct {
 	huawei.Service
-	// EnterpriseProjectID, or all_granted_eps, is whose backups [Client.ListBackups]
-	// may see, where it is set: a user who is scoped to one may see none without.
+	// EnterpriseProjectID is the enterprise project whose backups [Client.ListBackups]
+	// asks for, or all_granted_eps. A user whose rights are limited to one may see no
+	// backup without it. Empty: it is not sent.
 	EnterpriseProjectID string
 }
 
-// NewClient returns a client that makes its calls as s says, whose name and codes
-// it sets.
+// NewClient returns a client that makes its calls with s. It sets the name and the
+// codes of s.
 func NewClient(s huawei.Service) *Client {
 	s.Name, s.Codes = "CBR", codes
 	return &Client{Service: s}
 }
 
-// Replicate asks CBR, once, to copy the backups of a vault that have no replica
-// yet, or one backup (CBR API reference, CopyCheckpoint and CopyBackup). The error
-// is a *kind.Error.
-// CBR has no idempotency token: whether a call that failed may be made again
-// is a property of the error's kind.
+// Replicate asks CBR, once, to copy the backups of a vault that have no replica yet, or
+// one backup (CBR API reference, CopyCheckpoint and CopyBackup). The error is a
+// *kind.Error. CBR has no idempotency token: the error's kind says whether the call may
+// be retried.
 func (c *Client) Replicate(ctx context.Context, src huawei.Scope, r Replicate) (answer Answer, err error) {
 	path, wire := "/checkpoints/replicate", r
 	if r.BackupID != "" {
@@ -50,7 +50,7 @@ func (c *Client) Replicate(ctx context.Context, src huawei.Scope, r Replicate) (
 			limit = huawei.MaxFault
 		}
 		raw, err := huawei.ReadAll(resp.Body, limit)
-		answer, err = c.judge(resp, raw, err, &r)
+		answer, err = c.readAnswer(resp, raw, err, &r)
 		return err
 	})
 	answer.Sent = sent

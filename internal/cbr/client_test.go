@@ -27,8 +27,8 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// TestReplicateWire holds the request against what huaweicloud-sdk-go-v3
-// v0.1.207 was recorded to send; its bodies end with a line feed besides.
+// TestReplicateWire compares the request with a recorded one of huaweicloud-sdk-go-v3
+// v0.1.207. Its bodies have a line feed at the end, too.
 func TestReplicateWire(t *testing.T) {
 	t.Parallel()
 	all := replicate(cbrtest.SourceVault)
@@ -117,7 +117,7 @@ func TestReplicateTaken(t *testing.T) {
 		t.Errorf("answer = %+v", got)
 	}
 
-	// Fields of tomorrow, spaces, escapes and large numbers stay as they came.
+	// New fields, spaces, escapes and large numbers stay as they are.
 	const verbatim = `{ "backups":[{"backup_id":"b","replication_record_id":"r","new":[12345678901234567890]}],
 		"vault_id" : "3B5816B5-F29C-4172-9D9A-76C719A659CE", "note": "\u0041<&>" }`
 	server.Script(cbrtest.SourceVault, cbrtest.Raw(201, `{"replication":`+verbatim+`}`))
@@ -130,54 +130,54 @@ func TestReplicateTaken(t *testing.T) {
 	}
 }
 
-// TestReplicateUncertain: what a call becomes of which the answer says nothing,
-// and that no layer below makes it twice.
+// TestReplicateUncertain: the answer does not say whether CBR accepted the request. No
+// layer below makes the call twice.
 func TestReplicateUncertain(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	client := newClient(t, server.URL)
 
 	ok := func(body string) cbrtest.Fault { return cbrtest.Fault{Status: 200, Body: body, Taken: true} }
+	const lost = "the answer was lost, CBR may have taken the request: "
 	huge := `{"replication":{"vault_id":"VAULT","backups":[{}]}}`
 	cutFault := cbrtest.Refusal(400, "BackupService.6130", "The vault is being replicated.")
 	cutFault.Cut = true
 	for _, tt := range []struct {
-		name    string
-		fault   cbrtest.Fault
-		timeout time.Duration // 0: the client's
-		want    kind.Kind
-		status  int
-		message string
-		taken   bool
+		name     string
+		fault    cbrtest.Fault
+		timeout  time.Duration // 0: the client's
+		want     kind.Kind     // None: Unknown
+		status   int           // 0: no answer
+		message  string        // its beginning
+		notTaken bool          // CBR did not start copies
 	}{
-		{"reset before", cbrtest.ResetBefore(), 0, kind.Unknown, 0, "the answer was lost, CBR may have taken the request: ", false},
-		{"reset after", cbrtest.ResetAfter(), 0, kind.Unknown, 0, "the answer was lost, CBR may have taken the request: ", true},
-		{"too late", cbrtest.Late(time.Hour), time.Second, kind.Unknown, 0, "the answer was lost, CBR may have taken the request (timed out): ", true},
-		{"cut short", cbrtest.CutShort(), 0, kind.Unknown, 200, "the answer was cut: unexpected EOF", true},
-		{"an error cut short", cutFault, 0, kind.Misconfigured, 400, "the answer was cut: unexpected EOF", false},
-		{
-			"headers too long",
-			cbrtest.Fault{Status: 200, Taken: true, Header: http.Header{"X": {strings.Repeat("x", 100<<10)}}},
-			0, kind.Unknown, 0, "the answer was lost, CBR may have taken the request: ", true,
-		},
-		{"nothing", ok(""), 0, kind.Unknown, 200, "the answer has no object replication", true},
-		{"no content", cbrtest.Fault{Status: 204, Taken: true}, 0, kind.Unknown, 204, "the answer has no object replication", true},
-		{"HTML", ok("<html>Welcome</html>"), 0, kind.Unknown, 200, "the answer has no object replication", true},
-		{"no replication", ok(`{}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
-		{"a list for a replication", ok(`{"replication":[]}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
-		{"more after the object", ok(`{"replication":{"vault_id":"VAULT","backups":[{}]}} {}`), 0, kind.Unknown, 200, "the answer has no object replication", true},
-		{"no vault", ok(`{"replication":{"backups":[{}]}}`), 0, kind.Unknown, 200, "the answer names no vault", true},
-		{"another vault", ok(`{"replication":{"vault_id":"` + cbrtest.DestinationVault + `","backups":[{}]}}`), 0, kind.Unknown, 200, "the answer speaks of another vault", true},
-		{"no list of backups", ok(`{"replication":{"vault_id":"VAULT"}}`), 0, kind.Unknown, 200, "the answer has no list of backups", true},
-		{"no backups", ok(`{"replication":{"vault_id":"VAULT","backups":[]}}`), 0, kind.NothingToReplicate, 200, "CBR found no backup to replicate", true},
-		{"null for no backups", ok(`{"replication":{"vault_id":"VAULT","backups":null}}`), 0, kind.NothingToReplicate, 200, "CBR found no backup to replicate", true},
-		{"over 8 MiB", ok(huge + strings.Repeat(" ", 8<<20)), 0, kind.Unknown, 200, "the answer was cut: it is longer than 8388608 bytes", true},
-		{"an error as 200", ok(`{"error_code":"BackupService.6130","error_msg":"The vault is being replicated."}`), 0, kind.InProgress, 200, "The vault is being replicated.", true},
-		{"an error of no known code as 200", ok(`{"error_code":"BackupService.7777","error_msg":"?"}`), 0, kind.Unknown, 200, "?", true},
+		{name: "reset before", fault: cbrtest.ResetBefore(), message: lost, notTaken: true},
+		{name: "reset after", fault: cbrtest.ResetAfter(), message: lost},
+		{name: "too late", fault: cbrtest.Late(time.Hour), timeout: time.Second, message: "the answer was lost, CBR may have taken the request (timed out): "},
+		{name: "cut short", fault: cbrtest.CutShort(), status: 200, message: "the answer was cut: unexpected EOF"},
+		{name: "an error cut short", fault: cutFault, want: kind.Misconfigured, status: 400, message: "the answer was cut: unexpected EOF", notTaken: true},
+		{name: "headers too long", fault: cbrtest.Fault{Status: 200, Taken: true, Header: http.Header{"X": {strings.Repeat("x", 100<<10)}}}, message: lost},
+		{name: "nothing", fault: ok(""), status: 200, message: "the answer has no object replication"},
+		{name: "no content", fault: cbrtest.Fault{Status: 204, Taken: true}, status: 204, message: "the answer has no object replication"},
+		{name: "HTML", fault: ok("<html>Welcome</html>"), status: 200, message: "the answer has no object replication"},
+		{name: "no replication", fault: ok(`{}`), status: 200, message: "the answer has no object replication"},
+		{name: "a list for a replication", fault: ok(`{"replication":[]}`), status: 200, message: "the answer has no object replication"},
+		{name: "more after the object", fault: ok(`{"replication":{"vault_id":"VAULT","backups":[{}]}} {}`), status: 200, message: "the answer has no object replication"},
+		{name: "no vault", fault: ok(`{"replication":{"backups":[{}]}}`), status: 200, message: "the answer names no vault"},
+		{name: "another vault", fault: ok(`{"replication":{"vault_id":"` + cbrtest.DestinationVault + `","backups":[{}]}}`), status: 200, message: "the answer speaks of another vault"},
+		{name: "no list of backups", fault: ok(`{"replication":{"vault_id":"VAULT"}}`), status: 200, message: "the answer has no list of backups"},
+		{name: "no backups", fault: ok(`{"replication":{"vault_id":"VAULT","backups":[]}}`), want: kind.NothingToReplicate, status: 200, message: "CBR found no backup to replicate"},
+		{name: "null for no backups", fault: ok(`{"replication":{"vault_id":"VAULT","backups":null}}`), want: kind.NothingToReplicate, status: 200, message: "CBR found no backup to replicate"},
+		{name: "over 8 MiB", fault: ok(huge + strings.Repeat(" ", 8<<20)), status: 200, message: "the answer was cut: it is longer than 8388608 bytes"},
+		{name: "an error as 200", fault: ok(`{"error_code":"BackupService.6130","error_msg":"The vault is being replicated."}`), want: kind.InProgress, status: 200, message: "The vault is being replicated."},
+		{name: "an error of no known code as 200", fault: ok(`{"error_code":"BackupService.7777","error_msg":"?"}`), status: 200, message: "?"},
 	} {
 		vault := server.AddVaults(cbrtest.SourceProject, 1, 1)[0]
 		tt.fault.Body = strings.ReplaceAll(tt.fault.Body, "VAULT", vault)
 		server.Script(vault, tt.fault)
+		if tt.want == kind.None {
+			tt.want = kind.Unknown
+		}
 		client := *client
 		if tt.timeout > 0 {
 			client.Timeout = tt.timeout
@@ -201,8 +201,8 @@ func TestReplicateUncertain(t *testing.T) {
 					calls = append(calls, call)
 				}
 			}
-			if len(calls) != 1 || calls[0].Taken != tt.taken {
-				t.Errorf("calls = %v, want one, taken: %t", calls, tt.taken)
+			if len(calls) != 1 || calls[0].Taken == tt.notTaken {
+				t.Errorf("calls = %v, want one, taken: %t", calls, !tt.notTaken)
 			}
 		})
 	}
@@ -241,7 +241,7 @@ func TestReplicateNoConnection(t *testing.T) {
 	}
 }
 
-// TestReplicateFollowsNoRedirect: the token would go wherever the answer says.
+// TestReplicateFollowsNoRedirect: the token would go to the other server.
 func TestReplicateFollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	elsewhere := newServer(t)
@@ -261,8 +261,8 @@ func TestReplicateFollowsNoRedirect(t *testing.T) {
 	}
 }
 
-// TestReplicateReusesConnections: that an answer was read to its end shows in
-// the next call's connection.
+// TestReplicateReusesConnections: if an answer was read to its end, the next call uses
+// the same connection.
 func TestReplicateReusesConnections(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -306,8 +306,8 @@ func TestReplicateReadsNoEndlessError(t *testing.T) {
 	}
 }
 
-// TestReplicateAfterIdleDeath: a connection that the other end closed in the
-// meantime is replaced, and the request has one effect.
+// TestReplicateAfterIdleDeath: a connection that the server closed while it was idle is
+// replaced, and the request has one effect.
 func TestReplicateAfterIdleDeath(t *testing.T) {
 	t.Parallel()
 	service := cbrtest.New()
@@ -336,7 +336,7 @@ func TestReplicateAfterIdleDeath(t *testing.T) {
 	}
 }
 
-// watched is a connection that tells when this end has closed it.
+// watched is a connection that tells when the client has closed it.
 type watched struct {
 	net.Conn
 	closed func()
@@ -347,8 +347,8 @@ func (c *watched) Close() error {
 	return c.Conn.Close()
 }
 
-// TestReplicateResetWhenReused: net/http repeats some requests by itself when a
-// connection that it reused is reset; this one it must not.
+// TestReplicateResetWhenReused: net/http repeats some requests by itself if a reused
+// connection is reset. It must not repeat this one.
 func TestReplicateResetWhenReused(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -386,7 +386,7 @@ func TestReplicateSpeaksHTTP1(t *testing.T) {
 	}
 }
 
-// TestReplicateTime: one try has Timeout, or half of what is left if that is
+// TestReplicateTime: one try has Timeout, or half of the time that is left if that is
 // less.
 func TestReplicateTime(t *testing.T) {
 	t.Parallel()
@@ -427,7 +427,7 @@ func TestReplicateTime(t *testing.T) {
 	}
 }
 
-// TestReplicateTooLate: what cannot be given a second is not begun.
+// TestReplicateTooLate: a call that would have less than a second is not made.
 func TestReplicateTooLate(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -440,7 +440,7 @@ func TestReplicateTooLate(t *testing.T) {
 	}
 }
 
-// keys is a credential source that remembers what it was told.
+// keys is a credential source that keeps what was reported to it.
 type keys struct {
 	err   error
 	fresh bool
@@ -453,12 +453,12 @@ func (k *keys) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, er
 		return nil, k.err
 	}
 	var once sync.Once
-	return func(v huawei.AuthResult) (remedy huawei.Advice) {
+	return func(r huawei.AuthResult) (advice huawei.Advice) {
 		once.Do(func() {
-			k.told = append(k.told, fmt.Sprintf("%s: answered %t, refused %t, dated %t", src.Region, v.Answered, v.Refused, !v.Date.IsZero()))
-			remedy = huawei.Advice{Fresh: k.fresh, Text: "mend it"}
+			k.told = append(k.told, fmt.Sprintf("%s: answered %t, refused %t, dated %t", src.Region, r.Answered, r.Refused, !r.Date.IsZero()))
+			advice = huawei.Advice{Fresh: k.fresh, Text: "correct it"}
 		})
-		return remedy
+		return advice
 	}, nil
 }
 
@@ -473,52 +473,57 @@ func TestReplicateCredential(t *testing.T) {
 	)
 	for _, tt := range []struct {
 		name    string
-		keys    keys
+		err     error // of the credential's source
+		noFresh bool  // the source has no newer credential
 		fault   cbrtest.Fault
 		want    kind.Kind
 		renewed bool
-		told    string
-		calls   int
+		told    string // to the source; empty: no call is made
 	}{
-		{"none to be had", keys{err: none, fresh: true}, cbrtest.Fault{}, kind.NotAllowed, false, "", 0},
-		{"refused", keys{}, cbrtest.Fault{}, kind.Unauthorized, false, refusal, 1},
-		{"refused, another is there", keys{fresh: true}, cbrtest.Fault{}, kind.Unauthorized, true, refusal, 1},
-		{"expired", keys{fresh: true}, cbrtest.Refusal(401, "APIG.0307", "The token must be updated"), kind.Unauthorized, true, refusal, 1},
-		{"expired, by its text alone", keys{fresh: true}, cbrtest.Refusal(400, "APIG.9999", "the Token must be updated"), kind.Unauthorized, true, refusal, 1},
-		{"expired, sent as 500", keys{fresh: true}, cbrtest.Refusal(500, "BackupService.9998", "authentication failed"), kind.Unauthorized, true, refusal, 1},
-		{"without permission", keys{fresh: true}, cbrtest.Refusal(403, "APIGW.0302", "not authorized"), kind.Unauthorized, false, unclear, 1},
-		{"not refused", keys{fresh: true}, cbrtest.Unavailable(), kind.Unavailable, false, unclear, 1},
-		{"a verdict of CBR's", keys{fresh: true}, cbrtest.Refusal(400, "BackupService.6130", "busy"), kind.InProgress, false, approval, 1},
-		{"no answer", keys{fresh: true}, cbrtest.ResetAfter(), kind.Unknown, false, silence, 1},
+		{name: "none to be had", err: none, want: kind.NotAllowed},
+		{name: "refused", noFresh: true, want: kind.Unauthorized, told: refusal},
+		{name: "refused, another is there", want: kind.Unauthorized, renewed: true, told: refusal},
+		{name: "expired", fault: cbrtest.Refusal(401, "APIG.0307", "The token must be updated"), want: kind.Unauthorized, renewed: true, told: refusal},
+		{name: "expired, by its text alone", fault: cbrtest.Refusal(400, "APIG.9999", "the Token must be updated"), want: kind.Unauthorized, renewed: true, told: refusal},
+		{name: "expired, sent as 500", fault: cbrtest.Refusal(500, "BackupService.9998", "authentication failed"), want: kind.Unauthorized, renewed: true, told: refusal},
+		{name: "without permission", fault: cbrtest.Refusal(403, "APIGW.0302", "not authorized"), want: kind.Unauthorized, told: unclear},
+		{name: "not refused", fault: cbrtest.Unavailable(), want: kind.Unavailable, told: unclear},
+		{name: "refused by CBR", fault: cbrtest.Refusal(400, "BackupService.6130", "busy"), want: kind.InProgress, told: approval},
+		{name: "no answer", fault: cbrtest.ResetAfter(), want: kind.Unknown, told: silence},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server := newServer(t)
 			server.Script(cbrtest.SourceVault, tt.fault)
 			client := newClient(t, server.URL)
-			client.Auth = &tt.keys
+			keys := &keys{err: tt.err, fresh: !tt.noFresh}
+			client.Auth = keys
 			answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
 			if e := kind.As(err); e.Of() != tt.want || e.Renewed != tt.renewed {
 				t.Errorf("error = %+v, want %s, renewed: %t", e, tt.want, tt.renewed)
 			}
-			if tt.keys.err != nil && !errors.Is(err, tt.keys.err) {
+			if tt.err != nil && !errors.Is(err, tt.err) {
 				t.Errorf("error = %v, want the source's own", err)
 			}
-			if told := strings.Join(tt.keys.told, "\n"); told != tt.told {
+			if told := strings.Join(keys.told, "\n"); told != tt.told {
 				t.Errorf("told: %s, want %s", told, tt.told)
 			}
-			if tt.told == refusal && !strings.HasSuffix(kind.As(err).Message, "; mend it") {
+			if tt.told == refusal && !strings.HasSuffix(kind.As(err).Message, "; correct it") {
 				t.Errorf("error = %v, want the advice in it", err)
 			}
-			if calls := server.Calls(); len(calls) != tt.calls || answer.Sent != (tt.calls > 0) {
-				t.Errorf("calls = %v, Sent = %t, want %d", calls, answer.Sent, tt.calls)
+			want := 1
+			if tt.told == "" {
+				want = 0
+			}
+			if calls := server.Calls(); len(calls) != want || answer.Sent != (want > 0) {
+				t.Errorf("calls = %v, Sent = %t, want %d", calls, answer.Sent, want)
 			}
 		})
 	}
 }
 
-// TestReplicateNeverBecomesAURL: what is no project or region never becomes
-// part of an address, whatever was checked before.
+// TestReplicateNeverBecomesAURL: only a valid project and a valid region become part of
+// an address, whatever was checked before.
 func TestReplicateNeverBecomesAURL(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -538,7 +543,7 @@ func TestReplicateNeverBecomesAURL(t *testing.T) {
 	}
 }
 
-// TestTokenIsShownNowhere: whatever CBR echoes, and however it spells it.
+// TestTokenIsShownNowhere: CBR may echo the token, in any encoding.
 func TestTokenIsShownNowhere(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -591,7 +596,7 @@ func TestTokenIsShownNowhere(t *testing.T) {
 	}
 }
 
-// answering is a client without a network that gets one answer.
+// answering returns a client without a network that gets one answer.
 func answering(t testing.TB, status int, header http.Header, body []byte) *cbr.Client {
 	t.Helper()
 	client := newClient(t, "http://127.0.0.1:1")

@@ -65,7 +65,7 @@ func (s *tlsServer) client(t *testing.T) (*cbr.Client, *http.Transport) {
 	return client, transport
 }
 
-// noMore has a transport dial no more: calls have what is connected already, or
+// noMore stops a transport from dialling: calls use a connection that is there, or
 // fail.
 func noMore(transport *http.Transport) {
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -74,8 +74,8 @@ func noMore(transport *http.Transport) {
 	}
 }
 
-// TestConnect: as many connections as were asked for serve as many calls at
-// once, and nothing else was sent on them.
+// TestConnect: as many connections are made as were asked for. As many calls at once
+// use them, and nothing else is sent on them.
 func TestConnect(t *testing.T) {
 	t.Parallel()
 	together := make(chan struct{})
@@ -114,8 +114,8 @@ func TestConnect(t *testing.T) {
 	})
 }
 
-// TestConnectTooEarly: a connection that has waited for too long, or that the
-// other end has closed, is replaced, and the request has one effect.
+// TestConnectTooEarly: a connection that has waited for too long, or that the server
+// has closed, is replaced, and the request has one effect.
 func TestConnectTooEarly(t *testing.T) {
 	t.Parallel()
 	for name, idle := range map[string]time.Duration{"old": time.Nanosecond, "closed": time.Minute} {
@@ -147,8 +147,8 @@ func TestConnectTooEarly(t *testing.T) {
 	}
 }
 
-// TestConnectFails: a host that cannot be had keeps no other from being
-// connected, and the call to it has an error of its own.
+// TestConnectFails: a host without a connection does not stop the others, and a call to
+// it has an error of its own.
 func TestConnectFails(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -201,8 +201,8 @@ func TestConnectFails(t *testing.T) {
 	}
 }
 
-// slowly holds back a client's connections after the first, or to other than
-// that address, until a request has ended: what is connected first must wait.
+// slowly delays a client's connections until a request has ended: all after the first
+// one, or all to other addresses than first. So the first connection must wait.
 func slowly(client *cbr.Client, tr *http.Transport, first string) {
 	ended := make(chan struct{})
 	end := sync.OnceFunc(func() { close(ended) })
@@ -220,8 +220,8 @@ func slowly(client *cbr.Client, tr *http.Transport, first string) {
 	}
 }
 
-// TestConnectOneAfterAnother: a connection that is there before the others is
-// given to none of the requests that wait for theirs, which would be sent then.
+// TestConnectOneAfterAnother: a connection that is made before the others is not given
+// to a request that waits for its own. That request would be sent.
 func TestConnectOneAfterAnother(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
@@ -236,8 +236,8 @@ func TestConnectOneAfterAnother(t *testing.T) {
 	}
 }
 
-// TestConnectWaits: a host that fails at once does not end the wait for one that
-// takes its time, and the error is about the first that fails, in order.
+// TestConnectWaits: a host that fails at once does not end the wait for a slow one. The
+// error is about the first URL in the list that fails.
 func TestConnectWaits(t *testing.T) {
 	t.Parallel()
 	away, err := net.Listen("tcp", "127.0.0.1:0")
@@ -262,8 +262,8 @@ func TestConnectWaits(t *testing.T) {
 	}
 }
 
-// TestConnectVerifies: who is not trusted is not connected to, and the call
-// says so.
+// TestConnectVerifies: a server whose certificate is not valid gets no connection, and
+// the call says so.
 func TestConnectVerifies(t *testing.T) {
 	t.Parallel()
 	server := newTLSServer(t, nil)
@@ -282,7 +282,8 @@ func TestConnectVerifies(t *testing.T) {
 	}
 }
 
-// TestConnectLeavesPlainHTTP alone: there a connection costs next to nothing.
+// TestConnectLeavesPlainHTTP: a connection without TLS costs little, so none is made
+// ahead.
 func TestConnectLeavesPlainHTTP(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, newServer(t).URL)
@@ -294,7 +295,7 @@ func TestConnectLeavesPlainHTTP(t *testing.T) {
 	}
 }
 
-// TestConnectThroughProxy: the proxy stands between as it does for a call.
+// TestConnectThroughProxy: connections go through the proxy, as calls do.
 func TestConnectThroughProxy(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"http", "https"} {
@@ -332,7 +333,7 @@ func TestConnectThroughProxy(t *testing.T) {
 	}
 }
 
-// tunnel connects a client of a proxy with a host.
+// tunnel connects a proxy's client with a host.
 func tunnel(t *testing.T, w http.ResponseWriter, host string) {
 	there, err := net.Dial("tcp", host)
 	if err != nil {

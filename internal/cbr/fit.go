@@ -9,15 +9,14 @@ import (
 	"strconv"
 )
 
-// ErrTooLong is the error of a text that is too long whatever is left out of a
+// ErrTooLong is the error of a text that is too long even with the shortest
 // replication.
 var ErrTooLong = errors.New("it is too long even without a list of backups")
 
-// Fit returns the text that encode makes with replication, CBR's response object,
-// if that is at most limit bytes long. Else encode gets it with a list of backups
-// that was cut, at its end, until the text is short enough, and with
-// backups_total beside it, which says how long the list was. If no list is left
-// to be cut, the vault's id is all that stays beside these.
+// Fit returns the text that encode makes of replication, CBR's response object, if it
+// is at most limit bytes long. Otherwise it cuts the end of the list of backups until
+// the text is short enough, and adds backups_total, the length of the uncut list. If
+// even an empty list is too long, only the vault's id and these two stay.
 func Fit(replication json.RawMessage, limit int, encode func(json.RawMessage) ([]byte, error)) ([]byte, error) {
 	text, err := encode(replication)
 	if err != nil || len(text) <= limit {
@@ -33,7 +32,7 @@ func Fit(replication json.RawMessage, limit int, encode func(json.RawMessage) ([
 	if len(backups) > 0 {
 		object["backups_total"] = json.RawMessage(strconv.Itoa(len(backups)))
 	}
-	ends, list := make([]int, len(backups)+1), []byte{} // of the first backups, in the list
+	ends, list := make([]int, len(backups)+1), []byte{} // where each backup ends in the list
 	for i, b := range backups {
 		if i > 0 {
 			list = append(list, ',')
@@ -64,10 +63,10 @@ func Fit(replication json.RawMessage, limit int, encode func(json.RawMessage) ([
 	return longest(ends, none, len(text), limit, with)
 }
 
-// longest returns the text with as many backups as fit the limit, but for a few
-// where a search for the last one would only cost time. none is the text without
-// any, all the length of the one with all of them, which is too long. ends is how
-// long the list is after each of them: what they add to a text is in some
+// longest returns the text with as many backups as fit the limit. It may leave out a
+// few more, since a search for the last one would only cost time. none is the text
+// without backups, all the length of the text with all backups, which is too long. ends
+// is the length of the list after each backup. What backups add to a text is roughly in
 // proportion to that.
 func longest(ends []int, none []byte, all, limit int, with func(int) ([]byte, error)) ([]byte, error) {
 	fits, tooMany := 0, len(ends)-1

@@ -12,9 +12,8 @@ import (
 	"cbr-replicator/internal/cbr"
 )
 
-// TestFit: whatever CBR lists and however it is encoded, the text keeps to the
-// limit, has as much of the list as fits, from its beginning on, and says how long
-// it was.
+// TestFit: with any list and any encoding, the text keeps to the limit. It has the
+// beginning of the list, as much as fits, and says how long the list was.
 func TestFit(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -33,8 +32,8 @@ func TestFit(t *testing.T) {
 			}
 			return json.Marshal(map[string]string{"body": `{"replication":` + string(r) + `}`})
 		}
-		whole, _ := encode(replication)
-		limit := rapid.IntRange(200, len(whole)+200).Draw(t, "limit")
+		uncut, _ := encode(replication)
+		limit := rapid.IntRange(200, len(uncut)+200).Draw(t, "limit")
 		text, err := cbr.Fit(replication, limit, encode)
 		if err != nil {
 			t.Fatal(err)
@@ -42,9 +41,9 @@ func TestFit(t *testing.T) {
 		if len(text) > limit {
 			t.Fatalf("%d bytes, at most %d are allowed", len(text), limit)
 		}
-		if len(whole) <= limit {
-			if string(text) != string(whole) {
-				t.Fatalf("%s, but %s fits", text, whole)
+		if len(uncut) <= limit {
+			if string(text) != string(uncut) {
+				t.Fatalf("%s, but %s fits", text, uncut)
 			}
 			return
 		}
@@ -77,8 +76,8 @@ func TestFit(t *testing.T) {
 	})
 }
 
-// TestFitNothing: what has no list cannot be cut, and an encoder's error is its
-// own.
+// TestFitNothing: a replication without a list cannot be cut. An encoder's error is
+// returned as it is.
 func TestFitNothing(t *testing.T) {
 	t.Parallel()
 	encode := func(r json.RawMessage) ([]byte, error) { return fmt.Appendf(nil, "%0300d%s", 0, r), nil }

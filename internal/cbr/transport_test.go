@@ -1,15 +1,11 @@
 package cbr_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,43 +14,15 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// speaking listens on a TCP port, reads each request's header and says what
-// it is told to. Then it keeps the connection until the other end closes it, which it
-// tells on gone.
-func speaking(t *testing.T, say func(w io.Writer)) (address string, gone <-chan struct{}) {
+// rawServer starts a server that answers with what write writes.
+func rawServer(t *testing.T, write func(w io.Writer)) *cbrtest.RawServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := make(chan struct{}, 100)
-	var conversations sync.WaitGroup
-	conversations.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conversations.Go(func() {
-				defer func() { _ = conn.Close() }()
-				r := bufio.NewReader(conn)
-				if _, err := http.ReadRequest(r); err != nil {
-					return
-				}
-				say(conn)
-				_, _ = io.Copy(io.Discard, r)
-				left <- struct{}{}
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		conversations.Wait()
-	})
-	return "http://" + l.Addr().String(), left
+	s := cbrtest.NewRawServer(write)
+	t.Cleanup(s.Close)
+	return s
 }
 
-// informational are answers under 200 that end no request.
+// informational are answers with a status under 200, which do not end a request.
 var informational = []string{
 	"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 	"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n{\"replication\":",
@@ -63,36 +31,36 @@ var informational = []string{
 	"HTTP/1.1 000 Odd\r\nContent-Length: 100\r\n\r\n{",
 }
 
-// TestAnswerUnder200EndsItsTry: no body of such an answer is read, although the
-// context would allow it for long, and its connection is closed. CBR may have
-// taken the request.
+// TestAnswerUnder200EndsItsTry: the body of such an answer is not read, although
+// there is much time left, and its connection is closed. CBR may have taken the
+// request.
 func TestAnswerUnder200EndsItsTry(t *testing.T) {
 	t.Parallel()
 	for _, answer := range informational {
 		t.Run(answer[9:], func(t *testing.T) {
 			t.Parallel()
-			address, gone := speaking(t, func(w io.Writer) { _, _ = io.WriteString(w, answer) })
-			client := newClient(t, address)
+			server := rawServer(t, func(w io.Writer) { _, _ = io.WriteString(w, answer) })
+			client := newClient(t, server.URL)
 			client.Timeout = time.Hour
 			sent, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
 			if e := kind.As(err); e.Of() != kind.Unknown || !sent.Sent || e.HTTPStatus != 0 || !strings.Contains(e.Message, answer[9:12]) {
 				t.Errorf("answer %+v, error %v", sent, err)
 			}
-			<-gone
+			<-server.Closed
 			_, _, err = list(t.Context(), client)
 			if e := kind.As(err); e.Of() != kind.Unavailable || errors.Is(err, cbr.ErrListRefused) {
 				t.Errorf("a lookup: %v", err)
 			}
-			<-gone
+			<-server.Closed
 		})
 	}
 }
 
-// TestReadingEndsWithItsTry: whatever the other end does, and at whatever pace, a
-// try is over when its time is, and its connection with it.
+// TestReadingEndsWithItsTry: whatever the server sends, and however slowly, a try
+// and its connection end when the time of the try is over.
 func TestReadingEndsWithItsTry(t *testing.T) {
 	t.Parallel()
-	// A byte now and then is no progress that a try waits for.
+	// A byte now and then does not make a try longer.
 	drip := func(w io.Writer, what string) {
 		for {
 			if _, err := io.WriteString(w, what); err != nil {
@@ -101,7 +69,7 @@ func TestReadingEndsWithItsTry(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	for name, say := range map[string]func(io.Writer){
+	for name, write := range map[string]func(io.Writer){
 		"silence":                 func(io.Writer) {},
 		"half a header":           func(w io.Writer) { _, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-") },
 		"a header without a body": func(w io.Writer) { _, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n") },
@@ -121,8 +89,8 @@ func TestReadingEndsWithItsTry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address, gone := speaking(t, say)
-			client := newClient(t, address)
+			server := rawServer(t, write)
+			client := newClient(t, server.URL)
 			for _, call := range []func(context.Context) error{
 				func(ctx context.Context) error {
 					_, err := client.Replicate(ctx, source, replicate(cbrtest.SourceVault))
@@ -130,28 +98,29 @@ func TestReadingEndsWithItsTry(t *testing.T) {
 				},
 				func(ctx context.Context) error { _, _, err := list(ctx, client); return err },
 			} {
-				// As a try has it; the invocation's own is over long after.
+				// The invocation has much more time.
 				client.Timeout = 50 * time.Millisecond
 				if err := call(t.Context()); err == nil {
 					t.Error("no error")
 				}
-				<-gone
+				<-server.Closed
 			}
 		})
 	}
 }
 
-// TestIdleConnectionsCanBeClosed: net/http's client finds what closes them.
+// TestIdleConnectionsCanBeClosed: http.Client.CloseIdleConnections reaches the
+// transport.
 func TestIdleConnectionsCanBeClosed(t *testing.T) {
 	t.Parallel()
-	address, gone := speaking(t, func(w io.Writer) {
+	server := rawServer(t, func(w io.Writer) {
 		_, _ = fmt.Fprint(w, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 	})
-	client := newClient(t, address)
+	client := newClient(t, server.URL)
 	_, _, err := list(t.Context(), client)
 	if kind.As(err).HTTPStatus != 404 {
 		t.Error(err)
 	}
 	client.HTTP.CloseIdleConnections()
-	<-gone
+	<-server.Closed
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// root is where the project's files are, for their references to each other.
+// root is where the project's files are, for the compiler of schemas.
 const root = "file:///project/"
 
 // document is one of the documents under docs.
@@ -32,13 +31,8 @@ func open(t *testing.T, file string) *document {
 	d.value = readYAML(t, d.file)
 	d.compiler.DefaultDraft(jsonschema.Draft2020)
 	d.compiler.AssertFormat()
-	for name, value := range map[string]any{
-		d.file:                       d.value,
-		"events/request.schema.json": readYAML(t, "events/request.schema.json"),
-	} {
-		if err := d.compiler.AddResource(root+name, value); err != nil {
-			t.Fatal(err)
-		}
+	if err := d.compiler.AddResource(root+d.file, d.value); err != nil {
+		t.Fatal(err)
 	}
 	return d
 }
@@ -127,71 +121,74 @@ func (d *document) check(what, at string, value any) {
 	}
 }
 
-// TestReferences: each leads somewhere, and none out of the project.
+// TestReferences: each leads to a place in its own file. Generators and
+// validators do not resolve others.
 func TestReferences(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"openapi.yaml", "asyncapi.yaml"} {
-		d := open(t, file)
-		var follow func(any)
-		follow = func(v any) {
-			switch v := v.(type) {
-			case []any:
-				for _, item := range v {
-					follow(item)
-				}
-			case map[string]any:
-				for _, item := range v {
-					follow(item)
-				}
-				ref, ok := v["$ref"].(string)
-				if !ok {
-					return
-				}
-				target, at, _ := strings.Cut(ref, "#")
-				other := d
-				if target != "" {
-					target = path.Join("docs", target)
-					other = &document{t: t, file: target, value: readYAML(t, target)}
-				}
-				if _, _, ok := other.find("#" + at); at != "" && !ok {
-					t.Errorf("%s: %s leads nowhere", file, ref)
-				}
+	for _, file := range []string{"docs/openapi.yaml", "docs/asyncapi.yaml", "events/request.schema.json", "events/result.schema.json"} {
+		d := &document{t: t, file: file, value: readYAML(t, file)}
+		rewrite(d.value, func(ref string) string {
+			if _, _, ok := d.find(ref); !ok || !strings.HasPrefix(ref, "#/") {
+				t.Errorf("%s: %s leads nowhere in it", file, ref)
 			}
-		}
-		follow(d.value)
+			return ref
+		})
 	}
 }
 
-// TestResultSchema: asyncapi.yaml has events/result.schema.json in it, word for
-// word.
-func TestResultSchema(t *testing.T) {
+// TestSchemas: the documents have the schemas of events/ in them, word for word,
+// and the result's schema has the request's.
+func TestSchemas(t *testing.T) {
 	t.Parallel()
-	embedded, _, _ := open(t, "asyncapi.yaml").find("#/components/schemas/Result")
-	want, _ := readYAML(t, "events/result.schema.json").(map[string]any)
-	delete(want, "$schema")
-	delete(want, "$id")
-	got := rewrite(embedded, strings.NewReplacer(
-		"#/components/schemas/Result/", "#/",
-		"../events/request.schema.json", "urn:cbr-replicator:request:v1",
-	))
-	if diff := cmp.Diff(any(want), got); diff != "" {
-		t.Errorf("components.schemas.Result (-schema +document):\n%s", diff)
+	schema := func(name string) map[string]any {
+		s := object(t, readYAML(t, "events/"+name+".schema.json"))
+		delete(s, "$schema")
+		delete(s, "$id")
+		return s
+	}
+	field := func(name string) any { return object(t, schema("request")["properties"])[name] }
+	within := func(at string) func(string) string {
+		return func(ref string) string { return at + strings.TrimPrefix(ref, "#") }
+	}
+	const result = "#/components/schemas/Result"
+	for _, tt := range []struct {
+		file, at string
+		want     any
+		but      []string // members that it has of its own, or has not
+	}{
+		{"docs/asyncapi.yaml", "#/components/schemas/Request", schema("request"), nil},
+		{"docs/asyncapi.yaml", result, rewrite(schema("result"), within(result)), nil},
+		{"docs/openapi.yaml", "#/components/schemas/ReplicationRequest", schema("request"), []string{"title"}},
+		{"docs/openapi.yaml", "#/components/parameters/ProjectId/schema", field("project_id"), []string{"description"}},
+		// No format, since some generators take no time as a header.
+		{"docs/openapi.yaml", "#/components/parameters/RequestedAt/schema", field("requested_at"), []string{"description", "format"}},
+		{"events/result.schema.json", "#/$defs/data/properties/request", schema("request"), []string{"title", "description"}},
+	} {
+		d := &document{t: t, file: tt.file, value: readYAML(t, tt.file)}
+		got, _, _ := d.find(tt.at)
+		for _, member := range tt.but {
+			delete(object(t, got), member)
+			delete(object(t, tt.want), member)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: %s (-schema +there):\n%s", tt.file, tt.at, diff)
+		}
 	}
 }
 
-// rewrite returns v with all its references rewritten.
-func rewrite(v any, names *strings.Replacer) any {
+// rewrite returns v with each of its references as name says.
+func rewrite(v any, name func(ref string) string) any {
 	switch v := v.(type) {
 	case []any:
 		for i := range v {
-			v[i] = rewrite(v[i], names)
+			v[i] = rewrite(v[i], name)
 		}
 	case map[string]any:
-		for name := range v {
-			if ref, ok := v[name].(string); ok && name == "$ref" {
-				v[name] = names.Replace(ref)
+		for key := range v {
+			if ref, ok := v[key].(string); ok && key == "$ref" {
+				v[key] = name(ref)
 			} else {
-				v[name] = rewrite(v[name], names)
+				v[key] = rewrite(v[key], name)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-// Package deadline divides the time that is left.
+// Package deadline says how much of the time that is left one call may take.
 package deadline
 
 import (
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Half returns limit, or half of what is left of ctx if that is less: a call
-// that may fail must leave time for another, or for telling what became of it.
-// It is negative once ctx has ended.
+// Half returns limit, or half of the time until ctx ends if that is less. So a call
+// that fails leaves time for a retry, or for reporting its outcome. It is negative
+// once ctx has ended.
 func Half(ctx context.Context, limit time.Duration) time.Duration {
 	if at, ok := ctx.Deadline(); ok {
 		return min(limit, time.Until(at)/2)

@@ -70,7 +70,7 @@ func NewIAMEndpoints(authURL, cloud string) (Endpoints, error) {
 	return e, e.check()
 }
 
-// check holds a template to what an address of a credential's must be.
+// check returns an error if a credential must not be sent to the template's address.
 func (e Endpoints) check() error {
 	u, err := url.Parse(e.fill("region-1"))
 	switch {
@@ -84,8 +84,8 @@ func (e Endpoints) check() error {
 	return nil
 }
 
-// IsForeign reports whether an operator's endpoint for CBR may be another
-// company's than Huawei's: neither in one of its domains nor on this machine.
+// IsForeign reports whether an operator's endpoint for CBR may belong to another
+// company than Huawei: it is neither in one of Huawei's domains nor on this machine.
 func IsForeign(endpoint string) bool {
 	u, err := url.Parse(Endpoints{template: endpoint}.fill("region-1"))
 	if endpoint == "" || err != nil {

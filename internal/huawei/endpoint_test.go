@@ -91,14 +91,14 @@ func TestNewEndpointsRefuses(t *testing.T) {
 		{"a fragment", "https://cbr.{region}.example.com/#secret", "", ""},
 		{"an empty fragment", "https://cbr.{region}.example.com#", "", ""},
 		{"a line break", "https://cbr.{region}.example.com\n", "", ""},
-		{"a mark that nobody knows", "https://cbr.{zone}.example.com", "", "eu-de"},
+		{"an unknown mark", "https://cbr.{zone}.example.com", "", "eu-de"},
 		{"no region and no home", "https://cbr.example.com", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := huawei.NewEndpoints("cbr", tt.endpoint, tt.cloud, tt.home)
 			if err == nil {
-				t.Fatal("taken")
+				t.Fatal("no error")
 			}
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("the setting is in the error: %v", err)

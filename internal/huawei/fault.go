@@ -19,28 +19,27 @@ import (
 // MaxFault bounds the body of an error's answer, in bytes.
 const MaxFault = 64 << 10
 
-// Codes are what a service's own codes mean, where that does not follow from the
-// HTTP status. The zero Codes are of a service without any.
+// Codes are a service's own error codes and what they mean, if that does not follow
+// from the HTTP status. The zero Codes have no code.
 type Codes struct {
-	// Prefix is that of all of them: "BackupService.".
+	// Prefix begins each of them: "BackupService.".
 	Prefix string
 	Known  []Meaning
 }
 
-// Meaning is what a code says.
+// Meaning is what a code means.
 type Meaning struct {
 	Code string
 	Kind kind.Kind
-	// Statuses are those that the service's tables have the code with; none:
-	// 400 alone.
+	// Statuses are the HTTP statuses of the code in the service's tables. Nil: only 400.
 	Statuses []int
-	// Lasting, if not nil, reports whether a message names a state that does not
-	// pass by itself: then the code is a Rejected.
+	// Lasting, if not nil, reports whether a message names a state that does not pass by
+	// itself. Then the kind is Rejected.
 	Lasting func(message string) bool
 }
 
-// gateway are the codes of API Gateway, which stands before all services (API
-// Gateway user guide, "Error Codes"). It writes its prefix as APIG or APIGW.
+// gateway are the codes of API Gateway, which is in front of all services (API Gateway
+// user guide, "Error Codes"). It writes its prefix as APIG or APIGW.
 var gateway = []Meaning{
 	{Code: "APIG.0301", Kind: kind.Unauthorized},  // token or signature is wrong, or there is none
 	{Code: "APIG.0307", Kind: kind.Unauthorized},  // the token must be updated
@@ -63,9 +62,9 @@ func (c Codes) meaning(code string) *Meaning {
 	return nil
 }
 
-// kindOf is the one place that turns an answer into a kind: the service's code,
-// in its tables' spelling, decides first, the HTTP status second. A 2xx gets here
-// only if it is not the answer that was asked for.
+// kindOf is the one place that turns an answer into a kind. The service's code, as its
+// tables write it, decides first, the HTTP status second. A 2xx gets here only if it
+// is not the answer that was asked for.
 func (c Codes) kindOf(status int, code, message string) kind.Kind {
 	if m := c.meaning(code); m != nil {
 		if m.Lasting != nil && m.Lasting(message) {
@@ -90,19 +89,18 @@ func (c Codes) kindOf(status int, code, message string) kind.Kind {
 	return kind.Unknown
 }
 
-// own reports whether a code is the service's, so that the gateway has let the
-// credential through.
+// own reports whether a code is the service's own. Then the gateway has accepted the
+// credential.
 func (c Codes) own(code string) bool { return c.Prefix != "" && strings.HasPrefix(code, c.Prefix) }
 
-// Normal returns the tables' spelling of a code that came with a status.
+// Normal returns a code that came with a status as the tables write it.
 func (c Codes) Normal(status int, code string) string {
 	code = strings.TrimSpace(code)
 	if rest, ok := strings.CutPrefix(code, "APIGW."); ok {
 		return "APIG." + rest
 	}
-	// {"error_code": 6130}: a number has lost its prefix. It is the service's
-	// where its table has it with that status: IAM and the gateway have numbers,
-	// too.
+	// {"error_code": 6130}: a number without its prefix. It is the service's if the
+	// service's table has it with that status. IAM and the gateway have numbers too.
 	if _, err := strconv.Atoi(code); err != nil || len(code) != 4 {
 		return code
 	}
@@ -112,9 +110,9 @@ func (c Codes) Normal(status int, code string) string {
 	return code
 }
 
-// authResult is what an answer, judged, says of the credential. Refused is one
-// that is unknown, expired or wrongly signed. A 403 does not say so, since
-// another credential of the same owner would meet it too.
+// authResult returns what an answer with the error e shows of the credential. It is
+// Refused if it is unknown, expired or wrongly signed. A 403 does not show that, since
+// another credential of the same owner would get it too.
 func (c Codes) authResult(e *kind.Error) AuthResult {
 	if e == nil {
 		return AuthResult{Answered: true}
@@ -127,11 +125,11 @@ func (c Codes) authResult(e *kind.Error) AuthResult {
 	return AuthResult{Answered: refused || c.own(code), Refused: refused}
 }
 
-// Denied reports whether a 403 is the word of the service or of IAM that the
-// caller may not do this: not one of the gateway, whose black list speaks of an
-// address, nor of a proxy or firewall on the way. IAM writes as Keystone does
-// (IAM API reference, "Status Codes"), or with codes of its own, or has a
-// service add an encoded message (IAM API reference, V5, "Error Codes").
+// Denied reports whether the service or IAM says with a 403 that the caller may not do
+// this. A 403 of the gateway is about an address on its black list, and one of a proxy
+// or a firewall is not about permissions either. IAM answers in Keystone's form (IAM
+// API reference, "Status Codes"), or with codes of its own, or has a service add an
+// encoded message (IAM API reference, V5, "Error Codes").
 func (c Codes) Denied(e *kind.Error, body []byte) bool {
 	code := c.Normal(e.HTTPStatus, e.Code)
 	switch {
@@ -140,26 +138,26 @@ func (c Codes) Denied(e *kind.Error, body []byte) bool {
 	case c.own(code), strings.HasPrefix(code, "IAM."), strings.HasPrefix(code, "PAP5."):
 		return true
 	}
-	var says struct {
+	var denial struct {
 		Encoded string `json:"encoded_authorization_message"`
 		Error   struct {
 			Code  json.Number `json:"code"`
 			Title string      `json:"title"`
 		} `json:"error"`
 	}
-	if json.Unmarshal(body, &says) != nil {
+	if json.Unmarshal(body, &denial) != nil {
 		return false
 	}
-	return says.Encoded != "" || says.Error.Code == "403" && says.Error.Title == http.StatusText(http.StatusForbidden)
+	return denial.Encoded != "" || denial.Error.Code == "403" && denial.Error.Title == http.StatusText(http.StatusForbidden)
 }
 
-// Fault reads an answer that is not the one that was asked for. missing is what
-// a 2xx lacks, readErr what went wrong while the body was read.
+// Fault reads an answer that is not the one that was asked for. missing is what a 2xx
+// lacks, readErr the error of reading its body.
 func (s *Service) Fault(resp *http.Response, body []byte, readErr error, missing string) *kind.Error {
 	e := s.Codes.ReadFault(resp, body, s.Redact)
 	switch {
 	case readErr != nil:
-		// Its text is not shown: a credential that is cut in two is not masked.
+		// Its text is not shown, since half a credential is not masked.
 		e.Code, e.Message, e.Cause = "", "the answer was cut: "+s.Redact.Text(readErr.Error()), readErr
 		e.Kind = s.Codes.kindOf(e.HTTPStatus, "", "")
 	case missing != "" && e.Code == "":
@@ -170,7 +168,7 @@ func (s *Service) Fault(resp *http.Response, body []byte, readErr error, missing
 	return e
 }
 
-// ReadFault reads an error's answer. It has no message where there is none.
+// ReadFault reads an error's answer. Its message may be empty.
 func (c Codes) ReadFault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
 	f := parseFault(body)
 	e := &kind.Error{
@@ -180,11 +178,12 @@ func (c Codes) ReadFault(resp *http.Response, body []byte, r *redact.Redactor) *
 		RequestID:  r.Text(cmp.Or(resp.Header.Get("X-Request-Id"), f.requestID)),
 		RetryAfter: retryAfter(resp.Header),
 	}
-	// Judged before it is masked: a credential may be a word of it by chance.
+	// The kind is decided before the text is masked, since a credential may be a word of
+	// it by chance.
 	code := c.Normal(e.HTTPStatus, new(redact.Redactor).Text(f.code))
 	e.Kind = c.kindOf(e.HTTPStatus, code, f.message)
-	// By the gateway's code or, since sister clouds have codes of their own, in
-	// its words.
+	// By the gateway's code or, since sister clouds have codes of their own, by its
+	// words.
 	e.TokenExpired = code == "APIG.0307" || e.HTTPStatus < 500 && strings.Contains(strings.ToLower(f.message), "token must be updated")
 	if e.TokenExpired {
 		e.Kind = kind.Unauthorized
@@ -192,25 +191,24 @@ func (c Codes) ReadFault(resp *http.Response, body []byte, r *redact.Redactor) *
 	return e
 }
 
-// StatusLine is a status with its name, where it has one.
+// StatusLine is a status with its name, if it has one.
 func StatusLine(status int) string {
 	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
 }
 
-// fault is what an error's body says, whatever its form.
+// fault is what an error's body says, in any of its forms.
 type fault struct{ code, message, requestID string }
 
-// parseFault reads every form an error is known to take: CBR's and the
-// gateway's (error_code, error_msg), IAM's (an object "error" with a number as
-// its code), SMN's (code, message), camel case, and plain text or HTML from
-// what stands in front of them.
+// parseFault reads every known form of an error: CBR's and the gateway's (error_code,
+// error_msg), IAM's (an object "error" with a number as its code), SMN's (code,
+// message), camel case, and plain text or HTML from a proxy in front of them.
 func parseFault(body []byte) fault {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var object map[string]any
 	if err := dec.Decode(&object); err != nil || object == nil {
-		// In JSON that is cut or no object an escape may spell a credential in a
-		// way that is not masked.
+		// This may be JSON that is cut. An escape in it may hide a credential from the
+		// masking.
 		if bytes.ContainsRune(body, '\\') {
 			return fault{}
 		}
@@ -220,7 +218,7 @@ func parseFault(body []byte) fault {
 	if f.code != "" || f.message != "" {
 		return f
 	}
-	// One level down, in an order that does not change from call to call.
+	// One level down, in an order that is the same each time.
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		inner, ok := object[key].(map[string]any)
 		if !ok {
@@ -255,13 +253,12 @@ func faultIn(object map[string]any) fault {
 	}
 }
 
-// maxRetryAfter is the longest wait that is taken at its word: a queue keeps a
-// message invisible for at most 12 hours.
+// maxRetryAfter bounds the wait. A visibility timeout is at most 12 hours.
 const maxRetryAfter = 12 * time.Hour
 
 // retryAfter reads the header Retry-After, in seconds or as a date (RFC 9110,
-// 10.2.3). A date is held against the answer's own Date, since the clocks of
-// two clouds need not agree. Without a usable value it returns zero.
+// 10.2.3). A date is compared with the answer's own Date, since the clocks of two
+// clouds may differ. Without a usable value it returns zero.
 func retryAfter(h http.Header) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {

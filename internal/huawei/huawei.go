@@ -1,18 +1,17 @@
-// Package huawei is Huawei Cloud's wire, the same for each of its services:
-// where a region's endpoint is, what authorizes a request, one bounded call,
-// and what an error's answer says. A service's client stands on it and adds its
-// operations and the meaning of its codes.
+// Package huawei makes calls to Huawei Cloud. It has what is the same for each of its
+// services: the endpoint of a region, the authorization of a request, one bounded
+// call, and how an error's answer is read. A service's client adds its operations and
+// the meaning of its codes.
 package huawei
 
-// Scope is what a request is for and what a credential must be good for: a
-// project in a region. The call goes to the region's endpoint with the project
-// in its path.
+// Scope is a project in a region. A request is for one, and its credential must be
+// valid there. The call goes to the region's endpoint, with the project in its path.
 type Scope struct {
 	ProjectID string
 	Region    string
 }
 
-// The forms of what IsProjectID and IsRegion take, in words.
+// The forms that IsProjectID and IsRegion accept, in words.
 const (
 	ProjectForm = "32 hex digits"
 	RegionForm  = "a region, in lower-case letters, digits and hyphens, such as cn-north-4"

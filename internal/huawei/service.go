@@ -29,19 +29,18 @@ type Service struct {
 	Auth      Authorizer
 	Redact    *redact.Redactor
 	UserAgent string
-	// Timeout bounds one try. Half of what is left of the context bounds it
-	// too, so that there is time for another or for publishing.
+	// Timeout bounds one try. Half of the context's time that is left bounds it too, so
+	// that there is time for a retry or for publishing.
 	Timeout time.Duration
 }
 
-// minTimeout is the least time that a call is given: one that is cut off early
-// leaves an uncertain outcome where there was a certain one.
+// minTimeout is the shortest timeout of a call. A call that is cut off has an uncertain
+// outcome; a call that is not made has a certain one.
 const minTimeout = time.Second
 
-// Call makes one request below a project's path and has read judge its answer.
-// sent says whether it was made, whatever became of it. The error is a
-// *kind.Error; one of read's that speaks of the credential gets the advice of
-// the credential's source.
+// Call makes one request below a project's path and has read read its answer. sent
+// says whether the request was made, whatever its outcome. The error is a *kind.Error.
+// If it is about the credential, it has the advice of the credential's source.
 func (s *Service) Call(ctx context.Context, scope Scope, method, path string, body []byte, read func(*http.Response) error) (sent bool, err error) {
 	base, err := s.Endpoints.For(scope.Region)
 	if err != nil {
@@ -68,17 +67,17 @@ func (s *Service) Call(ctx context.Context, scope Scope, method, path string, bo
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// Set as soon as the request may be on a connection; cleared when net/http
-	// goes for another one because nothing was written to the first.
-	var mayBeTaken atomic.Bool
+	// Set as soon as the request may be on a connection. Cleared when net/http takes
+	// another connection because nothing was written to the first.
+	var mayBeSent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { mayBeTaken.Store(false) },
-		GotConn: func(httptrace.GotConnInfo) { mayBeTaken.Store(true) },
+		GetConn: func(string) { mayBeSent.Store(false) },
+		GotConn: func(httptrace.GotConnInfo) { mayBeSent.Store(true) },
 	})
 
 	resp, err := s.HTTP.Do(req.WithContext(ctx))
 	if err != nil {
-		return true, s.noAnswer(err, mayBeTaken.Load())
+		return true, s.noAnswer(err, mayBeSent.Load())
 	}
 	defer resp.Body.Close()
 	err = read(resp)
@@ -103,11 +102,11 @@ func ReadAll(body io.Reader, limit int) ([]byte, error) {
 	return raw, err
 }
 
-// noAnswer judges a call that brought no answer at all.
-func (s *Service) noAnswer(err error, mayBeTaken bool) error {
+// noAnswer returns the error of a call without an answer.
+func (s *Service) noAnswer(err error, mayBeSent bool) error {
 	e := &kind.Error{Kind: kind.Unavailable, Cause: err}
 	what := "no connection to " + s.Name
-	if mayBeTaken {
+	if mayBeSent {
 		e.Kind = kind.Unknown
 		what = "the answer was lost, " + s.Name + " may have taken the request"
 	}

@@ -25,7 +25,7 @@ const (
 
 // Sign puts a signature over the method, the path, the query, the body, the host
 // and the X- headers on req (API Gateway developer guide, "Signing Algorithm").
-// It is good for 15 minutes from now on. The error is a *kind.Error.
+// It is valid for 15 minutes from now on. The error is a *kind.Error.
 func Sign(req *http.Request, access, secret string, now time.Time) error {
 	date := now.UTC().Format(dateForm)
 	req.Header.Set(dateHeader, date)

@@ -7,13 +7,16 @@ import (
 	"time"
 )
 
-// NewHTTPClient returns a client fit for calls that must not be duplicated:
-// it follows no redirect, since the credential would follow; it speaks
-// HTTP/1.1, since one reset HTTP/2 connection makes every request on it
-// uncertain; it does not reuse a connection that was idle for long, since
-// it may have died while the environment was frozen; and all reading of an
-// answer ends with its request's context. It has up to connections to a host,
-// and keeps a few more than as many idle ones in all.
+// NewHTTPClient returns a client for calls that must not be duplicated.
+//   - It follows no redirect, since the credential would follow.
+//   - It speaks HTTP/1.1, since the reset of one HTTP/2 connection makes every request
+//     on it uncertain.
+//   - It does not reuse a connection that was idle for long, since that may have died
+//     while the environment was frozen.
+//   - Reading an answer ends with its request's context.
+//
+// connections is the most that it has to one host. It keeps a few more idle ones in
+// all.
 func NewHTTPClient(connections int) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -33,10 +36,10 @@ func NewHTTPClient(connections int) *http.Client {
 	}
 }
 
-// Transport is net/http's, but that an answer under 200 is an error: after a
-// "101 Switching Protocols" net/http hands out the connection itself for a body
-// and no longer ends it with the context (Transport, persistConn.readLoop), so
-// that whoever reads it may wait for ever. Nothing asks for another protocol.
+// Transport is net/http's, but a final answer with a status under 200 is an error.
+// After a "101 Switching Protocols" net/http returns the connection itself as the body
+// and no longer ends it with the context (Transport, persistConn.readLoop), so that
+// reading it may never end. No request here asks for another protocol.
 type Transport struct{ *http.Transport }
 
 // RoundTrip makes one request.

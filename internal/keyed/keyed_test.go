@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestRun holds Run to all it promises, whatever the keys.
+// TestRun holds Run to its documentation, for any keys.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -48,7 +48,7 @@ func TestRun(t *testing.T) {
 			}
 			order = append(order, i)
 			mu.Unlock()
-			// A second stretch under the lock lets others in between.
+			// Between the two locks others may run.
 			mu.Lock()
 			for _, k := range slices.Compact(slices.Clone(keys[i])) {
 				busy[k]--
@@ -81,7 +81,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestRunSideBySide: distinct keys do run at the same time, up to the limit.
+// TestRunSideBySide: indices without a common key run at the same time.
 func TestRunSideBySide(t *testing.T) {
 	t.Parallel()
 	var together sync.WaitGroup
@@ -92,7 +92,7 @@ func TestRunSideBySide(t *testing.T) {
 	})
 }
 
-// TestRunUpToTheLimit: no fewer than the limit run at once, and no more.
+// TestRunUpToTheLimit: as many run at once as the limit allows.
 func TestRunUpToTheLimit(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[int]time.Duration{1: 8 * time.Second, 3: 3 * time.Second, 7: 2 * time.Second, 8: time.Second, 20: time.Second} {
@@ -106,8 +106,7 @@ func TestRunUpToTheLimit(t *testing.T) {
 	}
 }
 
-// TestRunOfSorts: a group and a vault of the same name have nothing to do with
-// each other.
+// TestRunOfSorts: a group and a vault with the same ID are two keys.
 func TestRunOfSorts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,8 +119,8 @@ func TestRunOfSorts(t *testing.T) {
 	})
 }
 
-// TestRunInOrder: sequences begin in the order of their first index, those that a
-// later index joins as well.
+// TestRunInOrder: sequences begin in the order of their first index, also if a later
+// index joins two of them.
 func TestRunInOrder(t *testing.T) {
 	t.Parallel()
 	keys := [][]keyed.Key{
@@ -134,7 +133,7 @@ func TestRunInOrder(t *testing.T) {
 	}
 }
 
-// TestRunAlone: a single sequence, a single record above all, needs no goroutine.
+// TestRunAlone: a single sequence runs in the caller's goroutine.
 func TestRunAlone(t *testing.T) {
 	t.Parallel()
 	goroutine := func() string {

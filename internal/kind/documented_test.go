@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// TestTableIsDocumented holds the table of docs/failures.md against the real one:
-// it is what people read at night.
+// TestTableIsDocumented holds the table of docs/failures.md to the real one.
 func TestTableIsDocumented(t *testing.T) {
 	t.Parallel()
 	failures, err := os.ReadFile("../../docs/failures.md")

@@ -10,7 +10,7 @@ import (
 // texts are redacted.
 type Error struct {
 	Kind Kind
-	// Code is CBR's or the gateway's own ("BackupService.6130", "APIGW.0308");
+	// Code is CBR's or the gateway's own ("BackupService.6130", "APIG.0308");
 	// empty where neither gave one.
 	Code string
 	// Message says what went wrong, for a person.

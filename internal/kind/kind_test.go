@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// TestPromises holds the table against the promises that span its rows; each
-// row's own behaviour is tested where it is acted upon.
+// TestPromises holds the table to what is promised for all rows. What follows from
+// a single row is tested where it is used.
 func TestPromises(t *testing.T) {
 	t.Parallel()
 	for k, p := range table {
@@ -16,22 +16,22 @@ func TestPromises(t *testing.T) {
 			t.Errorf("%q is acknowledged without a final result: it would be lost", k)
 		}
 		if p.Retry == Backoff && !p.Redeliver {
-			t.Errorf("%q is worth another try in place but not another delivery", k)
+			t.Errorf("%q is retried in place, but not handed back", k)
 		}
 		if p.RetryAfter > 0 && !p.Redeliver {
 			t.Errorf("%q advises to wait for something that cannot change", k)
 		}
 		if p.Wait != AtOnce && !p.Redeliver {
-			t.Errorf("%q waits in a queue that it does not go back to", k)
+			t.Errorf("%q waits in a queue to which it is not handed back", k)
 		}
 		if p.Expected && (!p.Redeliver || !p.Answer) {
 			t.Errorf("%q has not ended, and is no answer or not handed back", k)
 		}
 		if p.KeepBody && p.Status != Refused {
-			t.Errorf("%q is %s: its body is kept although it was no refusal", k, p.Status)
+			t.Errorf("%q is %s: its body is kept although it is not rejected", k, p.Status)
 		}
 		if p.Wait == AtOnce && p.Redeliver && k != OutOfTime && k != Blocked {
-			t.Errorf("%q comes back at once, to meet the same again", k)
+			t.Errorf("%q is redelivered at once, while nothing has changed", k)
 		}
 	}
 }

@@ -24,9 +24,9 @@ const Namespace = "CbrReplicator"
 // names are the counts of a line, in its order; they are part of the contract.
 // Each is in every line, zero or not, so that no alarm lacks data.
 var names = []string{
-	"Deliveries", "Accepted", "Unchanged", "Rejected", "Failed", "Redelivered", "Retries",
+	"Deliveries", "Accepted", "Unchanged", "Rejected", "Failed", "Redelivered", "RedeliveredBusy", "Retries",
 	"Throttled", "Unauthorized", "Misconfigured", "InProgress", "Unknown", "NotCovered",
-	"PublishFailures", "LookupsRefused", "RejectedNotKept", "ColdStart",
+	"PublishFailures", "LookupsRefused", "RejectedNotKept", "ErrorsReturned", "ColdStart",
 }
 
 // followed are the counts of copies that are followed. They are in the lines of
@@ -183,12 +183,17 @@ func (i *Invocation) Count(d Delivery) {
 	}
 	if d.Redelivered {
 		c["Redelivered"]++
+		// InProgress also counts callers that were told so, and handed nothing back.
+		if d.Kind == kind.InProgress {
+			c["RedeliveredBusy"]++
+		}
 	}
 	if d.PublishFailed {
 		c["PublishFailures"]++
 	}
 }
 
+// region returns what is counted for a region. The caller holds mu.
 func (i *Invocation) region(name string) *region {
 	r := i.regions[name]
 	if r == nil {
@@ -196,6 +201,15 @@ func (i *Invocation) region(name string) *region {
 		i.regions[name] = r
 	}
 	return r
+}
+
+// ErrorReturned counts that the invocation ends with an error that is its answer: of
+// a direct call that was rejected, or of a batch that is handed back whole. Lambda
+// counts such an error among its Errors, as it does a crash.
+func (i *Invocation) ErrorReturned() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.region("").counts["ErrorsReturned"]++
 }
 
 // Emit writes the invocation's line. Deliveries to one destination region, the

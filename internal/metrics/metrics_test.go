@@ -51,15 +51,17 @@ func TestEmit(t *testing.T) {
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Throttled, Redelivered: true, More: retries(5)},
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Unknown, Published: kind.Failed, Redelivered: true},
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.Misconfigured, Redelivered: true},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.InProgress},
+			metrics.Delivery{DestinationRegion: "region2", Kind: kind.InProgress, Redelivered: true},
 			metrics.Delivery{DestinationRegion: "region2", Kind: kind.NotCovered, Published: kind.Refused},
 			metrics.Delivery{Kind: kind.InvalidEvent, Published: kind.Refused, More: []metrics.Value{{Name: "RejectedNotKept", Count: 1}}},
 			metrics.Delivery{DestinationRegion: "region2", PublishFailed: true, More: []metrics.Value{{Name: "LookupsRefused", Count: 1}}, Redelivered: true},
 		)
 		want := map[string]any{
 			"service": "replicator", "destination_region": "region2",
-			"Deliveries": 8.0, "Accepted": 1.0, "Unchanged": 1.0, "Rejected": 2.0, "Failed": 1.0,
-			"Redelivered": 4.0, "Retries": 7.0, "Throttled": 1.0, "Unauthorized": 0.0, "Misconfigured": 1.0, "InProgress": 0.0,
-			"Unknown": 1.0, "NotCovered": 1.0, "PublishFailures": 1.0, "LookupsRefused": 1.0, "RejectedNotKept": 1.0, "ColdStart": 1.0, "Duration": 412.0,
+			"Deliveries": 10.0, "Accepted": 1.0, "Unchanged": 1.0, "Rejected": 2.0, "Failed": 1.0,
+			"Redelivered": 5.0, "RedeliveredBusy": 1.0, "Retries": 7.0, "Throttled": 1.0, "Unauthorized": 0.0, "Misconfigured": 1.0, "InProgress": 2.0,
+			"Unknown": 1.0, "NotCovered": 1.0, "PublishFailures": 1.0, "LookupsRefused": 1.0, "RejectedNotKept": 1.0, "ErrorsReturned": 0.0, "ColdStart": 1.0, "Duration": 412.0,
 		}
 		if len(lines) != 1 {
 			t.Fatalf("%d lines, want 1", len(lines))
@@ -126,17 +128,17 @@ func TestLine(t *testing.T) {
 		const directive = `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"CbrReplicator",` +
 			`"Dimensions":[["service"],["service","destination_region"]],"Metrics":[` +
 			`{"Name":"Deliveries","Unit":"Count"},{"Name":"Accepted","Unit":"Count"},{"Name":"Unchanged","Unit":"Count"},` +
-			`{"Name":"Rejected","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Redelivered","Unit":"Count"},` +
+			`{"Name":"Rejected","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Redelivered","Unit":"Count"},{"Name":"RedeliveredBusy","Unit":"Count"},` +
 			`{"Name":"Retries","Unit":"Count"},{"Name":"Throttled","Unit":"Count"},{"Name":"Unauthorized","Unit":"Count"},` +
 			`{"Name":"Misconfigured","Unit":"Count"},{"Name":"InProgress","Unit":"Count"},{"Name":"Unknown","Unit":"Count"},` +
-			`{"Name":"NotCovered","Unit":"Count"},{"Name":"PublishFailures","Unit":"Count"},{"Name":"LookupsRefused","Unit":"Count"},{"Name":"RejectedNotKept","Unit":"Count"},` +
+			`{"Name":"NotCovered","Unit":"Count"},{"Name":"PublishFailures","Unit":"Count"},{"Name":"LookupsRefused","Unit":"Count"},{"Name":"RejectedNotKept","Unit":"Count"},{"Name":"ErrorsReturned","Unit":"Count"},` +
 			`{"Name":"ColdStart","Unit":"Count"}%s]}]},"service":"a \"service\" of \u003cÅ\u003e \u0026 \\",`
 		want := fmt.Sprintf(directive, began, `,{"Name":"Duration","Unit":"Milliseconds"}`) + `"destination_region":"re\"gion\n2",` +
-			`"Deliveries":2,"Accepted":0,"Unchanged":0,"Rejected":0,"Failed":0,"Redelivered":1,"Retries":1,"Throttled":0,"Unauthorized":1,` +
-			`"Misconfigured":0,"InProgress":1,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"RejectedNotKept":0,"ColdStart":1,"Duration":2}` + "\n" +
+			`"Deliveries":2,"Accepted":0,"Unchanged":0,"Rejected":0,"Failed":0,"Redelivered":1,"RedeliveredBusy":1,"Retries":1,"Throttled":0,"Unauthorized":1,` +
+			`"Misconfigured":0,"InProgress":1,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"RejectedNotKept":0,"ErrorsReturned":0,"ColdStart":1,"Duration":2}` + "\n" +
 			fmt.Sprintf(directive, began, "") + `"destination_region":"region3",` +
-			`"Deliveries":1,"Accepted":1,"Unchanged":0,"Rejected":0,"Failed":0,"Redelivered":0,"Retries":0,"Throttled":0,"Unauthorized":0,` +
-			`"Misconfigured":0,"InProgress":0,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"RejectedNotKept":0,"ColdStart":0}` + "\n"
+			`"Deliveries":1,"Accepted":1,"Unchanged":0,"Rejected":0,"Failed":0,"Redelivered":0,"RedeliveredBusy":0,"Retries":0,"Throttled":0,"Unauthorized":0,` +
+			`"Misconfigured":0,"InProgress":0,"Unknown":0,"NotCovered":0,"PublishFailures":0,"LookupsRefused":0,"RejectedNotKept":0,"ErrorsReturned":0,"ColdStart":0}` + "\n"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("lines (-want +got):\n%s", diff)
 		}
@@ -156,6 +158,25 @@ func TestNoRegion(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), `"Dimensions":[["service"]],`) {
 		t.Errorf("dimensions of %s", out.String())
+	}
+}
+
+// TestErrorReturned: it is the invocation's, of no region, and in its first line.
+func TestErrorReturned(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	inv := metrics.NewEmitter(&out, metrics.EMF, "replicator").Begin()
+	inv.Count(metrics.Delivery{DestinationRegion: "region2", Kind: kind.Unavailable, Redelivered: true})
+	inv.ErrorReturned()
+	if err := inv.Emit(); err != nil {
+		t.Fatal(err)
+	}
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatalf("%s: %v", out.Bytes(), err)
+	}
+	if line["ErrorsReturned"] != 1.0 || line["Deliveries"] != 1.0 || line["destination_region"] != "region2" {
+		t.Errorf("line = %v", line)
 	}
 }
 

@@ -13,38 +13,38 @@ import (
 )
 
 const (
-	// tolerance is how much older than the first try an effect may seem: a Date
-	// has no fractions of a second, and clocks are read at two ends of a network.
+	// tolerance is how much older than the first try an effect may seem. A Date has
+	// no fractions of a second, and the two clocks are read on two machines.
 	tolerance = 3 * time.Second
 	// maxAhead is how far after the answer's own Date a record may seem to have
-	// begun. One clock cannot differ more from itself: such a time has another
-	// meaning than ours.
+	// begun. Both times are CBR's, so a larger difference means that the time is not
+	// what we think.
 	maxAhead = 2 * time.Minute
-	// maxBehind is how far the clock that records are dated by may be behind the
-	// one that answers are.
+	// maxBehind is how far the clock that dates records may be behind the clock that
+	// dates answers.
 	maxBehind = time.Minute
 	// maxWest is how far behind UTC a local time may be, in steps of zoneStep.
 	maxWest  = 12 * time.Hour
 	zoneStep = 30 * time.Minute
 )
 
-// Verdict is what a lookup says of a request.
-type Verdict int
+// Decision is whether a lookup shows the effect of a request.
+type Decision int
 
-// The verdicts. The zero Verdict decides nothing.
+// The decisions. The zero Decision is Undecided.
 const (
-	// Undecided: there are records that may be the request's effect or not. It
-	// must not be sent.
-	Undecided Verdict = iota
-	// NotFound: no effect is to be seen, yet.
+	// Undecided: there are records that may be the request's effect or not. The
+	// request must not be sent.
+	Undecided Decision = iota
+	// NotFound: no effect is visible yet.
 	NotFound
-	// Found: CBR has taken the request.
+	// Found: CBR has accepted the request.
 	Found
 )
 
-// String returns the verdict as the log has it.
-func (v Verdict) String() string {
-	switch v {
+// String returns the decision as the log has it.
+func (d Decision) String() string {
+	switch d {
 	case NotFound:
 		return "not found"
 	case Found:
@@ -53,9 +53,9 @@ func (v Verdict) String() string {
 	return "undecided"
 }
 
-// Finding is what became of a request.
+// Finding is what a lookup shows of a request.
 type Finding struct {
-	Verdict Verdict
+	Decision Decision
 	// Replication is the object that CopyCheckpoint's answer would have had,
 	// its backups in the order of the list; nil unless Found.
 	Replication json.RawMessage
@@ -63,26 +63,26 @@ type Finding struct {
 	// Uncovered are available backups without a replica, newest first, the first
 	// MaxUncovered of them.
 	Uncovered []string
-	// Elsewhere, the first MaxPlaces of it with most backups first, is where in the destination's region there are replicas of
-	// available backups that have none at the destination. CBR allows a backup
-	// one replica in each region (user guide, "Replicating a vault").
+	// Elsewhere has the other places in the destination's region with replicas of
+	// available backups that have none at the destination. The first MaxPlaces are
+	// those with most backups, in that order. CBR allows a backup one replica in each
+	// region (user guide, "Replicating a vault").
 	Elsewhere []Place
-	// Why tells a person what cannot be decided; empty unless Undecided.
+	// Why tells a person why it is Undecided; otherwise it is empty.
 	Why string
 }
 
 // MaxUncovered is how many uncovered backups a finding names.
 const MaxUncovered = 100
 
-// MaxPlaces is how many places of a finding are in an order: as many as a message
-// names.
+// MaxPlaces is how many places of a finding are sorted: a message names no more.
 const MaxPlaces = 3
 
 // Place is another vault of the destination's region.
 type Place struct {
 	VaultID   string // empty where the records do not say
 	ProjectID string // empty if it is the destination's, or where they do not say
-	Backups   int    // how many have a replica there that waits, runs or has succeeded
+	Backups   int    // with a replica there that waits, runs or has succeeded
 }
 
 // Coverage is how far a vault's backups are replicated to a destination.
@@ -100,7 +100,7 @@ type Coverage struct {
 func (c Coverage) Missing() int { return c.Backups - c.Replicated }
 
 // lookup is what is kept of a list of backups. It is written before done is
-// closed and read after.
+// closed, and read after that.
 type lookup struct {
 	done chan struct{}
 	err  error
@@ -109,7 +109,7 @@ type lookup struct {
 	// gone: the vault does not exist.
 	gone    bool
 	backups []backup
-	// provider is that of all backups: a vault holds one type of resource.
+	// provider is the same for all backups: a vault holds one type of resource.
 	provider string
 	records  []record // in the order of the list
 	to       []route
@@ -119,7 +119,7 @@ type lookup struct {
 	known ids
 }
 
-// backup is what is kept of one.
+// backup is what is kept of a backup.
 type backup struct {
 	id                       string
 	created                  time.Time
@@ -127,8 +127,8 @@ type backup struct {
 	resourceID, resourceName string
 }
 
-// record is what is kept of a replication record. A vault may hold 15,000
-// backups with several each.
+// record is what is kept of a replication record. A vault may hold 15,000 backups
+// with several records each.
 type record struct {
 	backup, to int // indices
 	id         string
@@ -143,14 +143,14 @@ type record struct {
 // fault is why a copy failed, in CBR's words.
 type fault struct{ code, reason string }
 
-// route is where records go, and the source as they name it.
+// route is the destination of records, and the source as they name it.
 type route struct {
 	to                      destination
 	fromProject, fromRegion string
 }
 
-// destination is a replication's. Ids are compared without regard to case.
-// What a record does not say is empty.
+// destination is where a replication goes. Ids are in lower case, since CBR may
+// write either. What a record does not say is empty.
 type destination struct{ region, project, vault string }
 
 func destinationOf(region, project, vault string) destination {
@@ -161,8 +161,8 @@ func destinationOf(region, project, vault string) destination {
 // is enough where the record does not say more.
 func (d destination) is(to destination) bool { return d.vault == to.vault && d.mayBe(to) }
 
-// mayBe reports whether nothing in a record's destination is another than in
-// that of a request.
+// mayBe reports whether a record's destination differs from a request's in nothing
+// that the record says.
 func (d destination) mayBe(to destination) bool {
 	return (d.region == "" || d.region == to.region) && (d.project == "" || d.project == to.project) && (d.vault == "" || d.vault == to.vault)
 }
@@ -189,13 +189,13 @@ func (l *lookup) add(b *cbr.Backup) {
 	}
 }
 
-// judge tells what became of r, which was first tried at since.
-func (l *lookup) judge(src huawei.Scope, r cbr.Replicate, since time.Time) Finding {
+// decide tells what became of r, which was first tried at since.
+func (l *lookup) decide(src huawei.Scope, r cbr.Replicate, since time.Time) Finding {
 	to := destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)
-	there := l.those(func(d destination) bool { return d.is(to) })
-	unnamed := l.those(func(d destination) bool { return !d.is(to) && d.mayBe(to) })
+	there := l.recordsTo(func(d destination) bool { return d.is(to) })
+	unnamed := l.recordsTo(func(d destination) bool { return !d.is(to) && d.mayBe(to) })
 	covered := l.covered(there)
-	f := Finding{Verdict: NotFound, Coverage: l.coverage(covered), Uncovered: l.uncovered(covered), Elsewhere: l.elsewhere(to, covered)}
+	f := Finding{Decision: NotFound, Coverage: l.coverage(covered), Uncovered: l.uncovered(covered), Elsewhere: l.elsewhere(to, covered)}
 
 	effect, maybe, why := effectSince(there, since, l.at)
 	if why == "" {
@@ -206,7 +206,7 @@ func (l *lookup) judge(src huawei.Scope, r cbr.Replicate, since time.Time) Findi
 	if why == "" && len(effect) == 0 && len(maybe) > 0 {
 		switch {
 		case f.Coverage.Backups > 0 && f.Coverage.Missing() == 0:
-			// Whoever asked for these copies, nothing is left to be copied.
+			// Nothing is left to be copied, whoever asked for these copies.
 			effect = maybe
 		case l.newSince(maybe, covered):
 			why = fmt.Sprintf("replication record %s may be older than the request by CBR's clocks or not, and a new backup would be copied", maybe[0].id)
@@ -214,30 +214,30 @@ func (l *lookup) judge(src huawei.Scope, r cbr.Replicate, since time.Time) Findi
 	}
 	switch {
 	case why != "":
-		f.Verdict, f.Why = Undecided, why
+		f.Decision, f.Why = Undecided, why
 	case len(effect) > 0:
-		f.Verdict, f.Replication = Found, l.replication(src, r, effect)
+		f.Decision, f.Replication = Found, l.replication(src, r, effect)
 	}
 	return f
 }
 
-// those returns the records that go to a place that is so.
-func (l *lookup) those(so func(destination) bool) (records []record) {
-	is := make([]bool, len(l.to))
+// recordsTo returns the records whose destination matches.
+func (l *lookup) recordsTo(matches func(destination) bool) (records []record) {
+	wanted := make([]bool, len(l.to))
 	for i, to := range l.to {
-		is[i] = so(to.to)
+		wanted[i] = matches(to.to)
 	}
 	for _, r := range l.records {
-		// A record without a time that covers nothing never began: to send again
-		// duplicates nothing.
-		if is[r.to] && (!r.created.IsZero() || r.status.Covers()) {
+		// A record without a time that covers nothing never began and copied nothing: a
+		// new request duplicates nothing.
+		if wanted[r.to] && (!r.created.IsZero() || r.status.Covers()) {
 			records = append(records, r)
 		}
 	}
 	return records
 }
 
-// covered tells for each backup whether one of the records is a copy of it that
+// covered returns for each backup whether one of the records is a copy of it that
 // waits, runs or has succeeded.
 func (l *lookup) covered(records []record) []bool {
 	covered := make([]bool, len(l.backups))
@@ -272,11 +272,11 @@ func (l *lookup) coverage(covered []bool) (c Coverage) {
 	return c
 }
 
-// elsewhere returns where else in the region backups are that are not covered,
-// the first few places with most of them first.
+// elsewhere returns the other places in the region that have replicas of backups
+// that are not covered. The first MaxPlaces are sorted.
 func (l *lookup) elsewhere(to destination, covered []bool) (places []Place) {
 	counts := make([]int, len(l.to))
-	counted := make([]int, len(l.to)) // the last backup that was, plus one
+	counted := make([]int, len(l.to)) // the index of the last backup that was counted, plus one
 	for _, r := range l.records {
 		at := l.to[r.to].to
 		if covered[r.backup] || !l.backups[r.backup].available || !r.status.Covers() ||
@@ -296,7 +296,7 @@ func (l *lookup) elsewhere(to destination, covered []bool) (places []Place) {
 		}
 		places = append(places, p)
 	}
-	// Few are ever shown: to sort them all would be for nobody.
+	// Only a few are shown, so only those are sorted.
 	for i := range min(MaxPlaces, len(places)) {
 		most := i
 		for j := i + 1; j < len(places); j++ {
@@ -309,14 +309,14 @@ func (l *lookup) elsewhere(to destination, covered []bool) (places []Place) {
 	return places
 }
 
-// newSince reports whether a request that is sent would copy backups that were
-// not there when the records were made: then it may be a needless one. Both are
-// dated by one clock.
+// newSince reports whether a request that is sent now would copy backups that are
+// newer than the records. Then it may be a request that was not needed. Backups and
+// records are dated by one clock.
 func (l *lookup) newSince(records []record, covered []bool) bool {
 	oldest := records[0].created
 	for _, r := range records {
 		if r.created.Before(oldest) {
-			oldest = r.created // zero: nobody knows
+			oldest = r.created // zero: not known
 		}
 	}
 	for i, b := range l.backups {
@@ -327,9 +327,9 @@ func (l *lookup) newSince(records []record, covered []bool) bool {
 	return false
 }
 
-// effectSince returns the records that are the effect of a request that was first
-// tried at first, those that may be, or why that cannot be told. Records that
-// all failed or were skipped are no effect.
+// effectSince returns the effect of a request that was first tried at first: the
+// records that are its effect, and those that may be. If neither can be known, it
+// returns why. If all of the records failed or were skipped, there is no effect.
 func effectSince(records []record, first time.Time, at cbr.Clocks) (effect, maybe []record, why string) {
 	var undated *record
 	ended, waiting := true, 0
@@ -340,8 +340,8 @@ func effectSince(records []record, first time.Time, at cbr.Clocks) (effect, mayb
 		case at.Theirs.IsZero():
 			return nil, nil, "CBR's answer has no Date to hold the age of its replication records against"
 		case r.created.IsZero() && r.status == cbr.Waiting:
-			// CBR replicates a vault once at a time, so one that waits beside one that
-			// is the request's belongs to it.
+			// CBR runs one replication of a vault at a time. So a record that waits beside
+			// one of the request's is the request's too.
 			effect = append(effect, *r)
 			waiting++
 		case r.created.IsZero(), r.created.Sub(at.Theirs) > maxAhead && !r.status.Ended():
@@ -369,17 +369,17 @@ func effectSince(records []record, first time.Time, at cbr.Clocks) (effect, mayb
 	return nil, maybe, ""
 }
 
-// ours is a record's time by our clock. The clocks of two clouds need not agree:
-// what counts is its age when CBR answered, by the clock of CBR's answers, and
-// that of the request, by ours.
+// ours returns a record's time by our clock. The clocks of two clouds may differ. So
+// the record's age is measured by the clock of CBR's answers, at the time of the
+// answer, and the request's age by our clock.
 func ours(created time.Time, at cbr.Clocks) time.Time {
 	return created.Add(at.Ours.Sub(at.Theirs))
 }
 
-// mayBeSince reports whether a record that seems older than the first try may be
-// its effect all the same: if the clock that dates records is behind that of
-// CBR's answers, or if a time without a zone is a local one. How far either can
-// be is bounded by the newest time on the list, which is in the past.
+// mayBeSince reports whether a record that seems older than the first try may still
+// be its effect. That is so if the clock that dates records is behind the clock of
+// CBR's answers, or if a time without a zone is a local time. The newest time on the
+// list is in the past, so it bounds both differences.
 func mayBeSince(r record, first time.Time, at cbr.Clocks) bool {
 	late := first.Add(-tolerance).Sub(ours(r.created, at))
 	if late <= min(maxBehind, at.Theirs.Sub(at.Newest)) {
@@ -390,8 +390,8 @@ func mayBeSince(r record, first time.Time, at cbr.Clocks) bool {
 	}
 	west := min(maxWest, at.Theirs.Sub(at.NewestZoneless)+maxBehind)
 	for shift := zoneStep; shift <= west; shift += zoneStep {
-		// By that zone it began after the first try, or as little before it, and not
-		// after the answer.
+		// By that zone it began after the first try, or at most maxBehind before it, and
+		// not after the answer.
 		if late <= shift+maxBehind && !r.created.Add(shift).After(at.Theirs.Add(maxBehind)) {
 			return true
 		}
@@ -399,8 +399,9 @@ func mayBeSince(r record, first time.Time, at cbr.Clocks) bool {
 	return false
 }
 
-// replication is the object replication of CopyCheckpoint's answer, or of CopyBackup's
-// (CBR API reference, CheckpointReplicateRespBody and BackupReplicateRespBody).
+// replication returns the object "replication" of CopyCheckpoint's answer, or of
+// CopyBackup's (CBR API reference, CheckpointReplicateRespBody and
+// BackupReplicateRespBody).
 func (l *lookup) replication(src huawei.Scope, r cbr.Replicate, effect []record) json.RawMessage {
 	var from route // as the records name it
 	backups := make([]acceptedCopy, len(effect))

@@ -26,9 +26,9 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
-// find looks up the request in backups, by clocks that are apart by CBR's lead.
-// The times of records are by CBR's clock. The list has a time of this moment,
-// unless it has another newest one.
+// find looks up the request in backups. at says how far the clocks are apart. The
+// times of records are by CBR's clock. The newest time on the list is the moment of
+// the answer, unless at has another.
 func find(t tester, backups []cbr.Backup, at cbr.Clocks, since time.Time) reconcile.Finding {
 	t.Helper()
 	if at.Newest.IsZero() {
@@ -47,7 +47,7 @@ func find(t tester, backups []cbr.Backup, at cbr.Clocks, since time.Time) reconc
 	return f
 }
 
-// record is one to the request's destination, created at at.
+// record is a replication record to the request's destination, created at at.
 func record(id string, status cbr.RecordStatus, at time.Time) cbr.ReplicationRecord {
 	return cbr.ReplicationRecord{
 		ID: id, Status: status, CreatedAt: at, SourceRegion: source.Region, SourceProjectID: source.ProjectID,
@@ -55,7 +55,7 @@ func record(id string, status cbr.RecordStatus, at time.Time) cbr.ReplicationRec
 	}
 }
 
-// TestFindRules is each rule at its edges, with clocks that agree and with
+// TestFindRules checks each rule at its limits, with clocks that agree and with
 // clocks that are an hour apart.
 func TestFindRules(t *testing.T) {
 	t.Parallel()
@@ -66,7 +66,7 @@ func TestFindRules(t *testing.T) {
 	)
 	type r struct {
 		status cbr.RecordStatus
-		age    time.Duration // at the answer's Date; never: not created
+		age    time.Duration // at the answer's Date; never: no time of creation
 		change func(*cbr.ReplicationRecord)
 	}
 	const never = time.Duration(-1 << 63)
@@ -85,48 +85,48 @@ func TestFindRules(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		records []r
-		undated bool // the answer
-		want    reconcile.Verdict
-		found   string // records
-		why     string
+		undated bool // the answer has no Date
+		// found are the records of the effect, why is why it is Undecided. If neither is
+		// set, it is NotFound.
+		found, why string
 	}{
-		{"none", nil, false, reconcile.NotFound, "", ""},
-		{"none, and no Date", nil, true, reconcile.NotFound, "", ""},
-		{"made by the first try", []r{{success, tried, nil}}, false, reconcile.Found, "0", ""},
-		{"of this moment", []r{{success, 0, nil}}, false, reconcile.Found, "0", ""},
-		{"at the edge", []r{{success, tried + 3*time.Second, nil}}, false, reconcile.Found, "0", ""},
-		{"before the first try", []r{{success, tried + 3*time.Second + time.Microsecond, nil}}, false, reconcile.NotFound, "", ""},
-		{"long before", []r{{success, 300 * 24 * time.Hour, nil}}, false, reconcile.NotFound, "", ""},
-		{"of any status", []r{{"fail", 0, nil}, {"skip", 0, nil}, {cbr.Replicating, 0, nil}, {waits, 0, nil}, {"new", 0, nil}}, false, reconcile.Found, "0 1 2 3 4", ""},
-		{"failed since then", []r{{"fail", 0, nil}}, false, reconcile.NotFound, "", ""},
-		{"skipped or failed since then", []r{{"skip", 0, nil}, {"fail", time.Minute, nil}, {"skip", tried, nil}}, false, reconcile.NotFound, "", ""},
-		{"failed since then, and one waits", []r{{"fail", 0, nil}, {waits, never, nil}}, false, reconcile.Undecided, "", "replication records wait that do not say since when"},
-		{"failed, and no Date", []r{{"fail", 0, nil}}, true, reconcile.NotFound, "", ""},
-		{"failed in the future", []r{{"fail", -time.Hour, nil}}, false, reconcile.NotFound, "", ""},
-		{"old and new", []r{{success, time.Hour, nil}, {success, 0, nil}, {"fail", 2 * tried, nil}}, false, reconcile.Found, "1", ""},
-		{"in capitals", []r{{success, 0, capitals}}, false, reconcile.Found, "0", ""},
-		{"to another region", []r{{success, 0, region}}, false, reconcile.NotFound, "", ""},
-		{"to another project", []r{{success, 0, project}}, false, reconcile.NotFound, "", ""},
-		{"to another vault", []r{{success, 0, vault}}, false, reconcile.NotFound, "", ""},
-		{"elsewhere, undated and ahead", []r{{waits, never, region}, {success, never, project}, {success, -time.Hour, vault}}, false, reconcile.NotFound, "", ""},
-		{"elsewhere, and no Date", []r{{success, 0, vault}}, true, reconcile.NotFound, "", ""},
-		{"no Date", []r{{success, 0, nil}}, true, reconcile.Undecided, "", "CBR's answer has no Date to hold the age of its replication records against"},
-		{"waits", []r{{waits, never, nil}}, false, reconcile.Undecided, "", "replication records wait that do not say since when"},
-		{"waits beside an old one", []r{{waits, never, nil}, {success, time.Hour, nil}}, false, reconcile.Undecided, "", "replication records wait that do not say since when"},
-		{"waits beside one of the request", []r{{waits, never, nil}, {cbr.Replicating, 0, nil}}, false, reconcile.Found, "0 1", ""},
-		{"undated, and does not wait, beside one of the request", []r{{success, 0, nil}, {success, never, nil}}, false, reconcile.Found, "0", ""},
-		{"undated, and does not wait", []r{{success, time.Hour, nil}, {success, never, nil}}, false, reconcile.Undecided, "", "replication record 1 does not say when it began, although it does not wait"},
-		{"skipped or failed before it began", []r{{"skip", never, nil}, {"fail", never, nil}}, false, reconcile.NotFound, "", ""},
-		{"to a region that is not named", []r{{success, 0, noRegion}}, false, reconcile.Found, "0", ""},
-		{"to a project that is not named", []r{{success, 0, noProject}}, false, reconcile.Found, "0", ""},
-		{"to places that are named in several ways", []r{{success, 0, noProject}, {success, 0, nil}, {waits, never, noRegion}, {success, time.Minute, nil}}, false, reconcile.Found, "0 1 2 3", ""},
-		{"to nowhere", []r{{success, 0, anywhere}}, false, reconcile.Undecided, "", "replication records do not say to which vault they go"},
-		{"failed, to no vault that is named", []r{{"fail", 0, nowhere}}, false, reconcile.NotFound, "", ""},
-		{"to no vault that is named", []r{{success, 0, nowhere}}, false, reconcile.Undecided, "", "replication records do not say to which vault they go"},
-		{"to no vault that is named, long before", []r{{success, 300 * 24 * time.Hour, nowhere}}, false, reconcile.NotFound, "", ""},
-		{"a little ahead", []r{{success, -2 * time.Minute, nil}}, false, reconcile.Found, "0", ""},
-		{"ahead, beside one of the request", []r{{success, 0, nil}, {success, -2*time.Minute - time.Microsecond, nil}}, false, reconcile.Found, "0", ""},
-		{"ahead", []r{{success, time.Hour, nil}, {success, -2*time.Minute - time.Microsecond, nil}}, false, reconcile.Undecided, "", "replication record 1 began in the future"},
+		{name: "none"},
+		{name: "none, and no Date", undated: true},
+		{name: "made by the first try", records: []r{{success, tried, nil}}, found: "0"},
+		{name: "of this moment", records: []r{{success, 0, nil}}, found: "0"},
+		{name: "at the edge", records: []r{{success, tried + 3*time.Second, nil}}, found: "0"},
+		{name: "before the first try", records: []r{{success, tried + 3*time.Second + time.Microsecond, nil}}},
+		{name: "long before", records: []r{{success, 300 * 24 * time.Hour, nil}}},
+		{name: "of any status", records: []r{{"fail", 0, nil}, {"skip", 0, nil}, {cbr.Replicating, 0, nil}, {waits, 0, nil}, {"new", 0, nil}}, found: "0 1 2 3 4"},
+		{name: "failed since then", records: []r{{"fail", 0, nil}}},
+		{name: "skipped or failed since then", records: []r{{"skip", 0, nil}, {"fail", time.Minute, nil}, {"skip", tried, nil}}},
+		{name: "failed since then, and one waits", records: []r{{"fail", 0, nil}, {waits, never, nil}}, why: "replication records wait that do not say since when"},
+		{name: "failed, and no Date", records: []r{{"fail", 0, nil}}, undated: true},
+		{name: "failed in the future", records: []r{{"fail", -time.Hour, nil}}},
+		{name: "old and new", records: []r{{success, time.Hour, nil}, {success, 0, nil}, {"fail", 2 * tried, nil}}, found: "1"},
+		{name: "in capitals", records: []r{{success, 0, capitals}}, found: "0"},
+		{name: "to another region", records: []r{{success, 0, region}}},
+		{name: "to another project", records: []r{{success, 0, project}}},
+		{name: "to another vault", records: []r{{success, 0, vault}}},
+		{name: "elsewhere, undated and ahead", records: []r{{waits, never, region}, {success, never, project}, {success, -time.Hour, vault}}},
+		{name: "elsewhere, and no Date", records: []r{{success, 0, vault}}, undated: true},
+		{name: "no Date", records: []r{{success, 0, nil}}, undated: true, why: "CBR's answer has no Date to hold the age of its replication records against"},
+		{name: "waits", records: []r{{waits, never, nil}}, why: "replication records wait that do not say since when"},
+		{name: "waits beside an old one", records: []r{{waits, never, nil}, {success, time.Hour, nil}}, why: "replication records wait that do not say since when"},
+		{name: "waits beside one of the request", records: []r{{waits, never, nil}, {cbr.Replicating, 0, nil}}, found: "0 1"},
+		{name: "undated, and does not wait, beside one of the request", records: []r{{success, 0, nil}, {success, never, nil}}, found: "0"},
+		{name: "undated, and does not wait", records: []r{{success, time.Hour, nil}, {success, never, nil}}, why: "replication record 1 does not say when it began, although it does not wait"},
+		{name: "skipped or failed before it began", records: []r{{"skip", never, nil}, {"fail", never, nil}}},
+		{name: "to a region that is not named", records: []r{{success, 0, noRegion}}, found: "0"},
+		{name: "to a project that is not named", records: []r{{success, 0, noProject}}, found: "0"},
+		{name: "to places that are named in several ways", records: []r{{success, 0, noProject}, {success, 0, nil}, {waits, never, noRegion}, {success, time.Minute, nil}}, found: "0 1 2 3"},
+		{name: "to nowhere", records: []r{{success, 0, anywhere}}, why: "replication records do not say to which vault they go"},
+		{name: "failed, to no vault that is named", records: []r{{"fail", 0, nowhere}}},
+		{name: "to no vault that is named", records: []r{{success, 0, nowhere}}, why: "replication records do not say to which vault they go"},
+		{name: "to no vault that is named, long before", records: []r{{success, 300 * 24 * time.Hour, nowhere}}},
+		{name: "a little ahead", records: []r{{success, -2 * time.Minute, nil}}, found: "0"},
+		{name: "ahead, beside one of the request", records: []r{{success, 0, nil}, {success, -2*time.Minute - time.Microsecond, nil}}, found: "0"},
+		{name: "ahead", records: []r{{success, time.Hour, nil}, {success, -2*time.Minute - time.Microsecond, nil}}, why: "replication record 1 began in the future"},
 	} {
 		for _, lead := range []time.Duration{0, time.Hour, -time.Hour} {
 			t.Run(fmt.Sprintf("%s/%v", tt.name, lead), func(t *testing.T) {
@@ -147,18 +147,25 @@ func TestFindRules(t *testing.T) {
 				if tt.undated {
 					at.Theirs = time.Time{}
 				}
+				want := reconcile.NotFound
+				switch {
+				case tt.found != "":
+					want = reconcile.Found
+				case tt.why != "":
+					want = reconcile.Undecided
+				}
 				f := find(t, backups, at, ours.Add(-tried))
-				if f.Verdict != tt.want || f.Why != tt.why || (f.Replication != nil) != (tt.want == reconcile.Found) {
-					t.Fatalf("finding = %+v, want %v %s", f, tt.want, tt.why)
+				if f.Decision != want || f.Why != tt.why || (f.Replication != nil) != (want == reconcile.Found) {
+					t.Fatalf("finding = %+v, want %v %s", f, want, tt.why)
 				}
 				if f.Replication == nil {
 					return
 				}
-				want := map[string]string{}
+				records := map[string]string{}
 				for _, id := range strings.Fields(tt.found) {
-					want[id] = "b" + id
+					records[id] = "b" + id
 				}
-				if diff := cmp.Diff(want, replicationOf(t, f.Replication)["backups"]); diff != "" {
+				if diff := cmp.Diff(records, replicationOf(t, f.Replication)["backups"]); diff != "" {
 					t.Errorf("records (-want +got):\n%s", diff)
 				}
 			})
@@ -166,15 +173,15 @@ func TestFindRules(t *testing.T) {
 	}
 }
 
-// TestFindReplication: the object has CBR's own form, and what records do not
-// say comes from the request.
+// TestFindReplication: the object has the form of CBR's, and what the records do not
+// say is taken from the request.
 func TestFindReplication(t *testing.T) {
 	t.Parallel()
 	at := cbr.Clocks{Ours: ours, Theirs: ours}
 	told := record("r1", cbr.Replicated, ours)
 	told.SourceProjectID, told.SourceRegion = "4229d7a4", "region1a"
-	again := told
-	again.ID = "r2"
+	second := told
+	second.ID = "r2"
 	untold := told
 	untold.SourceProjectID, untold.SourceRegion = "", ""
 	const form = `{"project_id":"%s","provider_id":"%s","vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce","source_region":"%s","destination_region":"region2",` +
@@ -184,7 +191,7 @@ func TestFindReplication(t *testing.T) {
 		want    string
 	}{
 		"told": {
-			[]cbr.Backup{{ID: "b2", ProviderID: "p", Records: []cbr.ReplicationRecord{told, again}}},
+			[]cbr.Backup{{ID: "b2", ProviderID: "p", Records: []cbr.ReplicationRecord{told, second}}},
 			fmt.Sprintf(form, "4229d7a4", "p", "region1a", `{"backup_id":"b2","replication_record_id":"r1"},{"backup_id":"b2","replication_record_id":"r2"}`),
 		},
 		"untold": {
@@ -201,18 +208,19 @@ func TestFindReplication(t *testing.T) {
 	}
 }
 
-// TestFindBehind: records whose clock is behind that of CBR's answers by as much
-// as the list allows, or whose local times pass for UTC. What cannot be told is
-// settled if nothing is left to be copied, and not sent if something new is.
+// TestFindBehind: the clock of records is behind the clock of CBR's answers by as
+// much as the list allows, or their times are local and read as UTC. Then a record
+// may be the effect or not. If nothing is left to be copied, it is Found. If there
+// is a new backup, it is Undecided, so that the request is not sent.
 func TestFindBehind(t *testing.T) {
 	t.Parallel()
 	const tried = 10 * time.Minute // ago
 	type (
 		b struct {
-			made    time.Duration // before the answer, by the records' clock; 0: not said
+			made    time.Duration // before the answer, by the records' clock; 0: not known
 			covered bool
 		}
-		want = reconcile.Verdict
+		want = reconcile.Decision
 	)
 	covered, before, after, untold := b{time.Hour, true}, b{time.Hour, false}, b{time.Minute, false}, b{0, false}
 	for _, tt := range []struct {
@@ -267,16 +275,16 @@ func TestFindBehind(t *testing.T) {
 					backups = append(backups, cbr.Backup{ID: "gone", Records: []cbr.ReplicationRecord{record("r", cbr.Replicated, at.Theirs.Add(-tt.age))}})
 				}
 				f := find(t, backups, at, ours.Add(-tried))
-				if f.Verdict != tt.want || (f.Why != "") != (tt.want == reconcile.Undecided) || (f.Replication != nil) != (tt.want == reconcile.Found) {
-					t.Errorf("finding = %v %q, want %v", f.Verdict, f.Why, tt.want)
+				if f.Decision != tt.want || (f.Why != "") != (tt.want == reconcile.Undecided) || (f.Replication != nil) != (tt.want == reconcile.Found) {
+					t.Errorf("finding = %v %q, want %v", f.Decision, f.Why, tt.want)
 				}
 			})
 		}
 	}
 }
 
-// TestFindElsewhere: a replica in another vault of the region is told, by vault,
-// for the backups that have none at the destination.
+// TestFindElsewhere: backups that have no replica at the destination, but one in
+// another vault of the region, are counted by vault.
 func TestFindElsewhere(t *testing.T) {
 	t.Parallel()
 	to := func(region, project, vault string, status cbr.RecordStatus) cbr.ReplicationRecord {
@@ -324,13 +332,13 @@ func TestFindCoverage(t *testing.T) {
 		backup("elsewhere", true, elsewhere),
 		backup("not available", false, old(cbr.Replicated)),
 	}, cbr.Clocks{Ours: ours, Theirs: ours}, ours)
-	if diff := cmp.Diff(reconcile.Coverage{Backups: 8, Replicated: 4}, f.Coverage); diff != "" || f.Verdict != reconcile.NotFound {
-		t.Errorf("verdict %v, coverage (-want +got):\n%s", f.Verdict, diff)
+	if diff := cmp.Diff(reconcile.Coverage{Backups: 8, Replicated: 4}, f.Coverage); diff != "" || f.Decision != reconcile.NotFound {
+		t.Errorf("decision %v, coverage (-want +got):\n%s", f.Decision, diff)
 	}
 }
 
-// largeVault is a vault as large as they get, with an old copy of each backup
-// to each of several destinations, as a lister brings it: a backup at a time.
+// largeVault lists a vault of the largest size, with an old copy of each backup to
+// each of two regions.
 func largeVault(_ context.Context, _ huawei.Scope, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 	for i := range 15000 {
 		b := cbr.Backup{ID: fmt.Sprintf("3b5816b5-f29c-4172-9d9a-%012d", i), Available: true, ProviderID: strings.Repeat("p", 36)}
@@ -347,8 +355,8 @@ func largeVault(_ context.Context, _ huawei.Scope, _ string, each func(*cbr.Back
 func TestFindInLargeVault(t *testing.T) {
 	t.Parallel()
 	f, err := reconcile.New(lists(largeVault)).Open().Find(t.Context(), source, request, ours.Add(-150*time.Minute))
-	if err != nil || f.Verdict != reconcile.Found || f.Coverage != (reconcile.Coverage{Backups: 15000, Replicated: 15000}) {
-		t.Fatalf("verdict %v, coverage %+v, error %v", f.Verdict, f.Coverage, err)
+	if err != nil || f.Decision != reconcile.Found || f.Coverage != (reconcile.Coverage{Backups: 15000, Replicated: 15000}) {
+		t.Fatalf("decision %v, coverage %+v, error %v", f.Decision, f.Coverage, err)
 	}
 	if records := replicationOf(t, f.Replication)["backups"].(map[string]string); len(records) != 151 {
 		t.Errorf("%d records, want those of 150 minutes", len(records))
@@ -365,8 +373,9 @@ func BenchmarkFind(b *testing.B) {
 	}
 }
 
-// TestFindSharedIsJudgedForEach: of one lookup each asker gets what is its own.
-func TestFindSharedIsJudgedForEach(t *testing.T) {
+// TestFindDecidesForEach: a lookup is shared, and each caller gets the decision about
+// its own request.
+func TestFindDecidesForEach(t *testing.T) {
 	t.Parallel()
 	calls := 0
 	lookups := reconcile.New(lists(func(_ context.Context, _ huawei.Scope, _ string, each func(*cbr.Backup)) (cbr.Clocks, error) {
@@ -379,7 +388,7 @@ func TestFindSharedIsJudgedForEach(t *testing.T) {
 	for _, tt := range []struct {
 		request cbr.Replicate
 		tried   time.Duration // before the answer
-		want    reconcile.Verdict
+		want    reconcile.Decision
 		covered int
 	}{
 		{request, time.Hour, reconcile.Found, 1},
@@ -387,7 +396,7 @@ func TestFindSharedIsJudgedForEach(t *testing.T) {
 		{elsewhere, time.Hour, reconcile.NotFound, 0},
 	} {
 		f, err := lookups.Find(t.Context(), source, tt.request, ours.Add(-tt.tried))
-		if err != nil || f.Verdict != tt.want || f.Coverage != (reconcile.Coverage{Backups: 1, Replicated: tt.covered}) {
+		if err != nil || f.Decision != tt.want || f.Coverage != (reconcile.Coverage{Backups: 1, Replicated: tt.covered}) {
 			t.Errorf("finding = %+v, error %v, want %v, %d covered", f, err, tt.want, tt.covered)
 		}
 	}
@@ -396,8 +405,8 @@ func TestFindSharedIsJudgedForEach(t *testing.T) {
 	}
 }
 
-// TestFindIsRight is the promise: among old, failed and foreign records of any
-// vault, an effect is found if and only if it is to be seen, and it alone.
+// TestFindIsRight is the promise: among old, failed and foreign records of any vault,
+// an effect is found if and only if it is visible, and nothing else is found.
 func TestFindIsRight(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -409,7 +418,7 @@ func TestFindIsRight(t *testing.T) {
 		at := cbr.Clocks{Ours: ours, Theirs: ours.Add(lead).Truncate(time.Second)}
 		theirs := func(ours time.Time) time.Time { return ours.Add(lead) }
 
-		live := false // of the effect
+		live := false // a record of the effect has not ended without a copy
 		visible := rapid.Bool().Draw(t, "visible")
 		began := since.Add(time.Duration(rapid.Float64Range(0, 1).Draw(t, "effect after") * float64(ours.Sub(since))))
 		statuses := rapid.SampledFrom([]cbr.RecordStatus{"success", "fail", "skip", "replicating", "waiting_replicate"})
@@ -456,14 +465,14 @@ func TestFindIsRight(t *testing.T) {
 		f := find(t, backups, at, since)
 		switch {
 		case !live:
-			if f.Verdict != reconcile.NotFound {
+			if f.Decision != reconcile.NotFound {
 				t.Fatalf("found what is not there: %+v", f)
 			}
 		case !dated:
-			if f.Verdict != reconcile.Undecided {
-				t.Fatalf("decided what cannot be: %+v", f)
+			if f.Decision != reconcile.Undecided {
+				t.Fatalf("decided without a date: %+v", f)
 			}
-		case f.Verdict != reconcile.Found:
+		case f.Decision != reconcile.Found:
 			t.Fatalf("not found: %+v", f)
 		default:
 			if diff := cmp.Diff(want, replicationOf(t, f.Replication)["backups"]); diff != "" {
@@ -473,29 +482,29 @@ func TestFindIsRight(t *testing.T) {
 	})
 }
 
-// TestFindDoublesNothing is the promise for clocks of CBR that do not agree with
-// each other: a request that CBR took is never taken for one that it did not as
-// long as a new backup would be copied. Its records may be dated up to a minute
-// behind the Date of CBR's answers, or in a local time west of UTC.
-func TestFindDoublesNothing(t *testing.T) {
+// TestFindDuplicatesNothing is the promise for clocks of CBR that do not agree with
+// each other: a request that CBR accepted is never NotFound while a new backup would
+// be copied. Its records may be dated up to a minute behind the Date of CBR's
+// answers, or in a local time west of UTC.
+func TestFindDuplicatesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		millis := func(from, to time.Duration, label string) time.Duration {
 			return time.Duration(rapid.Int64Range(from.Milliseconds(), to.Milliseconds()).Draw(t, label)) * time.Millisecond
 		}
 		ago := millis(0, 3*time.Hour, "tried before")
-		took := millis(0, min(ago, time.Minute), "CBR took it after")
+		accepted := millis(0, min(ago, time.Minute), "CBR accepted it after")
 		behind := millis(0, time.Minute, "records are dated behind by")
 		west := time.Duration(rapid.IntRange(0, 24).Draw(t, "half hours west")) * 30 * time.Minute
 		lead := millis(-time.Hour, time.Hour, "CBR's clock is ahead by")
 
 		at := cbr.Clocks{Ours: ours, Theirs: ours.Add(lead).Truncate(time.Second)}
 		tried := ours.Add(-ago)
-		dated := tried.Add(took + lead - behind - west)
+		dated := tried.Add(accepted + lead - behind - west)
 		r := record("r", cbr.Replicated, dated)
 		r.Zoneless = west > 0
-		// The list has the record, and a backup that was made since.
-		made := dated.Add(millis(0, ago-took, "a new backup after"))
+		// The list has the record, and a backup that is newer.
+		made := dated.Add(millis(0, ago-accepted, "a new backup after"))
 		at.Newest = made
 		if r.Zoneless {
 			at.NewestZoneless = made
@@ -504,8 +513,8 @@ func TestFindDoublesNothing(t *testing.T) {
 			{ID: "new", CreatedAt: made, Available: true},
 			{ID: "old", CreatedAt: dated.Add(-time.Hour), Available: true, Records: []cbr.ReplicationRecord{r}},
 		}, at, tried)
-		if f.Verdict == reconcile.NotFound {
-			t.Fatalf("the request would be sent again: %+v", f)
+		if f.Decision == reconcile.NotFound {
+			t.Fatalf("the request would be duplicated: %+v", f)
 		}
 	})
 }

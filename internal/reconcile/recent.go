@@ -10,19 +10,19 @@ import (
 	"cbr-replicator/internal/huawei"
 )
 
-// EffectTime is how long it may take until a lookup shows an effect. Nothing is
-// documented; the queue waits as long with an Unknown.
+// EffectTime is how long it may take until a lookup shows an effect. Huawei does not
+// document it. A message with the kind Unknown waits as long in the queue.
 const EffectTime = time.Minute
 
-// What is remembered of EffectTime is no more than so many calls and so many
-// bytes of answers.
+// At most so many calls and so many bytes of answers are remembered.
 const (
 	maxRecent        = 10_000
 	maxRecentAnswers = 2 << 20
 )
 
-// recent is what CBR took, or may have taken, of this process's requests within
-// EffectTime: a lookup may not show it yet. It is safe for concurrent use.
+// recent has the requests of this process that CBR accepted, or may have accepted,
+// within EffectTime: a lookup may not show their effect yet. It is safe for
+// concurrent use.
 type recent struct {
 	seeds   [2]maphash.Seed
 	mu      sync.Mutex
@@ -35,8 +35,8 @@ func newRecent() recent {
 	return recent{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, last: map[pair]*call{}}
 }
 
-// pair is a source vault and where its copies go, as 128 bits that no two share:
-// there may be thousands, and the collector has nothing to look for in these.
+// pair is a hash of a source vault and a destination, 128 bits long, so that no two
+// share one. There may be thousands, and the garbage collector need not scan them.
 type pair [2]uint64
 
 func (r *recent) pair(src huawei.Scope, to cbr.Replicate) (p pair) {
@@ -50,15 +50,16 @@ func (r *recent) pair(src huawei.Scope, to cbr.Replicate) (p pair) {
 	return p
 }
 
-// call is one of CopyCheckpoint.
+// call is one call of CopyCheckpoint.
 type call struct {
 	pair pair
 	at   time.Time // by our clock, before it was made
-	// replication is the answer's, nil if that was lost or is not kept.
+	// replication is the answer's, nil if the answer was lost or is not kept.
 	replication json.RawMessage
 }
 
-// keep remembers a call that CBR took or, without a replication, may have taken.
+// keep remembers a call that CBR accepted or, without a replication, may have
+// accepted.
 func (r *recent) keep(p pair, at time.Time, replication json.RawMessage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,8 +88,8 @@ func (r *recent) drop(c *call) {
 	}
 }
 
-// since returns the last call for p if it was made after first, or a little
-// before, and within EffectTime.
+// since returns the last call for p, if it was made within EffectTime and not before
+// first, but for the tolerance.
 func (r *recent) since(p pair, first time.Time) (call, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

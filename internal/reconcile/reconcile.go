@@ -1,12 +1,12 @@
-// Package reconcile finds out what became of a replicate request whose answer
-// was lost, or that another delivery may have made before. CBR has no
-// idempotency token, but it keeps a replication record for every copy that it
-// was asked for: a record to the request's own destination that is no older
-// than the request's first try is the request's effect.
+// Package reconcile finds out what became of a replicate request whose answer was
+// lost, or that an earlier delivery may have sent. CBR has no idempotency token, but
+// it keeps a replication record of every copy. A record is the request's effect if
+// it goes to the request's destination and is not older than the request's first
+// try.
 //
-// A lookup can be wrong where another writer replicates the same vault to the
-// same destination in the same time, and where CBR shows an effect late: what
-// is not found may still be found a minute later.
+// A lookup can be wrong if somebody else replicates the same vault to the same
+// destination at the same time. It can also be too early: CBR may show an effect a
+// minute late.
 package reconcile
 
 import (
@@ -22,8 +22,8 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// sideBySide is how many lookups a process makes at once: each may be many
-// pages long, and the calls that replicate come first.
+// sideBySide is how many lookups a process makes at once. Each may be many pages
+// long, and the calls that replicate are more urgent.
 const sideBySide = 2
 
 // Lister lists a vault's backups, or one backup; [cbr.Client] is one. See
@@ -66,21 +66,20 @@ func vaultOf(src huawei.Scope, id string) vault {
 	return vault{src.Region, strings.ToLower(src.ProjectID), strings.ToLower(id)}
 }
 
-// Find tells what became of r, which was first tried at since by our clock. It
-// takes the lookup that another delivery of the invocation has made, or is
-// making, for the vault, unless one was [Lookups.Sent] since that began. One
-// that fails is shared with those that wait for it, and with none after them.
+// Find tells what became of r, which was first tried at since by our clock. If
+// another delivery of the invocation has looked up the vault, or is doing so, Find
+// uses that lookup, unless a request was [Lookups.Sent] after it began. If the
+// lookup fails, all who wait for it get the error. The next call makes a new one.
 //
-// The error is a *kind.Error. cbr.ErrListRefused is in its chain where the
-// credential may not list backups, cbr.ErrNoRecords where the cloud does not show
-// what a lookup looks for. A vault that does not exist is no error: nothing was
-// found there.
+// The error is a *kind.Error. cbr.ErrListRefused is in its chain if the credential
+// may not list backups, cbr.ErrNoRecords if the cloud does not show replication
+// records. A vault that does not exist is not an error: nothing was found there.
 func (l *Lookups) Find(ctx context.Context, src huawei.Scope, r cbr.Replicate, since time.Time) (Finding, error) {
 	look, err := l.lookup(ctx, src, &r)
 	if err != nil {
 		return Finding{}, failed(err)
 	}
-	return look.judge(src, r, since), nil
+	return look.decide(src, r, since), nil
 }
 
 // failed says of an error that it is a lookup's.
@@ -90,38 +89,37 @@ func failed(err error) error {
 	return &e
 }
 
-// Sent tells that a replicate call was made for the vault, whatever became of
-// it: what was looked up before does not show its effect.
+// Sent tells that a replicate call was made for the source, whatever its answer was. A
+// lookup from before does not show its effect, so it is dropped.
 func (l *Lookups) Sent(src huawei.Scope, sourceID string) {
 	l.forget(vaultOf(src, sourceID))
 }
 
-// Took tells that CBR took a request that was sent at at, by our clock, and
-// answered with replication; nil if the answer was lost, so that it may have
-// taken it. The process remembers it for EffectTime.
-func (l *Lookups) Took(src huawei.Scope, r cbr.Replicate, at time.Time, replication json.RawMessage) {
+// Remember has the process remember for EffectTime that CBR accepted a request that
+// was sent at at, by our clock. replication is CBR's answer, or nil if the answer was
+// lost: then CBR may have accepted the request.
+func (l *Lookups) Remember(src huawei.Scope, r cbr.Replicate, at time.Time, replication json.RawMessage) {
 	l.finder.recent.keep(l.finder.recent.pair(src, r), at, replication)
 }
 
-// Recent tells what this process knows of a request that was first tried at
-// since, without a lookup: when CBR took, or may have taken, the last one for
-// the same vault and destination, if that was since then and within EffectTime,
-// and what it answered, nil if nobody knows.
+// Recent tells, without a lookup, what this process remembers of a request that was
+// first tried at since. ok is true if within EffectTime, and not before since, CBR
+// accepted, or may have accepted, a request for the same vault and destination. at
+// is when the last one was sent, replication is CBR's answer, nil if it is not known.
 func (l *Lookups) Recent(src huawei.Scope, r cbr.Replicate, since time.Time) (at time.Time, replication json.RawMessage, ok bool) {
 	c, ok := l.finder.recent.since(l.finder.recent.pair(src, r), since)
 	return c.at, c.replication, ok
 }
 
-// forget has the next to ask make a lookup of its own.
+// forget drops a vault's lookup, so that the next call makes a new one.
 func (l *Lookups) forget(v vault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.made, v)
 }
 
-// lookup returns the vault's lookup once it is done. The first to ask makes
-// it, with a ctx that serves the others too: all are of one invocation and end
-// with it.
+// lookup returns the lookup of r's source once it is done. The first caller makes it.
+// Its ctx is good for the others too, since all calls are of one invocation.
 func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, r *cbr.Replicate) (*lookup, error) {
 	v := vaultOf(src, r.SourceID())
 	l.mu.Lock()
@@ -143,9 +141,10 @@ func (l *Lookups) lookup(ctx context.Context, src huawei.Scope, r *cbr.Replicate
 	}
 }
 
-// fill makes look. One that fails is forgotten before its waiters learn of it.
+// fill makes the lookup. If it fails, it is dropped before those who wait for it get
+// the error.
 func (l *Lookups) fill(ctx context.Context, src huawei.Scope, r *cbr.Replicate, look *lookup) {
-	// Stands if the lister panics, which is the first asker's affair: the
+	// This error stays if the lister panics. The panic reaches the first caller; the
 	// others must not wait for ever.
 	look.err = &kind.Error{Kind: kind.Internal, Message: "it broke off"}
 	defer close(look.done)

@@ -41,7 +41,7 @@ func (f lists) ListBackups(ctx context.Context, src huawei.Scope, vaultID string
 	return f(ctx, src, vaultID, each)
 }
 
-// now is both clocks at the same time.
+// now is this moment on two clocks that agree.
 func now() cbr.Clocks { return cbr.Clocks{Ours: time.Now(), Theirs: time.Now()} }
 
 // counted answers every lookup after a second and counts them.
@@ -62,7 +62,7 @@ func TestFindShares(t *testing.T) {
 		find := func(lookups *reconcile.Lookups, src huawei.Scope, vaultID string) {
 			r := request
 			r.VaultID = vaultID
-			if f, err := lookups.Find(t.Context(), src, r, time.Now()); err != nil || f.Verdict != reconcile.NotFound {
+			if f, err := lookups.Find(t.Context(), src, r, time.Now()); err != nil || f.Decision != reconcile.NotFound {
 				t.Errorf("finding = %+v, error %v", f, err)
 			}
 		}
@@ -97,8 +97,8 @@ func TestFindShares(t *testing.T) {
 	})
 }
 
-// TestFindAfterACallMadeMeanwhile: a lookup that began before a call does not
-// show its effect, even if it ends after.
+// TestFindAfterACallMadeMeanwhile: a lookup that began before a call does not show
+// the call's effect, even if it ends after it.
 func TestFindAfterACallMadeMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,8 +160,8 @@ func TestFindTwoAtOnce(t *testing.T) {
 	})
 }
 
-// TestFindWaits: those that wait for another's lookup wait no longer than
-// they have time, nor for one that panicked.
+// TestFindWaits: a caller that waits for another's lookup waits no longer than it has
+// time. It does not wait for a lookup that panicked.
 func TestFindWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestFindWaits(t *testing.T) {
 		})
 		group.Wait()
 		for range 2 { // slots
-			if f, err := lookups.Find(t.Context(), source, request, time.Now()); err != nil || f.Verdict != reconcile.NotFound {
+			if f, err := lookups.Find(t.Context(), source, request, time.Now()); err != nil || f.Decision != reconcile.NotFound {
 				t.Errorf("after the panic: %+v, error %v", f, err)
 			}
 			lookups.Sent(source, request.VaultID)
@@ -229,12 +229,12 @@ func TestFindFails(t *testing.T) {
 		next = tt.err
 		f, err := lookups.Find(t.Context(), source, request, time.Now())
 		if tt.want == "" {
-			if diff := cmp.Diff(reconcile.Finding{Verdict: reconcile.NotFound}, f); err != nil || diff != "" {
+			if diff := cmp.Diff(reconcile.Finding{Decision: reconcile.NotFound}, f); err != nil || diff != "" {
 				t.Errorf("error %v, finding (-want +got):\n%s", err, diff)
 			}
 			continue
 		}
-		if err == nil || err.Error() != tt.want || f.Verdict != reconcile.Undecided {
+		if err == nil || err.Error() != tt.want || f.Decision != reconcile.Undecided {
 			t.Errorf("finding = %+v, error = %v, want %s", f, err, tt.want)
 		}
 		if errors.Is(err, cbr.ErrListRefused) != errors.Is(tt.err, refused) {
@@ -242,14 +242,14 @@ func TestFindFails(t *testing.T) {
 		}
 	}
 	if calls != 4 {
-		t.Errorf("%d lookups, want one each time: one that failed is not kept", calls)
+		t.Errorf("%d lookups, want one each time, since a failed one is not kept", calls)
 	}
 	if refused.Message != "not authorized" {
 		t.Errorf("the error was changed: %v", refused)
 	}
 }
 
-// authorizer puts the example's token on.
+// authorizer puts the example's token on each request.
 type authorizer struct{}
 
 func (authorizer) Authorize(req *http.Request, _ huawei.Scope) (huawei.Report, error) {
@@ -257,8 +257,8 @@ func (authorizer) Authorize(req *http.Request, _ huawei.Scope) (huawei.Report, e
 	return func(huawei.AuthResult) huawei.Advice { return huawei.Advice{} }, nil
 }
 
-// TestFindInCBR is the way through a whole CBR with a vault of several pages:
-// what the lookup rebuilds is the answer that was lost.
+// TestFindInCBR looks up a vault of several pages in the stand-in of CBR: the lookup
+// rebuilds the answer that CBR gave.
 func TestFindInCBR(t *testing.T) {
 	t.Parallel()
 	const backups = 2500
@@ -281,7 +281,7 @@ func TestFindInCBR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(reconcile.Finding{Verdict: reconcile.NotFound, Coverage: reconcile.Coverage{Backups: backups}}, f); diff != "" {
+	if diff := cmp.Diff(reconcile.Finding{Decision: reconcile.NotFound, Coverage: reconcile.Coverage{Backups: backups}}, f); diff != "" {
 		t.Errorf("before (-want +got):\n%s", diff)
 	}
 	answer, err := client.Replicate(t.Context(), source, r)
@@ -297,13 +297,13 @@ func TestFindInCBR(t *testing.T) {
 		t.Errorf("replication (-answer +found):\n%s", diff)
 	}
 	f.Replication = nil
-	if diff := cmp.Diff(reconcile.Finding{Verdict: reconcile.Found, Coverage: reconcile.Coverage{Backups: backups, Replicated: backups}}, f); diff != "" {
+	if diff := cmp.Diff(reconcile.Finding{Decision: reconcile.Found, Coverage: reconcile.Coverage{Backups: backups, Replicated: backups}}, f); diff != "" {
 		t.Errorf("after (-want +got):\n%s", diff)
 	}
 }
 
-// replicationOf reads an object replication, every field of it, with the record
-// of each backup.
+// replicationOf reads all fields of an object "replication". Its backups become a map
+// from each record to its backup.
 func replicationOf(t tester, raw json.RawMessage) map[string]any {
 	t.Helper()
 	var fields map[string]any
@@ -318,7 +318,7 @@ func replicationOf(t tester, raw json.RawMessage) map[string]any {
 		records[b["replication_record_id"]] = b["backup_id"]
 	}
 	if len(records) != len(list.Backups) {
-		t.Errorf("a record is there twice in %s", raw)
+		t.Errorf("a record is in it twice: %s", raw)
 	}
 	fields["backups"] = records
 	return fields

@@ -51,7 +51,7 @@ func (l *lookup) replicas(r cbr.Replicate, maxAge time.Duration) (Replicas, erro
 		return Replicas{VaultGone: true}, nil
 	}
 	to := destinationOf(r.DestinationRegion, r.DestinationProjectID, r.DestinationVaultID)
-	there := l.those(func(d destination) bool { return d.is(to) })
+	there := l.recordsTo(func(d destination) bool { return d.is(to) })
 	out := Replicas{Replica: result.Replica{MaxAgeS: int64(maxAge.Seconds())}}
 	out.Elsewhere = l.elsewhere(to, l.covered(there))
 

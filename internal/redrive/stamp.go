@@ -180,8 +180,12 @@ func vaultOf(replicate []byte) string {
 }
 
 func timeOf(value []byte) string {
-	var t time.Time
-	if json.Unmarshal(value, &t) != nil || t.IsZero() {
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		return "-"
+	}
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(text)) // the function takes t and z, too
+	if err != nil || t.IsZero() {
 		return "-"
 	}
 	return t.Format(time.RFC3339Nano)

@@ -119,6 +119,7 @@ func TestStampShows(t *testing.T) {
 	for body, want := range map[string]request{
 		`{"replicate":{"vault_id":"` + vault + `"}}`:         {vault, "2026-11-23T02:00:00.123Z"},
 		`{"requested_at":"2026-01-01T01:00:00+01:00"}`:       {"-", "2026-01-01T01:00:00+01:00"},
+		`{"requested_at":"2026-01-01t01:00:00z"}`:            {"-", "2026-01-01T01:00:00Z"},
 		`{"requested_at":"a secret","replicate":"a secret"}`: {"-", "-"},
 		`{"replicate":{"vault_id":"a secret"}}`:              {"-", "2026-11-23T02:00:00.123Z"},
 	} {

@@ -19,8 +19,8 @@ type attempt struct {
 	*work
 	d *delivery.Delivery
 
-	// since is when the request was first tried, by our clock. Records from then on
-	// are its effect. redelivered: it may have been sent before.
+	// since is when the request was first tried, by our clock. Records that are not
+	// older are its effect. redelivered: it may have been sent before.
 	since       time.Time
 	redelivered bool
 
@@ -70,8 +70,8 @@ func (a *attempt) outcome() delivery.Outcome {
 	return o
 }
 
-// resume reports whether the attempt is done without a call of replicate. It is if
-// an earlier delivery had its effect, or if that is not known yet.
+// resume reports whether the attempt ends without a call of replicate: an earlier
+// delivery had its effect, or that is not known yet.
 func (a *attempt) resume(ctx context.Context) (done bool) {
 	a.firstTry()
 	if !a.redelivered {
@@ -85,8 +85,8 @@ func (a *attempt) resume(ctx context.Context) (done bool) {
 	return done
 }
 
-// firstTry sets since when there may be an effect, and whether an earlier delivery
-// may have had one.
+// firstTry sets the time since when there may be an effect, and whether an earlier
+// delivery may have had one.
 func (a *attempt) firstTry() {
 	if a.d.Redelivered && !a.d.Since.IsZero() {
 		a.triedAt(a.d.Since)
@@ -94,7 +94,7 @@ func (a *attempt) firstTry() {
 	if at := a.d.Request.RequestedAt; !at.IsZero() {
 		a.triedAt(at)
 	}
-	// A trigger that redelivers and does not say since when.
+	// The trigger redelivers and does not say since when.
 	a.unverified = a.d.Redelivered && !a.redelivered
 }
 
@@ -109,19 +109,19 @@ func (a *attempt) triedAt(at time.Time) {
 // Then it does not prove that a replica is this request's effect.
 func (a *attempt) claimed() bool { return a.d.Claimed && a.d.Request.RequestedAt.IsZero() }
 
-// known reports whether this process remembers that CBR took the request.
+// known reports whether this process remembers that CBR accepted the request.
 func (a *attempt) known(ctx context.Context) bool {
 	_, replication, ok := a.lookups.Recent(a.d.Request.Scope(), a.d.Request.Replicate, a.since)
 	if !ok || replication == nil || a.claimed() {
 		return false
 	}
-	a.Log.InfoContext(ctx, "known to be taken", "since", a.since, "vault_id", a.d.Request.Replicate.VaultID, "causation_id", a.d.CausationID)
+	a.Log.InfoContext(ctx, "known to be accepted", "since", a.since, "vault_id", a.d.Request.Replicate.VaultID, "causation_id", a.d.CausationID)
 	a.accept(replication)
 	return true
 }
 
-// lookUpFirst reports whether a lookup ends the attempt. If the time of the first
-// try is the producer's, it ends it only if nothing is left to be copied.
+// lookUpFirst reports whether a lookup ends the attempt. If the time of the first try
+// is the producer's, a lookup ends the attempt only if nothing is left to be copied.
 func (a *attempt) lookUpFirst(ctx context.Context) bool {
 	found, err := a.find(ctx)
 	switch {
@@ -130,11 +130,11 @@ func (a *attempt) lookUpFirst(ctx context.Context) bool {
 	case err != nil:
 		a.err = err
 		return true
-	case found.Verdict == reconcile.NotFound:
+	case found.Decision == reconcile.NotFound:
 		return a.mayBeHidden()
-	case a.claimed() && (found.Verdict != reconcile.Found || found.Coverage.Missing() > 0):
+	case a.claimed() && (found.Decision != reconcile.Found || found.Coverage.Missing() > 0):
 		return false
-	case found.Verdict == reconcile.Found:
+	case found.Decision == reconcile.Found:
 		a.accept(found.Replication)
 	default:
 		a.err = &kind.Error{Kind: kind.Unknown, Message: "CBR may have taken an earlier delivery: " + found.Why}
@@ -165,7 +165,7 @@ func (a *attempt) send(ctx context.Context) {
 			a.lookups.Sent(scope, request.SourceID())
 		}
 		if err == nil || kind.As(err).Of() == kind.Unknown {
-			a.lookups.Took(scope, request, at, a.answer.Replication)
+			a.lookups.Remember(scope, request, at, a.answer.Replication)
 		}
 		return err
 	}, a.retrying(ctx, a.d, &a.attempts)))
@@ -182,17 +182,17 @@ func (a *attempt) resolve(ctx context.Context) {
 	}
 }
 
-// resolveOpen looks up whether CBR has taken the request. It may also be busy with
-// an earlier delivery's.
+// resolveOpen looks up whether CBR has accepted the request. An InProgress may be
+// about the copies of an earlier delivery.
 func (a *attempt) resolveOpen(ctx context.Context) {
 	found, err := a.find(ctx)
 	switch {
 	case a.blind:
 	case err != nil:
 		a.explain(err.Message)
-	case found.Verdict == reconcile.Found:
+	case found.Decision == reconcile.Found:
 		a.accept(found.Replication)
-	case found.Verdict == reconcile.Undecided:
+	case found.Decision == reconcile.Undecided:
 		a.explain(found.Why)
 	case a.err.Kind == kind.Unknown:
 		a.explain("no effect is to be seen yet")
@@ -200,8 +200,8 @@ func (a *attempt) resolveOpen(ctx context.Context) {
 }
 
 // confirmUnchanged compares CBR's "nothing to do" with its records: "unchanged" is
-// published only if they show it. An answer without a code, which is an empty list
-// of backups, is believed as it is.
+// published only if they agree. An answer without a code, which is an empty list of
+// backups, is not compared.
 func (a *attempt) confirmUnchanged(ctx context.Context) {
 	found, err := a.find(ctx)
 	hasCode := a.err.Code != ""
@@ -211,9 +211,9 @@ func (a *attempt) confirmUnchanged(ctx context.Context) {
 		a.err = err
 	case err != nil:
 		a.unverified = true
-	case a.redelivered && found.Verdict == reconcile.Found:
+	case a.redelivered && found.Decision == reconcile.Found:
 		a.accept(found.Replication)
-	case a.redelivered && found.Verdict == reconcile.Undecided:
+	case a.redelivered && found.Decision == reconcile.Undecided:
 		a.err.Kind = kind.Unknown
 		a.explain(found.Why)
 	case hasCode && found.Coverage.Missing() > 0 && a.mayAppear():
@@ -230,7 +230,7 @@ func (a *attempt) confirmUnchanged(ctx context.Context) {
 // checkCoverage turns an "unchanged" into a NotCovered if backups have no replica.
 func (a *attempt) checkCoverage(found reconcile.Finding) {
 	a.coverage = &found.Coverage
-	// CBR means replicas of backups that the credential does not see.
+	// CBR speaks of replicas of backups that the credential cannot see.
 	a.unverified = a.unverified || a.err.Kind == kind.AlreadyReplicated && found.Coverage.Backups == 0
 	if found.Coverage.Missing() > 0 {
 		a.err.Kind, a.uncovered = kind.NotCovered, found.Uncovered
@@ -239,16 +239,15 @@ func (a *attempt) checkCoverage(found reconcile.Finding) {
 }
 
 // mayAppear reports whether copies of the vault may become visible soon: those of
-// another delivery that this process remembers, or of an earlier one. Before a
-// third delivery the queue has waited for the latter.
+// another delivery that this process remembers, or those of an earlier delivery of
+// this request. From the third delivery on, the queue has waited for the latter.
 func (a *attempt) mayAppear() bool {
 	at, _, ok := a.lookups.Recent(a.d.Request.Scope(), a.d.Request.Replicate, time.Time{})
 	waited := a.d.Queue.Receives >= 3
 	return ok && (!waited || !at.Before(a.inv.Began)) || a.redelivered && !waited && time.Since(a.since) < reconcile.EffectTime
 }
 
-// find makes a lookup, with retries. If none is possible, it sets blind and finds
-// nothing.
+// find makes a lookup, with retries. If no lookup is possible, it sets blind.
 func (a *attempt) find(ctx context.Context) (found reconcile.Finding, why *kind.Error) {
 	err := a.Reads.Do(ctx, func(ctx context.Context) (err error) {
 		found, err = a.lookups.Find(ctx, a.d.Request.Scope(), a.d.Request.Replicate, a.since)
@@ -271,7 +270,7 @@ func (a *attempt) find(ctx context.Context) (found reconcile.Finding, why *kind.
 		why.Message = a.Redact.Message(why.Message)
 		text = why.Message
 	}
-	a.Log.InfoContext(ctx, "looked up", "verdict", found.Verdict.String(), "error", text, "since", a.since,
+	a.Log.InfoContext(ctx, "looked up", "verdict", found.Decision.String(), "error", text, "since", a.since,
 		"vault_id", a.d.Request.Replicate.VaultID, "causation_id", a.d.CausationID)
 	return found, why
 }

@@ -6,9 +6,9 @@ import (
 	"cbr-replicator/internal/reconcile"
 )
 
-// notCovered says how many backups have no replica, what CBR answered, and which
-// other vaults of the region have replicas of them.
-func notCovered(found reconcile.Finding, said string) string {
+// notCovered returns the message of a NotCovered: how many backups have no replica,
+// CBR's answer, and which other vaults of the region have replicas of them.
+func notCovered(found reconcile.Finding, answer string) string {
 	return fmt.Sprintf("%d of %d available backups have no replica there, and CBR starts none: %s%s",
-		found.Coverage.Missing(), found.Coverage.Backups, said, reconcile.Others(found.Elsewhere))
+		found.Coverage.Missing(), found.Coverage.Backups, answer, reconcile.Others(found.Elsewhere))
 }

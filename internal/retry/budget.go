@@ -13,15 +13,15 @@ const (
 	capacity     = 500
 	retryCost    = 14
 	throttleCost = 5
-	// firstTry is what a success without a retry gives.
+	// firstTry is what a success without a retry gives back.
 	firstTry = 1
 )
 
-// Budget bounds the retries that a process adds to a fault. It is a bucket of
-// 500 tokens: a retry after throttling takes 5, any other 14; a call that ends
-// well gives back what its last retry took, one that needed none gives 1. With
-// too few left nothing is tried again, so that a service in trouble sees little
-// more than each delivery's first try, and waiting is done by the queue.
+// Budget bounds the retries of a process. It is a bucket of 500 tokens. A retry
+// after throttling takes 5, any other retry 14. A call that succeeds gives back
+// what its last retry took, or 1 if it had none. With too few tokens nothing is
+// retried, so that a service in trouble gets little more than the first try of
+// each delivery. The deliveries wait in the queue instead.
 //
 // A nil *Budget sets no bound. It is safe for concurrent use.
 type Budget struct {
@@ -39,7 +39,7 @@ func costOf(k kind.Kind) int {
 	return retryCost
 }
 
-// take reports whether there were as many tokens, and takes them.
+// take takes n tokens if there are as many, and reports whether there were.
 func (b *Budget) take(n int) bool {
 	if b == nil {
 		return true

@@ -14,13 +14,13 @@ import (
 	"cbr-replicator/internal/retry"
 )
 
-// budgeted is a policy that only its budget keeps from trying again.
+// budgeted is a policy whose retries only its budget bounds.
 func budgeted(b *retry.Budget) retry.Policy {
 	return retry.Policy{MaxAttempts: 1 << 20, MaxElapsed: time.Hour, Rand: func() float64 { return 0 }, Budget: b}
 }
 
-// retries calls Do with an op that ends with one kind after the other, the last
-// again and again, and returns how often it was tried again.
+// retries calls Do with an op that ends with one kind after the other and then
+// always with the last. It returns how often op was retried.
 func retries(p retry.Policy, ends ...kind.Kind) int {
 	calls := 0
 	_ = p.Do(context.Background(), func(context.Context) error {
@@ -75,8 +75,8 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestBudgetPromise: whatever calls end with, their retries are those that a
-// bucket between 0 and 500 tokens pays for.
+// TestBudgetPromise: however calls end, their retries are those that a bucket of 0
+// to 500 tokens pays for.
 func TestBudgetPromise(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -89,7 +89,7 @@ func TestBudgetPromise(t *testing.T) {
 		tokens, spent, given := 500, 0, 0
 		for _, ends := range rapid.SliceOfN(rapid.SliceOfN(end, 1, 12), 1, 60).Draw(rt, "calls") {
 			want, refund, fresh := 0, 1, true
-			for again := true; again; want++ {
+			for retry := true; retry; want++ {
 				cost := 0
 				switch k := ends[min(want, len(ends)-1)]; k {
 				case kind.Throttled:
@@ -97,15 +97,15 @@ func TestBudgetPromise(t *testing.T) {
 				case kind.Unavailable:
 					cost = 14
 				case kind.Unauthorized:
-					again, fresh = fresh, false
+					retry, fresh = fresh, false
 				default:
-					again = false
+					retry = false
 					if k != kind.InProgress {
 						given += min(refund, 500-tokens)
 						tokens = min(tokens+refund, 500)
 					}
 				}
-				if again = again && want+1 < p.MaxAttempts && cost <= tokens; again && cost > 0 {
+				if retry = retry && want+1 < p.MaxAttempts && cost <= tokens; retry && cost > 0 {
 					tokens -= cost
 					spent += cost
 					refund = cost
@@ -121,8 +121,8 @@ func TestBudgetPromise(t *testing.T) {
 	})
 }
 
-// TestBudgetEndsAStorm: what 1,000 deliveries add to a CBR that is down is what
-// the budget holds; without one, each tries as often as it may.
+// TestBudgetEndsAStorm: while CBR is down, the retries of 1,000 deliveries are
+// together what the budget pays for. Without a budget each makes all its tries.
 func TestBudgetEndsAStorm(t *testing.T) {
 	t.Parallel()
 	const deliveries = 1000

@@ -1,16 +1,15 @@
-// Package retry decides when a call is made again in place. What is asked of it
-// is cenkalti/backoff/v4's: its exponential intervals, its bound on retries, its
-// waiting until a context ends, its Permanent errors. One BackOff decorates them
-// with what that package does not know by itself: the kind of an error,
-// Retry-After, a bound on the waiting as a whole, a deadline that no sleep may
-// outlast, and a budget that all calls share.
+// Package retry decides when a call is retried in place. It uses
+// cenkalti/backoff/v4 for exponential intervals, the bound on retries, the wait
+// that ends with a context, and Permanent errors. Its own BackOff adds what that
+// package does not have: the kind of an error, Retry-After, a bound on all waits
+// together, a deadline that no wait may go beyond, and a budget that all calls
+// share.
 //
-// Two things of the library's are not used. Full jitter would be its
-// RandomizationFactor 1 on halved intervals, but it draws from math/rand's own
-// source: a test could not hold a wait to the nanosecond, nor a simulation be
-// run again from its seed. And the result of its Retry is ctx's error when ctx
-// ends, so that what upstream said would be lost: the error of the last call
-// survives here.
+// It does not use two parts of the library. First, full jitter: a
+// RandomizationFactor of 1 on halved intervals would do it, but it draws from
+// math/rand's own source. Then no test could check a wait to the nanosecond, and
+// no simulation could be repeated from its seed. Second, the result of Retry: when
+// ctx ends it is ctx's error. Here it is the error of the last call.
 package retry
 
 import (
@@ -23,32 +22,32 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// Policy says how often and how long. It holds no state but its budget's: one
-// value serves any number of calls at once, if its Rand is safe for concurrent
-// use.
+// Policy is how often a call is retried and how long it waits. Its only state is
+// its budget, so that any number of calls may use it at once, if its Rand is safe
+// for concurrent use.
 type Policy struct {
-	// Initial and Max bound the waits: before try i+1 it is a random part of
+	// Initial and Max bound each wait. Before try i+1 it is a random part of
 	// min(Initial·2^(i-1), Max), "full jitter".
 	Initial, Max time.Duration
 	// MaxAttempts counts the first try too.
 	MaxAttempts int
-	// MaxElapsed bounds all waits of one call together. A longer Retry-After
-	// is not waited for at all: a queue waits more cheaply.
+	// MaxElapsed bounds all waits of one call together. If Retry-After is longer,
+	// the call is not retried: waiting in a queue costs less.
 	MaxElapsed time.Duration
-	// MinTry is how much of ctx must be left for a try to begin: one that is
-	// cut off leaves an uncertain outcome where there was a certain one.
+	// MinTry is how much time must be left of ctx for a try to begin. The outcome
+	// of a try that is cut off would be unknown.
 	MinTry time.Duration
 	// Rand returns a number in [0, 1), as math/rand/v2's Float64 does.
 	Rand func() float64
-	// Budget, if not nil, bounds the retries of all calls that share it: with
-	// none left in it, an error is final at once.
+	// Budget, if not nil, bounds the retries of all calls that share it. When it
+	// is used up, no call is retried.
 	Budget *Budget
 }
 
-// Do calls op until it succeeds, fails for good, or may not be called again
-// before ctx ends, and returns op's last error; an OutOfTime if there was no
-// time for even one try. Before each wait it calls notify, which may be nil,
-// with the error and the wait's length.
+// Do calls op until it succeeds, fails for good, or may not be retried before ctx
+// ends. It returns op's last error, or an OutOfTime if there was no time for one
+// try. Before each wait it calls notify, which may be nil, with the error and the
+// wait's length.
 func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error {
 	if !p.mayTry(left(ctx)) {
 		return &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left to begin"}
@@ -65,7 +64,7 @@ func (p Policy) Do(ctx context.Context, op func(context.Context) error, notify f
 	return call.schedule.last
 }
 
-// left returns how much of ctx there is.
+// left returns the time until ctx ends.
 func left(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	switch {
@@ -77,24 +76,24 @@ func left(ctx context.Context) time.Duration {
 	return time.Until(deadline)
 }
 
-// Call decides for one call, without a clock: for those that keep time
-// themselves, as a simulation does. All others have [Policy.Do]. Not safe for
+// Call decides about one call without a clock. It is for callers that keep the time
+// themselves, such as a simulation. All others use [Policy.Do]. It is not safe for
 // concurrent use.
 type Call struct {
 	schedule schedule
-	backOff  backoff.BackOff // schedule, as often as MaxAttempts allows
+	backOff  backoff.BackOff // schedule, bounded by MaxAttempts
 }
 
-// Begin returns the Call for one that has not been tried yet.
+// Begin returns a Call that has not been tried yet.
 func (p Policy) Begin() *Call {
 	c := &Call{schedule: schedule{policy: p, refund: firstTry}}
 	c.backOff = backoff.WithMaxRetries(&c.schedule, uint64(max(p.MaxAttempts-1, 0)))
 	return c
 }
 
-// Next says after each try, which ended with err, whether there is to be another
-// and after which wait. left is the time there is for both.
-func (c *Call) Next(err error, left time.Duration) (wait time.Duration, again bool) {
+// Next is called after each failed try, with its error. It returns whether to retry,
+// and after which wait. left is the time for both.
+func (c *Call) Next(err error, left time.Duration) (wait time.Duration, retry bool) {
 	if !c.schedule.inPlace(err, left) {
 		return 0, false
 	}
@@ -104,48 +103,47 @@ func (c *Call) Next(err error, left time.Duration) (wait time.Duration, again bo
 	return wait, true
 }
 
-// End is told what the last try ended with, nil for a success: the budget gets
-// its part.
+// End is called with the error of the last try, nil for a success. If the service
+// has answered, the budget gets its refund.
 func (c *Call) End(err error) {
 	if !kind.As(err).Of().Policy().Redeliver {
-		// A verdict, were it a refusal, comes from a service that is well.
+		// Even a refusal shows that the service works.
 		c.schedule.policy.Budget.give(c.schedule.refund)
 	}
 }
 
-// schedule is the waits of one call: those of an exponential BackOff, decorated.
+// schedule is the waits of one call: a BackOff around an exponential one.
 type schedule struct {
 	policy      Policy
 	exponential backoff.BackOff // nil before the first wait: most calls need none
 	waited      time.Duration
 	renewed     bool
-	refund      int // what the budget gets back if the next try succeeds
+	refund      int // what the budget gets if the next try succeeds
 
-	// What the last try ended with, and the time that was left then.
+	// The error of the last try, and the time that was left after it.
 	last error
 	left time.Duration
 }
 
-// inPlace is told how each try ended, and reports whether an error of its kind
-// is one to try again for.
+// inPlace is called with the error of each try. It reports whether an error of that
+// kind is retried in place.
 func (s *schedule) inPlace(err error, left time.Duration) bool {
 	s.last, s.left = err, left
 	switch e := kind.As(err); e.Of().Policy().Retry {
 	case kind.Backoff:
 		return true
 	case kind.FreshCredential:
-		again := e.Renewed && !s.renewed
+		first := !s.renewed
 		s.renewed = true
-		return again
+		return e.Renewed && first
 	}
 	return false
 }
 
 // NextBackOff returns how long to wait after the last try, or backoff.Stop.
 func (s *schedule) NextBackOff() time.Duration {
-	// A fresh credential is waited for not at all, and costs nothing: there is one
-	// of these in a call, and it is no sign of load, so that a short budget is no
-	// reason to do without.
+	// A retry with a fresh credential has no wait and costs nothing: a call has at
+	// most one, and it is no sign of load.
 	var wait time.Duration
 	cost := 0
 	if e := kind.As(s.last); e.Of().Policy().Retry == kind.Backoff {
@@ -182,5 +180,5 @@ func (s *schedule) interval() time.Duration {
 // Reset does nothing: a schedule serves one call.
 func (s *schedule) Reset() {}
 
-// mayTry reports whether a try may begin with so much time left.
+// mayTry reports whether a try may begin when this much time is left.
 func (p Policy) mayTry(left time.Duration) bool { return left > 0 && left >= p.MinTry }

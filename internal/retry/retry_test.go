@@ -34,12 +34,12 @@ func ExamplePolicy_Do() {
 		answers = answers[1:]
 		return answer
 	}, func(err error, _ time.Duration) {
-		fmt.Println("again:", err)
+		fmt.Println("retrying:", err)
 	})
 	fmt.Println("given up:", err)
 	// Output:
-	// again: Throttled APIG.0308 over ratelimit
-	// again: Unavailable no connection to CBR
+	// retrying: Throttled APIG.0308 over ratelimit
+	// retrying: Unavailable no connection to CBR
 	// given up: InProgress BackupService.6130 The vault is being replicated.
 }
 
@@ -56,9 +56,9 @@ type step struct {
 	err   error // nil: success
 }
 
-// run calls Do with an op that takes one step after the other, the last again
-// and again, in the time of a bubble. It fails t if what notify was told is not
-// what was slept.
+// run calls Do with an op that takes one step after the other and then always the
+// last, in the time of a bubble. t fails if a wait was not as long as notify was
+// told.
 func run(t *testing.T, p retry.Policy, ctx context.Context, steps ...step) (calls []call, waits []time.Duration, err error) {
 	t.Helper()
 	start := time.Now()
@@ -101,8 +101,8 @@ func policy() retry.Policy {
 	}
 }
 
-// TestSchedule: full jitter is a part of min(Initial·2^i, Max), from nothing to
-// just less than all of it.
+// TestSchedule: with full jitter a wait is a part of min(Initial·2^i, Max), from
+// nothing to just less than all of it.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	caps := []time.Duration{
@@ -204,7 +204,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestCancelled: without a deadline to foresee, ctx may end in a wait.
+// TestCancelled: a ctx without a deadline may end during a wait.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestCancelled(t *testing.T) {
 		began := time.Now()
 		calls, _, err := run(t, policy(), ctx, asks(20*time.Second))
 		if e := kind.As(err); e.Of() != kind.Throttled || len(calls) != 1 || time.Since(began) != 5*time.Second {
-			t.Errorf("Do = %v after %v and %d calls, want upstream's error when ctx ends", err, time.Since(began), len(calls))
+			t.Errorf("Do = %v after %v and %d calls, want the last call's error when ctx ends", err, time.Since(began), len(calls))
 		}
 		calls, _, err = run(t, retry.Policy{MaxAttempts: 1}, ctx, step{})
 		if e := kind.As(err); e.Of() != kind.OutOfTime || len(calls) != 0 {
@@ -222,8 +222,8 @@ func TestCancelled(t *testing.T) {
 	})
 }
 
-// TestNoWaitToTheVeryEnd: where a try may be as short as it likes (MinTry is
-// zero for publishing), there must still be time for one.
+// TestNoWaitToTheVeryEnd: even if MinTry is zero, as for publishing, a wait must
+// leave time for a try.
 func TestNoWaitToTheVeryEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -237,8 +237,7 @@ func TestNoWaitToTheVeryEnd(t *testing.T) {
 	})
 }
 
-// TestPromises holds Do against its documentation for any policy and anything
-// that upstream may do.
+// TestPromises holds Do to its documentation, for any policy and any answers.
 func TestPromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -283,24 +282,24 @@ func TestPromises(t *testing.T) {
 				rt.Fatalf("call %d began at %v of %v, want %v", i, c.began, left, now)
 			}
 			now = min(now+steps[i].takes, left)
-			// What the documentation has follow from this error.
+			// What must follow from this error, by the documentation.
 			e := kind.As(c.err)
-			wait, again := time.Duration(0), i+1 < p.MaxAttempts
+			wait, retry := time.Duration(0), i+1 < p.MaxAttempts
 			switch e.Kind.Policy().Retry {
 			case kind.Backoff:
 				wait = max(time.Duration(part*float64(grown)), e.RetryAfter)
 				grown = min(2*grown, p.Max)
 			case kind.FreshCredential:
-				again = again && !renewed
+				retry = retry && !renewed
 				renewed = true
 			default:
-				again = false
+				retry = false
 			}
-			again = again && waited+wait <= p.MaxElapsed && now+wait <= left-p.MinTry && now+wait < left
-			if again != (i+1 < len(calls)) {
-				rt.Fatalf("after call %d, %v at %v with %v to wait: another is %t, want %t", i, e, now, wait, !again, again)
+			retry = retry && waited+wait <= p.MaxElapsed && now+wait <= left-p.MinTry && now+wait < left
+			if retry != (i+1 < len(calls)) {
+				rt.Fatalf("after call %d, %v at %v with %v to wait: retried %t, want %t", i, e, now, wait, !retry, retry)
 			}
-			if again && waits[i] != wait {
+			if retry && waits[i] != wait {
 				rt.Fatalf("wait %d = %v, want %v", i, waits[i], wait)
 			}
 			waited += wait

@@ -2,7 +2,10 @@ package stack_test
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"encoding/json"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +24,9 @@ func world(t testing.TB, s situation) map[string]float64 {
 	invocation := metrics.NewEmitter(&out, metrics.EMF, "f").Begin()
 	for _, d := range s.deliveries {
 		invocation.Count(d)
+	}
+	for range s.returned {
+		invocation.ErrorReturned()
 	}
 	if err := invocation.Emit(); err != nil {
 		t.Fatal(err)
@@ -51,29 +57,43 @@ func world(t testing.TB, s situation) map[string]float64 {
 type situation struct {
 	name                                            string
 	deliveries                                      []metrics.Delivery
+	returned                                        int // errors that are answers, which are among errors
 	errors, dead, visible, invisible, received, age float64
+	deadBefore                                      float64 // a minute ago
 	bodies                                          float64 // in the queue for rejected ones
 	want                                            []string
 }
 
 const hour = 3600
 
+// datum is a metric's value now and a period ago.
+type datum struct{ now, before float64 }
+
 // expressions are the metric math of the alarms, as CloudWatch understands it.
-// FILL has nothing to do here: a metric that is not there is 0.
-var expressions = map[string]func(map[string]float64) float64{
-	"IF(FILL(deliveries, 0) == 0, errors, 0)": func(m map[string]float64) float64 {
-		if m["deliveries"] == 0 {
-			return m["errors"]
+// FILL has nothing to do here: a metric that is not there is 0. DIFF is the rise
+// since the period before.
+var expressions = map[string]func(map[string]datum) float64{
+	"errors - FILL(returned, 0)": func(m map[string]datum) float64 { return m["errors"].now - m["returned"].now },
+	"IF(dead - DIFF(dead) > 0, DIFF(dead), 0)": func(m map[string]datum) float64 {
+		if rise := m["dead"].now - m["dead"].before; m["dead"].now-rise > 0 {
+			return rise
 		}
 		return 0
 	},
-	"IF(visible > 0 AND FILL(received, 0) == 0, age, 0)": func(m map[string]float64) float64 {
-		if m["visible"] > 0 && m["received"] == 0 {
-			return m["age"]
+	"IF(visible > 0 AND FILL(received, 0) == 0, age, 0)": func(m map[string]datum) float64 {
+		if m["visible"].now > 0 && m["received"].now == 0 {
+			return m["age"].now
 		}
 		return 0
 	},
-	"FILL(redelivered, 0) - FILL(busy, 0)": func(m map[string]float64) float64 { return m["redelivered"] - m["busy"] },
+	"FILL(redelivered, 0) - FILL(busy, 0)":   func(m map[string]datum) float64 { return m["redelivered"].now - m["busy"].now },
+	"FILL(accepted, 0) + FILL(unchanged, 0)": func(m map[string]datum) float64 { return m["accepted"].now + m["unchanged"].now },
+}
+
+// comparisons are those of the alarms.
+var comparisons = map[any]func(value, threshold float64) bool{
+	"GreaterThanThreshold": func(value, threshold float64) bool { return value > threshold },
+	"LessThanThreshold":    func(value, threshold float64) bool { return value < threshold },
 }
 
 func TestAlarms(t *testing.T) {
@@ -93,6 +113,9 @@ func TestAlarms(t *testing.T) {
 		{name: "a vault that is busy for hours, as it comes again", deliveries: again(kind.InProgress), received: 1, age: 9 * hour},
 		{name: "and while it waits", invisible: 1, age: 20 * hour},
 		{name: "many at once", deliveries: ended(kind.None, kind.Accepted), visible: 5000, invisible: 50, received: 600, age: 2 * hour},
+		{name: "a batch of a topic that is handed back whole", deliveries: again(kind.InProgress), errors: 1, returned: 1},
+		{name: "busy vaults, of which callers are told", deliveries: slices.Concat(again(kind.InProgress), ended(kind.InProgress, kind.Failed)), errors: 1, returned: 1},
+		{name: "dead letters that are taken away", dead: 1, deadBefore: 5, want: []string{"DeadLetterAlarm"}},
 		{name: "a few retries", deliveries: []metrics.Delivery{{DestinationRegion: "region2", Published: kind.Accepted, More: []metrics.Value{{Name: "Retries", Count: 4}}}}, received: 1},
 
 		// What is not.
@@ -119,23 +142,26 @@ func TestAlarms(t *testing.T) {
 			deliveries: []metrics.Delivery{{DestinationRegion: "region2", Published: kind.Accepted, More: []metrics.Value{{Name: "LookupsRefused", Count: 1}}}},
 			want:       []string{"LookupsRefusedAlarm"},
 		},
+		{
+			name:       "requests that are handed back while callers are told of busy vaults",
+			deliveries: slices.Concat(again(kind.Unavailable), ended(kind.InProgress, kind.Failed), ended(kind.InProgress, kind.Failed)),
+			want:       []string{"RedeliveredAlarm"},
+		},
 		{name: "a process that does not start", errors: 3, received: 1, want: []string{"FunctionErrorAlarm"}},
-		{name: "a caller that is told of a rejection", deliveries: ended(kind.Rejected, kind.Refused), errors: 1, want: []string{"RejectedAlarm"}},
+		{name: "a crash while others are accepted", deliveries: ended(kind.None, kind.Accepted), errors: 1, received: 2, want: []string{"FunctionErrorAlarm"}},
+		{name: "a crash while a caller is told of a rejection", deliveries: ended(kind.Rejected, kind.Refused), errors: 2, returned: 1, want: []string{"FunctionErrorAlarm", "RejectedAlarm"}},
+		{name: "a caller that is told of a rejection", deliveries: ended(kind.Rejected, kind.Refused), errors: 1, returned: 1, want: []string{"RejectedAlarm"}},
 		{name: "nobody takes the messages", visible: 3, age: hour, want: []string{"OldestMessageAlarm"}},
 		{name: "dead letters", dead: 1, want: []string{"DeadLetterAlarm"}},
+		{name: "many at once", dead: 20, want: []string{"DeadLetterAlarm"}},
+		{name: "dead letters that nobody has looked at", dead: 1, deadBefore: 1, want: []string{"DeadLetterAlarm"}},
+		{name: "one more", dead: 2, deadBefore: 1, want: []string{"DeadLetterAlarm", "MoreDeadLettersAlarm"}},
 	} {
-		values := world(t, tt)
+		values, before := world(t, tt), world(t, situation{dead: tt.deadBefore})
 		var fired []string
 		for _, name := range s.of("AWS::CloudWatch::Alarm") {
 			alarm := s.properties(name)
-			value, ok := alarmValue(t, alarm, values)
-			if !ok {
-				t.Fatalf("%s watches a metric that nobody writes, or in a way that this test does not know", name)
-			}
-			if alarm["ComparisonOperator"] != "GreaterThanThreshold" {
-				t.Fatalf("%s compares as this test does not know", name)
-			}
-			if value > number(t, alarm["Threshold"]) {
+			if fires(t, name, alarm, values, before) {
 				fired = append(fired, name)
 			}
 		}
@@ -145,25 +171,40 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
+// fires reports whether a period with these values breaks the alarm's threshold.
+func fires(t testing.TB, name string, alarm map[string]any, values, before map[string]float64) bool {
+	t.Helper()
+	value, ok := alarmValue(t, alarm, values, before)
+	if !ok {
+		t.Fatalf("%s watches a metric that nobody writes, or in a way that this test does not know", name)
+	}
+	breaks := comparisons[alarm["ComparisonOperator"]]
+	if breaks == nil {
+		t.Fatalf("%s compares as this test does not know", name)
+	}
+	return breaks(value, number(t, alarm["Threshold"]))
+}
+
 // alarmValue is what the alarm compares with its threshold.
-func alarmValue(t testing.TB, alarm any, values map[string]float64) (float64, bool) {
+func alarmValue(t testing.TB, alarm any, values, before map[string]float64) (float64, bool) {
 	t.Helper()
 	queries, isMath := at(alarm, "Metrics").([]any)
 	if !isMath {
 		value, ok := values[metricOf(alarm)]
 		return value, ok
 	}
-	byID, expression := map[string]float64{}, ""
+	byID, expression := map[string]datum{}, ""
 	for _, q := range queries {
 		if text, ok := at(q, "Expression").(string); ok {
 			expression = text
 			continue
 		}
-		value, ok := values[metricOf(at(q, "MetricStat", "Metric"))]
+		metric := metricOf(at(q, "MetricStat", "Metric"))
+		value, ok := values[metric]
 		if !ok || at(q, "ReturnData") != "false" {
 			return 0, false
 		}
-		byID[at(q, "Id").(string)] = value
+		byID[at(q, "Id").(string)] = datum{value, before[metric]}
 	}
 	evaluate := expressions[expression]
 	if evaluate == nil {
@@ -181,22 +222,112 @@ func metricOf(m any) string {
 	return strings.Join(parts, " ")
 }
 
+// TestNothingReplicated: silence is an alarm for those who asked for it, whether
+// nothing is sent or nothing comes of it. It is one however little is written.
+func TestNothingReplicated(t *testing.T) {
+	t.Parallel()
+	const name = "NothingReplicatedAlarm"
+	tpl := load(t)
+	if tpl.deploy(needed).has(name) {
+		t.Error("it is made although nothing is expected")
+	}
+	for _, hours := range []string{"1", "26", "168"} {
+		alarm := tpl.deploy(with(needed, map[string]string{"ExpectedWithinHours": hours})).properties(name)
+		// CloudWatch API reference, PutMetricAlarm, Period.
+		const week = 7 * 24 * hour
+		period := number(t, at(alarm["Metrics"].([]any)[1], "MetricStat", "Period"))
+		if within := period * number(t, alarm["EvaluationPeriods"]); within != hour*number(t, hours) || within > week || period < hour {
+			t.Errorf("%s hours are %v s", hours, within)
+		}
+		if alarm["TreatMissingData"] != "breaching" || alarm["DatapointsToAlarm"] != nil {
+			t.Error("it does not fire if nothing is written at all, or for less than all of its hours")
+		}
+		for _, tt := range []struct {
+			name string
+			s    situation
+			want bool
+		}{
+			{"nothing sent", situation{}, true},
+			{"all rejected", situation{deliveries: []metrics.Delivery{{Kind: kind.InvalidEvent, Published: kind.Refused}}}, true},
+			{"all handed back", situation{deliveries: []metrics.Delivery{{Kind: kind.Unauthorized, Redelivered: true}}}, true},
+			{"accepted", situation{deliveries: []metrics.Delivery{{Published: kind.Accepted}}}, false},
+			{"unchanged", situation{deliveries: []metrics.Delivery{{Kind: kind.NothingToReplicate, Published: kind.Unchanged}}}, false},
+		} {
+			values := world(t, tt.s)
+			if got := fires(t, name, alarm, values, values); got != tt.want {
+				t.Errorf("%s: it fires: %t, want %t", tt.name, got, tt.want)
+			}
+		}
+	}
+}
+
+// TestCost: docs/operations.md counts what is paid for by the metric.
+func TestCost(t *testing.T) {
+	t.Parallel()
+	operations := read(t, "docs/operations.md")
+	written := 0
+	for name := range world(t, situation{}) {
+		if strings.HasPrefix(name, metrics.Namespace+" ") {
+			written++
+		}
+	}
+	s := load(t).deploy(stacks["most"])
+	alarms, watched := s.of("AWS::CloudWatch::Alarm"), 0
+	for _, name := range alarms {
+		watched++
+		if queries, ok := s.properties(name)["Metrics"].([]any); ok {
+			watched += len(queries) - 2 // the expression is none
+		}
+	}
+	for _, want := range []string{
+		fmt.Sprintf("| metrics: %d, ", written),
+		fmt.Sprintf("all hours: %d × 0.30 = %.2f;", 2*written, 0.3*float64(2*written)),
+		fmt.Sprintf("| alarms: %d, with %d metrics | %.2f;", len(alarms), watched, 0.1*float64(watched)),
+	} {
+		if !strings.Contains(operations, want) {
+			t.Errorf("docs/operations.md does not say %q", want)
+		}
+	}
+}
+
+// tickets can wait until morning: nothing is lost meanwhile, and what becomes of it
+// has an alarm of its own.
+var tickets = []string{"LookupsRefusedAlarm", "RedeliveredAlarm", "RejectedAlarm", "RejectedNotKeptAlarm", "ThrottledAlarm"}
+
 func TestAlarmsTell(t *testing.T) {
 	t.Parallel()
+	_, severities, _ := strings.Cut(read(t, "docs/operations.md"), "**Two severities.**")
+	severities, _, _ = strings.Cut(severities, "They notify")
+	if diff := cmp.Diff(tickets, slices.Sorted(slices.Values(regexp.MustCompile(`\w+Alarm`).FindAllString(severities, -1)))); diff != "" {
+		t.Errorf("what can wait until morning, by docs/operations.md (-want +got):\n%s", diff)
+	}
 	// These pass by themselves more often than not: nobody is woken at once.
 	patient := map[string]float64{"ThrottledAlarm": hour, "RedeliveredAlarm": hour, "OldestMessageAlarm": hour / 2}
 	each(t, func(t *testing.T, s *stack) {
 		for _, name := range s.of("AWS::CloudWatch::Alarm") {
 			alarm := s.properties(name)
-			if at(alarm, "AlarmDescription") == nil || at(alarm, "TreatMissingData") != "notBreaching" {
-				t.Errorf("%s says nothing, or takes an idle function for a fault", name)
+			text, _ := alarm["AlarmDescription"].(string)
+			if link := s.parameters["RunbookUrl"] + "#" + strings.ToLower(name); !strings.HasSuffix(text, ". Runbook: "+link) && !strings.HasSuffix(text, "? Runbook: "+link) {
+				t.Errorf("%s says %q, which does not end with its section %s", name, text, link)
+			}
+			if len(text) > 1024 { // CloudWatch API reference, PutMetricAlarm
+				t.Errorf("%s says more than CloudWatch takes", name)
+			}
+			if name != "NothingReplicatedAlarm" && alarm["TreatMissingData"] != "notBreaching" {
+				t.Errorf("%s takes an idle function for a fault", name)
+			}
+			topic := s.parameters["AlarmTopicArn"]
+			if slices.Contains(tickets, name) {
+				topic = stdcmp.Or(s.parameters["TicketTopicArn"], topic)
 			}
 			var want any
-			if topic := s.parameters["AlarmTopicArn"]; topic != "" {
+			if topic != "" {
 				want = []any{topic}
 			}
-			if diff := cmp.Diff(want, alarm["AlarmActions"]); diff != "" {
-				t.Errorf("%s notifies (-want +got):\n%s", name, diff)
+			for _, actions := range []string{"AlarmActions", "OKActions"} {
+				if diff := cmp.Diff(want, alarm[actions]); diff != "" {
+					t.Errorf("%s: %s (-want +got):\n%s", name, actions, diff)
+				}
 			}
 			period := at(alarm, "Period")
 			if queries, ok := at(alarm, "Metrics").([]any); ok {

@@ -91,7 +91,10 @@ func (w *widget) series(t testing.TB) []series {
 
 func TestDashboard(t *testing.T) {
 	t.Parallel()
-	s := load(t).deploy(needed)
+	each(t, checkDashboard)
+}
+
+func checkDashboard(t *testing.T, s *stack) {
 	known := world(t, situation{})
 	var alarms []string
 	taken := map[[2]int]string{}

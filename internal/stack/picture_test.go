@@ -28,6 +28,7 @@ var samples = map[string][24]float64{
 	"Errors":          {},
 	"Retries":         {2: 31, 3: 8, 4: 1},
 	"Redelivered":     {2: 8, 3: 4, 4: 3},
+	"RedeliveredBusy": {2: 3, 3: 2, 4: 2},
 	"Duration p50":    {2: 640, 3: 410, 4: 380, 5: 390, 14: 350},
 	"Duration p99":    {2: 8200, 3: 5100, 4: 2400, 5: 900, 14: 700},
 
@@ -43,7 +44,7 @@ var sampleAlarms = []string{"${RejectedAlarm.Arn}"}
 
 // sampleRows are what the log widget's columns hold.
 var sampleRows = []map[string]string{
-	{"kind": "Throttled", "code": "APIGW.0308", "status": "redelivered", "times": "7", "last_error": "The throttling threshold has been reached"},
+	{"kind": "Throttled", "code": "APIG.0308", "status": "redelivered", "times": "7", "last_error": "The throttling threshold has been reached"},
 	{"kind": "InProgress", "code": "BackupService.6130", "status": "redelivered", "times": "7", "last_error": "The vault is being replicated"},
 	{"kind": "NotCovered", "code": "BackupService.1009", "status": "rejected", "times": "1", "last_error": "1 of 12 available backups have no replica there, and CBR starts none"},
 	{"kind": "InvalidEvent", "code": "", "status": "rejected", "times": "1", "last_error": "replicate.vault_id: expected a UUID"},

@@ -3,6 +3,7 @@ package stack_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -26,7 +27,8 @@ func TestSurface(t *testing.T) {
 	for section, names := range map[string]string{
 		"Parameters": `AllowedDestinations AllowedProjectIds TokenSecretArn TokenSecretKmsKeyArn HuaweiRegion HuaweiCloud HuaweiProjectId
 			EnterpriseProjectId VaultId DestinationVaultId DestinationProjectId DestinationRegion ScheduleExpression ScheduleTimezone
-			ScheduleFlexibleMinutes RequestTopicArn EventBusName ResultTopicArn AlarmTopicArn Enabled MaximumConcurrency MemorySize
+			ScheduleFlexibleMinutes RequestTopicArn EventBusName ResultTopicArn AlarmTopicArn
+			TicketTopicArn ExpectedWithinHours RunbookUrl Enabled MaximumConcurrency MemorySize
 			Timeout LogLevel LogRetentionInDays KmsKeyArn SubnetIds SecurityGroupIds PermissionsBoundaryArn`,
 		"Outputs": `QueueUrl QueueArn DeadLetterQueueUrl RejectedQueueUrl ResultTopicArn HttpApiUrl FunctionArn DashboardUrl`,
 	} {
@@ -86,6 +88,10 @@ func TestRefused(t *testing.T) {
 		{"results to a bus by its name", with(needed, map[string]string{"ResultTopicArn": "event-bus/results"}), "ResultTopicArn"},
 		{"results to a rule", with(needed, map[string]string{"ResultTopicArn": "arn:aws:events:eu-central-1:123456789012:rule/r"}), "ResultTopicArn"},
 		{"alarms to a bus", with(needed, map[string]string{"AlarmTopicArn": resultBus}), "AlarmTopicArn"},
+		{"tickets to a bus", with(needed, map[string]string{"TicketTopicArn": resultBus}), "TicketTopicArn"},
+		{"more hours than a week has", with(needed, map[string]string{"ExpectedWithinHours": "169"}), "ExpectedWithinHours"},
+		{"hours less than none", with(needed, map[string]string{"ExpectedWithinHours": "-1"}), "ExpectedWithinHours"},
+		{"a runbook with spaces", with(needed, map[string]string{"RunbookUrl": "the wiki"}), "RunbookUrl"},
 	} {
 		refused := tpl.with(tt.parameters).refused()
 		if !slices.ContainsFunc(refused, func(s string) bool { return strings.HasPrefix(s, tt.want) }) {
@@ -143,6 +149,36 @@ func number(t testing.TB, v any) float64 {
 		t.Fatalf("%v is no number", v)
 	}
 	return n
+}
+
+// TestLongestName: the stack's name is a part of other names. If one of them is too
+// long, the deployment fails half way. docs/deploy.md says how long it may be.
+func TestLongestName(t *testing.T) {
+	t.Parallel()
+	// In characters, by property (SQS API reference, CreateQueue; CloudWatch Logs API
+	// reference, CreateLogGroup; API Gateway V2 API reference, "Apis").
+	limits := map[string]int{"QueueName": 80, "LogGroupName": 512, "Name": 128}
+	longest := 128 // of a stack's name (CloudFormation API reference, CreateStack)
+	const mark = "THE-STACK"
+	s := load(t).with(stacks["most"])
+	s.parameters["AWS::StackName"] = mark
+	for name := range s.section("Resources") {
+		for property, value := range s.properties(name) {
+			text, _ := value.(string)
+			if !strings.Contains(text, mark) {
+				continue
+			}
+			limit, ok := limits[property]
+			if !ok {
+				t.Errorf("%s: this test does not know how long %s may be", name, property)
+				continue
+			}
+			longest = min(longest, limit-len(text)+len(mark))
+		}
+	}
+	if want := fmt.Sprintf("It has at most %d characters", longest); !strings.Contains(read(t, "docs/deploy.md"), want) {
+		t.Errorf("docs/deploy.md does not say of a stack's name: %s", want)
+	}
 }
 
 // TestHTTP: nobody gets in without IAM, and nothing but the API's routes leads in.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,6 +128,10 @@ func (s *stack) refused() []string {
 			ok = false
 		}
 		if values, has := p["AllowedValues"]; has && !slices.Contains(values.([]any), any(value)) {
+			ok = false
+		}
+		if n, err := strconv.ParseFloat(value, 64); p["Type"] == "Number" && (err != nil ||
+			p["MinValue"] != nil && n < number(s.t, p["MinValue"]) || p["MaxValue"] != nil && n > number(s.t, p["MaxValue"])) {
 			ok = false
 		}
 		if !ok {
@@ -322,6 +327,7 @@ const (
 	boundary     = "arn:aws:iam::123456789012:policy/boundary"
 	requestTopic = "arn:aws:sns:eu-central-1:123456789012:requests"
 	alarmTopic   = "arn:aws:sns:eu-central-1:123456789012:operations"
+	ticketTopic  = "arn:aws:sns:eu-central-1:123456789012:tickets"
 	resultBus    = "arn:aws:events:us-east-1:123456789012:event-bus/results"
 )
 
@@ -344,6 +350,9 @@ var stacks = map[string]map[string]string{
 		"EventBusName":            "default",
 		"ResultTopicArn":          "arn:aws:sns:eu-central-1:123456789012:results.fifo",
 		"AlarmTopicArn":           alarmTopic,
+		"TicketTopicArn":          ticketTopic,
+		"ExpectedWithinHours":     "26",
+		"RunbookUrl":              "https://wiki.example.com/cbr-replicator",
 		"Enabled":                 "false",
 		"KmsKeyArn":               key,
 		"SubnetIds":               "subnet-1,subnet-2",
@@ -351,6 +360,8 @@ var stacks = map[string]map[string]string{
 		"PermissionsBoundaryArn":  boundary,
 	}),
 	"an event bus for the results":  with(needed, map[string]string{"ResultTopicArn": resultBus}),
+	"one topic for all alarms":      with(needed, map[string]string{"AlarmTopicArn": alarmTopic}),
+	"tickets alone":                 with(needed, map[string]string{"TicketTopicArn": ticketTopic}),
 	"a topic of its own, encrypted": with(needed, map[string]string{"KmsKeyArn": key}),
 }
 

@@ -9,46 +9,46 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// pause is how long a credential that was refused is not tried again: the time
-// in which Huawei counts failed logins (IAM user guide, "Account Lockout").
+// pause is how long a credential is not used after it was refused: the time in which
+// Huawei counts failed logins (IAM user guide, "Account Lockout").
 const pause = 15 * time.Minute
 
-// breaker is what a process knows of one credential. The zero value but for now
-// is of one that nothing is known of yet. It is safe for concurrent use.
+// breaker stops the use of a credential that was refused. Only now is required; the
+// other zero values mean that nothing is known of the credential yet. It is safe for
+// concurrent use.
 type breaker struct {
 	now func() time.Time
-	// oneByOne lets one request at a time go with a credential that has not
-	// worked yet, because a wrong one is counted; always also with one that has,
-	// because it may have been changed.
+	// oneByOne allows one request at a time with a credential that has not worked yet,
+	// since Huawei counts wrong ones. always does so also with one that has worked, since
+	// it may have been changed.
 	oneByOne, always bool
 
 	mu      sync.Mutex
 	worked  bool
-	refused *kind.Error // not nil: not to be tried before the time below
+	refused *kind.Error // not nil: not to be used before until
 	until   time.Time
-	turn    chan struct{} // held by the one request; made when first needed
+	alone   chan struct{} // full while one request goes alone; made when first needed
 }
 
-// allow asks for leave to use the credential. It waits, as long as ctx lives,
-// where another request is about to show what the credential is worth. The
-// error is an Unauthorized where it was refused lately. Without an error the
-// caller calls done once it knows more; calls after the first do nothing.
-// done's advice, for the case of a refusal, comes back with what follows from
-// it.
+// allow returns when the credential may be used. If another request is about to show
+// whether it is good, allow waits, as long as ctx lives. If it was refused less than a
+// pause ago, the error is that refusal. Without an error the caller calls done as soon
+// as it knows the result; later calls do nothing. done gets the advice for a refusal,
+// and after one it returns the advice with the time when the pause ends.
 func (b *breaker) allow(ctx context.Context) (done func(r huawei.AuthResult, advice string) string, err error) {
 	alone, err := b.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var once sync.Once
-	return func(r huawei.AuthResult, advice string) (said string) {
+	return func(r huawei.AuthResult, advice string) (message string) {
 		once.Do(func() {
-			said = b.record(r, advice)
+			message = b.record(r, advice)
 			if alone {
-				<-b.turn
+				<-b.alone
 			}
 		})
-		return said
+		return message
 	}, nil
 }
 
@@ -57,24 +57,25 @@ func (b *breaker) enter(ctx context.Context) (alone bool, err error) {
 		return false, err
 	}
 	select {
-	case b.turn <- struct{}{}:
+	case b.alone <- struct{}{}:
 	case <-ctx.Done():
 		return false, &kind.Error{Kind: kind.OutOfTime, Message: "another request was to show whether the credential is good", Cause: ctx.Err()}
 	}
 	free, err := b.state()
 	if free || err != nil {
-		<-b.turn
+		<-b.alone
 		return false, err
 	}
 	return true, nil
 }
 
-// state reports whether anyone may go ahead, or the refusal that stands.
+// state reports whether any number of requests may use the credential. The error is a
+// refusal whose pause has not ended.
 func (b *breaker) state() (free bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.turn == nil {
-		b.turn = make(chan struct{}, 1)
+	if b.alone == nil {
+		b.alone = make(chan struct{}, 1)
 	}
 	if b.refused != nil && b.now().Before(b.until) {
 		e := *b.refused
@@ -83,7 +84,7 @@ func (b *breaker) state() (free bool, err error) {
 	return !b.oneByOne || b.worked && !b.always, nil
 }
 
-func (b *breaker) record(r huawei.AuthResult, advice string) (said string) {
+func (b *breaker) record(r huawei.AuthResult, advice string) (message string) {
 	switch {
 	case !r.Answered:
 		return ""
@@ -93,19 +94,19 @@ func (b *breaker) record(r huawei.AuthResult, advice string) (said string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.refused != nil && b.now().Before(b.until) {
-		return "" // to a request from before the refusal
+		return "" // the request was sent before the refusal
 	}
 	b.worked, b.refused = true, nil
 	return ""
 }
 
-// trip keeps the credential from being tried for a while. It returns advice
-// with the time when that ends.
-func (b *breaker) trip(k kind.Kind, advice string) (said string) {
+// trip stops the use of the credential for the pause. It returns advice with the time
+// when the pause ends.
+func (b *breaker) trip(k kind.Kind, advice string) (message string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.worked, b.until = false, b.now().Add(pause)
-	said = advice + "; it is not tried again before " + b.until.UTC().Format(time.RFC3339)
-	b.refused = &kind.Error{Kind: k, Message: said}
-	return said
+	message = advice + "; it is not used before " + b.until.UTC().Format(time.RFC3339)
+	b.refused = &kind.Error{Kind: k, Message: message}
+	return message
 }

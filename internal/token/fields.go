@@ -8,27 +8,27 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// Fields are what names a credential, under the names of Terraform's Huawei
-// provider, which the environment and a secret share.
+// Fields are the parts of a credential, with the names of Terraform's Huawei provider.
+// The environment and a secret use the same names.
 type Fields struct {
 	redact.Opaque
 
 	// Token goes into X-Auth-Token as it is. In a secret its name is "token".
 	Token string `envconfig:"HW_AUTH_TOKEN" json:"token" desc:"a token for |X-Auth-Token|. It is valid only for |HW_PROJECT_ID|"`
-	// SecretID is the name or ARN of a secret in AWS Secrets Manager. In it
-	// "{project_id}" stands for the source project.
+	// SecretID is the name or ARN of a secret in AWS Secrets Manager. "{project_id}" in
+	// it stands for the source project.
 	SecretID string `envconfig:"HW_AUTH_TOKEN_SECRET" json:"-" desc:"name or ARN of a Secrets Manager secret that holds the credential; |{project_id}| in it is the source project"`
 	// UserName, Password and DomainName are an IAM user's.
 	UserName   string `envconfig:"HW_USER_NAME" json:"HW_USER_NAME" desc:"an IAM user. The function gets tokens for it"`
 	Password   string `envconfig:"HW_USER_PASSWORD" json:"HW_USER_PASSWORD" desc:"ditto"`
 	DomainName string `envconfig:"HW_DOMAIN_NAME" json:"HW_DOMAIN_NAME" desc:"ditto"`
-	// AccessKey and SecretKey sign; SecurityToken belongs to temporary ones.
+	// AccessKey and SecretKey sign requests. A temporary key has a SecurityToken too.
 	AccessKey     string `envconfig:"HW_ACCESS_KEY" json:"HW_ACCESS_KEY" desc:"an access key that signs requests; the third for a temporary one"`
 	SecretKey     string `envconfig:"HW_SECRET_KEY" json:"HW_SECRET_KEY" desc:"ditto"`
 	SecurityToken string `envconfig:"HW_SECURITY_TOKEN" json:"HW_SECURITY_TOKEN" desc:"ditto"`
 }
 
-// Problem is one thing that is wrong with Fields.
+// Problem is one fault of Fields.
 type Problem struct {
 	Name string // the field's
 	Text string // without any value
@@ -41,7 +41,7 @@ type field struct {
 	optional bool
 }
 
-// sources returns the fields by the source that they belong to.
+// sources returns the fields of each source.
 func (f *Fields) sources() [][]field {
 	return [][]field{
 		{{name: "HW_AUTH_TOKEN", value: &f.Token}},
@@ -51,14 +51,21 @@ func (f *Fields) sources() [][]field {
 	}
 }
 
-// Check takes away space around what can have none and says what is wrong: no
-// source, two of them, half of one, and what cannot go into a header.
+// The sources in the order in which docs/credentials.md recommends them: first the
+// field that names a secret, then those that hold the credential itself.
+const (
+	secretField = "HW_AUTH_TOKEN_SECRET"
+	inPlain     = "HW_ACCESS_KEY with HW_SECRET_KEY, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or HW_AUTH_TOKEN"
+)
+
+// Check removes spaces around values that cannot have any, and returns what is wrong: no
+// source, two sources, half of one, or a value that cannot go into a header.
 func (f *Fields) Check() []Problem {
 	for _, v := range []*string{&f.Token, &f.SecretID, &f.AccessKey, &f.SecretKey, &f.SecurityToken} {
 		*v = strings.TrimSpace(*v)
 	}
 	var problems []Problem
-	var given []string // the first field of each source that is there
+	var given []string // the first field of each source that is set
 	for _, source := range f.sources() {
 		var set, missing []string
 		for _, field := range source {
@@ -78,10 +85,7 @@ func (f *Fields) Check() []Problem {
 	}
 	switch {
 	case len(given) == 0:
-		problems = append(problems, Problem{
-			"HW_AUTH_TOKEN",
-			"required, or HW_AUTH_TOKEN_SECRET, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or HW_ACCESS_KEY with HW_SECRET_KEY",
-		})
+		problems = append(problems, Problem{secretField, "required, or " + inPlain})
 	case len(given) > 1:
 		problems = append(problems, Problem{strings.Join(given, ", "), "set one of them: each says where the credential comes from"})
 	}
@@ -117,10 +121,11 @@ func parse(value string) (Fields, error) {
 func checked(f Fields) (Fields, error) {
 	var texts []string
 	for _, p := range f.Check() {
-		// A secret has another name for it, and holds no other secret's.
-		name := inSecret(p.Name)
-		text := strings.Replace(p.Text, "HW_AUTH_TOKEN_SECRET, or ", "", 1)
-		texts = append(texts, name+": "+text)
+		text := p.Name + ": " + p.Text
+		if p.Name == secretField { // a secret holds no other secret's name
+			text = "expected " + inPlain
+		}
+		texts = append(texts, inSecret(text))
 	}
 	if len(texts) > 0 {
 		return Fields{}, errors.New(strings.Join(texts, "; "))
@@ -128,11 +133,11 @@ func checked(f Fields) (Fields, error) {
 	return f, nil
 }
 
-// inSecret is a variable's name, or some, as fields of a secret.
+// inSecret is a text with the names of variables, as the fields of a secret.
 func inSecret(name string) string { return strings.ReplaceAll(name, "HW_AUTH_TOKEN", "token") }
 
-// Hide masks all of f that is secret, and returns the names of those that are too
-// short to be masked everywhere. A secret's id and a user's name are none.
+// Hide masks the secret values of f. It returns the names of those that are too short to
+// be masked everywhere. A secret's id and a user's name are not secret.
 func (f *Fields) Hide(r *redact.Redactor) (short []string) {
 	for _, v := range []field{
 		{name: "HW_AUTH_TOKEN", value: &f.Token},
@@ -149,8 +154,8 @@ func (f *Fields) Hide(r *redact.Redactor) (short []string) {
 	return short
 }
 
-// origin is where the credential was found, for errors: the variable, or the
-// secret that holds it.
+// origin returns where the credential was found, for errors: the variable, or the secret
+// that holds it.
 func (c *Config) origin(variable string) string {
 	if c.where != "" {
 		return c.where

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// FuzzParse: no value of a secret makes parse panic, and what it takes names
-// one source.
+// FuzzParse: no value of a secret makes parse panic, and what it accepts has exactly one
+// source.
 func FuzzParse(f *testing.F) {
 	for _, value := range []string{
 		"", "MIIDbQ", " MIIDbQ\n", `{"token":"MIIDbQ"}`, `{"token":7}`, `{`, `{}`, `{"HW_ACCESS_KEY":"a"}`, "a b",
@@ -23,8 +23,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestLifeOf: the life of a token is what IAM's answer says of it by its own
-// clock, a day at most, and a day where it says nothing of use.
+// TestLifeOf: the life of a token is the one in IAM's answer, by IAM's own clock, and at
+// most a day. It is a day if the answer has none that can be used.
 func TestLifeOf(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
@@ -50,7 +50,7 @@ func TestLifeOf(t *testing.T) {
 	}
 }
 
-// FuzzLife: whatever IAM says of a token's life, it is one.
+// FuzzLife: with any answer of IAM, the life is more than zero and at most a day.
 func FuzzLife(f *testing.F) {
 	f.Add(`{"token":{"expires_at":"2026-11-24T09:05:22.701000Z"}}`, "Mon, 23 Nov 2026 09:05:22 GMT")
 	f.Add(`{"token":{"expires_at":"2020-01-04T09:05:22Z"}}`, "")

@@ -13,8 +13,8 @@ import (
 // Gateway user guide, "Authentication").
 const maxSkew = 15 * time.Minute
 
-// Key is an access key. It makes no token: it signs each request, which
-// Huawei recommends over tokens since 2025 (IAM API reference, "Authentication").
+// Key is an access key. It signs each request. Since 2025 Huawei recommends this over
+// tokens (IAM API reference, "Authentication").
 type Key struct {
 	redact.Opaque
 	config  Config

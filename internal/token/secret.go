@@ -19,12 +19,12 @@ import (
 const (
 	// projectMark in a secret's id stands for the source project.
 	projectMark = "{project_id}"
-	// secretAge is how long a secret is used before it is read again, so that a
-	// rotation is seen before what it replaced has died. AWS's own caches for
-	// Lambda keep a secret as long.
+	// secretAge is how long a secret is used before it is read again. So a new version is
+	// used before the old credential ends. AWS's own caches for Lambda keep a secret as
+	// long.
 	secretAge = 5 * time.Minute
-	// secretPause is how long one reading, or a failure to read, stands for all
-	// who ask, whatever has happened meanwhile.
+	// secretPause is how long the result of one reading, good or bad, is used for all
+	// requests, even if the credential was refused meanwhile.
 	secretPause = time.Second
 	// readTimeout bounds one reading.
 	readTimeout = 5 * time.Second
@@ -35,10 +35,9 @@ type SecretsManager interface {
 	Call(ctx context.Context, operation string, in, out any) error
 }
 
-// Secret is a secret in AWS Secrets Manager, or one for each project, that
-// holds a token, a user or an access key. It is read at first use, every five
-// minutes in use, and when what it holds was refused: a new version takes over
-// without a restart.
+// Secret is a secret in AWS Secrets Manager, or one for each project, that holds a token,
+// a user or an access key. It is read at first use, then at most every five minutes,
+// and when its credential was refused. So a new version is used without a restart.
 type Secret struct {
 	redact.Opaque
 	config Config
@@ -50,8 +49,8 @@ type Secret struct {
 // held is one secret.
 type held struct {
 	id string
-	// turn is held while the secret is read.
-	turn chan struct{}
+	// reading is full while a request reads the secret.
+	reading chan struct{}
 
 	mu      sync.Mutex
 	source  huawei.Authorizer // nil before the first reading
@@ -69,14 +68,14 @@ func (s *Secret) secret(projectID string) *held {
 	defer s.mu.Unlock()
 	h, ok := s.secrets[id]
 	if !ok {
-		h = &held{id: id, turn: make(chan struct{}, 1)}
+		h = &held{id: id, reading: make(chan struct{}, 1)}
 		s.secrets[id] = h
 	}
 	return h
 }
 
-// Authorize does what the source in the secret does. Where that one is refused,
-// it looks for a new version.
+// Authorize uses the source that the secret holds. If that was refused, it looks for a
+// new version.
 func (s *Secret) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, error) {
 	h := s.secret(src.ProjectID)
 	source, version, err := s.current(req.Context(), src, h, secretAge)
@@ -98,7 +97,7 @@ func (s *Secret) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, 
 	return func(r huawei.AuthResult) huawei.Advice {
 		advice := report(r)
 		if r.Refused {
-			// Whether there is a new version shows when it is read again.
+			// The next reading shows if there is a new version.
 			h.expire(version)
 			advice.Fresh = true
 		}
@@ -112,8 +111,8 @@ func (s *Secret) current(ctx context.Context, src huawei.Scope, h *held, maxAge 
 		return source, version, err
 	}
 	select {
-	case h.turn <- struct{}{}:
-		defer func() { <-h.turn }()
+	case h.reading <- struct{}{}:
+		defer func() { <-h.reading }()
 	case <-ctx.Done():
 		return nil, "", &kind.Error{Kind: kind.OutOfTime, Message: "another request was about to read the secret", Cause: ctx.Err()}
 	}
@@ -122,14 +121,14 @@ func (s *Secret) current(ctx context.Context, src huawei.Scope, h *held, maxAge 
 	}
 	source, version, err := s.read(ctx, src, h)
 	h.put(source, version, s.config.Now(), err)
-	source, version, still, _ := h.get(s.config.Now(), maxAge)
-	if err != nil && still == nil {
+	source, version, stillErr, _ := h.get(s.config.Now(), maxAge)
+	if err != nil && stillErr == nil {
 		s.config.Log.WarnContext(ctx, "secret not read again", "error", kind.As(err).Message)
 	}
-	return source, version, still
+	return source, version, stillErr
 }
 
-// get returns what was read, or why nothing was, unless it is time to read.
+// get returns what was read, or the error of reading. ok is false if it is time to read.
 func (h *held) get(now time.Time, maxAge time.Duration) (source huawei.Authorizer, version string, err error, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -148,21 +147,22 @@ func (h *held) get(now time.Time, maxAge time.Duration) (source huawei.Authorize
 	return h.source, h.version, nil, true
 }
 
-// expire has the secret read again before its time.
+// expire has the secret read by the next request if it still has that version.
 func (h *held) expire(version string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stale = h.stale || version == h.version
 }
 
-// isNew reports whether a version is another than the one that was read last.
+// isNew reports whether a version differs from the one that was read last.
 func (h *held) isNew(version string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.source == nil || version != h.version
 }
 
-// put keeps what was read. The same version keeps its source, which knows more.
+// put keeps what was read. For the same version it keeps the source, which has a token or
+// knows of a refusal.
 func (h *held) put(source huawei.Authorizer, version string, now time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -200,8 +200,8 @@ func (s *Secret) read(ctx context.Context, src huawei.Scope, h *held) (huawei.Au
 	return New(c), out.VersionID, nil
 }
 
-// lasting are the errors of Secrets Manager's that do not pass by themselves,
-// with what there is to do.
+// lasting are the errors of Secrets Manager that do not pass by themselves, with what to
+// do about them.
 var lasting = map[string]string{
 	"AccessDeniedException":     "let the function's role call secretsmanager:GetSecretValue for it, and kms:Decrypt for its key",
 	"DecryptionFailure":         "let the function's role call kms:Decrypt for its key",
@@ -211,8 +211,8 @@ var lasting = map[string]string{
 	"InvalidParameterException": "it is no id of a secret",
 }
 
-// unread says why a secret could not be read. What an operator has to mend is a
-// Misconfigured, all else may pass.
+// unread returns the error of a secret that could not be read: Misconfigured if an
+// operator must correct something, otherwise Unavailable.
 func (s *Secret) unread(where string, err error) error {
 	e := &kind.Error{Kind: kind.Unavailable, Cause: err}
 	text := err.Error()

@@ -1,14 +1,14 @@
-// Package token holds the sources of what authorizes a request to CBR: a token
-// that was handed over ([Static]), tokens from IAM for a user ([User]), an
-// access key that signs ([Key]), and a secret in AWS Secrets Manager that holds
-// one of these ([Secret]). Each is a huawei.Authorizer: it puts its credential on
-// a request and is told what the answer said of it.
+// Package token has the sources of credentials for CBR: a token from the configuration
+// ([Static]), tokens from IAM for a user ([User]), an access key that signs ([Key]), and
+// a secret in AWS Secrets Manager that holds one of these ([Secret]). Each is a
+// huawei.Authorizer: it puts its credential on a request and learns what the answer
+// shows of it.
 //
 // Huawei locks a user after as few as 3 failed logins in 15 minutes, and an
 // access key for 5 minutes after 5 wrong signatures in a row (IAM user guide;
-// API Gateway FAQ). So what was refused once is not tried again for 15 minutes
-// or until the secret has a new version, and what has not worked yet is tried
-// by one request at a time. Both are per process.
+// API Gateway FAQ). So a credential that was refused is not used for 15 minutes, or until
+// the secret has a new version. A credential that has not worked yet is used by one
+// request at a time. Both are per process.
 package token
 
 import (
@@ -23,11 +23,11 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// Config is what a source is made of. What a source does not use may be zero.
+// Config is what a source needs. Fields that a source does not use may be zero.
 type Config struct {
 	Fields
 
-	// ProjectID is the project that a token in Fields is good for.
+	// ProjectID is the project that a token in Fields is valid for.
 	ProjectID string
 	// IAM is where [User] logs in; see huawei.NewIAMEndpoints.
 	IAM huawei.Endpoints
@@ -46,10 +46,9 @@ type Config struct {
 	where string
 }
 
-// New returns the source that c's Fields describe, which Check must have found
-// nothing wrong with. It is safe for concurrent use and shows itself nowhere:
-// not under any fmt verb, in JSON or in a log. Nothing is fetched before the
-// first request.
+// New returns the source that c's Fields describe. Check must have found no fault in
+// them. The source is safe for concurrent use. No fmt verb, JSON or log shows it.
+// Nothing is fetched before the first request.
 func New(c Config) huawei.Authorizer {
 	c.Hide(c.Redact)
 	switch {
@@ -63,11 +62,11 @@ func New(c Config) huawei.Authorizer {
 	return newStatic(c)
 }
 
-// Static is a token that was handed over once and cannot be renewed. Huawei's
-// tokens are good for one project and live for at most 24 hours (IAM API
-// reference, "Obtaining a User Token"). Nobody counts requests with a dead one,
-// so each delivery may try; where it is in a secret, only until it was refused
-// twice in a row, since the next version of the secret is what will help.
+// Static is a token from the configuration or a secret. It cannot be renewed. Huawei's
+// tokens are valid for one project and at most 24 hours (IAM API reference, "Obtaining a
+// User Token"). Nobody counts requests with an expired token, so each delivery may use
+// it. A token in a secret is used until it was refused twice in a row, since only a new
+// version of the secret will help.
 type Static struct {
 	redact.Opaque
 	config  Config
@@ -79,8 +78,8 @@ func newStatic(c Config) *Static {
 	return &Static{config: c, breaker: breaker{now: c.Now}}
 }
 
-// Authorize sets X-Auth-Token. For another project than the token's it is a
-// NotAllowed, before anything is sent.
+// Authorize sets X-Auth-Token. For another project than the token's its error is a
+// NotAllowed, and nothing is sent.
 func (s *Static) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, error) {
 	c := s.config
 	switch {
@@ -113,6 +112,5 @@ func (s *Static) report(r huawei.AuthResult) huawei.Advice {
 	return huawei.Advice{Text: advice}
 }
 
-// tokenHeader carries a token (API Gateway user guide). It is set as it is
-// written there; servers take any case.
+// tokenHeader carries a token (API Gateway user guide).
 const tokenHeader = "X-Auth-Token"

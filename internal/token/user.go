@@ -20,18 +20,19 @@ import (
 )
 
 const (
-	// defaultLife is a token's at most, and where IAM does not say (IAM API
-	// reference, "Obtaining a User Token").
+	// defaultLife is the longest life of a token, and its life if IAM does not say (IAM
+	// API reference, "Obtaining a User Token").
 	defaultLife = 24 * time.Hour
 	// loginTimeout bounds one login.
 	loginTimeout = 10 * time.Second
-	// failurePause is how long one failed login stands for all who wait for it.
+	// failurePause is how long the error of a failed login is returned to all who wait
+	// for it.
 	failurePause = time.Second
-	// renewalPause is how long what could not be renewed is used before that is
-	// tried again.
+	// renewalPause is how long a credential that could not be renewed is used before the
+	// next renewal.
 	renewalPause = time.Minute
-	// maskedAfter is how long a token is masked beyond its life. A call that is on
-	// its way may still show it, and a cloud may be slow to let it die.
+	// maskedAfter is how long a token is masked after its life. A call that is under way
+	// may still show it, and the cloud may accept it for a while.
 	maskedAfter = 24 * time.Hour
 )
 
@@ -41,27 +42,27 @@ const (
 type User struct {
 	redact.Opaque
 	config Config
-	// logins is what is known of the password.
+	// logins stops logins after the password was refused.
 	logins breaker
 
 	mu       sync.Mutex
 	projects map[string]*issue
-	// worked: the last login has.
+	// worked: the last login was successful.
 	worked bool
 }
 
 // issue is the token of one project.
 type issue struct {
-	// turn is held while the token is renewed.
-	turn chan struct{}
-	// tokens is what is known of the tokens that IAM gives for the project.
+	// renewing is full while a request renews the token.
+	renewing chan struct{}
+	// tokens stops logins for the project after its tokens were refused.
 	tokens breaker
 
 	mu             sync.Mutex
-	failure        *kind.Error // of the last login, if that may pass
+	failure        *kind.Error // of the last login, if it may pass
 	failed         time.Time
 	text           string // empty: to be fetched
-	number         int    // of the token, to tell it from the next
+	number         int    // of the token; the next one has another
 	strikes        int    // tokens refused since the last request that went through
 	renew, expires time.Time
 	masked         []masked // the token, and those before it
@@ -82,13 +83,13 @@ func (u *User) project(id string) *issue {
 	defer u.mu.Unlock()
 	p, ok := u.projects[id]
 	if !ok {
-		p = &issue{turn: make(chan struct{}, 1), tokens: breaker{now: u.config.Now}}
+		p = &issue{renewing: make(chan struct{}, 1), tokens: breaker{now: u.config.Now}}
 		u.projects[id] = p
 	}
 	return p
 }
 
-// Authorize sets X-Auth-Token, for which it may log in.
+// Authorize sets X-Auth-Token. It may log in for it.
 func (u *User) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, error) {
 	p := u.project(src.ProjectID)
 	text, number, due := p.get(u.config.Now())
@@ -97,25 +98,25 @@ func (u *User) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, er
 			return nil, err
 		}
 		text, number, _ = p.get(u.config.Now())
-		due = text == "" // refused meanwhile, to another request
+		due = text == "" // another request's was refused meanwhile
 	}
 	req.Header.Set(tokenHeader, text)
 	return func(r huawei.AuthResult) huawei.Advice { return u.report(p, number, r) }, nil
 }
 
-// get returns the token and whether it is time for another.
+// get returns the token, and whether it is time to renew it.
 func (p *issue) get(now time.Time) (text string, number int, due bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.text, p.number, p.text == "" || !now.Before(p.renew)
 }
 
-// renew fetches a token for p, unless another request has done so meanwhile. A
-// token that cannot be renewed is good until its life ends.
+// renew fetches a token for p, unless another request has done so meanwhile. If that
+// fails, the old token is used until its life ends.
 func (u *User) renew(ctx context.Context, src huawei.Scope, p *issue) error {
 	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
+	case p.renewing <- struct{}{}:
+		defer func() { <-p.renewing }()
 	case <-ctx.Done():
 		return &kind.Error{Kind: kind.OutOfTime, Message: "another request was about to renew the token", Cause: ctx.Err()}
 	}
@@ -143,8 +144,8 @@ func (u *User) renew(ctx context.Context, src huawei.Scope, p *issue) error {
 	return err
 }
 
-// put takes a token over. Those that died long ago need no mask any more; one
-// that was refused before its time may be good elsewhere.
+// put keeps a new token. Tokens that ended long ago need no mask any more. A token that
+// was refused early stays masked, since it may still be valid elsewhere.
 func (p *issue) put(text string, forget func(), now time.Time, life time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +160,7 @@ func (p *issue) put(text string, forget func(), now time.Time, life time.Duratio
 	}), masked{forget, p.expires.Add(maskedAfter)})
 }
 
-// lately returns the failure of a login that others have waited for, too.
+// lately returns the error of a login that failed less than failurePause ago.
 func (p *issue) lately(now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,7 +171,7 @@ func (p *issue) lately(now time.Time) error {
 	return &e
 }
 
-// keep remembers a failure that may pass, for those who wait for the same.
+// keep remembers an error that may pass, for those who wait for the same login.
 func (p *issue) keep(err error, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,7 +180,7 @@ func (p *issue) keep(err error, now time.Time) {
 	}
 }
 
-// extend keeps a token that lives, to be renewed a little later.
+// extend delays the renewal of a token that has not expired.
 func (p *issue) extend(now time.Time) (expires time.Time, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,7 +191,7 @@ func (p *issue) extend(now time.Time) (expires time.Time, ok bool) {
 	return p.expires, true
 }
 
-// report learns what became of a request with a token of p.
+// report counts the answer to a request with a token of p.
 func (u *User) report(p *issue, number int, r huawei.AuthResult) huawei.Advice {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,9 +213,9 @@ func (u *User) report(p *issue, number int, r huawei.AuthResult) huawei.Advice {
 		" was refused: is the user still there, and has it a part in the project?")}
 }
 
-// login gets a token (IAM API reference, "Obtaining a User Token Through
-// Password Authentication") and how long it will live. Logins are made one
-// after another; one that was refused is the last for a while.
+// login gets a token and its life (IAM API reference, "Obtaining a User Token Through
+// Password Authentication"). Logins are made one after another. After one was refused
+// there is a pause.
 func (u *User) login(ctx context.Context, src huawei.Scope, p *issue) (text string, life time.Duration, err error) {
 	base, err := u.config.IAM.For(src.Region)
 	if err != nil {
@@ -247,7 +248,7 @@ func (u *User) login(ctx context.Context, src huawei.Scope, p *issue) (text stri
 	text = resp.Header.Get("X-Subject-Token")
 	switch {
 	case resp.StatusCode >= 200 && resp.StatusCode <= 299 && text != "":
-		// What the body says is read where it can be.
+		// The body is read as far as possible.
 	case err != nil:
 		return "", 0, &kind.Error{Kind: kind.Unavailable, Message: u.config.Redact.Text("IAM's answer was cut: " + err.Error()), Cause: err}
 	default:
@@ -258,36 +259,36 @@ func (u *User) login(ctx context.Context, src huawei.Scope, p *issue) (text stri
 	return text, lifeOf(body, resp.Header, u.config.Now()), nil
 }
 
-// noToken judges IAM's answer to a login that brought no token. refuse stops
-// logins for a while, and returns what there is to say.
+// noToken returns the error of a login without a token. refuse stops logins for a while,
+// and returns the message for that.
 func (u *User) noToken(resp *http.Response, body []byte, src huawei.Scope, p *issue, refuse func(advice string) string) *kind.Error {
 	e := iamFault(resp, body, u.config.Redact)
-	said := e.Message
+	answer := e.Message
 	switch refused := resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden; {
 	case e.TokenExpired:
-		// A login has no token yet: this is no verdict on the password.
+		// A login has no token yet, so this shows nothing of the password.
 		e.Kind = kind.Unavailable
 	case refused && u.loggedIn(false) && p.first():
-		// IAM says the same of a project in which the user has no part. One such
-		// answer is taken for that, so that one event does not stop all projects;
-		// the next is not.
+		// IAM gives the same answer for a project in which the user has no part. The
+		// first such answer is read so, so that one event does not stop all projects. The
+		// next one is read as a wrong password.
 		e.Kind = kind.Unauthorized
 		e.Message = p.tokens.trip(e.Kind, u.config.Redact.Message(fmt.Sprintf("a token for project %s was refused to the user of %s (%s): has it a part in the project?",
-			src.ProjectID, u.config.origin("HW_USER_NAME"), said)))
+			src.ProjectID, u.config.origin("HW_USER_NAME"), answer)))
 	case refused:
 		e.Kind = kind.Unauthorized
 		e.Message = refuse(u.config.Redact.Message(fmt.Sprintf("the login of the user of %s was refused (%s): check name, password and domain, and that the user may use the API; "+
-			"IAM refuses a right password, too, of a user with MFA or login protection: take these off the user, or sign with an access key", u.config.origin("HW_USER_NAME"), said)))
+			"IAM refuses a right password, too, of a user with MFA or login protection: take these off the user, or sign with an access key", u.config.origin("HW_USER_NAME"), answer)))
 	case e.Kind == kind.Misconfigured:
-		e.Message = p.tokens.trip(e.Kind, u.config.Redact.Message(said))
+		e.Message = p.tokens.trip(e.Kind, u.config.Redact.Message(answer))
 	case e.Kind != kind.Throttled:
 		e.Kind = kind.Unavailable
 	}
 	return e
 }
 
-// iamFault reads an error's answer of IAM, which takes the same forms as those of
-// other services. Its message says that IAM answered, and what.
+// iamFault reads an error's answer of IAM, which has the same forms as those of other
+// services. Its message begins with IAM's status.
 func iamFault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error {
 	e := huawei.Codes{}.ReadFault(resp, body, r)
 	if e.Message == "" {
@@ -298,8 +299,8 @@ func iamFault(resp *http.Response, body []byte, r *redact.Redactor) *kind.Error 
 	return e
 }
 
-// loggedIn keeps whether the last login has worked, and reports whether the one
-// before had.
+// loggedIn keeps whether the last login was successful, and reports whether the one
+// before was.
 func (u *User) loggedIn(now bool) (before bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -307,7 +308,7 @@ func (u *User) loggedIn(now bool) (before bool) {
 	return before
 }
 
-// first reports whether there never was a token for the project.
+// first reports whether there was no token for the project yet.
 func (p *issue) first() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -348,8 +349,8 @@ func (u *User) loginBody(projectID string) []byte {
 	return body
 }
 
-// lifeOf reads how long a token will live, from the answer's own time on: the
-// clocks of two clouds need not agree.
+// lifeOf returns the life of a token. It begins with the answer's own time, since the
+// clocks of two clouds may differ.
 func lifeOf(body []byte, header http.Header, now time.Time) time.Duration {
 	var answer struct {
 		Token struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -96,9 +97,9 @@ func (c *Changer) Change(ctx context.Context, functionARN string, messages []Mes
 		c.warn(ctx, len(messages), err)
 		return
 	}
-	batches, foreign := c.batches(own, messages)
-	if foreign > 0 {
-		c.warn(ctx, foreign, errors.New("no queue of the function's own account and region, or no receipt handle"))
+	batches, leftOut := c.batches(own, messages)
+	for _, why := range slices.Sorted(maps.Keys(leftOut)) {
+		c.warn(ctx, leftOut[why], errors.New(why))
 	}
 	failed := make([]int, len(batches))
 	errs := make([]error, len(batches))
@@ -131,13 +132,17 @@ type entry struct {
 }
 
 // batches spreads messages over as few calls as their queues allow, and returns
-// how many it had to leave out.
-func (c *Changer) batches(own home, messages []Message) (all []*batch, foreign int) {
+// how many it had to leave out, by the reason.
+func (c *Changer) batches(own home, messages []Message) (all []*batch, leftOut map[string]int) {
+	leftOut = map[string]int{}
 	filling := map[string]*batch{}
 	for _, m := range messages {
-		url, ok := own.url(m.QueueARN)
-		if !ok || m.ReceiptHandle == "" {
-			foreign++
+		url, err := own.url(m.QueueARN)
+		if err == nil && m.ReceiptHandle == "" {
+			err = errors.New("the event has no receipt handle")
+		}
+		if err != nil {
+			leftOut[err.Error()]++
 			continue
 		}
 		b := filling[url]
@@ -161,7 +166,7 @@ func (c *Changer) batches(own home, messages []Message) (all []*batch, foreign i
 			VisibilityTimeout: int((delay + time.Second - 1) / time.Second),
 		})
 	}
-	return all, foreign
+	return all, leftOut
 }
 
 // send makes a batch's call and retries once what may pass. It returns for how many

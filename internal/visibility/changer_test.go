@@ -144,7 +144,7 @@ func notChanged(messages int, why string) []line {
 	return []line{{Level: "WARN", Msg: "visibility not changed", Messages: messages, Error: why}}
 }
 
-// messages returns n messages of a queue, which are to come back at once.
+// messages returns n messages of a queue. They stay out of sight for no time.
 func messages(n int) []visibility.Message {
 	all := make([]visibility.Message, n)
 	for i := range all {
@@ -216,7 +216,7 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// TestPartitions: a queue's URL is of its partition's domain.
+// TestPartitions: a queue's URL has its partition's domain.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ partition, region, want string }{
@@ -247,8 +247,8 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
-// TestForeign: an event may name any queue. What is not of the function's own
-// account and region is never called.
+// TestForeign: an event may name any queue. Only queues of the function's own
+// account and region are called.
 func TestForeign(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -289,12 +289,18 @@ func TestForeign(t *testing.T) {
 	if len(s.recorded()) != 3 {
 		t.Errorf("%d calls, want 3: %v", len(s.recorded()), s.recorded())
 	}
-	if diff := gocmp.Diff(notChanged(len(all)-3, "no queue of the function's own account and region, or no receipt handle"), lines(t, log)); diff != "" {
+	want := slices.Concat(
+		notChanged(1, "the event has no receipt handle"),
+		notChanged(len(all)-7, "the event names no queue"),
+		notChanged(1, "the queue is in the region eu-west-1, the function in eu-central-1"),
+		notChanged(2, "the queue is of another account than the function"),
+	)
+	if diff := gocmp.Diff(want, lines(t, log)); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
 }
 
-// TestNoFunction: without the function's ARN no queue is known to be its own.
+// TestNoFunction: without the function's ARN no queue is called.
 func TestNoFunction(t *testing.T) {
 	t.Parallel()
 	for _, arn := range []string{
@@ -391,8 +397,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestManyFaults: what many calls fail with is one line, with the first of its
-// reasons; what passed in the end is not in it.
+// TestManyFaults: the faults of many calls are one log line, with the first reason.
+// A fault that passed is not in it.
 func TestManyFaults(t *testing.T) {
 	t.Parallel()
 	var passed atomic.Bool
@@ -413,7 +419,7 @@ func TestManyFaults(t *testing.T) {
 	}
 }
 
-// TestEnds: when ctx ends, so does all: what has not begun is left.
+// TestEnds: when ctx ends, running calls end and no other begins.
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -439,7 +445,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// slow is an SQS that takes its time.
+// slow is an SQS that answers after a while.
 type slow struct {
 	takes time.Duration
 	mu    sync.Mutex

@@ -2,6 +2,7 @@ package visibility
 
 import (
 	"errors"
+	"fmt"
 
 	"cbr-replicator/internal/arn"
 	"cbr-replicator/internal/queue"
@@ -20,11 +21,16 @@ func homeOf(function string) (home, error) {
 	return home{a.Partition, a.Region, a.Account}, nil
 }
 
-// url returns the URL of the queue with this ARN, if it is at home.
-func (h home) url(arn string) (url string, ok bool) {
+// url returns the URL of the queue with this ARN, or says why it is not at home.
+func (h home) url(arn string) (string, error) {
 	n, err := queue.Parse(arn)
-	if err != nil || h != (home{n.Partition, n.Region, n.Account}) {
-		return "", false
+	switch {
+	case err != nil:
+		return "", errors.New("the event names no queue")
+	case n.Region != h.region:
+		return "", fmt.Errorf("the queue is in the region %s, the function in %s", n.Region, h.region)
+	case n.Account != h.account, n.Partition != h.partition:
+		return "", errors.New("the queue is of another account than the function")
 	}
-	return n.URL(), true
+	return n.URL(), nil
 }

@@ -24,7 +24,7 @@ const (
 // Delay returns how long a delivery that ended with k stays out of sight, from 0
 // to Longest. It is at least retryAfter, which CBR asked for. For some kinds it grows
 // with receives, the receive count, which is 1 if there is none. Of a wait that
-// doubles, up to a fifth is random, so that messages that failed together are not
+// grows, up to a fifth is random, so that messages that failed together are not
 // redelivered together. It is no more, so that ten deliveries outlast an outage of
 // an hour. rand is a number in [0, 1).
 func Delay(k kind.Kind, receives int, retryAfter time.Duration, rand float64) time.Duration {

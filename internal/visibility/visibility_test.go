@@ -79,8 +79,7 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// TestDelayPromises holds Delay against its documentation for anything that a
-// delivery may bring with it.
+// TestDelayPromises holds Delay to its documentation, for any arguments.
 func TestDelayPromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -112,12 +111,12 @@ func TestDelayPromises(t *testing.T) {
 		if next := visibility.Delay(k, receives+1, asked, rand); next < got {
 			rt.Fatalf("Delay falls from %v to %v with another receive", got, next)
 		}
-		whole := visibility.Delay(k, receives, 0, 0)
-		if asked == 0 && (got < whole/5*4 || got > whole) {
-			rt.Fatalf("Delay = %v, want four fifths to all of %v", got, whole)
+		full := visibility.Delay(k, receives, 0, 0)
+		if asked == 0 && (got < full/5*4 || got > full) {
+			rt.Fatalf("Delay = %v, want four fifths to all of %v", got, full)
 		}
-		if got > max(whole, asked) {
-			rt.Fatalf("Delay = %v, longer than both %v and what was asked for, %v", got, whole, asked)
+		if got > max(full, asked) {
+			rt.Fatalf("Delay = %v, longer than both %v and what was asked for, %v", got, full, asked)
 		}
 	})
 }

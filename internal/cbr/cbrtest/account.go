@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,7 +22,7 @@ const (
 	// VaultB and VaultC are other vaults that the samples in events/ name. No account has them unless they are added.
 	VaultB = "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01"
 	VaultC = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-	// Token is good for SourceProject.
+	// Token is valid for SourceProject.
 	Token = "MIIDkgYJKoZIhvcNAQcCoIIDgzCC-not-a-real-token" //nolint:gosec // it says so itself
 )
 
@@ -29,13 +31,13 @@ type Vault struct {
 	ID          string
 	ProjectID   string // gives the vault its region
 	Name        string
-	ProtectType string // backup (the default), replication or hybrid; only into a replication vault can be copied
+	ProtectType string // backup (the default), replication or hybrid; only a replication vault can be a destination
 	ObjectType  string // server (the default), disk or turbo; a disk vault cannot be copied from
 	Status      string // available (the default), lock, frozen, deleting or error
 	Size        int    // capacity in GB; 0 means 1,000
 	Used        int    // in MB, without the copies made here
 
-	EnterpriseProjectID string // "0" (the default project's) if empty
+	EnterpriseProjectID string // empty: "0", the default project
 }
 
 // A Backup is one backup in a source vault. Its fields are those of ShowBackup's answer in the CBR API reference.
@@ -45,9 +47,9 @@ type Backup struct {
 	Name         string
 	Status       string    // available (the default), protecting, deleting, restoring, error, waiting_protect, …
 	Size         int       // in GB; 0 means 40
-	NoSystemDisk bool      // only backups of a server with its system disk are copied
+	NoSystemDisk bool      // such a backup is not copied
 	CreatedAt    time.Time // the zero time means now
-	CopyError    string    // the code that its copies fail with; "" lets them succeed
+	CopyError    string    // its copies fail with this code; empty: they succeed
 }
 
 // A backup is a Backup with its replication records, oldest first.
@@ -60,11 +62,12 @@ type backup struct {
 func (c *CBR) AddProject(id, region string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.regions[id] = region
+	c.regions[fold(id)] = region
 }
 
-// AddVault adds a vault, or changes the one with its id. One whose project was not added cannot be found.
+// AddVault adds a vault, or replaces the one with its id. A vault whose project was not added cannot be found.
 func (c *CBR) AddVault(v Vault) {
+	v.ID, v.ProjectID = fold(v.ID), fold(v.ProjectID)
 	v.Name = cmp.Or(v.Name, "vault-"+v.ID)
 	v.ProtectType = cmp.Or(v.ProtectType, "backup")
 	v.ObjectType = cmp.Or(v.ObjectType, "server")
@@ -76,8 +79,9 @@ func (c *CBR) AddVault(v Vault) {
 	c.vaults[v.ID] = v
 }
 
-// AddBackup adds a backup to its vault. One whose vault was not added cannot be found.
+// AddBackup adds a backup to its vault. A backup whose vault was not added cannot be found.
 func (c *CBR) AddBackup(b Backup) {
+	b.ID, b.VaultID = fold(b.ID), fold(b.VaultID)
 	b.Name = cmp.Or(b.Name, "backup-"+b.ID)
 	b.Status = cmp.Or(b.Status, "available")
 	b.Size = cmp.Or(b.Size, 40)
@@ -101,7 +105,7 @@ func ExampleBackups() []string {
 }
 
 // AddExample adds the account of CopyCheckpoint's example in the CBR API reference: [SourceVault] with the three backups of the
-// example's answer, one for each of the last days, the empty [DestinationVault], and [Token].
+// example's answer, made one, two and three days ago, the empty [DestinationVault], and [Token].
 func (c *CBR) AddExample() {
 	c.AddProject(SourceProject, SourceRegion)
 	c.AddProject(DestinationProject, DestinationRegion)
@@ -113,8 +117,8 @@ func (c *CBR) AddExample() {
 	}
 }
 
-// AddVaults adds n source vaults with that many backups each to the project, and returns the vaults' ids. The ids depend on the
-// project and on how many vaults there are already.
+// AddVaults adds n source vaults with so many backups each to the project, and returns the vaults' ids. The ids depend on the
+// project and on the number of vaults that are there already.
 func (c *CBR) AddVaults(projectID string, n, backups int) []string {
 	c.mu.Lock()
 	first := len(c.vaults)
@@ -130,19 +134,28 @@ func (c *CBR) AddVaults(projectID string, n, backups int) []string {
 	return ids
 }
 
-// vault finds a vault in a project. Another project's vault does not exist.
+// vault finds a vault in a project. It does not find another project's vault.
 func (c *CBR) vault(project, id string) (Vault, bool) {
 	v, ok := c.vaults[id]
 	return v, ok && v.ProjectID == project
 }
 
-// hexID returns 32 hex digits that depend on the parts alone.
+// fold gives an id the one form in which ids are kept and compared. Their hex digits have two cases; that CBR takes either is
+// inferred.
+func fold(id string) string { return strings.ToLower(id) }
+
+// allow reports whether the projects of a user or a key, nil for all, include one.
+func allow(projects []string, project string) bool {
+	return projects == nil || slices.ContainsFunc(projects, func(p string) bool { return fold(p) == project })
+}
+
+// hexID returns 32 hex digits that depend only on the parts.
 func hexID(parts ...string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
 	return hex.EncodeToString(sum[:16])
 }
 
-// uuid returns a UUID that depends on the parts alone, with the version and variant of a random one, as CBR's are.
+// uuid returns a UUID that depends only on the parts, with the version and variant of a random one, as CBR's are.
 func uuid(parts ...string) string {
 	h := hexID(parts...)
 	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-a" + h[17:20] + "-" + h[20:]

@@ -13,8 +13,8 @@ import (
 // maxLimit is ListBackups' largest page, and its default.
 const maxLimit = 1000
 
-// listBackups pages through a project's backups, newest first, as recorded answers of the service are. Replicas are in the
-// destination vault of the real service; here only the replication records of their sources show them.
+// listBackups pages through a project's backups, newest first, as in recorded answers of the service. In the real service
+// replicas are in the destination vault; here only the replication records of their sources show them.
 func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
 	for name := range query {
 		switch name {
@@ -31,16 +31,16 @@ func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
 	}
 
 	switch {
-	case c.shape.ShowReplication == "refused" && query.Has("show_replication"):
+	case c.format.ShowReplication == "refused" && query.Has("show_replication"):
 		return nil, &refusal{http.StatusBadRequest, "BackupService.9900", "Parameter verification failed: show_replication."}
-	case c.shape.ShowReplication == "ignored":
+	case c.format.ShowReplication == "ignored":
 		records = false
 	}
 
 	var found []*backup
 	vaults := maps.Keys(c.backups)
 	if query.Has("vault_id") {
-		vaults = slices.Values(query["vault_id"][:1])
+		vaults = slices.Values([]string{fold(query.Get("vault_id"))})
 	}
 	for id := range vaults {
 		v, ok := c.vault(project, id)
@@ -65,18 +65,18 @@ func (c *CBR) listBackups(project string, query url.Values) (object, *refusal) {
 	for _, b := range found[min(offset, len(found)):min(offset+limit, len(found))] {
 		page = append(page, c.wireBackup(b, records, now))
 	}
-	// In the recorded answers, all on one page, count says how many are on it. That it counts the pages together is inferred
-	// from its name and from the offset beside it.
+	// In the recorded answers, which have one page, count is the number of backups on it. Inferred from its name and from the
+	// offset beside it: it counts all pages together.
 	return object{"backups": page, "count": len(found), "offset": offset, "limit": limit}, nil
 }
 
-// belongs reports whether a vault is in the enterprise project, or in any that the caller may see: here these are all. That
-// they are looked through too if none is named is inferred.
+// belongs reports whether a vault is in the enterprise project, or in any that the caller may see: here these are all.
+// Inferred: if none is named, all are searched too.
 func belongs(v Vault, enterpriseProject string) bool {
 	return enterpriseProject == "" || enterpriseProject == "all_granted_eps" || enterpriseProject == v.EnterpriseProjectID
 }
 
-// number reads a whole number from the query.
+// number reads an integer from the query.
 func number(query url.Values, name string, otherwise int) (n int, ok bool) {
 	if !query.Has(name) {
 		return otherwise, true
@@ -85,7 +85,7 @@ func number(query url.Values, name string, otherwise int) (n int, ok bool) {
 	return n, err == nil && n < 1<<31
 }
 
-// showBackup finds one backup. That it always has its replication records is inferred: the operation has no show_replication.
+// showBackup finds one backup. Inferred: it always has its replication records, since the operation has no show_replication.
 func (c *CBR) showBackup(project, id string) (object, *refusal) {
 	if b, ok := c.byID[id]; ok {
 		if _, ok := c.vault(project, b.VaultID); ok {
@@ -115,9 +115,9 @@ func (c *CBR) wireBackup(b *backup, withRecords bool, now time.Time) object {
 		"resource_type":         kind.resource,
 		"resource_size":         b.Size,
 		"resource_az":           c.regions[v.ProjectID] + "a",
-		"created_at":            c.shape.stamp(b.CreatedAt),
-		"protected_at":          c.shape.stamp(b.CreatedAt),
-		"updated_at":            c.shape.stamp(b.CreatedAt),
+		"created_at":            c.format.stamp(b.CreatedAt),
+		"protected_at":          c.format.stamp(b.CreatedAt),
+		"updated_at":            c.format.stamp(b.CreatedAt),
 		"expired_at":            nil,
 		"parent_id":             nil,
 		"children":              []object{},
@@ -139,11 +139,11 @@ func (c *CBR) wireBackup(b *backup, withRecords bool, now time.Time) object {
 	if withRecords {
 		var records []object
 		for _, r := range b.records {
-			if !now.Before(r.seen) {
-				records = append(records, r.wire(now, c.shape))
+			if !now.Before(r.visible) {
+				records = append(records, r.wire(now, c.format))
 			}
 		}
-		c.shape.add(wire, records)
+		c.format.add(wire, records)
 	}
 	return wire
 }

@@ -8,22 +8,23 @@ import (
 	"time"
 )
 
-// A Call is one request that reached the server, and what it got.
+// A Call is one request that reached the server, and its answer.
 type Call struct {
-	Operation string      // its id in the API references; "" for a path that is no API's
+	Operation string      // its id in the API references; empty for a path that is not an API's
 	Time      time.Time   // when it arrived
 	Method    string      // as sent
 	Path      string      // path and query, as sent
 	Header    http.Header // as sent, with the token; shared between copies of the Call, so not to be changed
-	Body      string      // as sent; a login's is left out, since the password is in it
-	Vault     string      // a CopyCheckpoint's source vault, as far as the body could be read
+	Body      string      // as sent; empty for a login, since it holds the password
+	Vault     string      // a CopyCheckpoint's source vault in lower case, as far as the body could be read
 	Taken     bool        // a CopyCheckpoint that queued copies
-	Status    int         // of the answer that was decided; 0 for a reset in its place
-	Code      string      // the error code of the answer; "" on success, on a reset, in a [Raw] body and in IAM's answers
+	Status    int         // of the answer; 0 if the connection is reset instead
+	Code      string      // the error code of the answer; empty for success, a reset, a [Raw] body and IAM's answers
 	RequestID string      // X-Request-Id of the answer
+	Fault     Fault       // what a script had for it; the zero Fault if nothing
 }
 
-// String returns the call on one line, without its header (the token is in it) and body.
+// String returns the call on one line, without its body and its header, which has the token.
 func (c Call) String() string {
 	outcome := "connection reset"
 	if c.Status != 0 {
@@ -42,7 +43,7 @@ func (c Call) String() string {
 // operations. A request is in the list before its answer is sent, and before its delay.
 func (c *CBR) Calls() []Call { return c.callsTo(AnyVault) }
 
-// LookupCalls returns the lookups so far ([ListBackups], [ShowBackup], [ShowVault]), as [CBR.Calls] does the CopyCheckpoints.
+// LookupCalls returns the lookups so far ([ListBackups], [ShowBackup], [ShowVault]), as [CBR.Calls] returns the CopyCheckpoints.
 func (c *CBR) LookupCalls() []Call { return c.callsTo(Lookups) }
 
 func (c *CBR) callsTo(target string) []Call {
@@ -57,15 +58,15 @@ func (c *CBR) callsTo(target string) []Call {
 	return calls
 }
 
-// PeakInFlight returns how many CopyCheckpoint requests of a source vault, or of all with [AnyVault], or how many [Lookups] were
-// under way at once at most. A request is under way from when its body was read to just before its answer is sent.
+// PeakInFlight returns the largest number of requests that were under way at once: CopyCheckpoints of a source vault, or of all
+// vaults with [AnyVault], or [Lookups]. A request is under way from when its body was read to just before its answer is sent.
 func (c *CBR) PeakInFlight(target string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.peak[target]
+	return c.peak[fold(target)]
 }
 
-// targets returns by which names [CBR.Script] and [CBR.PeakInFlight] know the call, the narrowest first.
+// targets returns the names of the call for [CBR.Script] and [CBR.PeakInFlight], the narrowest first.
 func (c Call) targets() []string {
 	switch c.Operation {
 	case CopyCheckpoint:
@@ -79,7 +80,7 @@ func (c Call) targets() []string {
 	}
 }
 
-// enter counts a request in. The returned function counts it out, once however often it is called.
+// enter counts a request that begins. The returned function counts its end; calls after the first do nothing.
 func (c *CBR) enter(targets []string) (leave func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -31,7 +31,7 @@ func TestCalls(t *testing.T) {
 		t.Errorf("observed as %s", got)
 	}
 	for i, want := range []Call{
-		{Status: 429, Code: "APIG.0308"},
+		{Status: 429, Code: "APIG.0308", Fault: Throttled(0)},
 		{Status: 200, Taken: true},
 	} {
 		got := kept[i]
@@ -77,7 +77,7 @@ func TestLookupCalls(t *testing.T) {
 	}
 }
 
-// However many ask at once, a vault is copied once.
+// A vault is copied once, however many requests there are at once.
 func TestOneVaultManyAtOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := newExample(t)
@@ -99,7 +99,7 @@ func TestOneVaultManyAtOnce(t *testing.T) {
 
 func TestPeakInFlight(t *testing.T) {
 	t.Parallel()
-	// Every request waits until all have come, so the peak is no matter of luck.
+	// Every request waits until all have come, so the peak does not depend on chance.
 	const vaults, each = 4, 2
 	var arrived sync.WaitGroup
 	arrived.Add(vaults * each)
@@ -125,7 +125,8 @@ func TestPeakInFlight(t *testing.T) {
 	}
 }
 
-// A client may send its next request as soon as it has a byte of its answer, so nothing is in flight any more when one is sent.
+// A client may send its next request as soon as it has a byte of its answer, so a request does not count any more when its answer
+// is sent.
 func TestNotInFlightOnceAnswered(t *testing.T) {
 	t.Parallel()
 	s, _ := newExample(t)

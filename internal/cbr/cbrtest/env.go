@@ -1,7 +1,7 @@
 package cbrtest
 
 // Env returns the function's environment variables for the account of [CBR.AddExample] at the address url: its token, project
-// and region, and that its destination is allowed. The caller may change what is returned.
+// and region, and its destination on the allow-list. The caller may change the map.
 func Env(url string) map[string]string {
 	return map[string]string{
 		"HW_AUTH_TOKEN":        Token,
@@ -13,8 +13,7 @@ func Env(url string) map[string]string {
 	}
 }
 
-// DestinationEnv returns the variables that leave the destination to the environment: the example's. The caller may change
-// what is returned.
+// DestinationEnv returns the variables that set the example's destination for all requests. The caller may change the map.
 func DestinationEnv() map[string]string {
 	return map[string]string{
 		"HW_CBR_DESTINATION_REGION":     DestinationRegion,

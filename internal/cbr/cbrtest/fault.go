@@ -8,42 +8,42 @@ import (
 	"time"
 )
 
-// What [CBR.Script] can name besides a vault.
+// Targets of [CBR.Script] besides a vault.
 const (
-	// AnyVault stands for every source vault. To [CBR.PeakInFlight] it means all of them together.
+	// AnyVault stands for every source vault. For [CBR.PeakInFlight] it stands for all of them together.
 	AnyVault = "*"
-	// Lookups stands for ListBackups, ShowBackup and ShowVault. An HTTP client may repeat a GET that was reset by itself.
-	Lookups = "GET"
+	// Lookups stands for ListBackups, ShowBackup and ShowVault. After a reset an HTTP client may by itself repeat a GET.
+	Lookups = "lookups"
 	// Tokens stands for the logins at IAM.
 	Tokens = "tokens"
 )
 
-// A Fault is what goes wrong with one request. Its fields combine; the zero Fault is no fault, so a script can let a request
-// through.
+// A Fault is what goes wrong with one request. Its fields can be combined. The zero Fault is no fault, so that a script can let
+// a request through.
 type Fault struct {
-	// Status is the status of an answer that takes the place of CBR's own; 0 keeps CBR's own. The request then has no effect in
-	// CBR, unless Taken.
+	// Status is the status of an answer in place of CBR's own. Then the request has no effect in CBR, unless Taken. 0 keeps CBR's
+	// own answer.
 	Status int
 	// Code and Message are the error of an answer with a Status, in CBR's form, or in the gateway's where the code begins with
 	// APIG.
 	Code, Message string
-	// Body is the whole body of an answer with a Status, if it is not a Code's.
+	// Body is the body of an answer with a Status and without a Code.
 	Body string
-	// Header is added to the answer's, and wins over it.
+	// Header is added to the answer's header and replaces fields of the same name.
 	Header http.Header
-	// Delay passes, in real time, between the effect in CBR and the answer or the reset. It ends early, and the connection with
-	// it, when the client goes or the server closes.
+	// Delay is the time between the effect in CBR and the answer or the reset, in real time. If the client goes or the server
+	// closes, the delay and the connection end.
 	Delay time.Duration
-	// Reset ends the connection with a TCP RST in place of an answer. The request then has no effect in CBR, unless Taken.
+	// Reset ends the connection with a TCP RST in place of an answer. Then the request has no effect in CBR, unless Taken.
 	Reset bool
-	// Taken lets the request have its effect in CBR although its answer is not CBR's own.
+	// Taken: the request has its effect in CBR, although its answer is not CBR's own.
 	Taken bool
 	// Cut ends the connection in the middle of the answer's body.
 	Cut bool
 }
 
-// Throttled is the gateway's answer to too many requests (429, APIG.0308). The documents know no Retry-After: it is there only
-// if retryAfter is positive, in whole seconds, rounded up.
+// Throttled is the gateway's answer to too many requests (429, APIG.0308). It has a Retry-After, in seconds and rounded up, only
+// if retryAfter is positive: the documents have none.
 func Throttled(retryAfter time.Duration) Fault {
 	f := Fault{
 		Status:  http.StatusTooManyRequests,
@@ -67,7 +67,7 @@ func Refusal(status int, code, message string) Fault {
 	return Fault{Status: status, Code: code, Message: message}
 }
 
-// Raw is an answer with a body as it is: HTML, nothing, or what a proxy says.
+// Raw is an answer with any body: HTML, nothing, or that of a proxy.
 func Raw(status int, body string) Fault {
 	return Fault{Status: status, Body: body}
 }
@@ -77,10 +77,10 @@ func Redirect(location string) Fault {
 	return Fault{Status: http.StatusTemporaryRedirect, Header: http.Header{"Location": {location}}}
 }
 
-// ResetBefore loses the request: the connection is reset, and CBR knows nothing of it.
+// ResetBefore loses the request: the connection is reset before CBR gets it.
 func ResetBefore() Fault { return Fault{Reset: true} }
 
-// ResetAfter loses the answer: CBR takes the request, then the connection is reset.
+// ResetAfter loses the answer: the request has its effect, then the connection is reset.
 func ResetAfter() Fault { return Fault{Reset: true, Taken: true} }
 
 // Late gives CBR's own answer, d later than its effect.
@@ -90,15 +90,16 @@ func Late(d time.Duration) Fault { return Fault{Delay: d} }
 func CutShort() Fault { return Fault{Cut: true} }
 
 // Script appends faults to the queue of a source vault, of [AnyVault], of [Lookups] or of [Tokens]. Each request takes the first
-// that is left: a CopyCheckpoint of its own vault's queue, else of AnyVault's. With none left CBR behaves. Faults come before
-// everything else, the check of the token included.
+// fault of its queue: a CopyCheckpoint that of its own vault's, or if that is empty of AnyVault's. With no fault left CBR works.
+// Faults come before everything else, even before the check of the token.
 func (c *CBR) Script(target string, faults ...Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	target = fold(target)
 	c.script[target] = append(c.script[target], faults...)
 }
 
-// nextFault takes the fault that is due for the call.
+// nextFault takes the call's fault from its queue.
 func (c *CBR) nextFault(call Call) Fault {
 	for _, target := range call.targets() {
 		if queue := c.script[target]; len(queue) > 0 {
@@ -112,7 +113,7 @@ func (c *CBR) nextFault(call Call) Fault {
 // reachesCBR reports whether the request has its usual effect.
 func (f Fault) reachesCBR() bool { return f.Taken || f.Status == 0 && !f.Reset }
 
-// answer is the one that takes the place of CBR's own.
+// answer returns the answer in place of CBR's own.
 func (f Fault) answer(requestID string) answer {
 	if f.Code != "" {
 		return refusal{f.Status, f.Code, f.Message}.answer(requestID)
@@ -135,8 +136,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// reset ends the connection without an answer. Without lingering, closing it sends an RST. Where there is no TCP connection to
-// take over (HTTP/2, a recorder), http.ErrAbortHandler is net/http's own way to say the same.
+// reset ends the connection without an answer. With a linger time of zero, closing it sends an RST. If there is no TCP
+// connection to take over (HTTP/2, a recorder), net/http does the same after http.ErrAbortHandler.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

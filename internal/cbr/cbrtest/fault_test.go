@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// outcome is what a client sees of one request.
+// outcome is what a client gets for one request.
 type outcome struct {
 	Status     int
-	Body       string // up to where it broke off
+	Body       string // as far as it came
 	RetryAfter string
 	Reset, Cut bool
 }
@@ -117,7 +117,8 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// A vault's own queue comes before the one of any vault, lookups have theirs, and a header can be added to CBR's own answer.
+// A vault's own queue comes before the one of any vault, lookups have a queue of their own, and a header can be added to CBR's
+// own answer.
 func TestScriptOrder(t *testing.T) {
 	t.Parallel()
 	s, _ := newExample(t)

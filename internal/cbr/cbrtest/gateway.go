@@ -15,12 +15,12 @@ const (
 	maxBody       = 12 << 20
 )
 
-// A request is what the gateway hands to an operation.
+// A request is what the gateway passes to an operation.
 type request struct {
-	operation string // "" for a path that is no API's
+	operation string // empty for a path that is not an API's
 	project   string
-	id        string        // the last segment of the path, of operations on one thing
-	from      *http.Request // whose body was read
+	id        string        // the last segment of the path, for an operation on one resource
+	from      *http.Request // its body has been read
 	query     url.Values
 	body      []byte
 }
@@ -28,16 +28,16 @@ type request struct {
 // A refusal is an answer of CBR, of the gateway or of IAM that is not success.
 type refusal struct {
 	status  int
-	code    string // "" in IAM's answers, which repeat the status in its place
+	code    string // empty in IAM's answers, which repeat the status instead
 	message string
 }
 
-// notModelled is the answer to what the service knows and this package does not.
+// notModelled is the answer to a request that the service may know and this package does not.
 func notModelled(what string) *refusal {
 	return &refusal{http.StatusNotImplemented, "cbrtest.NotModelled", what + " is not modelled."}
 }
 
-// An answer is what goes back on the wire; the zero answer is none.
+// An answer is what is sent to the client. The zero answer is no answer.
 type answer struct {
 	status int
 	code   string
@@ -45,8 +45,7 @@ type answer struct {
 	body   []byte
 }
 
-// handle is the way through the gateway to an operation. That the gateway looks at the size first and at the token last is
-// inferred.
+// handle passes a request through the gateway to its operation. Inferred: the gateway checks the size first and the token last.
 func (c *CBR) handle(req request) (answer, *refusal) {
 	if headerTooLarge(req.from.Header) {
 		return answer{}, &refusal{494, "APIGW.0201", "Request header too large"}
@@ -67,7 +66,7 @@ func (c *CBR) handle(req request) (answer, *refusal) {
 	return answer{status: http.StatusOK, body: encode(result)}, refused
 }
 
-// operate is CBR behind the gateway.
+// operate calls the operation of CBR, behind the gateway.
 func (c *CBR) operate(req request) (object, *refusal) {
 	switch req.operation {
 	case CopyCheckpoint:
@@ -87,7 +86,7 @@ func route(method, path string) request {
 	if len(segments) < 4 || segments[0] != "" || segments[1] != "v3" || segments[2] == "" {
 		return request{}
 	}
-	req := request{project: segments[2], id: segments[len(segments)-1]}
+	req := request{project: fold(segments[2]), id: fold(segments[len(segments)-1])}
 	switch {
 	case req.id == "":
 	case method == http.MethodPost && path == "/v3/auth/tokens":
@@ -120,8 +119,8 @@ func headerTooLarge(header http.Header) bool {
 	return total > maxHeader
 }
 
-// answer puts the refusal in the form of whose code it is: {"error_code","error_msg"} is CBR's, and the gateway's has a
-// request_id besides. Both prefixes of the gateway's codes, APIG and APIGW, are documented. IAM's form is Keystone's.
+// answer writes the refusal in the form that belongs to its code: {"error_code","error_msg"} for CBR's, with a request_id for the
+// gateway's. The gateway's codes have two documented prefixes, APIG and APIGW. IAM has no code and uses Keystone's form.
 func (r refusal) answer(requestID string) answer {
 	if r.code == "" {
 		return answer{status: r.status, body: encode(object{"error": object{
@@ -135,13 +134,13 @@ func (r refusal) answer(requestID string) answer {
 	return answer{status: r.status, code: r.code, body: encode(body)}
 }
 
-// encode cannot fail: an answer holds strings, numbers, booleans and nulls only.
+// encode cannot fail: an answer holds only strings, numbers, booleans and nulls.
 func encode(v object) []byte {
 	body, _ := json.Marshal(v)
 	return body
 }
 
-// write sends ans, with what the fault adds to it or cuts off. After half of the body net/http has no choice but to close the
+// write sends ans with the fault's header. If the fault cuts it, only half of the body is sent, and net/http closes the
 // connection.
 func (c *CBR) write(w http.ResponseWriter, requestID string, ans answer, fault Fault) {
 	h := w.Header()
@@ -162,5 +161,5 @@ func (c *CBR) write(w http.ResponseWriter, requestID string, ans answer, fault F
 	if fault.Cut {
 		body = body[:len(body)/2]
 	}
-	_, _ = w.Write(body) // the client may be gone, which is its own affair
+	_, _ = w.Write(body) // an error means that the client is gone
 }

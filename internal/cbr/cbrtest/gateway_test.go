@@ -105,7 +105,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// The schemas are held against what the service is known to answer, lest they fit this package alone.
+// Known answers of the service conform to the schemas, so the schemas do not fit only this package.
 func TestSchemas(t *testing.T) {
 	t.Parallel()
 	const (

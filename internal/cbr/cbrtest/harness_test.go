@@ -25,7 +25,7 @@ const (
 	tokensPath    = "/v3/auth/tokens"
 )
 
-// clock is a time that passes only when told to.
+// clock is a time that passes only by advance.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -106,7 +106,7 @@ func (r reply) code() string {
 	return code
 }
 
-// send makes a request and requires an answer that is what the documentation says one looks like.
+// send makes a request and requires an answer in its documented form.
 func (s example) send(t *testing.T, method, path, token, body string) reply {
 	t.Helper()
 	resp, err := s.try(t, method, path, token, body)
@@ -186,7 +186,7 @@ func checkHeader(t *testing.T, r reply) {
 	}
 }
 
-// schemaOf says which schema an answer must conform to.
+// schemaOf returns the name of the schema that an answer must conform to.
 func schemaOf(method, path string, r reply) string {
 	code := r.code()
 	path, _, _ = strings.Cut(path, "?")

@@ -20,12 +20,12 @@ func WithLoginLimit(failed int) Option {
 	return func(c *CBR) { c.loginLimit = failed }
 }
 
-// A User gets tokens of IAM for a password.
+// A User can log in at IAM with a password and gets tokens.
 type User struct {
 	Domain   string // the name of the account
-	Name     string // tells the users of a [CBR] apart
+	Name     string // unique in a [CBR]
 	Password string
-	Projects []string // for which it gets tokens; nil means all that were added
+	Projects []string // it gets tokens for these; nil means all projects that were added
 }
 
 // A user is a User with what IAM remembers of its logins.
@@ -40,18 +40,18 @@ type Login struct {
 	Time          time.Time
 	User, Project string
 	OK            bool // it got a token
-	Locked        bool // it met a lock, whether its password was right or not
+	Locked        bool // the user was locked; the password may have been right
 }
 
-// AddUser adds a user, or replaces the one of its name and ends its lock. Tokens stay as they are.
+// AddUser adds a user, or replaces the user with its name and ends the lock. Tokens stay valid.
 func (c *CBR) AddUser(u User) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.users[u.Name] = &user{User: u}
 }
 
-// ChangePassword gives a user another password and, as IAM does, ends the life of all its tokens: they get APIGW.0307. That a
-// lock stays is inferred. An unknown user stays unknown.
+// ChangePassword gives a user another password and, as IAM does, revokes all its tokens: they get APIGW.0307. Inferred: a lock
+// stays. An unknown user stays unknown.
 func (c *CBR) ChangePassword(name, password string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,24 +69,24 @@ func (c *CBR) RevokeUser(name string) {
 	c.revokeTokens(name)
 }
 
-// Logins returns the logins so far, in order: those that reached IAM, whatever fault came after.
+// Logins returns the logins so far, in order: all that reached IAM, even if their answer was lost.
 func (c *CBR) Logins() []Login {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.logins)
 }
 
-// PeakLogins returns how many requests for a token were under way at once at most, as [CBR.PeakInFlight] counts.
+// PeakLogins returns the largest number of requests for a token that were under way at once, as [CBR.PeakInFlight] counts them.
 func (c *CBR) PeakLogins() int { return c.PeakInFlight(Tokens) }
 
-// loginParam is what "Obtaining a User Token Through Password Authentication" of the IAM API reference takes, as far as it is
-// modelled: the password of a user who is named, for a project by its id.
+// loginParam has the parameters of "Obtaining a User Token Through Password Authentication" (IAM API reference) that are
+// modelled: a user by name, its password, and a project by id.
 type loginParam struct {
 	domain, user, password, project string
 }
 
-// readLoginParam reads and checks the body. Fields that the reference knows besides, such as those of a one-time password, are
-// not modelled.
+// readLoginParam reads and checks the body. Other fields of the reference, such as those of a one-time password, are not
+// modelled.
 func readLoginParam(body []byte) (loginParam, *refusal) {
 	type named struct {
 		Name string `json:"name"`
@@ -120,7 +120,7 @@ func readLoginParam(body []byte) (loginParam, *refusal) {
 		return loginParam{}, notModelled("A login with " + err.Error())
 	}
 	identity, scope := root.Auth.Identity, root.Auth.Scope
-	p := loginParam{identity.Password.User.Domain.Name, identity.Password.User.Name, identity.Password.User.Password, scope.Project.ID}
+	p := loginParam{identity.Password.User.Domain.Name, identity.Password.User.Name, identity.Password.User.Password, fold(scope.Project.ID)}
 	switch {
 	case !slices.Equal(identity.Methods, []string{"password"}):
 		return p, notModelled("A login by another method than a password")
@@ -132,8 +132,8 @@ func readLoginParam(body []byte) (loginParam, *refusal) {
 	return p, nil
 }
 
-// createToken issues a token. The answer is that of the IAM API reference, without roles, and as there without a catalog if
-// nocatalog is set. A project's name is its region's, as that of the project which each region has from the start.
+// createToken issues a token. The answer is the one of the IAM API reference, without roles, and without a catalog if nocatalog
+// is set. A project has the name of its region, as the project has that each region begins with.
 func (c *CBR) createToken(req request) (answer, *refusal) {
 	for name := range req.query {
 		if name != "nocatalog" {
@@ -169,8 +169,8 @@ func (c *CBR) createToken(req request) (answer, *refusal) {
 }
 
 // logIn checks who asks for a token, and keeps the login. Status and form of a refusal are those of the IAM API reference.
-// Inferred: the texts; that a login during a lock neither counts nor lengthens it; and that somebody who gave the right
-// password, but may not use the project, gets 401 as from Keystone, and does not count as failed.
+// Inferred: the texts; a login during a lock does not count and does not make the lock longer; a right password for a project
+// that the user may not use gets 401, as from Keystone, and does not count as failed.
 func (c *CBR) logIn(p loginParam, now time.Time) *refusal {
 	login := Login{Time: now, User: p.user, Project: p.project}
 	defer func() { c.logins = append(c.logins, login) }()
@@ -187,14 +187,14 @@ func (c *CBR) logIn(p loginParam, now time.Time) *refusal {
 		return &refusal{http.StatusUnauthorized, "", "The username or password is wrong."}
 	}
 	u.failed = nil
-	if _, added := c.regions[p.project]; !added || u.Projects != nil && !slices.Contains(u.Projects, p.project) {
+	if _, added := c.regions[p.project]; !added || !allow(u.Projects, p.project) {
 		return &refusal{http.StatusUnauthorized, "", "The user has no access to the project."}
 	}
 	login.OK = true
 	return nil
 }
 
-// fail counts a wrong password, and locks the user if it was one too many. By the end of the lock all of them are forgotten.
+// fail counts a wrong password, and locks the user if there were too many. At the end of the lock none of them counts any more.
 func (u *user) fail(now time.Time, limit int) {
 	u.failed = slices.DeleteFunc(u.failed, func(t time.Time) bool { return now.Sub(t) >= lockTime })
 	u.failed = append(u.failed, now)

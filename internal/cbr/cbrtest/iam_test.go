@@ -25,7 +25,7 @@ func (s example) login(t *testing.T, password string) reply {
 	return s.send(t, http.MethodPost, tokensPath+"?nocatalog=true", "", loginBody("account", "alice", password, SourceProject))
 }
 
-// token is that of a login that must succeed.
+// token returns the token of a login, which must succeed.
 func (s example) token(t *testing.T) string {
 	t.Helper()
 	got := s.login(t, "right")
@@ -35,13 +35,13 @@ func (s example) token(t *testing.T) string {
 	return got.header.Get("X-Subject-Token")
 }
 
-// code is what a lookup with the token gets.
+// code is the error code of a lookup with the token.
 func (s example) code(t *testing.T, token string) string {
 	t.Helper()
 	return s.send(t, http.MethodGet, backupsPath+"?limit=1", token, "").code()
 }
 
-// iamMessage is that of an answer in Keystone's form.
+// iamMessage returns the message of an answer in Keystone's form.
 func iamMessage(r reply) string {
 	e, _ := r.body["error"].(map[string]any)
 	message, _ := e["message"].(string)
@@ -220,7 +220,7 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// What an administrator can do about it.
+// What an administrator can change.
 func TestUserChanges(t *testing.T) {
 	t.Parallel()
 	s, _ := newExample(t, WithLoginLimit(1))

@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// WithLateRecords has lookups show the records of a CopyCheckpoint only d after it, as in a service that is eventually
-// consistent. CopyCheckpoint itself knows them at once (BackupService.6130). Whether CBR is like that is not documented.
+// WithLateRecords makes lookups show the records of a CopyCheckpoint only after d, as in a service that is eventually consistent.
+// CopyCheckpoint itself sees them at once (BackupService.6130). Whether CBR does so is not documented.
 func WithLateRecords(d time.Duration) Option {
 	return func(c *CBR) { c.late = d }
 }
 
-// A Record is a replication record that was there before, or that somebody else made. No clock changes it.
+// A Record is a replication record from before, or of another writer. It does not change with the clock.
 type Record struct {
-	DestinationProject string    // that of the example if empty
-	DestinationRegion  string    // that of the example if empty
-	DestinationVault   string    // that of the example if empty
+	DestinationProject string    // empty: the example's
+	DestinationRegion  string    // empty: the example's
+	DestinationVault   string    // empty: the example's
 	Status             string    // success (the default), fail, skip, waiting_replicate or replicating
-	CreatedAt          time.Time // the start of the copy, in the future too; the zero time, as of one that waits, is written as null
+	CreatedAt          time.Time // the start of the copy, may be in the future; the zero time, as for a copy that waits, is written as null
 }
 
-// AddRecord adds a replication record to a backup. Lookups show it at once, and CopyCheckpoint takes it for one of its own: one
-// that waits or is being made keeps the vault busy (BackupService.6130). An unknown backup gets none.
+// AddRecord adds a replication record to a backup. Lookups show it at once, and CopyCheckpoint treats it as one of its own: a
+// copy that waits or runs keeps the vault busy (BackupService.6130). With an unknown backup it does nothing.
 func (c *CBR) AddRecord(backupID string, r Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b, ok := c.byID[backupID]
+	b, ok := c.byID[fold(backupID)]
 	if !ok {
 		return
 	}
@@ -35,8 +35,8 @@ func (c *CBR) AddRecord(backupID string, r Record) {
 	c.addRecord(b, &record{
 		param: copyParam{
 			vault:              b.VaultID,
-			destinationVault:   cmp.Or(r.DestinationVault, DestinationVault),
-			destinationProject: cmp.Or(r.DestinationProject, DestinationProject),
+			destinationVault:   fold(cmp.Or(r.DestinationVault, DestinationVault)),
+			destinationProject: fold(cmp.Or(r.DestinationProject, DestinationProject)),
 			destinationRegion:  cmp.Or(r.DestinationRegion, DestinationRegion),
 		},
 		project: project,
@@ -46,7 +46,7 @@ func (c *CBR) AddRecord(backupID string, r Record) {
 	})
 }
 
-// addRecord gives the backup a record, and the record its id.
+// addRecord adds a record to the backup and sets the record's id.
 func (c *CBR) addRecord(b *backup, r *record) {
 	r.id = uuid("record", b.ID, r.param.destinationRegion, strconv.Itoa(len(b.records)))
 	r.backup = b.Backup
@@ -65,25 +65,25 @@ type record struct {
 	queued  time.Time
 	takes   time.Duration
 	fixed   string    // the status of a Record
-	seen    time.Time // since when lookups show it
+	visible time.Time // since when lookups show it
 }
 
-// has reports whether one of the backup's records is so.
-func (b *backup) has(so func(*record) bool) bool { return slices.ContainsFunc(b.records, so) }
+// has reports whether one of the backup's records matches.
+func (b *backup) has(matches func(*record) bool) bool { return slices.ContainsFunc(b.records, matches) }
 
-// begins returns when the copy leaves the queue, a quarter of its time after it entered. The zero time is unknown.
+// begins returns when the copy leaves the queue: after a quarter of its time. The zero time is unknown.
 func (r *record) begins() time.Time { return r.queued.Add(r.takes / 4) }
 
 // ends returns when the copy is done.
 func (r *record) ends() time.Time { return r.queued.Add(r.takes) }
 
-// running reports whether the copy waits or is made.
+// running reports whether the copy waits or runs.
 func (r *record) running(now time.Time) bool {
 	status := r.status(now)
 	return status == "waiting_replicate" || status == "replicating"
 }
 
-// holds reports whether there is a copy, or one on its way: another would be needless.
+// holds reports whether there is a copy, or will be: then no other is made.
 func (r *record) holds(now time.Time) bool {
 	status := r.status(now)
 	return status != "fail" && status != "skip"
@@ -105,7 +105,7 @@ func (r *record) status(now time.Time) string {
 	}
 }
 
-// progress is in percent. That of a Record which is being made stands still.
+// progress is in percent. It stays at zero for a Record that runs.
 func (r *record) progress(now time.Time) int {
 	switch {
 	case !r.running(now):
@@ -116,9 +116,9 @@ func (r *record) progress(now time.Time) int {
 	return int(max(0, 100*now.Sub(r.begins())/(r.takes-r.takes/4)))
 }
 
-// wire is ReplicationRecordGet of the CBR API reference. created_at is described there as the start of the copy, so a record
-// that waits has none; nor is there a destination backup before there is a copy. Both are inferred.
-func (r *record) wire(now time.Time, shape Shape) object {
+// wire is ReplicationRecordGet of the CBR API reference. Inferred: a record that waits has no created_at, which is described
+// there as the start of the copy; and there is no destination backup before the copy has ended.
+func (r *record) wire(now time.Time, format Format) object {
 	status := r.status(now)
 	extra := object{
 		"progress":     r.progress(now),
@@ -142,9 +142,9 @@ func (r *record) wire(now time.Time, shape Shape) object {
 		"created_at":                nil,
 		"extra_info":                extra,
 	}
-	extra[shape.vaultName()] = r.param.destinationVault
+	extra[format.vaultName()] = r.param.destinationVault
 	if status != "waiting_replicate" || r.fixed != "" {
-		wire["created_at"] = shape.stamp(r.begins())
+		wire["created_at"] = format.stamp(r.begins())
 	}
 	switch status {
 	case "fail":

@@ -49,7 +49,7 @@ func TestAddRecord(t *testing.T) {
 	}
 }
 
-// CopyCheckpoint goes by records that were added as by its own.
+// CopyCheckpoint treats records that were added as its own.
 func TestRecordsCount(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -12,16 +12,16 @@ import (
 // regionForm is destination_region's pattern in the CBR API reference.
 var regionForm = regexp.MustCompile(`^[a-zA-Z0-9._\-]{1,255}$`)
 
-// copyParam is CheckpointReplicateParam of the CBR API reference. Whether a copy is accelerated changes nothing that can be
-// seen, nor does cross_account_urn.
+// copyParam is CheckpointReplicateParam of the CBR API reference. enable_acceleration and cross_account_urn change nothing that
+// is visible here.
 type copyParam struct {
 	vault, destinationVault, destinationProject, destinationRegion string
 
 	autoTrigger bool
 }
 
-// invalid is the verdict on a request that does not have its form. The code is documented for all operations; that an unknown
-// field gets it is inferred.
+// invalid is the answer to a request that does not have its form. The code is documented for all operations. Inferred: an
+// unknown field gets it.
 func invalid(format string, args ...any) *refusal {
 	return &refusal{http.StatusBadRequest, "BackupService.9900", "Parameter verification failed. " + fmt.Sprintf(format, args...)}
 }
@@ -65,28 +65,31 @@ func readCopyParam(body []byte) (copyParam, *refusal) {
 			return p, invalid("replicate.%s is missing.", name)
 		}
 	}
+	for _, id := range []*string{&p.vault, &p.destinationVault, &p.destinationProject} {
+		*id = fold(*id)
+	}
 	if !regionForm.MatchString(p.destinationRegion) {
 		return p, invalid("replicate.destination_region is invalid.")
 	}
 	return p, nil
 }
 
-// sourceVault reads the vault out of a body that may otherwise be anything.
+// sourceVault reads the vault's id from any body.
 func sourceVault(body []byte) string {
 	var root struct {
 		Replicate struct {
 			VaultID string `json:"vault_id"`
 		} `json:"replicate"`
 	}
-	_ = json.Unmarshal(body, &root) // what could not be read stays empty
-	return root.Replicate.VaultID
+	_ = json.Unmarshal(body, &root) // the id stays empty if the body cannot be read
+	return fold(root.Replicate.VaultID)
 }
 
 // copyCheckpoint starts copying a vault's backups that have no copy in the destination region yet.
 //
-// Codes, statuses and texts are those of the error code tables in the CBR API reference, Huawei's where OTC's differs (1005 is
-// 500 there). The order of the checks is inferred, and so is the rule which backups are copied: those that are available and
-// hold a system disk, and have no copy in the region that runs or succeeded (CBR user guide, "Replicating a vault").
+// Codes, statuses and texts are those of the error code tables in the CBR API reference. If OTC's differ (1005 is 500 there),
+// Huawei's are used. Inferred: the order of the checks, and which backups are copied: those that are available, hold a system
+// disk, and have no copy in the region that runs or succeeded (CBR user guide, "Replicating a vault").
 func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
 	p, refused := readCopyParam(body)
 	if refused != nil {
@@ -121,14 +124,14 @@ func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
 			http.StatusBadRequest, "BackupService.1009",
 			"The backup is being replicated or has been replicated to the destination region.",
 		}
-	// That it counts what is about to be copied is inferred.
+	// Inferred: it counts what is about to be copied.
 	case c.used(destination, now)+need > destination.Size<<10:
 		return nil, &refusal{http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached."}
 	}
 
 	queued := make([]object, len(uncopied))
 	for i, b := range uncopied {
-		r := &record{param: p, project: project, region: c.regions[project], queued: now, takes: c.copyTime, seen: now.Add(c.late)}
+		r := &record{param: p, project: project, region: c.regions[project], queued: now, takes: c.copyTime, visible: now.Add(c.late)}
 		c.addRecord(b, r)
 		queued[i] = object{"backup_id": b.ID, "replication_record_id": r.id}
 	}
@@ -144,7 +147,7 @@ func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
 	}}, nil
 }
 
-// checkVaults judges source and destination as they are, whatever is in them.
+// checkVaults checks source and destination, but not the backups in them.
 func (c *CBR) checkVaults(project string, p copyParam) *refusal {
 	source, ok := c.vault(project, p.vault)
 	switch {
@@ -157,8 +160,8 @@ func (c *CBR) checkVaults(project string, p copyParam) *refusal {
 	case source.ProtectType == "replication":
 		return &refusal{http.StatusBadRequest, "BackupService.6128", "Replication is not allowed for the current type of vaults."}
 	}
-	// A region is a destination if any project was added there and it is not the source's own. A project of another region
-	// than the one named counts as unknown: inferred.
+	// A region can be a destination if a project was added there and it is not the source's own. Inferred: a project of another
+	// region than the one in the request counts as unknown.
 	regions := slices.Collect(maps.Values(c.regions))
 	if p.destinationRegion == c.regions[project] || !slices.Contains(regions, p.destinationRegion) {
 		return &refusal{http.StatusBadRequest, "BackupService.1005", "The destination region does not support replication."}

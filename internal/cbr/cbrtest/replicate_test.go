@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The answer of the documentation's example, but for the record ids and for project_id, which is not the path's there.
+// The answer is the one of the documentation's example, except for the record ids and project_id, which is not the path's there.
 func TestCopyCheckpoint(t *testing.T) {
 	t.Parallel()
 	s, now := newExample(t)
@@ -219,6 +219,50 @@ func TestOptionalFields(t *testing.T) {
 	}
 }
 
+// An id is the same in either case, wherever it stands.
+func TestIDsInUpperCase(t *testing.T) {
+	t.Parallel()
+	up := strings.ToUpper
+	s, now := newExample(t)
+	s.AddProject(up(SourceProject), SourceRegion)
+	s.AddProject(up(DestinationProject), DestinationRegion)
+	s.AddVault(Vault{ID: up(DestinationVault), ProjectID: up(DestinationProject), ProtectType: "replication"})
+	s.AddVault(Vault{ID: up(VaultB), ProjectID: up(SourceProject)})
+	s.AddBackup(Backup{ID: up(uuid("b")), VaultID: up(VaultB)})
+	s.AddRecord(up(uuid("b")), Record{Status: "fail", DestinationProject: up(DestinationProject), DestinationVault: up(DestinationVault)})
+	s.Script(up(VaultB), Unavailable())
+	for _, tt := range []struct {
+		vault  string
+		status int
+	}{{VaultB, 503}, {up(VaultB), 200}, {up(SourceVault), 200}} {
+		got := s.send(t, http.MethodPost, "/v3/"+up(SourceProject)+"/checkpoints/replicate", Token, body(t, fields{"replicate": exampleFields(fields{
+			"vault_id": tt.vault, "destination_vault_id": up(DestinationVault), "destination_project_id": up(DestinationProject),
+		})}))
+		if got.status != tt.status {
+			t.Errorf("%s: %d %s, want %d", tt.vault, got.status, got.raw, tt.status)
+		}
+	}
+	now.advance(DefaultCopyTime)
+	found := s.backups(t, "show_replication=true&vault_id="+up(VaultB)).body["backups"].([]any)
+	if len(found) != 1 || len(found[0].(map[string]any)["replication_records"].([]any)) != 2 {
+		t.Errorf("a lookup finds %v, want one backup with two records", found)
+	}
+	for _, path := range []string{"/backups/" + up(uuid("b")), "/vaults/" + up(VaultB)} {
+		if got := s.send(t, http.MethodGet, "/v3/"+up(SourceProject)+path, Token, ""); got.status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, got.status, got.raw)
+		}
+	}
+	if got := s.PeakInFlight(up(VaultB)); got != 1 {
+		t.Errorf("%d requests of the vault at once, want 1", got)
+	}
+	s.AddUser(User{Domain: "account", Name: "alice", Password: "right", Projects: []string{up(SourceProject)}})
+	for _, project := range []string{SourceProject, up(SourceProject)} {
+		if got := s.send(t, http.MethodPost, tokensPath, "", loginBody("account", "alice", "right", project)); got.status != http.StatusCreated {
+			t.Errorf("a login for %s: %d %s", project, got.status, got.raw)
+		}
+	}
+}
+
 // The life of a vault: copies wait, run and end as the clock says, and a vault that has nothing new says so.
 func TestCopiesMove(t *testing.T) {
 	t.Parallel()
@@ -290,7 +334,7 @@ func TestVaultIsBusyForEveryDestination(t *testing.T) {
 	}
 }
 
-func TestFailedCopyIsMadeAgain(t *testing.T) {
+func TestNewCopyAfterFailedOne(t *testing.T) {
 	t.Parallel()
 	s, _ := newExample(t, WithCopyTime(0))
 	s.AddBackup(Backup{ID: "99999999-7046-4787-95cd-14b0ad0642a8", VaultID: SourceVault, CopyError: "BackupService.9910"})
@@ -310,7 +354,7 @@ func TestCopiesFillTheirVault(t *testing.T) {
 	s, _ := newExample(t, WithCopyTime(0))
 	s.AddVault(Vault{ID: DestinationVault, ProjectID: DestinationProject, ProtectType: "replication", Size: 130})
 	mustCopy(t, s, 3)
-	// A copy that fails gives its room back, so it can be tried for ever.
+	// A copy that fails uses no space, so it can be made any number of times.
 	s.AddBackup(Backup{ID: uuid("fails"), VaultID: SourceVault, Size: 10, CopyError: "BackupService.9910"})
 	mustCopy(t, s, 1)
 	mustCopy(t, s, 1)

@@ -1,14 +1,14 @@
-// Package cbrtest is a Cloud Backup and Recovery service that runs in the process, as net/http/httptest runs a web server:
+// Package cbrtest is a stand-in of Cloud Backup and Recovery that runs in the process, as net/http/httptest runs a web server:
 // for tests, and for the sandbox on a developer's machine.
 //
 // It answers CopyCheckpoint (POST /v3/{project_id}/checkpoints/replicate), ListBackups, ShowBackup and ShowVault as the CBR
 // API reference and the OTC error code table describe them, behind a gateway that checks the path, the header and the token
-// as the API Gateway error code table describes. Requests may be signed in place of a token ([CBR.AddKey]), and at the same
-// address is the IAM that issues tokens to users ([CBR.AddUser]). A script of faults ([CBR.Script]) makes all of it misbehave.
+// as the API Gateway error code table describes. A request may have a signature in place of a token ([CBR.AddKey]). At the same
+// address is an IAM that issues tokens to users ([CBR.AddUser]). A script of faults ([CBR.Script]) makes any of it fail.
 //
 // It is a second reading of those documents. It shares no code with the client that it tests, so that a mistake in one is not
 // repeated in the other. What the documents leave open is marked "inferred" where it is decided; nothing here was compared
-// with the live service's behaviour. What is not modelled says so (501) rather than answer wrongly: see [CBR.ServeHTTP].
+// with the live service. A request that is not modelled gets 501, and no wrong answer: see [CBR.ServeHTTP].
 //
 // Every id is a hash of what it names, and every time comes from one clock ([WithClock]), so the same calls get the same
 // answers.
@@ -35,8 +35,8 @@ const (
 	ShowVault      = "ShowVault"
 )
 
-// DefaultCopyTime is how long a copy takes unless [WithCopyTime] says otherwise: long enough to see at a prompt that a second
-// call finds the vault busy (BackupService.6130), short enough to wait for the third, which finds it done (BackupService.1009).
+// DefaultCopyTime is how long a copy takes without [WithCopyTime]. A person at a prompt has time for a second call, which finds
+// the vault busy (BackupService.6130), and need not wait long before a third call finds the copy done (BackupService.1009).
 const DefaultCopyTime = 20 * time.Second
 
 // object is a JSON object of an answer.
@@ -49,7 +49,7 @@ type CBR struct {
 	copyTime time.Duration
 	latency  time.Duration
 	late     time.Duration
-	shape    Shape
+	format   Format
 	observe  func(Call)
 
 	tokenSize  int
@@ -78,25 +78,25 @@ type CBR struct {
 // An Option changes a [CBR] from its defaults.
 type Option func(*CBR)
 
-// WithClock makes now the only source of time: it dates answers and decides how far a copy is. It is called from many
-// goroutines at once. The default is time.Now. Delays of answers pass in real time whatever the clock says.
+// WithClock makes now the only clock: it dates answers and decides how far a copy is. It is called from many goroutines at once.
+// The default is time.Now. Delays of answers are in real time, whatever the clock says.
 func WithClock(now func() time.Time) Option {
 	return func(c *CBR) { c.now = now }
 }
 
-// WithCopyTime sets how long each copy takes, from the request that started it to its end. The copies of one request run side
-// by side. With 0 they have succeeded when the request is answered.
+// WithCopyTime sets how long each copy takes, from its request to its end. The copies of one request run side by side. With 0
+// they have ended when the request is answered.
 func WithCopyTime(d time.Duration) Option {
 	return func(c *CBR) { c.copyTime = d }
 }
 
-// WithLatency sets how long every CopyCheckpoint takes to answer, on top of a fault's own delay. The default is 0.
+// WithLatency sets how long every CopyCheckpoint takes to answer. A fault's delay is added. The default is 0.
 func WithLatency(d time.Duration) Option {
 	return func(c *CBR) { c.latency = d }
 }
 
-// WithObserver has see called with every request, lookups and refused ones too, once its answer is decided and before it is
-// sent. It is called from many goroutines at once, and holds up its request until it returns.
+// WithObserver calls see with every request, lookups and refused requests too, when its answer is decided and before it is sent.
+// see is called from many goroutines at once. Its request waits until it returns.
 func WithObserver(see func(Call)) Option {
 	return func(c *CBR) { c.observe = see }
 }
@@ -154,7 +154,7 @@ func NewServer(options ...Option) *Server {
 // Client returns an HTTP client whose connections [Server.Close] closes.
 func (s *Server) Client() *http.Client { return s.http.Client() }
 
-// Close ends delays that are under way, whose requests get no answer, and stops the server.
+// Close stops the server. Delays that are under way end, and their requests get no answer.
 func (s *Server) Close() {
 	s.stop()
 	s.http.Close()
@@ -162,8 +162,8 @@ func (s *Server) Close() {
 
 // ServeHTTP answers one request.
 //
-// Every answer carries X-Request-Id (32 hex digits), Date and Server, as recorded answers of the service do. A query parameter
-// of ListBackups or a field of a login that is not modelled gets 501, so that no test passes because one was ignored.
+// Every answer has X-Request-Id (32 hex digits), Date and Server, as recorded answers of the service have. A query parameter of
+// ListBackups or a field of a login that is not modelled gets 501, so that no test passes because it was ignored.
 func (c *CBR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := Call{
 		Time:   c.now(),
@@ -199,7 +199,7 @@ func (c *CBR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reset(w)
 		return
 	}
-	// A client may send its next request the moment it has its answer: this one must not still count then.
+	// A client may send its next request as soon as it has its answer. This one must not count any more then.
 	leave()
 	if fault.Reset {
 		reset(w)
@@ -208,14 +208,15 @@ func (c *CBR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.write(w, call.RequestID, ans, fault)
 }
 
-// decide lets req have its effect, unless its fault prevents that, and completes call and keeps it. One lock is held
-// throughout, so calls are kept in the order of their effects.
+// decide gives req its effect, unless a fault prevents that, completes call and keeps it. It holds the lock all the time, so calls
+// are kept in the order of their effects.
 func (c *CBR) decide(call *Call, req request) (Fault, answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests++
 	call.RequestID = hexID("request", strconv.Itoa(c.requests))
 	fault := c.nextFault(*call)
+	call.Fault = fault
 
 	var ans answer
 	if fault.reachesCBR() {

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// signedFor is how far X-Sdk-Date may be from the gateway's clock, either way (API Gateway user guide, "Authentication").
+	// signedFor is how far X-Sdk-Date may be from the gateway's clock, before or after (API Gateway user guide, "Authentication").
 	signedFor = 15 * time.Minute
-	// keyLimit is how many requests in a row may fail to be authentic before their key is locked, for keyLock (API Gateway FAQ:
+	// keyLimit is how many wrong signatures in a row a key may have. After one more it is locked for keyLock (API Gateway FAQ:
 	// "more than five consecutive times").
 	keyLimit = 5
 	keyLock  = 5 * time.Minute
@@ -28,11 +28,11 @@ const (
 // authorization is the header's form (API Gateway developer guide, "Signature algorithm").
 var authorization = regexp.MustCompile(`^SDK-HMAC-SHA256 Access=([^,]+), SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})$`)
 
-// A Key signs requests, in place of a token.
+// A Key signs requests, which then need no token.
 type Key struct {
 	Access, Secret string
-	SecurityToken  string   // of a temporary key; "" for a permanent one
-	Projects       []string // whose requests it may sign; nil means all
+	SecurityToken  string   // of a temporary key; empty for a permanent one
+	Projects       []string // it may sign requests for these; nil means all
 }
 
 // A key is a Key with what the gateway remembers of its use.
@@ -42,7 +42,7 @@ type key struct {
 	locked time.Time // until when
 }
 
-// AddKey makes CBR accept requests that are signed with the key. One with the same Access is replaced, and its lock ends.
+// AddKey makes CBR accept requests that are signed with the key. It replaces a key with the same Access and ends its lock.
 func (c *CBR) AddKey(k Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,17 +56,17 @@ func (c *CBR) RemoveKey(access string) {
 	delete(c.keys, access)
 }
 
-// BadSignatures returns how many requests that were signed with the key were not found authentic: for any reason, and with a
-// key that is unknown or locked too.
+// BadSignatures returns how many requests that were signed with the key were refused as not authentic, for any reason. The key
+// may be unknown or locked.
 func (c *CBR) BadSignatures(access string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.badSigns[access]
 }
 
-// checkSignature is the gateway's check of a signed request. Texts are those of the API Gateway error code table and, of an
-// unknown key and a signature out of its time, those that its users report. Inferred: that whatever is wrong with a request
-// signed with a known key counts towards its lock, and that a request during a lock does not.
+// checkSignature is the gateway's check of a signed request. Texts are those of the API Gateway error code table. For an unknown
+// key, and for a signature that is too old or too new, they are those that users report. Inferred: any fault of a request that is
+// signed with a known key counts towards the lock, and a request during a lock does not.
 func (c *CBR) checkSignature(req request, header string) *refusal {
 	parts := authorization.FindStringSubmatch(header)
 	if parts == nil {
@@ -89,13 +89,13 @@ func (c *CBR) checkSignature(req request, header string) *refusal {
 		c.badSigns[access]++
 		return refused
 	}
-	if k.Projects != nil && !slices.Contains(k.Projects, req.project) {
+	if !allow(k.Projects, req.project) {
 		return forbidden()
 	}
 	return nil
 }
 
-// verify judges the signature itself.
+// verify checks the signature itself.
 func (k *key) verify(req request, names []string, signature string, now time.Time) *refusal {
 	date := req.from.Header.Get("X-Sdk-Date")
 	signed, err := time.Parse(sdkDate, date)
@@ -110,7 +110,7 @@ func (k *key) verify(req request, names []string, signature string, now time.Tim
 	return nil
 }
 
-// count remembers whether a request was authentic, and locks the key if one too many in a row was not.
+// count counts the wrong signatures in a row, and locks the key after too many.
 func (k *key) count(authentic bool, now time.Time) {
 	if authentic {
 		k.failed = 0
@@ -128,9 +128,9 @@ func sign(secret, date string, canonical []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// canonical is what a signature covers: the method, the path with a slash at its end, the query and the named headers in
-// order, and the hash of the body (API Gateway developer guide, "Signature algorithm"). An X-Sdk-Content-Sha256 in place of the
-// body is not modelled.
+// canonical is the text that is signed: the method, the path with a slash at its end, the query and the named headers in order,
+// and the hash of the body (API Gateway developer guide, "Signature algorithm"). An X-Sdk-Content-Sha256 in place of the body is
+// not modelled.
 func canonical(req request, names []string) []byte {
 	var b bytes.Buffer
 	path := strings.Split(strings.TrimSuffix(req.from.URL.Path, "/"), "/")
@@ -157,5 +157,5 @@ func canonical(req request, names []string) []byte {
 	return b.Bytes()
 }
 
-// escape leaves only the unreserved characters of RFC 3986 as they are. url.QueryEscape does, but for the space.
+// escape leaves only the unreserved characters of RFC 3986 as they are. url.QueryEscape does so too, except for the space.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

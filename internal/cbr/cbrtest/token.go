@@ -10,15 +10,14 @@ import (
 )
 
 const (
-	// DefaultTokenSize is the length of a token unless [WithTokenSize] says otherwise: that of one in IAM's own examples
-	// (MIIE5g…).
+	// DefaultTokenSize is the length of a token without [WithTokenSize]: that of one in IAM's own examples (MIIE5g…).
 	DefaultTokenSize = 1680
-	// DefaultTokenLife is how long a token lives unless [WithTokenLife] says otherwise, as the IAM API reference has it.
+	// DefaultTokenLife is how long a token lives without [WithTokenLife], as in the IAM API reference.
 	DefaultTokenLife = 24 * time.Hour
 )
 
-// WithTokenSize sets how many characters long the tokens are that IAM issues. IAM's own examples have from 1,176 to 12,008; the
-// gateway takes up to 32 KiB.
+// WithTokenSize sets the length of the tokens that IAM issues, in characters. IAM's own examples have from 1,176 to 12,008; the
+// gateway accepts up to 32 KiB.
 func WithTokenSize(characters int) Option {
 	return func(c *CBR) { c.tokenSize = characters }
 }
@@ -31,7 +30,7 @@ func WithTokenLife(d time.Duration) Option {
 // A token authorizes requests for the one project that it is scoped to.
 type token struct {
 	project string
-	user    string    // whom IAM issued it to; "" of one that was added
+	user    string    // the user that IAM issued it to; empty for a token that was added
 	expires time.Time // the zero time means never
 	revoked bool
 }
@@ -40,11 +39,11 @@ type token struct {
 func (c *CBR) AddToken(text, projectID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tokens[text] = token{project: projectID}
+	c.tokens[text] = token{project: fold(projectID)}
 }
 
-// RevokeToken makes a token that was added or issued one that has expired, or whose user lost it: it gets APIGW.0307 from now
-// on. An unknown token stays unknown.
+// RevokeToken ends a token that was added or issued, as if it had expired or its user had changed the password: it gets
+// APIGW.0307 from now on. An unknown token stays unknown.
 func (c *CBR) RevokeToken(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,14 +53,14 @@ func (c *CBR) RevokeToken(text string) {
 	}
 }
 
-// IssuedTokens returns the tokens that IAM issued so far, in that order, those whose answer was lost included.
+// IssuedTokens returns the tokens that IAM issued so far, in order, even if the answer was lost.
 func (c *CBR) IssuedTokens() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.issued)
 }
 
-// issue makes a token. Its text looks like the base64 of a CMS message, which a real one is.
+// issue makes a token. Its text looks like the base64 of a CMS message, as a real token's does.
 func (c *CBR) issue(user, project string, expires time.Time) string {
 	text := []byte("MII")
 	for i := 0; len(text) < c.tokenSize; i++ {
@@ -84,19 +83,19 @@ func (c *CBR) revokeTokens(user string) {
 	}
 }
 
-// unauthentic is the gateway's answer to a credential that it cannot make anything of (error code table, 0301).
+// unauthentic is the gateway's answer to a credential that is not valid (error code table, 0301).
 func unauthentic(why string) *refusal {
 	return &refusal{http.StatusUnauthorized, "APIGW.0301", "Incorrect IAM authentication information: " + why}
 }
 
-// forbidden is the gateway's answer to a good credential of somebody who may not (error code table, 0302). That one for another
-// project gets it is inferred.
+// forbidden is the gateway's answer to a valid credential without the permission (error code table, 0302). Inferred: a
+// credential for another project gets it.
 func forbidden() *refusal {
 	return &refusal{http.StatusForbidden, "APIGW.0302", "The IAM user is not authorized to access the API"}
 }
 
-// authorize is the gateway's check. Codes, statuses and texts are those of the API Gateway error code table. That a token
-// counts where there is a signature too is inferred: the official SDK sends both if it is given a token.
+// authorize is the gateway's check of a credential. Codes, statuses and texts are those of the API Gateway error code table.
+// Inferred: if there is a token and a signature, the token counts. The official SDK sends both if it is given a token.
 func (c *CBR) authorize(req request) *refusal {
 	text, signed := req.from.Header.Get("X-Auth-Token"), req.from.Header.Get("Authorization")
 	if text == "" && signed != "" {

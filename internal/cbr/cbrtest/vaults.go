@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// A kind is what the CBR API reference says of one object type of vault.
+// A kind is what the CBR API reference has about one object type of vault.
 type kind struct {
 	provider string // provider_id
 	resource string // resource_type
 	spec     string // the middle of spec_code
 }
 
-// kindOf returns a server's for an unknown object type.
+// kindOf returns a vault's kind: a server's if the object type is unknown.
 func kindOf(v Vault) kind {
 	switch v.ObjectType {
 	case "disk":
@@ -24,7 +24,7 @@ func kindOf(v Vault) kind {
 	}
 }
 
-// used returns how many MB of the vault are taken, copies on their way included. A copy that failed gives its room back.
+// used returns how many MB of the vault are used, with copies that wait or run. A copy that failed uses none.
 func (c *CBR) used(v Vault, now time.Time) int {
 	used := v.Used
 	for _, r := range c.replicas[v.ID] {
@@ -35,8 +35,8 @@ func (c *CBR) used(v Vault, now time.Time) int {
 	return used
 }
 
-// showVault is VaultGetResp of the CBR API reference, with the fields of recorded answers. Its resources are left out, as in
-// the reference's example.
+// showVault is VaultGetResp of the CBR API reference, with the fields of recorded answers. It has no resources, as in the
+// reference's example.
 func (c *CBR) showVault(project, id string) (object, *refusal) {
 	v, ok := c.vault(project, id)
 	if !ok {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 
 	"cbr-replicator/internal/cbr/cbrtest"
@@ -16,6 +17,10 @@ import (
 // uuidLength is what a vault's id must have to be one. Another is left to the
 // function to refuse.
 const uuidLength = 36
+
+// roomy is the capacity of a destination vault, in GB. It is CBR's largest, so that nobody fills it by trying things: that
+// a vault is full is a fault to be switched on.
+const roomy = 10 << 20
 
 // Account is a CBR that is furnished as payloads come in. It is safe for
 // concurrent use.
@@ -47,19 +52,22 @@ func (a *Account) Furnish(payload []byte) (project, region string) {
 			}
 			return otherwise
 		}
-		if p := text(request, "project_id", ""); huawei.IsProjectID(p) {
+		id := func(in map[string]any, name, otherwise string) string {
+			return strings.ToLower(text(in, name, otherwise))
+		}
+		if p := id(request, "project_id", ""); huawei.IsProjectID(p) {
 			project = p
 		}
 		if r := text(request, "region", ""); huawei.IsRegion(r) {
 			region = r
 		}
-		source := text(request, "project_id", cbrtest.SourceProject)
-		destination := text(replicate, "destination_project_id", cbrtest.DestinationProject)
+		source := id(request, "project_id", cbrtest.SourceProject)
+		destination := id(replicate, "destination_project_id", cbrtest.DestinationProject)
 		a.AddProject(source, text(request, "region", cbrtest.SourceRegion))
 		a.AddProject(destination, text(replicate, "destination_region", cbrtest.DestinationRegion))
-		vault, to := text(replicate, "vault_id", cbrtest.SourceVault), text(replicate, "destination_vault_id", cbrtest.DestinationVault)
+		vault, to := id(replicate, "vault_id", cbrtest.SourceVault), id(replicate, "destination_vault_id", cbrtest.DestinationVault)
 		if to != vault { // else CBR is to say that it is no vault for replicas
-			a.AddVault(cbrtest.Vault{ID: to, ProjectID: destination, ProtectType: "replication"})
+			a.AddVault(cbrtest.Vault{ID: to, ProjectID: destination, ProtectType: "replication", Size: roomy})
 		}
 		if isExample := vault == cbrtest.SourceVault && source == cbrtest.SourceProject; !isExample && len(vault) == uuidLength {
 			a.addSource(vault, source)

@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -57,6 +58,47 @@ func TestFurnish(t *testing.T) {
 		want := map[string]int{vault: 1, cbrtest.SourceVault: 4}[v]
 		if n, said := copies(t, a, v); n != want {
 			t.Errorf("after a night vault %.8s has %d backups to copy, want %d: %s", v, n, want, said)
+		}
+	}
+}
+
+// TestFurnishUpperCase: the function asks CBR in lower case, however a payload spells an id.
+func TestFurnishUpperCase(t *testing.T) {
+	t.Parallel()
+	for name, upper := range map[string]string{
+		"the example's vault": strings.ToUpper(cbrtest.SourceVault), "another": strings.ToUpper(vault),
+		"projects": strings.ToUpper(cbrtest.SourceProject), "the destination": strings.ToUpper(cbrtest.DestinationVault),
+	} {
+		a := account.New(cbrtest.WithCopyTime(0))
+		source := vault
+		if name == "the example's vault" {
+			source = cbrtest.SourceVault
+		}
+		body := strings.NewReplacer("region9", cbrtest.SourceRegion, "region8", cbrtest.DestinationRegion,
+			"11111111-2222-4333-8444-555555555555", cbrtest.DestinationVault, vault, source).Replace(request)
+		body = strings.ReplaceAll(body, strings.ToLower(upper), upper)
+		if !strings.Contains(body, upper) {
+			t.Fatalf("%s: %s", name, body)
+		}
+		a.Furnish([]byte(body))
+		a.Furnish([]byte(strings.ToLower(body))) // it is the same vault
+		want := map[string]int{vault: 2, cbrtest.SourceVault: 3}[source]
+		if n, said := copies(t, a, source); n != want {
+			t.Errorf("%s in upper case: %d copies, want %d: %s", name, n, want, said)
+		}
+	}
+}
+
+// TestFurnishManyVaults: a destination takes what a sandbox's queue can hold, night after night.
+func TestFurnishManyVaults(t *testing.T) {
+	t.Parallel()
+	a := account.New(cbrtest.WithCopyTime(0))
+	for i := range 500 {
+		source := fmt.Sprintf("%s%04d", vault[:len(vault)-4], i)
+		a.Furnish([]byte(strings.NewReplacer("region9", cbrtest.SourceRegion, "region8", cbrtest.DestinationRegion,
+			"11111111-2222-4333-8444-555555555555", cbrtest.DestinationVault, vault, source).Replace(request)))
+		if n, said := copies(t, a, source); n != 2 {
+			t.Fatalf("vault %d: %d copies, want 2: %s", i+1, n, said)
 		}
 	}
 }

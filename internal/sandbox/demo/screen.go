@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"cbr-replicator/internal/sandbox"
 )
@@ -39,13 +40,38 @@ func (s *screen) line(text string) {
 	fmt.Fprintln(s.out, text)
 }
 
-// row is one line about a vault, cut to 80 columns.
-func (s *screen) row(vault, what, text string) {
-	line := fmt.Sprintf("  %-8.8s  %-9s %s", vault, what, text)
-	if runes := []rune(line); len(runes) > 80 {
-		line = string(runes[:77]) + "..."
+// columns is how wide a screen is.
+const columns = 80
+
+// row is what is said of a vault, with a tail in a column of its own if there is room. What does not fit into the line
+// goes below it, in whole words.
+func (s *screen) row(vault, what, text, tail string) {
+	head := fmt.Sprintf("  %-8.8s  %-9s ", vault, what)
+	whole := head + text
+	if tail != "" {
+		whole = fmt.Sprintf("%s%-38s %s", head, text, tail)
 	}
-	s.line(line)
+	if utf8.RuneCountInString(whole) <= columns {
+		s.line(whole)
+		return
+	}
+	indent := strings.Repeat(" ", utf8.RuneCountInString(head))
+	lines := []string{head}
+	for word := range strings.FieldsSeq(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case strings.HasSuffix(*last, " "):
+			*last += word
+		case utf8.RuneCountInString(*last+" "+word) <= columns:
+			*last += " " + word
+		default:
+			lines = append(lines, indent+word)
+		}
+	}
+	if tail != "" {
+		lines = append(lines, indent+tail)
+	}
+	s.line(strings.Join(lines, "\n"))
 }
 
 // ill keeps what did not end well.
@@ -86,16 +112,20 @@ func (s *screen) Write(line []byte) (int, error) {
 		s.ended <- struct{}{}
 	case l.Metrics != nil:
 	case l.Message == "retrying":
-		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), fmt.Sprintf("%-38s again in %.1f s", why, float64(l.WaitMS)/1000))
+		try := "retrying" // what is not a call to CBR
+		if l.Attempts > 0 {
+			try = fmt.Sprintf("try %d", l.Attempts)
+		}
+		s.row(l.VaultID, try, why, fmt.Sprintf("again in %.1f s", float64(l.WaitMS)/1000))
 		s.onRetry()
 	case l.Message == "delivery" && l.Attempts == 0 && l.Status == "redelivered":
-		s.row(l.VaultID, "not sent", why)
+		s.row(l.VaultID, "not sent", why, "")
 	case l.Message == "delivery" && l.Status == "redelivered":
-		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), why+": back to the queue")
+		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), why+": back to the queue", "")
 	case l.Message == "delivery":
-		s.row(l.VaultID, "=>", fmt.Sprintf("%-38s %s, %.1f s", strings.Join(strings.Fields(l.Status+" "+l.Kind+" "+l.Code), " "), tries, float64(l.DurationMS)/1000))
+		s.row(l.VaultID, "=>", strings.Join(strings.Fields(l.Status+" "+l.Kind+" "+l.Code), " "), fmt.Sprintf("%s, %.1f s", tries, float64(l.DurationMS)/1000))
 	default:
-		s.row(l.VaultID, l.Message, cmp.Or(l.Error, l.Verdict))
+		s.row(l.VaultID, l.Message, cmp.Or(l.Error, l.Verdict), "")
 	}
 	return len(line), nil
 }

@@ -34,7 +34,7 @@ type account struct {
 // newAccount starts moto.
 func newAccount(t *testing.T) *account {
 	t.Helper()
-	url := moto.Start(t, "", func(string) {})
+	url := moto.Start(t, "")
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "example"}, nil
 	})

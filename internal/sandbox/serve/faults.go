@@ -16,29 +16,45 @@ type fault[F any] struct {
 	Name  string // in requests of the page
 	Label string // on the page
 	how   F
-	note  string // what the answer's status alone does not say
 }
 
 // The ways in which CBR misbehaves.
 func cbrFaults() []fault[cbrtest.Fault] {
 	return []fault[cbrtest.Fault]{
-		{"unavailable", "Unavailable: 503 APIG.0613", cbrtest.Unavailable(), ""},
-		{"throttled", "Throttled: 429, Retry-After 2 s", cbrtest.Throttled(2 * time.Second), "Retry-After: 2"},
-		{"busy", "Vault busy: 400 BackupService.6130", cbrtest.Refusal(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."), ""},
-		{"full", "Destination full: 400 BackupService.6129", cbrtest.Refusal(http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached."), ""},
-		{"reset-before", "Reset before the request is taken", cbrtest.ResetBefore(), "the request was lost"},
-		{"reset-after", "Reset after the request was taken", cbrtest.ResetAfter(), "the answer was lost"},
-		{"slow", "Slow: answer after 5 s, later than CBR_TIMEOUT", cbrtest.Late(5 * time.Second), "5 s late"},
-		{"cut", "Answer cut in half", cbrtest.CutShort(), "cut in half"},
+		{"unavailable", "Unavailable: 503 APIG.0613", cbrtest.Unavailable()},
+		{"throttled", "Throttled: 429, Retry-After 2 s", cbrtest.Throttled(2 * time.Second)},
+		{"busy", "Vault busy: 400 BackupService.6130", cbrtest.Refusal(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated.")},
+		{"full", "Destination full: 400 BackupService.6129", cbrtest.Refusal(http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached.")},
+		{"reset-before", "Reset before the request is taken", cbrtest.ResetBefore()},
+		{"reset-after", "Reset after the request was taken", cbrtest.ResetAfter()},
+		{"slow", "Slow: answer after 5 s, later than CBR_TIMEOUT", cbrtest.Late(5 * time.Second)},
+		{"cut", "Answer cut in half", cbrtest.CutShort()},
 	}
+}
+
+// noteOf says what the status of an answer alone does not say of the fault that it met.
+func noteOf(f cbrtest.Fault) string {
+	switch {
+	case f.Reset && f.Taken:
+		return "the answer was lost"
+	case f.Reset:
+		return "the request was lost"
+	case f.Delay > 0:
+		return fmt.Sprintf("%.0f s late", f.Delay.Seconds())
+	case f.Cut:
+		return "cut in half"
+	case f.Header.Get("Retry-After") != "":
+		return "Retry-After: " + f.Header.Get("Retry-After")
+	}
+	return ""
 }
 
 // The ways in which the topic misbehaves.
 func topicFaults() []fault[sandbox.TopicFault] {
 	return []fault[sandbox.TopicFault]{
-		{"internal", "500 InternalError", sandbox.TopicFault{Status: http.StatusInternalServerError, Code: "InternalError"}, ""},
-		{"denied", "403 AuthorizationError", sandbox.TopicFault{Status: http.StatusForbidden, Code: "AuthorizationError"}, ""},
-		{"reset", "Connection reset", sandbox.TopicFault{Reset: true}, ""},
+		{"internal", "500 InternalError", sandbox.TopicFault{Status: http.StatusInternalServerError, Code: "InternalError"}},
+		{"denied", "403 AuthorizationError", sandbox.TopicFault{Status: http.StatusForbidden, Code: "AuthorizationError"}},
+		{"reset", "Connection reset", sandbox.TopicFault{Reset: true}},
 	}
 }
 

@@ -56,6 +56,12 @@ type apiHTTP struct {
 	UserAgent string `json:"userAgent"`
 }
 
+// apiFault is how Huawei's gateway refuses, and the function with it.
+type apiFault struct {
+	Code    string `json:"error_code"`
+	Message string `json:"error_msg"`
+}
+
 // apiMessage is what API Gateway says itself.
 type apiMessage struct {
 	Message string `json:"message"`
@@ -170,6 +176,14 @@ func refuse(w http.ResponseWriter, err error) {
 		return
 	}
 	answer(w, http.StatusBadRequest, apiMessage{"Bad Request"})
+}
+
+// serveUnknown refuses what is at no address, as Huawei's gateway does (API Gateway error code table, 0101), and says where
+// something is.
+func serveUnknown(w http.ResponseWriter, req *http.Request) {
+	answer(w, http.StatusNotFound, apiFault{
+		"APIG.0101", "The API does not exist or has not been published in the environment. The page is at http://" + req.Host + "/",
+	})
 }
 
 // answer answers with a JSON document.

@@ -43,6 +43,9 @@ type entry struct {
 	Vault      string    `json:"vault,omitempty"`
 	Text       string    `json:"text"`
 	Detail     string    `json:"detail,omitempty"` // a JSON document
+	// Outcomes is how many of an invocation's deliveries ended in which status, in the entry of its answer: what happened
+	// to each may have left the journal by then.
+	Outcomes map[string]int `json:"outcomes,omitempty"`
 }
 
 // event is one server-sent event.
@@ -54,6 +57,7 @@ type event struct {
 // journal keeps what happened and tells those who listen. It is safe for concurrent use.
 type journal struct {
 	mu        sync.Mutex
+	outcomes  map[string]int // of the invocation that runs: there is one at a time
 	last      int
 	entries   []event
 	state     event
@@ -61,7 +65,7 @@ type journal struct {
 }
 
 func newJournal() *journal {
-	return &journal{listeners: map[chan event]bool{}, state: event{"state", []byte("{}")}}
+	return &journal{outcomes: map[string]int{}, listeners: map[chan event]bool{}, state: event{"state", []byte("{}")}}
 }
 
 // add keeps e, with the next id and the time.
@@ -70,6 +74,14 @@ func (j *journal) add(e entry) {
 	e.Detail = cut(e.Detail)
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	switch e.Step {
+	case stepInvoked:
+		j.outcomes = map[string]int{}
+	case stepOutcome:
+		j.outcomes[e.Status]++
+	case stepAnswered:
+		e.Outcomes = j.outcomes
+	}
 	j.last++
 	e.ID, e.Time = j.last, time.Now()
 	told := event{"entry", encode(e)}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,11 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // handler is everything on the sandbox's port: the page, what it calls, and the function's own addresses. samples holds
 // the payloads that the page offers.
 func (r *rig) handler(samples fs.FS) (http.Handler, error) {
-	index, err := r.index(samples)
+	names, err := sampleNames(samples)
+	if err != nil {
+		return nil, fmt.Errorf("reading the samples: %w", err)
+	}
+	index, err := r.index(names)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the page: %w", err)
 	}
@@ -43,6 +48,10 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 		})
 	}
 	mux.HandleFunc("GET /samples/{name}", func(w http.ResponseWriter, req *http.Request) {
+		if !slices.Contains(names, req.PathValue("name")) {
+			serveUnknown(w, req)
+			return
+		}
 		http.ServeFileFS(w, req, samples, req.PathValue("name")+".json")
 	})
 	mux.HandleFunc("GET /events", r.serveEvents)
@@ -58,13 +67,33 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, req *http.Request) { r.serveRoute(w, req, "POST /", "/") })
 	// The page has the address of the function's health check.
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, req *http.Request) { r.serveRoute(w, req, "GET /", "/") })
+	mux.HandleFunc("/", serveUnknown)
 	return guard(mux), nil
+}
+
+// sampleNames lists the payloads in a folder that has schemas of them, too.
+func sampleNames(samples fs.FS) ([]string, error) {
+	files, err := fs.Glob(samples, "*.json")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, file := range files {
+		if !strings.HasSuffix(file, ".schema.json") {
+			names = append(names, strings.TrimSuffix(file, ".json"))
+		}
+	}
+	return names, nil
 }
 
 // guard keeps other sites away. The server has no accounts, so every page in the browser could otherwise send to it, or
 // by a name that resolves to 127.0.0.1 read from it.
 func guard(next http.Handler) http.Handler {
-	sameOrigin := http.NewCrossOriginProtection().Handler(next)
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusForbidden, apiFault{"Forbidden", "this sandbox answers to its own page alone, and to clients that are no browser"})
+	}))
+	sameOrigin := protection.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -73,7 +102,7 @@ func guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		if !isLoopback(req.Host) {
-			http.Error(w, "this sandbox answers to 127.0.0.1 and localhost alone", http.StatusMisdirectedRequest)
+			answer(w, http.StatusMisdirectedRequest, apiFault{"MisdirectedRequest", "this sandbox answers to 127.0.0.1 and localhost alone"})
 			return
 		}
 		sameOrigin.ServeHTTP(w, req)
@@ -90,11 +119,7 @@ func isLoopback(hostPort string) bool {
 }
 
 // index is the page, with the names of samples and faults in it.
-func (r *rig) index(samples fs.FS) ([]byte, error) {
-	files, err := fs.Glob(samples, "*.json")
-	if err != nil {
-		return nil, err
-	}
+func (r *rig) index(samples []string) ([]byte, error) {
 	content := struct {
 		Samples     []string
 		CBRFaults   []fault[cbrtest.Fault]
@@ -105,12 +130,9 @@ func (r *rig) index(samples fs.FS) ([]byte, error) {
 		Again       time.Duration
 		CopyTime    time.Duration
 	}{
-		CBRFaults: r.cbrFaults.Faults, TopicFaults: r.topicFaults.Faults,
+		Samples: samples, CBRFaults: r.cbrFaults.Faults, TopicFaults: r.topicFaults.Faults,
 		Project: cbrtest.SourceProject, Region: cbrtest.SourceRegion,
 		MaxReceives: maxReceives, Again: r.pace.again, CopyTime: r.pace.copyTime,
-	}
-	for _, file := range files {
-		content.Samples = append(content.Samples, strings.TrimSuffix(file, ".json"))
 	}
 	layout, err := template.ParseFS(page, "page/index.html")
 	if err != nil {

@@ -186,12 +186,17 @@ func batchTitle(messages []sandbox.Message) string {
 // redrive sends the dead letters to their queue again, as new messages (SQS API reference, StartMessageMoveTask).
 func (r *rig) redrive() error {
 	return r.alone(func() {
+		none := true
 		for _, q := range r.queues {
 			for _, m := range q.DeadLetters().Receive(maxMessages) {
+				none = false
 				id := q.Send(m.Body, m.Attributes, m.Group)
 				q.DeadLetters().Delete(m.Receipt)
 				r.journal.add(entry{Step: stepQueue, Vault: vaultOf(m.Body), Text: "Message " + short(m.ID) + " redriven, now " + short(id)})
 			}
+		}
+		if none {
+			r.journal.add(entry{Step: stepSwitch, Text: "No dead letter to redrive"})
 		}
 		r.showState()
 	})

@@ -216,14 +216,22 @@ func (r *rig) Write(line []byte) (int, error) {
 	case l.Metrics != nil:
 		return len(line), nil
 	case l.Message == "retrying":
-		e.Step, e.Text = stepRetry, fmt.Sprintf("Try %d: %s. Again in %.1f s", l.Attempts, why, float64(l.WaitMS)/1000)
+		e.Step, e.Text = stepRetry, fmt.Sprintf("%s. Again in %.1f s", why, float64(l.WaitMS)/1000)
+		if l.Attempts > 0 { // tries of a call to CBR are counted, those of others are not
+			e.Text = fmt.Sprintf("Try %d: %s", l.Attempts, e.Text)
+		}
 	case l.Message == "delivery":
 		e.Step, e.Status, e.Text = stepOutcome, l.Status, why
 		if l.Attempts > 0 {
 			e.Text = strings.TrimPrefix(why+", after "+tries(l.Attempts), ", ")
 		}
 	default:
-		e.Step, e.Text = stepLog, strings.TrimSuffix(l.Message+": "+cmp.Or(l.Error, why), ": ")
+		e.Step, e.Text = stepLog, l.Message
+		for _, said := range []string{l.Verdict, cmp.Or(l.Error, why)} {
+			if said != "" {
+				e.Text += ": " + said
+			}
+		}
 	}
 	r.add(e)
 	return len(line), nil
@@ -249,18 +257,13 @@ func (r *rig) seeResult(p sandbox.Published) {
 	})
 }
 
-// faultNote carries what a fault does to an answer from serveCBR to seeCall.
-const faultNote = "X-Sandbox-Fault"
-
 // serveCBR is CBR, which misbehaves if it is told to.
 func (r *rig) serveCBR(w http.ResponseWriter, req *http.Request) {
 	service := r.account.Load()
-	req.Header.Del(faultNote)
 	if strings.HasSuffix(req.URL.Path, "/replicate") {
 		if f, ok := r.cbrFaults.take(); ok {
-			// Each request brings its fault with it, so it does not matter which request takes whose.
+			// Of two requests at once either may meet it: the call tells which one did.
 			service.Script(cbrtest.AnyVault, f.how)
-			req.Header.Set(faultNote, f.note)
 			r.showState()
 		}
 	}
@@ -273,7 +276,7 @@ func (r *rig) seeCall(c cbrtest.Call) {
 	if c.Status != 0 {
 		e.Text = strings.TrimSpace(fmt.Sprintf("%d %s %s", c.Status, http.StatusText(c.Status), c.Code))
 	}
-	note := c.Header.Get(faultNote)
+	note := noteOf(c.Fault)
 	if note != "" {
 		e.Text += ", " + note
 	}

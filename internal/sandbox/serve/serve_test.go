@@ -277,6 +277,53 @@ func TestFront(t *testing.T) {
 	}
 }
 
+// TestUpperCase: the function takes ids in upper case, so there are such vaults.
+func TestUpperCase(t *testing.T) {
+	s := open(t, quick)
+	s.post("/queue", strings.Replace(request, cbrtest.SourceVault, strings.ToUpper(cbrtest.VaultB), 1))
+	if e := s.until(func(e entry) bool { return e.Step == stepResult }); e.Status != "accepted" {
+		t.Errorf("%s ends as %s %s", strings.ToUpper(cbrtest.VaultB), e.Status, e.Text)
+	}
+}
+
+// TestManyVaults: none of a queue full of vaults finds the destination full.
+func TestManyVaults(t *testing.T) {
+	s := open(t, quick)
+	var vaults []string
+	for i := range 40 {
+		vaults = append(vaults, strings.Replace(request, cbrtest.SourceVault, fmt.Sprintf("%s%04d", cbrtest.VaultB[:32], i), 1))
+	}
+	s.post(invocations, "["+strings.Join(vaults, ",")+"]")
+	end := s.until(func(e entry) bool { return e.Step == stepAnswered })
+	if diff := cmp.Diff(map[string]int{"accepted": 40}, end.Outcomes); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+}
+
+// TestUnknownPaths: what is at no address is refused as by Huawei's gateway, and told where the page is.
+func TestUnknownPaths(t *testing.T) {
+	s := open(t, quick)
+	for _, path := range []string{
+		"GET /none", "GET /page/index.html", "GET /queue", "PUT /", "DELETE " + replicate, "POST /v3/x/checkpoints", "GET /health/x",
+		"GET /samples/none", "GET /samples/request.schema", "GET /samples/..%2fgo", "GET /samples/%2e%2e%2f%2e%2e%2fgo.mod",
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		answer, text := s.do(method, path, "")
+		if answer.StatusCode != http.StatusNotFound || answer.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s %s: %s %v", method, path, answer.Status, answer.Header)
+		}
+		fault := decode[apiFault](s, []byte(text))
+		_, link, _ := strings.Cut(fault.Message, "The page is at "+s.url)
+		if fault.Code != "APIG.0101" || link == "" {
+			t.Errorf("%s %s: %s", method, path, text)
+			continue
+		}
+		if answer, page := s.do(http.MethodGet, link, ""); answer.StatusCode != http.StatusOK || !strings.Contains(page, "<!doctype html>") {
+			t.Errorf("%s leads to %s", link, answer.Status)
+		}
+	}
+}
+
 // TestFrontPayload: what the front makes has the form of the sample.
 func TestFrontPayload(t *testing.T) {
 	s := open(t, quick)
@@ -348,6 +395,72 @@ func TestQueue(t *testing.T) {
 	s.until(func(e entry) bool { return strings.HasPrefix(e.Text, "Body kept ") && e.Detail == "no JSON" })
 	s.post("/queue", sample(t, "sqs-fifo"))
 	s.until(func(e entry) bool { return e.Step == stepInvoked && strings.HasPrefix(e.Text, "FIFO queue delivers ") })
+}
+
+func TestNothingToRedrive(t *testing.T) {
+	s := open(t, quick)
+	s.post("/redrive", "")
+	if e := s.untilStep(stepSwitch, ""); e.Text != "No dead letter to redrive" {
+		t.Errorf("the page is told %+v", e)
+	}
+}
+
+// TestManyDeliveries: of an invocation of a thousand deliveries what became of them is told as well to a page that comes
+// later, when the journal has lost most of them.
+func TestManyDeliveries(t *testing.T) {
+	s := open(t, quick)
+	var all []string
+	for i := range 1000 {
+		vault := "none"
+		if i < 12 {
+			vault = fmt.Sprintf("%s%04d", cbrtest.VaultB[:32], i)
+		}
+		all = append(all, strings.Replace(request, cbrtest.SourceVault, vault, 1))
+	}
+	s.post(invocations, "["+strings.Join(all, ",")+"]")
+	s.events, s.seen = s.listen(), nil
+	end := s.until(func(e entry) bool { return e.Step == stepAnswered })
+	if diff := cmp.Diff(map[string]int{"accepted": 12, "rejected": 988}, end.Outcomes); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+	s.post(invocations, request)
+	end = s.until(func(e entry) bool { return e.Step == stepAnswered })
+	if diff := cmp.Diff(map[string]int{"accepted": 1}, end.Outcomes); diff != "" {
+		t.Errorf("outcomes of the next one (-want +got):\n%s", diff)
+	}
+}
+
+// TestShown: what the page says of a call to CBR and of a line of the log.
+func TestShown(t *testing.T) {
+	t.Parallel()
+	call := func(c cbrtest.Call) func(*rig) { return func(r *rig) { r.seeCall(c) } }
+	line := func(text string) func(*rig) { return func(r *rig) { _, _ = r.Write([]byte(text)) } }
+	for _, tt := range []struct {
+		name string
+		see  func(*rig)
+		want string // status and text
+	}{
+		{"an answer beside one that met a fault", call(cbrtest.Call{Status: 200, Taken: true}), " 200 OK, copies started"},
+		{"throttled", call(cbrtest.Call{Status: 429, Code: "APIG.0308", Fault: cbrtest.Throttled(2 * time.Second)}), "error 429 Too Many Requests APIG.0308, Retry-After: 2"},
+		{"late", call(cbrtest.Call{Status: 200, Taken: true, Fault: cbrtest.Late(5 * time.Second)}), "error 200 OK, 5 s late, copies started"},
+		{"cut", call(cbrtest.Call{Status: 200, Taken: true, Fault: cbrtest.CutShort()}), "error 200 OK, cut in half, copies started"},
+		{"the request lost", call(cbrtest.Call{Fault: cbrtest.ResetBefore()}), "error connection reset, the request was lost"},
+		{"the answer lost", call(cbrtest.Call{Taken: true, Fault: cbrtest.ResetAfter()}), "error connection reset, the answer was lost, copies started"},
+		{"a try", line(`{"message":"retrying","kind":"Throttled","code":"APIG.0308","attempts":2,"wait_ms":2000}`), " Try 2: Throttled APIG.0308. Again in 2.0 s"},
+		{"a call to the topic again", line(`{"message":"retrying","kind":"PublishFailed","error":"InternalError","results":2,"wait_ms":500}`), " PublishFailed InternalError. Again in 0.5 s"},
+		{"a lookup", line(`{"message":"looked up","verdict":"found","error":""}`), " looked up: found"},
+		{"a lookup that says why", line(`{"message":"looked up","verdict":"undecided","error":"the clocks disagree"}`), " looked up: undecided: the clocks disagree"},
+		{"another line", line(`{"message":"connecting failed","error":"no such host"}`), " connecting failed: no such host"},
+	} {
+		r := &rig{journal: newJournal()}
+		tt.see(r)
+		history, _, leave := r.journal.listen()
+		leave()
+		var got entry
+		if err := json.Unmarshal(history[1].data, &got); err != nil || got.Status+" "+got.Text != tt.want {
+			t.Errorf("%s: %q, want %q (%v)", tt.name, got.Status+" "+got.Text, tt.want, err)
+		}
+	}
 }
 
 func TestQueueIsBounded(t *testing.T) {
@@ -546,11 +659,31 @@ func TestPageFiles(t *testing.T) {
 			t.Errorf("%s uses innerHTML", path)
 		}
 	}
-	for _, path := range []string{"/samples/none", "/samples/..%2fgo", "/samples/%2e%2e%2f%2e%2e%2fgo.mod", "/none", "/page/index.html"} {
-		if answer, text := s.do(http.MethodGet, path, ""); answer.StatusCode < 400 {
-			t.Errorf("%s: %s %.80s", path, answer.Status, text)
+	// Each payload in the folder is offered, and no schema.
+	var offered []string
+	for _, option := range regexp.MustCompile(`<option[^>]*>([^<]+)</option>`).FindAllStringSubmatch(between(index, `<select id="sample"`, "</select>"), -1) {
+		offered = append(offered, option[1])
+	}
+	files, err := filepath.Glob(samples + "/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, file := range files {
+		if name := strings.TrimSuffix(filepath.Base(file), ".json"); !strings.Contains(sample(t, name), `"$schema"`) {
+			want = append(want, name)
 		}
 	}
+	if diff := cmp.Diff(want, offered); diff != "" || len(want) == 0 {
+		t.Errorf("samples (-want +got):\n%s", diff)
+	}
+}
+
+// between is what stands in text between two others.
+func between(text, begin, end string) string {
+	_, text, _ = strings.Cut(text, begin)
+	text, _, _ = strings.Cut(text, end)
+	return text
 }
 
 func TestGuard(t *testing.T) {
@@ -575,6 +708,9 @@ func TestGuard(t *testing.T) {
 		answer, text := s.do(test.method, test.path, "", test.header...)
 		if answer.StatusCode != test.want {
 			t.Errorf("%s: %s %.80s, want %d", test.name, answer.Status, text, test.want)
+		}
+		if answer.StatusCode >= 400 && decode[apiFault](s, []byte(text)).Code == "" {
+			t.Errorf("%s is refused with %s", test.name, text)
 		}
 	}
 }

@@ -107,7 +107,7 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		cbrtest.WithObserver(w.called),
 		cbrtest.WithLateRecords(w.late),
 		cbrtest.WithCopyTime(time.Duration(rng.Int64N(int64(maxCopyTime)))),
-		cbrtest.WithShape(cbrtest.Shape{
+		cbrtest.WithFormat(cbrtest.Format{
 			NoRecords:   []string{"[]", "null"}[rng.IntN(2)],
 			OldSpelling: rng.IntN(2) == 0,
 			Zone:        []string{"", "Z", "+00:00"}[rng.IntN(3)],

@@ -3,6 +3,8 @@
 'use strict';
 
 const longest = 150; // rows of the log that are kept
+const single = 5; // rows of one kind that stand for themselves; those after them fold into one
+const folded = 500; // rows that are kept in a fold
 
 const lanes = {
   cbr: 'CBR', login: 'IAM', retry: 'Function', outcome: 'Function', log: 'Function', result: 'Topic', topic: 'Topic',
@@ -21,10 +23,11 @@ function element(name, className, ...content) {
   return e;
 }
 
-function chip(status) {
+// chip shows a status, with how many have it if these are several.
+function chip(status, count = 1) {
   const sign = element('span', '', signs[status] ?? '·');
   sign.setAttribute('aria-hidden', 'true');
-  const c = element('span', 'chip', sign, ' ' + status);
+  const c = element('span', 'chip', sign, count > 1 ? ` ${count.toLocaleString()} ${status}` : ' ' + status);
   c.dataset.status = status;
   return c;
 }
@@ -59,8 +62,38 @@ function expandable(row, detail, name) {
   return d;
 }
 
+// Rows of one kind, one after the other or in one invocation, fold into one once there are more than a few.
+class Folds {
+  #kinds = new Map();
+
+  // add puts a row of a kind into a list, as its first or its last, or into the kind's fold there.
+  add(list, row, e, first) {
+    const key = e.step + ' ' + (e.status ?? '');
+    const kind = this.#kinds.get(key) ?? { rows: 0 };
+    this.#kinds.set(key, kind);
+    kind.rows++;
+    const place = (to, r) => first ? to.prepend(r) : to.append(r);
+    if (kind.rows <= single) {
+      place(list, row);
+      return;
+    }
+    if (!kind.fold) {
+      kind.count = element('span', 'text');
+      kind.list = element('ol', 'steps');
+      kind.fold = element('li', 'fold', element('details', '', element('summary', '', first ? clock(e.time) : element('span', 'since', '…'),
+        element('span', 'lane', lanes[e.step] ?? e.step), e.status ? chip(e.status) : null, kind.count), kind.list));
+      kind.fold.classList.add(...row.classList);
+      kind.fold.dataset.step = e.step;
+      place(list, kind.fold);
+    }
+    kind.count.textContent = (kind.rows - single).toLocaleString() + ' more';
+    if (kind.list.children.length < folded) place(kind.list, row);
+  }
+}
+
 // The log: one card for each invocation, one line for whatever else happens, the latest first.
 const cards = new Map(); // by number of the invocation
+let lines = { kind: '', folds: new Folds() }; // those since the last card, or since another kind
 let live = false; // what comes is news, not history
 
 function showEntry(e) {
@@ -71,7 +104,9 @@ function showEntry(e) {
       e.status ? chip(e.status) : null, element('span', 'text', e.text)];
     const li = element('li', 'line', e.detail ? expandable(row, e.detail, 'Message') : element('div', 'plain', ...row));
     li.dataset.step = e.step;
-    $('log').prepend(li);
+    const kind = e.step + ' ' + (e.status ?? '');
+    if (lines.kind !== kind) lines = { kind, folds: new Folds() };
+    lines.folds.add($('log'), li, e, true);
   }
   while ($('log').children.length > longest) {
     cards.delete(Number($('log').lastElementChild.dataset.invocation));
@@ -89,28 +124,50 @@ function clock(time) {
 function card(e) {
   let c = cards.get(e.invocation);
   if (c) return c;
-  c = { began: new Date(e.time), chips: element('span', 'chips'), steps: element('ol', 'steps') };
+  for (const earlier of cards.values()) fold(earlier);
+  c = { began: new Date(e.time), outcomes: {}, chips: element('span', 'chips'), steps: element('ol', 'steps'), folds: new Folds() };
   const title = element('h3', '', e.step === 'invoked' ? e.text : 'Invocation ' + e.invocation);
-  const row = [clock(e.time), title, c.chips];
-  c.item = element('li', 'card', e.step === 'invoked' ? expandable(row, e.detail, 'Payload') : element('div', 'plain', ...row), c.steps);
+  const summary = element('summary', '', clock(e.time), title, c.chips);
+  summary.addEventListener('click', () => c.chosen = true);
+  c.details = element('details', '', summary, c.steps);
+  c.details.open = true;
+  c.item = element('li', 'card', c.details);
   c.item.dataset.invocation = e.invocation;
   c.item.dataset.running = 'true';
   cards.set(e.invocation, c);
+  lines = { kind: '', folds: new Folds() };
   $('log').prepend(c.item);
   return c;
 }
 
+// fold closes a card that nobody opened, closed or looks into.
+function fold(c) {
+  if (c.chosen || c.steps.querySelector('details[open]') || c.item.contains(document.activeElement)) return;
+  c.details.open = false;
+}
+
 function showStep(e) {
   const c = card(e);
-  if (e.step === 'invoked') return;
   const since = Math.max(0, new Date(e.time) - c.began) / 1000;
+  const text = e.step === 'invoked' ? brief(e.detail) : e.text;
   const row = [element('span', 'since', '+' + since.toFixed(2) + ' s'), element('span', 'lane', lanes[e.step] ?? e.step),
-    vaultName(e.vault), e.status ? chip(e.status) : null, element('span', 'text', e.text)];
+    vaultName(e.vault), e.status ? chip(e.status) : null, element('span', 'text', text)];
   const li = element('li', '', e.detail ? expandable(row, e.detail, lanes[e.step] ?? e.step) : element('div', 'plain', ...row));
   li.dataset.step = e.step;
-  c.steps.append(li);
-  if (e.step === 'outcome' || (e.step === 'answered' && e.status && !c.chips.children.length)) c.chips.append(chip(e.status));
-  if (e.step === 'answered') c.item.dataset.running = 'false';
+  c.folds.add(c.steps, li, e, false);
+  if (e.step === 'outcome') c.outcomes[e.status] = (c.outcomes[e.status] ?? 0) + 1;
+  if (e.step === 'answered') {
+    c.outcomes = e.outcomes ?? {};
+    if (e.status && !Object.keys(c.outcomes).length) c.outcomes[e.status] = 1;
+    c.item.dataset.running = 'false';
+  }
+  c.chips.replaceChildren(...Object.entries(c.outcomes).map(([status, count]) => chip(status, count)));
+}
+
+// brief is the beginning of a document, on one line.
+function brief(text) {
+  const line = text.replace(/\s+/g, ' ');
+  return line.length > 80 ? line.slice(0, 80) + '…' : line;
 }
 
 // announce tells a screen reader of ends, not of each step on the way.
@@ -158,6 +215,7 @@ function listen() {
   events.addEventListener('reset', () => {
     live = false;
     cards.clear();
+    lines = { kind: '', folds: new Folds() };
     $('log').replaceChildren();
   });
   events.addEventListener('entry', (m) => showEntry(JSON.parse(m.data)));
@@ -179,7 +237,7 @@ async function ask(path, body, done) {
     const answer = await fetch(path, { method: 'POST', body });
     if (answer.ok) return;
     const document_ = await answer.json().catch(() => ({}));
-    says.textContent = 'Refused: ' + (document_.message ?? document_.Message ?? answer.status);
+    says.textContent = 'Refused: ' + (document_.message ?? document_.Message ?? document_.error_msg ?? answer.status);
   } catch {
     says.textContent = 'The sandbox cannot be reached.';
   }
@@ -196,7 +254,33 @@ async function loadSample() {
   if ($('sample').value !== name) return; // another was chosen meanwhile
   $('payload').value = text;
   $('payload').scrollTop = 0;
+  edited();
+}
+
+// edited keeps the payload for a page that is loaded again, as long as the tab is open.
+function edited() {
   suggest();
+  try {
+    sessionStorage.setItem('sample', $('sample').value);
+    sessionStorage.setItem('payload', $('payload').value);
+  } catch {
+    // It is larger than what a browser keeps, or the browser keeps nothing.
+  }
+}
+
+// restore puts back what was kept, and reports whether there was something.
+function restore() {
+  let payload = null;
+  try {
+    payload = sessionStorage.getItem('payload');
+    $('sample').value = sessionStorage.getItem('sample') ?? $('sample').value;
+  } catch {
+    return false;
+  }
+  if (payload === null) return false;
+  $('payload').value = payload;
+  suggest();
+  return true;
 }
 
 // suggest makes the usual way of the payload the prominent one.
@@ -210,7 +294,7 @@ function wire() {
   const toQueue = () => ask('queue', $('payload').value, 'Put into the queue.');
   const toFunction = () => ask('2015-03-31/functions/function/invocations', $('payload').value, 'Sent to the function.');
   $('sample').addEventListener('change', loadSample);
-  $('payload').addEventListener('input', suggest);
+  $('payload').addEventListener('input', edited);
   $('payload').addEventListener('keydown', (e) => {
     if (e.key !== 'Enter' || !(e.ctrlKey || e.metaKey)) return;
     e.preventDefault();
@@ -235,6 +319,10 @@ function wire() {
 
 wire();
 listen();
-// A page that is loaded again keeps what was edited.
-if ($('payload').value === '') loadSample();
-else suggest();
+if (!restore()) loadSample();
+
+// On a small screen the panels of faults are closed, so that what happened is not far below.
+const wide = matchMedia('(min-width: 60rem)');
+const fit = () => document.querySelectorAll('details.panel').forEach((d) => d.open = wide.matches);
+wide.addEventListener('change', fit);
+fit();

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -9,16 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 )
 
-// dialects are all forms in which HTTP comes in: sample and, of a load
-// balancer, whether its target group has multi-value headers.
-var dialects = map[string]struct {
+// httpTriggers are all HTTP triggers, each with its sample. A load balancer is two:
+// its target group may have multi-value headers.
+var httpTriggers = map[string]struct {
 	sample string
 	multi  bool
 }{
@@ -29,10 +30,10 @@ var dialects = map[string]struct {
 	"ALB with multi-value": {sample: "alb", multi: true},
 }
 
-// dialectEvent is a request in a dialect.
-func dialectEvent(t testing.TB, dialect, method, path string, body any, isBase64 bool) []byte {
+// httpTriggerEvent is a request as an HTTP trigger brings it.
+func httpTriggerEvent(t testing.TB, trigger, method, path string, body any, isBase64 bool) []byte {
 	t.Helper()
-	d := dialects[dialect]
+	d := httpTriggers[trigger]
 	return sampleWith(t, d.sample, func(e map[string]any) {
 		e["body"], e["isBase64Encoded"] = body, isBase64
 		rc := e["requestContext"].(map[string]any)
@@ -52,11 +53,11 @@ func dialectEvent(t testing.TB, dialect, method, path string, body any, isBase64
 	})
 }
 
-// dialectReply reads an answer in a dialect strictly: a field that another
-// dialect has is a fault.
-func dialectReply(t testing.TB, dialect string, reply []byte) httpReply {
+// httpTriggerReply reads a trigger's answer strictly: a field that only another
+// trigger has is a fault.
+func httpTriggerReply(t testing.TB, trigger string, reply []byte) httpReply {
 	t.Helper()
-	d := dialects[dialect]
+	d := httpTriggers[trigger]
 	var got struct {
 		StatusCode        int                 `json:"statusCode"`
 		StatusDescription string              `json:"statusDescription"`
@@ -92,49 +93,50 @@ func dialectReply(t testing.TB, dialect string, reply []byte) httpReply {
 	return httpReply{StatusCode: got.StatusCode, Headers: got.Headers, Body: got.Body}
 }
 
-func TestHTTPDialects(t *testing.T) {
+func TestHTTPTriggers(t *testing.T) {
 	t.Parallel()
-	const nothing, malformed = "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it breaks off or is malformed after byte "
+	const nothing, malformed = "$: expected a JSON object and nothing else; there is nothing", "$: expected a JSON object and nothing else; it "
 	good := string(encode(t, map[string]any{"replicate": requestFor(vaultA).Replicate}))
 	long := func(n int) string { return `{"x":"` + strings.Repeat("x", n) + `"}` }
 	encoded := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	for name, tt := range map[string]struct {
-		method, path string
-		body         any
-		isBase64     bool
-		wrong        string // with the request
-		status       int    // of what asks for no replication
+		method   string // POST if empty
+		path     string // "/" if empty
+		body     any
+		isBase64 bool
+		wrong    string // with the request
+		status   int    // of what asks for no replication
 	}{
-		"good":            {"POST", replicatePath, good, false, "", 0},
-		"good in base64":  {"POST", replicatePath, encoded(good), true, "", 0},
-		"a request":       {"POST", "/", `{}`, false, "", 0},
-		"below a stage":   {"POST", "/prod" + replicatePath, good, false, "", 0},
-		"bad JSON":        {"POST", replicatePath, `{"replicate":`, false, malformed + "13", 0},
-		"bad base64":      {"POST", replicatePath, "{}", true, "$: expected base64", 0},
-		"empty":           {"POST", "/", "", false, nothing, 0},
-		"null":            {"POST", "/", nil, false, nothing, 0},
-		"empty in base64": {"POST", "/", "", true, nothing, 0},
-		"1 MB":            {"POST", "/", long(1 << 20), false, "x: expected no such field", 0},
-		"6 MB":            {"POST", "/", long(6 << 20), false, "x: expected no such field", 0},
-		"health check":    {"GET", "/", "", false, "", 200},
-		"HEAD":            {"HEAD", "/", nil, false, "", 200},
-		"wrong method":    {"GET", replicatePath, nil, false, "", 405},
-		"method of root":  {"DELETE", "/", nil, false, "", 405},
-		"wrong path":      {"POST", "/v3/" + project + "/checkpoints", good, false, "", 404},
+		"good":            {path: replicatePath, body: good},
+		"good in base64":  {path: replicatePath, body: encoded(good), isBase64: true},
+		"a request":       {body: `{}`},
+		"below a stage":   {path: "/prod" + replicatePath, body: good},
+		"bad JSON":        {path: replicatePath, body: `{"replicate":`, wrong: malformed + "breaks off at line 1, column 14"},
+		"bad base64":      {path: replicatePath, body: "{}", isBase64: true, wrong: "$: expected base64"},
+		"empty":           {body: "", wrong: nothing},
+		"null":            {body: nil, wrong: nothing},
+		"empty in base64": {body: "", isBase64: true, wrong: nothing},
+		"1 MB":            {body: long(1 << 20), wrong: "unknown field x"},
+		"6 MB":            {body: long(6 << 20), wrong: "unknown field x"},
+		"health check":    {method: "GET", body: "", status: 200},
+		"HEAD":            {method: "HEAD", status: 200},
+		"wrong method":    {method: "GET", path: replicatePath, status: 405},
+		"method of root":  {method: "DELETE", status: 405},
+		"wrong path":      {path: "/v3/" + project + "/checkpoints", body: good, status: 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for dialect := range dialects {
-				b := mustDecode(t, httpDecoder(), dialectEvent(t, dialect, tt.method, tt.path, tt.body, tt.isBase64))
+			for trigger := range httpTriggers {
+				b := mustDecode(t, httpDecoder(), httpTriggerEvent(t, trigger, cmp.Or(tt.method, "POST"), cmp.Or(tt.path, "/"), tt.body, tt.isBase64))
 				var outcomes []delivery.Outcome
 				want := tt.status
 				if want == 0 {
 					if len(b.Deliveries) != 1 {
-						t.Fatalf("%s: %d deliveries", dialect, len(b.Deliveries))
+						t.Fatalf("%s: %d deliveries", trigger, len(b.Deliveries))
 					}
 					del := b.Deliveries[0]
 					if (del.Err == nil) != (tt.wrong == "") || del.Err != nil && del.Err.Message != tt.wrong {
-						t.Errorf("%s: error %v, want %s", dialect, del.Err, tt.wrong)
+						t.Errorf("%s: error %v, want %s", trigger, del.Err, tt.wrong)
 					}
 					outcomes, want = []delivery.Outcome{{Err: del.Err}}, 200
 					if tt.wrong != "" {
@@ -142,44 +144,96 @@ func TestHTTPDialects(t *testing.T) {
 					}
 				}
 				if len(b.Deliveries) != len(outcomes) {
-					t.Fatalf("%s: deliveries %+v", dialect, b.Deliveries)
+					t.Fatalf("%s: deliveries %+v", trigger, b.Deliveries)
 				}
 				reply, err := b.Reply(outcomes)
 				if err != nil {
-					t.Fatalf("%s: a Lambda error, which is no HTTP answer: %v", dialect, err)
+					t.Fatalf("%s: a Lambda error, which is no HTTP answer: %v", trigger, err)
 				}
-				got := dialectReply(t, dialect, reply)
-				if got.StatusCode != want || got.Headers["Content-Type"] != "application/json" || !json.Valid([]byte(got.Body)) {
-					t.Errorf("%s: answer %+v, want %d", dialect, got, want)
+				got := httpTriggerReply(t, trigger, reply)
+				if got.StatusCode != want || got.Headers["Content-Type"] != "application/json" ||
+					got.Headers["X-Request-Id"] != invocation.RequestID || !json.Valid([]byte(got.Body)) {
+					t.Errorf("%s: answer %+v, want %d", trigger, got, want)
 				}
 			}
 		})
 	}
 }
 
-// TestHTTPGolden is each dialect's answer to the letter.
+// TestHTTPRequestedAt: a header's time counts as the body's would, and two that
+// differ are no request.
+func TestHTTPRequestedAt(t *testing.T) {
+	t.Parallel()
+	const both = "requested_at: expected the same time as in X-Requested-At"
+	at := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		header, path, body string
+		want               time.Time
+		wrong              string
+	}{
+		"none":                   {"", "/", `{}`, time.Time{}, ""},
+		"header":                 {"2026-11-23T02:00:00Z", "/", `{}`, at, ""},
+		"header, in lower case":  {"2026-11-23t02:00:00z", replicatePath, `{}`, at, ""},
+		"body":                   {"", "/", `{"requested_at":"2026-11-23T02:00:00Z"}`, at, ""},
+		"both, the same":         {"2026-11-23T03:00:00.0+01:00", "/", `{"requested_at":"2026-11-23T02:00:00Z"}`, at, ""},
+		"both, not the same":     {"2026-11-23T02:00:01Z", "/", `{"requested_at":"2026-11-23T02:00:00Z"}`, time.Time{}, both},
+		"no time":                {"yesterday", "/", `{}`, time.Time{}, "X-Requested-At: expected " + wantTime},
+		"twice":                  {"2026-11-23T02:00:00Z,2026-11-23T02:00:00Z", "/", `{}`, time.Time{}, "X-Requested-At: expected " + wantTime},
+		"within an envelope":     {"2026-11-23T02:00:00Z", "/", `{"Type":"Notification","Message":"{}"}`, at, ""},
+		"not of a wrong request": {"yesterday", "/", `{"region":1}`, time.Time{}, "region: expected a string, " + wantRegion},
+		"another project, too": {
+			"yesterday", replicatePath, `{"project_id":"0123456789abcdef0123456789abcdef","correlation_id":"c"}`, time.Time{},
+			"project_id: expected the one in the path; X-Requested-At: expected " + wantTime,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for trigger, form := range httpTriggers {
+				var event map[string]any
+				if err := json.Unmarshal(httpTriggerEvent(t, trigger, "POST", tt.path, tt.body, false), &event); err != nil {
+					t.Fatal(err)
+				}
+				if form.multi {
+					event["multiValueHeaders"].(map[string]any)["x-requested-at"] = []any{tt.header}
+				} else {
+					event["headers"].(map[string]any)["x-requested-at"] = tt.header
+				}
+				got := mustDecode(t, httpDecoder(), encode(t, event)).Deliveries[0]
+				if (got.Err == nil) != (tt.wrong == "") || got.Err != nil && got.Err.Message != tt.wrong {
+					t.Errorf("%s: error %v, want %s", trigger, got.Err, tt.wrong)
+				}
+				if !got.Request.RequestedAt.Equal(tt.want) {
+					t.Errorf("%s: requested at %v, want %v", trigger, got.Request.RequestedAt, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// TestHTTPGolden is each trigger's answer to the byte.
 func TestHTTPGolden(t *testing.T) {
 	t.Parallel()
-	const (
+	id := invocation.RequestID // where CBR gave none
+	var (
 		taken  = `"body":"{\"replication\":{\"backups\":[]}}","isBase64Encoded":false}`
 		fault  = `"body":"{\"error_code\":\"APIGW.0308\",\"error_msg\":\"slower\"}","isBase64Encoded":false}`
 		gwOK   = `{"statusCode":200,"headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + taken
-		gwBusy = `{"statusCode":429,"headers":{"Content-Type":"application/json","Retry-After":"30","X-Result-Published":"true"},` + fault
+		gwBusy = `{"statusCode":429,"headers":{"Content-Type":"application/json","Retry-After":"30","X-Request-Id":"` + id + `","X-Result-Published":"true"},` + fault
 	)
-	for dialect, want := range map[string]struct{ accepted, throttled string }{
+	for trigger, want := range map[string]struct{ accepted, throttled string }{
 		"HTTP API":     {gwOK, gwBusy},
 		"function URL": {gwOK, gwBusy},
 		"REST API":     {gwOK, gwBusy},
 		"ALB": {
 			`{"statusCode":200,"statusDescription":"200 OK","headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + taken,
-			`{"statusCode":429,"statusDescription":"429 Too Many Requests","headers":{"Content-Type":"application/json","Retry-After":"30","X-Result-Published":"true"},` + fault,
+			`{"statusCode":429,"statusDescription":"429 Too Many Requests","headers":{"Content-Type":"application/json","Retry-After":"30","X-Request-Id":"` + id + `","X-Result-Published":"true"},` + fault,
 		},
 		"ALB with multi-value": {
 			`{"statusCode":200,"statusDescription":"200 OK","multiValueHeaders":{"Content-Type":["application/json"],"X-Request-Id":["r"],"X-Result-Published":["true"]},` + taken,
-			`{"statusCode":429,"statusDescription":"429 Too Many Requests","multiValueHeaders":{"Content-Type":["application/json"],"Retry-After":["30"],"X-Result-Published":["true"]},` + fault,
+			`{"statusCode":429,"statusDescription":"429 Too Many Requests","multiValueHeaders":{"Content-Type":["application/json"],"Retry-After":["30"],"X-Request-Id":["` + id + `"],"X-Result-Published":["true"]},` + fault,
 		},
 	} {
-		b := mustDecode(t, httpDecoder(), dialectEvent(t, dialect, "POST", replicatePath, "{}", false))
+		b := mustDecode(t, httpDecoder(), httpTriggerEvent(t, trigger, "POST", replicatePath, "{}", false))
 		for _, tt := range []struct {
 			outcome delivery.Outcome
 			want    string
@@ -191,8 +245,8 @@ func TestHTTPGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", dialect, diff)
+			if diff := gocmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", trigger, diff)
 			}
 		}
 	}

@@ -1,0 +1,64 @@
+package demo
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestScreen: no row loses a word, and none is wider than the screen but for one long word.
+func TestScreen(t *testing.T) {
+	t.Parallel()
+	const vault = `"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce",`
+	for _, tt := range []struct {
+		name, line string
+		want       []string
+	}{
+		{
+			"a row that fits", `{` + vault + `"message":"retrying","kind":"Throttled","code":"APIG.0308","attempts":2,"wait_ms":2000}`,
+			[]string{"  3b5816b5  try 2     Throttled APIG.0308                    again in 2.0 s"},
+		},
+		{
+			"a row that is just too long", `{` + vault + `"message":"retrying","kind":"Unavailable","error":"no connection to CBR of the region","attempts":1,"wait_ms":200}`,
+			[]string{
+				"  3b5816b5  try 1     Unavailable no connection to CBR of the region",
+				"                      again in 0.2 s",
+			},
+		},
+		{
+			"a row that is too long", `{` + vault + `"message":"delivery","status":"redelivered","kind":"Unavailable","attempts":3,"error":"the lookup of the replication records in the source region failed"}`,
+			[]string{
+				"  3b5816b5  try 3     Unavailable the lookup of the replication records in the",
+				"                      source region failed: back to the queue",
+			},
+		},
+		{
+			"three lines, and a word that fits nowhere", `{"message":"looked up","error":"` + strings.Repeat("a ", 29) + strings.Repeat("b", 70) + ` c"}`,
+			[]string{
+				"            looked up " + strings.TrimSpace(strings.Repeat("a ", 29)),
+				"                      " + strings.Repeat("b", 70),
+				"                      c",
+			},
+		},
+		{
+			"a call to the topic again", `{"message":"retrying","kind":"PublishFailed","error":"InternalError: try again","results":2,"wait_ms":200}`,
+			[]string{"            retrying  PublishFailed InternalError            again in 0.2 s"},
+		},
+	} {
+		var out strings.Builder
+		if _, err := newScreen(&out).Write([]byte(tt.line)); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+		for _, line := range got {
+			if utf8.RuneCountInString(line) > columns && !strings.Contains(line, "bbb") {
+				t.Errorf("%s: %d columns: %s", tt.name, utf8.RuneCountInString(line), line)
+			}
+		}
+	}
+}
