@@ -26,7 +26,7 @@ func newClient(t *testing.T, handler http.HandlerFunc) *awsjson.Client {
 	}
 }
 
-// TestCall: what goes out is what the protocol and its signature ask for.
+// TestCall: the request has the form that the protocol and the signature require.
 func TestCall(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func TestCallFails(t *testing.T) {
 			}
 		})
 	}
-	// What cannot be read is not quoted: it may hold a secret.
+	// An answer that cannot be read is not quoted, since it may hold a secret.
 	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `"hunter22`) })
 	if err := c.Call(t.Context(), "X", struct{}{}, new(any)); err == nil || strings.Contains(err.Error(), "hunter") {
 		t.Errorf("error = %v", err)
@@ -95,9 +95,8 @@ func TestCallFails(t *testing.T) {
 	}
 }
 
-// TestAnswerUnder200: it ends the call, whatever the client that makes it: the
-// body of a "101 Switching Protocols" is the connection, and no context ends its
-// reading.
+// TestAnswerUnder200: such an answer ends the call with any HTTP client. The body of a
+// "101 Switching Protocols" is the connection, and no context ends reading that.
 func TestAnswerUnder200(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -116,8 +115,8 @@ func TestAnswerUnder200(t *testing.T) {
 	}
 }
 
-// TestCallBoundsItsAnswer: what is read of an answer is bounded by the client's
-// limit, and an answer of success that is lost is told from one that is an error.
+// TestCallBoundsItsAnswer: the client's limit bounds an answer. The error of an answer of
+// success that is lost differs from the one of an error.
 func TestCallBoundsItsAnswer(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -1,6 +1,6 @@
-// Package metrics counts what became of an invocation's deliveries and writes
-// it in CloudWatch's embedded metric format: with partial batch answers
-// Lambda's own Errors metric stays zero, so these are what alarms watch.
+// Package metrics counts the outcomes of an invocation's deliveries and writes them in
+// CloudWatch's embedded metric format. Alarms watch these: with partial batch answers
+// Lambda's own metric Errors stays zero.
 package metrics
 
 import (
@@ -47,18 +47,17 @@ var (
 	}
 )
 
-// Format is how a line is written, for one destination region or for none. The
-// cold start and the duration are the invocation's, not a region's: they are in
-// its first line alone.
+// Format appends a line for one destination region, or for none, to b. The cold start and
+// the duration are the invocation's, not a region's, so they are only in its first line.
 type Format func(b []byte, l Line) []byte
 
-// Line is what one line says.
+// Line is the content of one line.
 type Line struct {
 	Service string // the function's name, in quotes
 	// Region is the destination's, empty for none.
 	Region string
 	Began  time.Time
-	// Counts are by names; one that is absent is zero.
+	// Counts are by name. A name that is missing counts zero.
 	Counts map[string]int
 	// First is the invocation's first line.
 	First bool
@@ -93,21 +92,21 @@ func (e *Emitter) Begin() *Invocation {
 	return &Invocation{emitter: e, began: time.Now(), regions: map[string]map[string]int{}}
 }
 
-// Delivery is what is counted of one delivery.
+// Delivery is what is counted for one delivery.
 type Delivery struct {
-	// DestinationRegion is empty where the request did not validate or was not
-	// allowed: each value is a metric that is paid for.
+	// DestinationRegion is empty if the request is not valid or not allowed: each value is
+	// a metric that costs money.
 	DestinationRegion string
 	Kind              kind.Kind
-	// Published is the status of the result on the topic, empty without one.
+	// Published is the status of the published result, empty without one.
 	Published     kind.Status
 	Redelivered   bool
 	PublishFailed bool
-	// More are counts beside those that follow from the above.
+	// More are counts that do not follow from the fields above.
 	More []Value
 }
 
-// Value is one count more: of one of the names that every line has.
+// Value is a count. Its name is one that every line has.
 type Value struct {
 	Name  string
 	Count int
@@ -140,9 +139,9 @@ func (i *Invocation) Count(d Delivery) {
 	}
 }
 
-// ErrorReturned counts that the invocation ends with an error that is its answer: of
-// a direct call that was rejected, or of a batch that is handed back whole. Lambda
-// counts such an error among its Errors, as it does a crash.
+// ErrorReturned counts that the invocation ends with an error as its answer: that of a
+// rejected direct call, or of a batch that is handed back as a whole. Lambda counts such
+// an error among its Errors, as it does a crash.
 func (i *Invocation) ErrorReturned() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -159,9 +158,8 @@ func (i *Invocation) of(region string) map[string]int {
 	return c
 }
 
-// Emit writes the invocation's line. Deliveries to one destination region, the
-// usual case, are one line; the format cannot give two values of a dimension in
-// one, so each further region is a line of its own.
+// Emit writes the invocation's lines, one for each destination region, since a line can
+// have only one value of a dimension. Usually there is one region.
 func (i *Invocation) Emit() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -169,7 +167,7 @@ func (i *Invocation) Emit() error {
 		i.regions[""] = map[string]int{}
 	}
 	order := slices.Sorted(maps.Keys(i.regions))
-	// What did not validate has no region and goes with another's line.
+	// Deliveries without a region are counted in the first region's line.
 	if len(order) > 1 && order[0] == "" {
 		for name, n := range i.regions[""] {
 			i.regions[order[1]][name] += n
@@ -217,8 +215,7 @@ func EMF(b []byte, l Line) []byte {
 	return append(b, "}\n"...)
 }
 
-// counts is what a line says of names. It is the same in each, so it is made
-// once.
+// counts is the list of names and units in each line.
 var counts = func() string {
 	var all []string
 	for _, name := range names {
@@ -228,6 +225,6 @@ var counts = func() string {
 }()
 
 func quoted(text string) string {
-	q, _ := json.Marshal(text) // a string always has its JSON
+	q, _ := json.Marshal(text) // a string always marshals
 	return string(q)
 }
