@@ -120,22 +120,26 @@ func TestAnswerUnder200(t *testing.T) {
 func TestCallBoundsItsAnswer(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		status, size int
-		limit        int64
-		declared     int // Content-Length; 0: what is sent
-		unread, ok   bool
+		status   int // 0: 200
+		size     int
+		limit    int64
+		declared int // Content-Length; 0: the size
+		unread   bool
 	}{
-		"1 MiB":                   {200, 1 << 20, 0, 0, false, true},
-		"over 1 MiB":              {200, 1<<20 + 1, 0, 0, true, false},
-		"the client's own":        {200, 1<<20 + 1, 2 << 20, 0, false, true},
-		"over the client's own":   {200, 2<<20 + 1, 2 << 20, 0, true, false},
-		"cut":                     {200, 100, 0, 200, true, false},
-		"an error of any size":    {400, 3 << 20, 2 << 20, 0, false, false},
-		"an error that is cut":    {400, 100, 0, 200, false, false},
-		"less than its limit has": {200, 100, 2 << 20, 0, false, true},
+		"1 MiB":                 {size: 1 << 20},
+		"over 1 MiB":            {size: 1<<20 + 1, unread: true},
+		"the client's own":      {size: 1<<20 + 1, limit: 2 << 20},
+		"over the client's own": {size: 2<<20 + 1, limit: 2 << 20, unread: true},
+		"cut":                   {size: 100, declared: 200, unread: true},
+		"an error of any size":  {status: 400, size: 3 << 20, limit: 2 << 20},
+		"an error that is cut":  {status: 400, size: 100, declared: 200},
+		"less than its limit":   {size: 100, limit: 2 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if tt.status == 0 {
+				tt.status = http.StatusOK
+			}
 			c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
 				if tt.declared > 0 {
 					w.Header().Set("Content-Length", strconv.Itoa(tt.declared))
@@ -146,7 +150,8 @@ func TestCallBoundsItsAnswer(t *testing.T) {
 			c.MaxAnswer = tt.limit
 			var out string
 			err := c.Call(t.Context(), "X", struct{}{}, &out)
-			if (err == nil) != tt.ok || errors.Is(err, awsjson.ErrUnread) != tt.unread || tt.ok && len(out) != tt.size-2 {
+			ok := tt.status == http.StatusOK && !tt.unread
+			if (err == nil) != ok || errors.Is(err, awsjson.ErrUnread) != tt.unread || ok && len(out) != tt.size-2 {
 				t.Errorf("%d bytes, %.100v", len(out), err)
 			}
 		})
