@@ -498,7 +498,7 @@ func TestListBackupsFaults(t *testing.T) {
 				t.Errorf("error = %v would be acknowledged", err)
 			}
 			for _, cause := range []error{cbr.ErrListRefused, cbr.ErrNoVault} {
-				if got, want := errors.Is(err, cause), tt.cause == cause; got != want {
+				if got, want := errors.Is(err, cause), errors.Is(tt.cause, cause); got != want {
 					t.Errorf("error = %v, %q is in its chain: %t, want %t", err, cause, got, want)
 				}
 			}
