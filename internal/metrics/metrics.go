@@ -126,7 +126,7 @@ func (i *Invocation) Count(d Delivery) {
 	}
 	if d.Redelivered {
 		c["Redelivered"]++
-		// InProgress also counts callers that were told so, and handed nothing back.
+		// InProgress also counts errors that went to a caller, where nothing is handed back.
 		if d.Kind == kind.InProgress {
 			c["RedeliveredBusy"]++
 		}
