@@ -43,23 +43,23 @@ type Event struct {
 	at time.Time
 }
 
-// Data is what the event says; a direct call gets it as its answer.
+// Data is the content of the event. A direct call gets it as its answer.
 type Data struct {
 	Status kind.Status `json:"status"`
-	// Stage is [StageCopy] where the result is about copies that were followed.
+	// Stage is [StageCopy] if the result is about copies that were followed.
 	Stage string `json:"stage,omitempty"`
-	// Request is the effective, validated request, ready to be sent again;
-	// nil where the request did not validate.
+	// Request is the validated request with all defaults filled in, so that it can be sent
+	// to the function as it is. Nil if the request is not valid.
 	Request any `json:"request,omitempty"`
 	// Replication is CBR's response object, verbatim.
 	Replication json.RawMessage `json:"replication,omitempty"`
-	// Reconciled: Replication is made of CBR's replication records, since its
-	// response was lost or went to an earlier delivery.
+	// Reconciled: Replication is made of CBR's replication records, since the response was
+	// lost or went to an earlier delivery.
 	Reconciled bool `json:"reconciled,omitempty"`
-	// Unverified: there was no lookup where there should have been one, so that
-	// a redelivery may have duplicated a copy, or "unchanged" is CBR's word alone.
+	// Unverified: a lookup was necessary, but not possible. So a redelivery may have
+	// duplicated a copy, or "unchanged" could not be checked.
 	Unverified bool `json:"unverified,omitempty"`
-	// Coverage is nil where it was not looked up.
+	// Coverage is nil if it was not looked up.
 	Coverage *Coverage `json:"coverage,omitempty"`
 	Error    *Error    `json:"error,omitempty"`
 	// Since is from when on replication records are an accepted request's effect,
@@ -79,7 +79,7 @@ type Data struct {
 	DurationS int64 `json:"duration_s,omitempty"`
 	// Attempts counts the POSTs to CBR in this invocation.
 	Attempts int `json:"attempts,omitempty"`
-	// Deliveries is the receive count, zero where the trigger has none.
+	// Deliveries is the receive count, zero if the trigger has none.
 	Deliveries int   `json:"deliveries,omitempty"`
 	DurationMS int64 `json:"duration_ms"`
 	// RequestID is CBR's X-Request-Id, on success too.
@@ -112,7 +112,7 @@ type Copy struct {
 	FailReason          string    `json:"fail_reason,omitempty"`
 }
 
-// shortText is what stays of a text where there is no room for more.
+// shortText is the length of a text that is cut, in bytes.
 const shortText = 128
 
 func short(text string) string {
@@ -122,10 +122,10 @@ func short(text string) string {
 	return strings.ToValidUTF8(text[:shortText], "") + "..."
 }
 
-// Within returns the data's JSON, at most limit bytes of it, as the answer to a
-// direct call: a list of backups that is too long is cut, see [cbr.Fit]. Where
-// that is not enough, the request and the replication are left out and texts are
-// cut, so that any limit over 4 KiB can be kept.
+// Within returns the data's JSON, at most limit bytes of it, as the answer to a direct
+// call. A list of backups that is too long is cut, see [cbr.Fit]. If that is not enough,
+// the request and the replication are left out and texts are cut, so that any limit over
+// 4 KiB can be kept.
 func (d Data) Within(limit int) ([]byte, error) {
 	text, err := d.fit(limit, func(d Data) ([]byte, error) { return json.Marshal(d) })
 	if !errors.Is(err, cbr.ErrTooLong) {
@@ -186,7 +186,7 @@ type Coverage struct {
 	Replicated int `json:"replicated"`
 }
 
-// Error says why a result is not "accepted".
+// Error is why a result is not "accepted".
 type Error struct {
 	Kind       kind.Kind `json:"kind"`
 	Code       string    `json:"code,omitempty"`
@@ -208,8 +208,8 @@ func ErrorOf(err *kind.Error) *Error {
 	}
 }
 
-// Route is what a result is filtered and grouped by; where the request did not
-// validate it is empty.
+// Route is what a result is filtered and grouped by. It is empty if the request is not
+// valid.
 type Route struct {
 	VaultID           string
 	SourceRegion      string
@@ -218,8 +218,8 @@ type Route struct {
 
 // ID returns the id of the result with a status of a delivery: the same
 // delivery handled twice gives the same id, so that consumers can drop duplicates.
-// Two deliveries never share an id. source is the trigger's (an ARN, an API
-// id); causation names the delivery within it.
+// Two deliveries never share an id. source is the trigger's (an ARN, an API id);
+// causation identifies the delivery within it.
 func ID(source, causation string, status kind.Status) string {
 	all := make([]byte, 0, 256) // enough for any but the longest
 	for _, part := range [...]string{source, causation, string(status)} {
@@ -230,7 +230,7 @@ func ID(source, causation string, status kind.Status) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// New completes an event: everything but what the caller knows of its delivery.
+// New returns an event of what the caller knows about its delivery.
 func New(id, source, correlation, causation string, at time.Time, route Route, data Data) *Event {
 	e := &Event{
 		SpecVersion:     "1.0",
