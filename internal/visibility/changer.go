@@ -74,7 +74,7 @@ const (
 	maxEntries = 10
 	// maxCalls are on their way at once: a batch of 10,000 makes 1,000.
 	maxCalls = 8
-	// maxTries of a call. To change a visibility again to the same does no harm.
+	// maxTries of a call. A second change to the same visibility does no harm.
 	maxTries = 2
 	// timeout bounds one try, which gets at most half of the time that is left.
 	timeout = 5 * time.Second
