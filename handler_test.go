@@ -1158,8 +1158,8 @@ func TestWarmUp(t *testing.T) {
 	}
 }
 
-// TestErrorsReturned: an error that is the answer is counted, so that an alarm can
-// tell it from a crash. What no trigger has is no answer.
+// TestErrorsReturned: a Lambda error that is an answer is counted, so that an alarm can
+// distinguish it from a crash. The error of an unknown payload is no answer.
 func TestErrorsReturned(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

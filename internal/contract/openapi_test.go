@@ -223,8 +223,8 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// TestHTTPRequestedAt: a call that is repeated with the same X-Requested-At, which
-// a client of CBR can set, is answered as before, and copies are started once.
+// TestHTTPRequestedAt: a repeated call with the same X-Requested-At has the same answer,
+// and copies are started once.
 func TestHTTPRequestedAt(t *testing.T) {
 	t.Parallel()
 	d, r := open(t, "openapi.yaml"), newRig(t, nil)

@@ -131,8 +131,8 @@ type entry struct {
 	VisibilityTimeout int // seconds
 }
 
-// batches spreads messages over as few calls as their queues allow, and returns
-// how many it had to leave out, by the reason.
+// batches puts messages into as few calls as possible. It also returns how many it
+// left out, by the reason.
 func (c *Changer) batches(own home, messages []Message) (all []*batch, leftOut map[string]int) {
 	leftOut = map[string]int{}
 	filling := map[string]*batch{}
