@@ -64,7 +64,7 @@ const (
 	maxReceives  = 10
 	maxAttempts  = 3
 	otherProject = "00000000000000000000000000000000"
-	// unkeyedProject is allowed to be copied from, but the token is not for it.
+	// unkeyedProject is on the allow-list, but there is no token for it.
 	unkeyedProject = "11111111111111111111111111111111"
 )
 
@@ -75,8 +75,8 @@ type tb interface {
 	Context() context.Context
 }
 
-// rig is a handler between a CBR and a topic that run in the process. When the
-// test ends it looks for the token in all that the handler said.
+// rig is a handler between a CBR and a topic that run in the process. When the test
+// ends, the token must be in no reply, log line, metric or result.
 type rig struct {
 	*replicator.Handler
 	replicates *replicate.Action
@@ -86,7 +86,7 @@ type rig struct {
 	topic      *sinktest.Sink
 	log        bytes.Buffer
 	emf        bytes.Buffer
-	// queues keeps what was asked of SQS.
+	// queues keeps the changes of visibility.
 	queues sqsRecorder
 
 	mu      sync.Mutex
@@ -132,8 +132,8 @@ func newServer(t tb, options ...cbrtest.Option) *cbrtest.Server {
 	return s
 }
 
-// newRig returns a rig whose handler is as function/wire.go makes it, but for
-// waits of no length.
+// newRig returns a rig. Its handler is the one of function/wire.go, but without
+// waits.
 func newRig(t tb, server *cbrtest.Server) *rig {
 	t.Helper()
 	r := &rig{t: t, cbr: server, topic: &sinktest.Sink{T: t}}
@@ -178,12 +178,12 @@ func newRig(t tb, server *cbrtest.Server) *rig {
 		Reserve:          5 * time.Second,
 	}
 	t.Cleanup(func() {
-		said := r.log.String() + r.emf.String() + strings.Join(r.replies, "\n")
+		output := r.log.String() + r.emf.String() + strings.Join(r.replies, "\n")
 		for _, m := range r.topic.Messages() {
-			said += fmt.Sprintf("\n%s %v", m.Raw, m.Attributes)
+			output += fmt.Sprintf("\n%s %v", m.Raw, m.Attributes)
 		}
-		if i := strings.Index(said, cbrtest.Token); i >= 0 {
-			t.Errorf("the token is in …%s…", said[max(0, i-200):i])
+		if i := strings.Index(output, cbrtest.Token); i >= 0 {
+			t.Errorf("the token is in …%s…", output[max(0, i-200):i])
 		}
 	})
 	return r
@@ -220,7 +220,7 @@ func (r *rig) handedBack(payload []byte) []string {
 	r.t.Helper()
 	reply, failure := r.invoke(payload)
 	if failure != nil {
-		r.t.Fatalf("the whole batch failed: %v", failure)
+		r.t.Fatalf("the batch failed: %v", failure)
 	}
 	return batchItemFailures(r.t, reply)
 }
@@ -293,8 +293,8 @@ func diff(t tb, what string, want, got any) {
 // object is JSON to be sent.
 type object map[string]any
 
-// request is the body of a request for a vault, changed: by the names of its
-// fields, those of "replicate" with that before them.
+// request returns the body of a request for a vault. changes are by the name of a
+// field, such as region or replicate.vault_id.
 func request(t tb, vault string, changes object) string {
 	t.Helper()
 	body := object{"project_id": cbrtest.SourceProject, "region": cbrtest.SourceRegion}
@@ -315,15 +315,15 @@ func request(t tb, vault string, changes object) string {
 	return string(encode(t, body))
 }
 
-// message is one in a queue; its id is its place in the batch if it has none.
+// message is a message in a queue. Without an id, its index in the batch is its id.
 type message struct {
 	id, body, group string
 	receives        int
 	firstReceive    time.Time // now if it is zero
-	undated         bool      // SQS does not say when it was first received
+	undated         bool      // the record has no time of the first receive
 }
 
-// sqs is a batch of a queue, of a FIFO one if a message has a group.
+// sqs returns a batch of a queue, of a FIFO one if a message has a group.
 func sqs(t tb, batch ...message) []byte {
 	t.Helper()
 	records := []object{}
@@ -352,7 +352,7 @@ func sqs(t tb, batch ...message) []byte {
 	return encode(t, object{"Records": records})
 }
 
-// overHTTP is the sample of API Gateway, changed.
+// overHTTP returns the sample of API Gateway with another request.
 func overHTTP(t tb, method, path, body string) []byte {
 	t.Helper()
 	sample, err := os.ReadFile(filepath.Join("events", "apigw-http.json"))
@@ -374,27 +374,27 @@ type response struct {
 	Body       string
 }
 
-// scripted is a CBR in one function.
+// scripted is a CBR that is one function.
 type scripted func(context.Context, cbr.Replicate) (cbr.Answer, error)
 
 func (s scripted) Replicate(ctx context.Context, _ huawei.Scope, r cbr.Replicate) (cbr.Answer, error) {
 	return s(ctx, r)
 }
 
-// taken is CBR's answer to a request that it took.
-func taken(r cbr.Replicate) (cbr.Answer, error) {
+// accept is CBR's answer to a request that it accepts.
+func accept(r cbr.Replicate) (cbr.Answer, error) {
 	return cbr.Answer{
 		Sent: true, Status: http.StatusOK, RequestID: "cbr-request",
 		Replication: json.RawMessage(`{"backups":[{"backup_id":"b"}],"vault_id":"` + r.VaultID + `"}`),
 	}, nil
 }
 
-// slow takes every request after d, unless ctx ends first.
+// slow accepts every request after d, unless ctx ends first.
 func slow(d time.Duration) scripted {
 	return func(ctx context.Context, r cbr.Replicate) (cbr.Answer, error) {
 		select {
 		case <-time.After(d):
-			return taken(r)
+			return accept(r)
 		case <-ctx.Done():
 			return cbr.Answer{Sent: true}, &kind.Error{Kind: kind.Unknown, Message: "the answer was lost"}
 		}
@@ -403,14 +403,14 @@ func slow(d time.Duration) scripted {
 
 func vaultID(i int) string { return fmt.Sprintf("%08x-0000-4000-8000-000000000000", i) }
 
-// always scripts every try of one invocation.
+// always returns a fault for every try of one invocation.
 func always(f cbrtest.Fault) []cbrtest.Fault { return slices.Repeat([]cbrtest.Fault{f}, maxAttempts) }
 
-// TestKinds holds what follows from each kind, by each way in, to the contract.
-// Blocked, which only a FIFO queue has, is TestFIFO's.
+// TestKinds holds what follows from each kind to the contract, for a queue, a direct
+// call and HTTP. TestFIFO has Blocked, which is only for a FIFO queue.
 func TestKinds(t *testing.T) {
 	t.Parallel()
-	// The example's request, after the CBR was told how to answer.
+	// The example's request, which CBR answers with the faults.
 	script := func(faults ...cbrtest.Fault) func(*rig) string {
 		return func(r *rig) string {
 			r.cbr.Script(cbrtest.AnyVault, faults...)
@@ -423,63 +423,64 @@ func TestKinds(t *testing.T) {
 			return request(r.t, cbrtest.SourceVault, nil)
 		}
 	}
-	const own = kind.OwnAnswer
 	for _, tt := range []struct {
 		name      string
 		kind      kind.Kind
-		redeliver bool
-		published kind.Status // once there is no other delivery
-		http      int
+		published kind.Status // after the last delivery
+		http      int         // CBR's own if it is 0
 		attempts  int
 		provoke   func(*rig) (body string)
 	}{
-		{"accepted", kind.None, false, kind.Accepted, 200, 1, script()},
-		{"no more than that is retried", kind.None, false, kind.Accepted, 200, 3, script(cbrtest.Throttled(0), cbrtest.Unavailable())},
-		{"AlreadyReplicated", kind.AlreadyReplicated, false, kind.Unchanged, own, 1, func(r *rig) string {
+		{name: "accepted", published: kind.Accepted, http: 200, attempts: 1, provoke: script()},
+		{name: "accepted after two retries", published: kind.Accepted, http: 200, attempts: 3, provoke: script(cbrtest.Throttled(0), cbrtest.Unavailable())},
+		{name: "AlreadyReplicated", kind: kind.AlreadyReplicated, published: kind.Unchanged, attempts: 1, provoke: func(r *rig) string {
 			vault := r.cbr.AddVaults(cbrtest.SourceProject, 1, 0)[0]
 			r.addBackup(vault, "backup", true)
 			return request(r.t, vault, nil)
 		}},
-		{"NothingToReplicate", kind.NothingToReplicate, false, kind.Unchanged, own, 1, func(r *rig) string {
+		{name: "NothingToReplicate", kind: kind.NothingToReplicate, published: kind.Unchanged, attempts: 1, provoke: func(r *rig) string {
 			return request(r.t, r.cbr.AddVaults(cbrtest.SourceProject, 1, 0)[0], nil)
 		}},
 		{
-			"NothingToReplicate in a 2xx", kind.NothingToReplicate, false, kind.Unchanged, 200, 1,
-			script(cbrtest.Raw(200, `{"replication":{"vault_id":"`+cbrtest.SourceVault+`","backups":[]}}`)),
+			name: "NothingToReplicate in a 2xx", kind: kind.NothingToReplicate, published: kind.Unchanged, http: 200, attempts: 1,
+			provoke: script(cbrtest.Raw(200, `{"replication":{"vault_id":"`+cbrtest.SourceVault+`","backups":[]}}`)),
 		},
-		{"NotCovered", kind.NotCovered, false, kind.Refused, own, 1, script(cbrtest.Refusal(400, "BackupService.1009", "replicated"))},
-		{"NotCovered, nothing to replicate", kind.NotCovered, false, kind.Refused, own, 1, script(cbrtest.Refusal(400, "BackupService.0001", "no resource"))},
-		{"InProgress", kind.InProgress, true, kind.Failed, 409, 1, script(cbrtest.Refusal(400, "BackupService.6130", "busy"))},
-		{"InvalidEvent, no JSON", kind.InvalidEvent, false, kind.Refused, 400, 0, func(*rig) string { return `{"replicate":` }},
-		{"InvalidEvent, a field", kind.InvalidEvent, false, kind.Refused, 400, 0, func(r *rig) string {
+		{name: "NotCovered", kind: kind.NotCovered, published: kind.Refused, attempts: 1, provoke: script(cbrtest.Refusal(400, "BackupService.1009", "replicated"))},
+		{name: "NotCovered, nothing to replicate", kind: kind.NotCovered, published: kind.Refused, attempts: 1, provoke: script(cbrtest.Refusal(400, "BackupService.0001", "no resource"))},
+		{name: "InProgress", kind: kind.InProgress, published: kind.Failed, http: 409, attempts: 1, provoke: script(cbrtest.Refusal(400, "BackupService.6130", "busy"))},
+		{name: "InvalidEvent, no JSON", kind: kind.InvalidEvent, published: kind.Refused, http: 400, provoke: func(*rig) string { return `{"replicate":` }},
+		{name: "InvalidEvent, a field", kind: kind.InvalidEvent, published: kind.Refused, http: 400, provoke: func(r *rig) string {
 			return request(r.t, "no-uuid", nil)
 		}},
-		{"NotAllowed", kind.NotAllowed, false, kind.Refused, 403, 0, func(r *rig) string {
+		{name: "NotAllowed", kind: kind.NotAllowed, published: kind.Refused, http: 403, provoke: func(r *rig) string {
 			return request(r.t, cbrtest.SourceVault, object{"replicate.destination_region": "region3"})
 		}},
-		{"Rejected", kind.Rejected, false, kind.Refused, own, 1, func(r *rig) string { return request(r.t, vaultID(0), nil) }},
-		{"Rejected as a 5xx", kind.Rejected, false, kind.Refused, own, 1, script(cbrtest.Refusal(500, "BackupService.1005", "region"))},
-		{"Misconfigured, no CBR there", kind.Misconfigured, true, kind.Failed, 502, 1, script(cbrtest.Raw(404, "<html>"))},
-		{"Misconfigured, moved", kind.Misconfigured, true, kind.Failed, 502, 1, script(cbrtest.Redirect("http://127.0.0.1:1/"))},
-		{"Unauthorized", kind.Unauthorized, true, kind.Failed, 502, 1, script(cbrtest.Refusal(401, "APIGW.0307", "The token must be updated"))},
-		{"Throttled", kind.Throttled, true, kind.Failed, 429, maxAttempts, script(always(cbrtest.Throttled(0))...)},
-		{"Throttled for longer than is waited", kind.Throttled, true, kind.Failed, 429, 1, script(cbrtest.Throttled(time.Hour))},
-		{"Unavailable", kind.Unavailable, true, kind.Failed, 503, maxAttempts, script(always(cbrtest.Unavailable())...)},
-		{"Unknown, the answer lost", kind.Unknown, true, kind.Failed, 504, 1, script(cbrtest.ResetAfter())},
-		{"Unknown, the answer cut", kind.Unknown, true, kind.Failed, 504, 1, script(cbrtest.CutShort())},
-		{"Unknown, a 500", kind.Unknown, true, kind.Failed, 504, 1, script(cbrtest.Raw(500, ""))},
-		{"OutOfTime", kind.OutOfTime, true, kind.Failed, 504, 0, func(r *rig) string {
+		{name: "Rejected", kind: kind.Rejected, published: kind.Refused, attempts: 1, provoke: func(r *rig) string { return request(r.t, vaultID(0), nil) }},
+		{name: "Rejected as a 5xx", kind: kind.Rejected, published: kind.Refused, attempts: 1, provoke: script(cbrtest.Refusal(500, "BackupService.1005", "region"))},
+		{name: "Misconfigured, no CBR there", kind: kind.Misconfigured, published: kind.Failed, http: 502, attempts: 1, provoke: script(cbrtest.Raw(404, "<html>"))},
+		{name: "Misconfigured, moved", kind: kind.Misconfigured, published: kind.Failed, http: 502, attempts: 1, provoke: script(cbrtest.Redirect("http://127.0.0.1:1/"))},
+		{name: "Unauthorized", kind: kind.Unauthorized, published: kind.Failed, http: 502, attempts: 1, provoke: script(cbrtest.Refusal(401, "APIGW.0307", "The token must be updated"))},
+		{name: "Throttled", kind: kind.Throttled, published: kind.Failed, http: 429, attempts: maxAttempts, provoke: script(always(cbrtest.Throttled(0))...)},
+		{name: "Throttled for longer than is waited", kind: kind.Throttled, published: kind.Failed, http: 429, attempts: 1, provoke: script(cbrtest.Throttled(time.Hour))},
+		{name: "Unavailable", kind: kind.Unavailable, published: kind.Failed, http: 503, attempts: maxAttempts, provoke: script(always(cbrtest.Unavailable())...)},
+		{name: "Unknown, the answer lost", kind: kind.Unknown, published: kind.Failed, http: 504, attempts: 1, provoke: script(cbrtest.ResetAfter())},
+		{name: "Unknown, the answer cut", kind: kind.Unknown, published: kind.Failed, http: 504, attempts: 1, provoke: script(cbrtest.CutShort())},
+		{name: "Unknown, a 500", kind: kind.Unknown, published: kind.Failed, http: 504, attempts: 1, provoke: script(cbrtest.Raw(500, ""))},
+		{name: "OutOfTime", kind: kind.OutOfTime, published: kind.Failed, http: 504, provoke: func(r *rig) string {
 			r.replicates.Retry.MinTry = time.Hour
 			return request(r.t, cbrtest.SourceVault, nil)
 		}},
-		{"PublishFailed", kind.PublishFailed, true, kind.Unpublished, 200, 1, func(r *rig) string {
+		{name: "PublishFailed", kind: kind.PublishFailed, http: 200, attempts: 1, provoke: func(r *rig) string {
 			r.topic.Fault = func(int) error { return errors.New("AuthorizationError") }
 			return request(r.t, cbrtest.SourceVault, nil)
 		}},
-		{"Internal", kind.Internal, true, kind.Failed, 500, 0, instead(func(context.Context, cbr.Replicate) (cbr.Answer, error) { panic("a bug") })},
+		{name: "Internal", kind: kind.Internal, published: kind.Failed, http: 500, provoke: instead(func(context.Context, cbr.Replicate) (cbr.Answer, error) { panic("a bug") })},
 	} {
 		isPublished := tt.kind != kind.PublishFailed
-		// check looks at what every way in has in common.
+		// What fails or is not published is handed back. A failure is published only
+		// after the last delivery.
+		redeliver := tt.published == kind.Failed || tt.published == kind.Unpublished
+		// check checks what is the same for all triggers.
 		check := func(t *testing.T, r *rig, published kind.Status) {
 			t.Helper()
 			var want []string
@@ -490,9 +491,9 @@ func TestKinds(t *testing.T) {
 			for _, m := range r.topic.Messages() {
 				got = append(got, strings.TrimSpace(m.Attributes["status"]+" "+m.Attributes["kind"]))
 				if data := m.Event.Data; data.Attempts != tt.attempts {
-					t.Errorf("the result tells of %d attempts, want %d", data.Attempts, tt.attempts)
+					t.Errorf("the result has %d attempts, want %d", data.Attempts, tt.attempts)
 				}
-				if tt.kind != kind.None && m.Attributes["retryable"] != strconv.FormatBool(tt.redeliver) {
+				if tt.kind != kind.None && m.Attributes["retryable"] != strconv.FormatBool(redeliver) {
 					t.Errorf("retryable is %s", m.Attributes["retryable"])
 				}
 			}
@@ -511,7 +512,7 @@ func TestKinds(t *testing.T) {
 				r := newRig(t, newServer(t))
 				body := tt.provoke(r)
 				var want []string
-				if tt.redeliver {
+				if redeliver {
 					want = []string{"m"}
 				}
 				diff(t, "handed back", want, r.handedBack(sqs(t, message{id: "m", body: body, receives: receives, firstReceive: time.Now().Add(-time.Hour)})))
@@ -519,7 +520,7 @@ func TestKinds(t *testing.T) {
 			}
 		}
 		notLast := tt.published
-		if tt.redeliver {
+		if redeliver {
 			notLast = kind.Unpublished
 		}
 		t.Run(tt.name+"/queue", queue(1, notLast))
@@ -584,7 +585,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestMixedBatch: each delivery of a batch has its own end.
+// TestMixedBatch: each delivery of a batch has an outcome of its own.
 func TestMixedBatch(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -633,8 +634,8 @@ func TestMixedBatch(t *testing.T) {
 	}
 }
 
-// TestSecretByChance: a URN that holds a credential is compared, and sent, as it
-// came, and masked where it is shown. An id that holds a short one stays.
+// TestSecretByChance: a URN with a credential in it is compared and sent as it came,
+// and masked where it is shown. A correlation id with a short one is not masked.
 func TestSecretByChance(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -665,8 +666,8 @@ func TestSecretByChance(t *testing.T) {
 	}
 }
 
-// TestLongMessageKeepsWhatFollows: a text of CBR's at the limit is cut for what
-// was found out afterwards.
+// TestLongMessageKeepsWhatFollows: a long text of CBR is cut, so that what the lookup
+// found fits behind it.
 func TestLongMessageKeepsWhatFollows(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -677,11 +678,11 @@ func TestLongMessageKeepsWhatFollows(t *testing.T) {
 	}
 }
 
-// TestPanicAfterTheCall: a panic is its delivery's own affair where CBR has
-// answered, too. Nobody is told that the request was taken.
+// TestPanicAfterTheCall: also after CBR has answered, a panic affects only its own
+// delivery. Nobody is told that the request was accepted.
 func TestPanicAfterTheCall(t *testing.T) {
 	t.Parallel()
-	// A result that the topic refuses is logged, and that is where it breaks.
+	// The topic refuses a result, and logging that panics.
 	newRig := func(t *testing.T) *rig {
 		r := newRig(t, newServer(t))
 		r.Log = slog.New(breaking{r.Log.Handler()})
@@ -749,7 +750,7 @@ func TestPanicAfterTheCall(t *testing.T) {
 	})
 }
 
-// breaking is a log that panics where a result was not published.
+// breaking is a log that panics if a result was not published.
 type breaking struct{ slog.Handler }
 
 func (b breaking) Handle(ctx context.Context, line slog.Record) error {
@@ -759,8 +760,9 @@ func (b breaking) Handle(ctx context.Context, line slog.Record) error {
 	return b.Handler.Handle(ctx, line)
 }
 
-// TestOneVaultAtATime: CBR replicates a vault once at a time, so a batch asks
-// one thing of it at a time, and of others meanwhile.
+// TestOneVaultAtATime: CBR makes one replication of a vault at a time, so that a
+// batch sends the requests for a vault one after the other. Those for other vaults
+// run side by side.
 func TestOneVaultAtATime(t *testing.T) {
 	t.Parallel()
 	t.Run("as CBR sees it", func(t *testing.T) {
@@ -796,8 +798,8 @@ func TestOneVaultAtATime(t *testing.T) {
 	})
 }
 
-// TestFIFO: a group stays in order; what is behind a delivery that was handed
-// back goes back unsent; other groups go on.
+// TestFIFO: a group stays in order. Deliveries behind one that is handed back are
+// handed back unsent, and other groups go on.
 func TestFIFO(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -807,7 +809,7 @@ func TestFIFO(t *testing.T) {
 	for i, id := range []string{"a1", "a2", "a3", "b1", "a4", "b2", "b3"} {
 		batch = append(batch, message{id: id, group: id[:1], body: request(t, vaults[i], nil)})
 	}
-	batch[4].receives = maxReceives // even the last delivery of one that was not tried tells nothing
+	batch[4].receives = maxReceives // the last delivery has no result either if it was not tried
 	batch = append(batch, message{id: "b4", group: "b", body: "{"}, message{id: "b5", group: "b", body: request(t, vaults[3], nil)})
 
 	diff(t, "handed back", []string{"a2", "a3", "a4", "b5"}, r.handedBack(sqs(t, batch...)))
@@ -827,9 +829,9 @@ func TestFIFO(t *testing.T) {
 	diff(t, "log", []string{"a3 redelivered Blocked 0", "a4 redelivered Blocked 0"}, kinds)
 }
 
-// TestResultNotTaken: a result that the topic refuses costs nobody else's; its
-// delivery goes back, and all that it would have said is in the log.
-func TestResultNotTaken(t *testing.T) {
+// TestResultRefused: if the topic refuses a result, the others are published. Its
+// delivery is handed back, and the log has all of the event.
+func TestResultRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 3, 2)
@@ -859,8 +861,8 @@ func TestResultNotTaken(t *testing.T) {
 	}
 }
 
-// TestDeadline: an invocation ends in time whatever CBR does, sends nothing for
-// which there is no time, and hands back what it did not finish.
+// TestDeadline: an invocation ends in time, whatever CBR does. It sends nothing for
+// which there is no time, and hands back what it has not finished.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	t.Run("a batch", func(t *testing.T) {
@@ -928,8 +930,8 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// TestEventIDs: the same delivery made twice tells its result under one id, two
-// deliveries of the same request under two.
+// TestEventIDs: the results of a delivery and of its redelivery have the same event
+// id. Those of two deliveries of one request have two.
 func TestEventIDs(t *testing.T) {
 	t.Parallel()
 	ids := func(payload []byte) []string {
@@ -951,22 +953,22 @@ func TestEventIDs(t *testing.T) {
 		"HTTP":           overHTTP(t, "POST", "/", body),
 		"a direct call":  []byte(body),
 	} {
-		first, again := ids(payload), ids(payload)
-		diff(t, name+": ids of the same deliveries", first, again)
+		first, second := ids(payload), ids(payload)
+		diff(t, name+": ids of the same deliveries", first, second)
 		if distinct := slices.Compact(slices.Clone(first)); len(distinct) != len(first) || len(first) == 0 {
 			t.Errorf("%s: %v is shared by deliveries", name, first)
 		}
 	}
 }
 
-// TestRefusedUnsent: what is not allowed, or would change where a request goes,
-// is refused before anything is sent to anyone.
+// TestRefusedUnsent: a request that is not allowed, or that would change the called
+// URL, is refused before anything is sent.
 func TestRefusedUnsent(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		changes object
-		path    string // over HTTP, where it is not CBR's for the project
+		path    string // over HTTP, if it is not "/"
 		want    kind.Kind
 	}{
 		{"project goes up", object{"project_id": "../../v1/" + cbrtest.SourceProject}, "", kind.InvalidEvent},
@@ -1008,14 +1010,14 @@ func TestRefusedUnsent(t *testing.T) {
 			diff(t, "results", want, r.published())
 			for _, m := range r.topic.Messages() {
 				if n := m.Event.Data.Attempts; n != 0 {
-					t.Errorf("the result tells of %d attempts", n)
+					t.Errorf("the result has %d attempts", n)
 				}
 			}
 		})
 	}
 }
 
-// TestLogLine holds the fields of the one line of a delivery to the contract.
+// TestLogLine holds the fields of a delivery's log line to the contract.
 func TestLogLine(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -1028,7 +1030,7 @@ func TestLogLine(t *testing.T) {
 		if took, ok := line["duration_ms"].(float64); !ok || took < 0 {
 			t.Errorf("duration_ms is %v", line["duration_ms"])
 		}
-		// What an InvalidEvent says is package events' own.
+		// The text of an InvalidEvent is tested in package events.
 		if text, ok := line["error"].(string); !ok || (text != "") != (line["kind"] != "") {
 			t.Errorf("error is %v with kind %v", line["error"], line["kind"])
 		}
@@ -1052,8 +1054,8 @@ func TestLogLine(t *testing.T) {
 	}, byID)
 }
 
-// TestEvent: what a result says of its request can be sent again as it is, and
-// what CBR said is there word for word.
+// TestEvent: the request in a result can be sent as it is, and makes the same call.
+// The direct reply is the event's data.
 func TestEvent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -1066,21 +1068,21 @@ func TestEvent(t *testing.T) {
 		t.Errorf("source %s, correlation %s, causation %s", e.Source, e.CorrelationID, e.CausationID)
 	}
 	diff(t, "the direct reply and the event's data", decode[map[string]any](t, reply), decode[map[string]any](t, string(encode(t, e.Data))))
-	again := newRig(t, newServer(t))
-	if _, failure := again.invoke(encode(t, e.Data.Request)); failure != nil {
-		t.Fatalf("the result's request, sent again: %v", failure)
+	second := newRig(t, newServer(t))
+	if _, failure := second.invoke(encode(t, e.Data.Request)); failure != nil {
+		t.Fatalf("the result's request: %v", failure)
 	}
-	diff(t, "what CBR was sent", r.cbr.Calls()[0].Body, again.cbr.Calls()[0].Body)
+	diff(t, "what CBR was sent", r.cbr.Calls()[0].Body, second.cbr.Calls()[0].Body)
 
 	r = newRig(t, newServer(t))
 	r.handedBack(sqs(t, message{body: "{"}))
 	if e := r.topic.Messages()[0].Event; e.Source != functionARN || e.Subject != "" || e.Data.Request != nil {
-		t.Errorf("of what did not validate: %+v", e)
+		t.Errorf("event of an invalid request: %+v", e)
 	}
 }
 
-// TestErrorText: the text of an error goes into a header of the Runtime API,
-// where one control character ends the process.
+// TestErrorText: the text of an error goes into a header of the Runtime API, where a
+// control character ends the process.
 func TestErrorText(t *testing.T) {
 	t.Parallel()
 	for _, payload := range []string{
@@ -1101,8 +1103,8 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-// TestTokenEchoed: a server that repeats the credential does not spread it. The
-// rig looks for it.
+// TestTokenEchoed: a server may repeat the credential. The rig checks that it is
+// nowhere.
 func TestTokenEchoed(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []cbrtest.Fault{
@@ -1127,7 +1129,7 @@ func TestTokenEchoed(t *testing.T) {
 	}
 }
 
-// TestNothingAsked: a health check is no delivery.
+// TestNothingAsked: a health check and a wrong path are no deliveries.
 func TestNothingAsked(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -1142,8 +1144,8 @@ func TestNothingAsked(t *testing.T) {
 	}
 }
 
-// TestWarmUp: it is no request that is wrong, so nothing is published of it, counted
-// or logged but for those who debug.
+// TestWarmUp: a call that only warms up the function is no wrong request. It is logged
+// at DEBUG, and nothing is published or counted.
 func TestWarmUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -1156,8 +1158,8 @@ func TestWarmUp(t *testing.T) {
 	}
 }
 
-// TestErrorsReturned: an error that is the answer is counted, so that an alarm can
-// tell it from a crash. What no trigger has is no answer.
+// TestErrorsReturned: a Lambda error that is an answer is counted, so that an alarm can
+// distinguish it from a crash. The error of an unknown payload is no answer.
 func TestErrorsReturned(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -1181,7 +1183,7 @@ func TestErrorsReturned(t *testing.T) {
 	}
 }
 
-// TestSideBySide: invocations in one process do not touch each other.
+// TestSideBySide: invocations in one process do not affect each other.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
@@ -1192,7 +1194,7 @@ func TestSideBySide(t *testing.T) {
 		r.cbr.Script(vaults[3], always(cbrtest.Unavailable())...)
 		var batch []message
 		for i, vault := range vaults {
-			batch = append(batch, message{id: fmt.Sprint(n, "-", i), group: "one for all", body: request(t, vault, nil)})
+			batch = append(batch, message{id: fmt.Sprint(n, "-", i), group: "same", body: request(t, vault, nil)})
 		}
 		invocations.Go(func() {
 			reply, failure := r.invoke(sqs(t, batch...))
@@ -1213,9 +1215,9 @@ func TestSideBySide(t *testing.T) {
 	diff(t, "results", want, r.published())
 }
 
-// TestNothingLost: whatever CBR and the topic do, each delivery ends in exactly
-// one of two ways: its final result is on the topic and it is acknowledged, or
-// it is handed back.
+// TestNothingLost: whatever CBR and the topic do, each delivery ends in one of two
+// ways. It is acknowledged and its final result is on the topic, or it is handed
+// back.
 func TestNothingLost(t *testing.T) {
 	t.Parallel()
 	fault := rapid.SampledFrom([]cbrtest.Fault{
@@ -1328,7 +1330,7 @@ func TestNothingLost(t *testing.T) {
 		diff(t, "ids handed back, in the order of the batch", inOrder, handedBack)
 		for _, id := range handedBack {
 			if _, ok := r.queues.seconds["receipt-"+id]; !ok {
-				t.Errorf("%s goes back without a visibility of its own", id)
+				t.Errorf("%s is handed back without a visibility timeout", id)
 			}
 		}
 		if len(r.queues.seconds) != len(handedBack) {
@@ -1340,8 +1342,7 @@ func TestNothingLost(t *testing.T) {
 	})
 }
 
-// TestUnexpected: an error that nobody foresaw is told as an Internal, and the
-// log has what it was.
+// TestUnexpected: an error without a kind is Internal, and the log has its text.
 func TestUnexpected(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -1355,7 +1356,7 @@ func TestUnexpected(t *testing.T) {
 	}
 }
 
-// listing is a CBR whose vault has so many backups.
+// listing is a CBR whose vaults have this many backups.
 type listing int
 
 func (n listing) Replicate(_ context.Context, _ huawei.Scope, r cbr.Replicate) (cbr.Answer, error) {
@@ -1366,8 +1367,8 @@ func (n listing) Replicate(_ context.Context, _ huawei.Scope, r cbr.Replicate) (
 	return cbr.Answer{Sent: true, Status: 200, RequestID: "r", Replication: json.RawMessage(`{"vault_id":"` + r.VaultID + `","backups":[` + strings.Join(backups, ",") + `]}`)}, nil
 }
 
-// TestLongAnswer: what a caller takes bounds the answer, and what the topic takes
-// the event, each by itself.
+// TestLongAnswer: the answer is cut to what the caller takes, and the event to what
+// the topic takes.
 func TestLongAnswer(t *testing.T) {
 	t.Parallel()
 	type data struct {
@@ -1392,8 +1393,8 @@ func TestLongAnswer(t *testing.T) {
 	}
 }
 
-// TestSubscriptionConfirmation: it goes back each time, at last with a result,
-// and neither that nor the log has its link.
+// TestSubscriptionConfirmation: it is handed back each time. The last delivery has a
+// result. Neither the result nor the log has the link.
 func TestSubscriptionConfirmation(t *testing.T) {
 	t.Parallel()
 	const token = "2336412f37fb687f5d51e6e2425c464de2"
@@ -1420,13 +1421,12 @@ func TestSubscriptionConfirmation(t *testing.T) {
 	}
 }
 
-// maxBatchAllocations is the ceiling for what a batch of ten allocates with the
-// network taken out: a count, unlike a time, does not depend on the machine.
-// docs/benchmarks.md has the figures; the race detector adds a hundred, since it
-// makes pools forget.
+// maxBatchAllocations bounds how often a batch of ten allocates, without the network.
+// A count, unlike a time, does not depend on the machine. docs/benchmarks.md has the
+// figures. The race detector adds a hundred, since it empties pools.
 const maxBatchAllocations = 600
 
-// TestAllocationsPerBatch runs by itself: the count is the whole process's.
+// TestAllocationsPerBatch is not parallel, since the count is of the process.
 func TestAllocationsPerBatch(t *testing.T) {
 	invoke := withoutNetwork(t)
 	payload := batchOf(t, 10)
@@ -1447,7 +1447,7 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode is what BenchmarkInvoke is held against: the same batch, read
+// BenchmarkDecode is for comparison with BenchmarkInvoke: it reads the same batch
 // once into aws-lambda-go's own type.
 func BenchmarkDecode(b *testing.B) {
 	payload := batchOf(b, 10)
@@ -1460,8 +1460,8 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// withoutNetwork returns a handler between a CBR and a topic that
-// answer at once. Logs and metrics are made, and go nowhere.
+// withoutNetwork returns a handler between a CBR and a topic that answer at once. It
+// makes log lines and metrics, which are discarded.
 func withoutNetwork(t tb) func(tb, []byte) {
 	r := newRig(t, nil)
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
@@ -1478,7 +1478,7 @@ func withoutNetwork(t tb) func(tb, []byte) {
 	}
 }
 
-// batchOf is the sample's event with n records, each for a vault of its own.
+// batchOf returns the sample's event with n records, each for another vault.
 func batchOf(t tb, n int) []byte {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("events", "sqs.json"))
@@ -1506,9 +1506,9 @@ func batchOf(t tb, n int) []byte {
 	return payload
 }
 
-// acceptingCBR answers the calls of a batch when all of them are there, as they
-// are side by side with any network: else each would be done before the next
-// began, and its result on its way alone.
+// acceptingCBR answers the calls of a batch when all of them are there. With a
+// network they run side by side, too. Otherwise each delivery would end before the
+// next began, and each result would be published in a call of its own.
 type acceptingCBR struct {
 	batch int
 	mu    sync.Mutex
@@ -1516,8 +1516,8 @@ type acceptingCBR struct {
 	all   chan struct{}
 }
 
-// took is what it answers, made once: it is no work of the handler's.
-var took = cbr.Answer{
+// acceptedAnswer is its answer. It is made once, since it is not the handler's work.
+var acceptedAnswer = cbr.Answer{
 	Status: 200, RequestID: "e8ce426dc05c2416330d890b6f989ff3", Sent: true,
 	Replication: json.RawMessage(`{"backups":[{"backup_id":"a","replication_record_id":"b"}],"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}`),
 }
@@ -1531,7 +1531,7 @@ func (c *acceptingCBR) Replicate(context.Context, huawei.Scope, cbr.Replicate) (
 	}
 	c.mu.Unlock()
 	<-all
-	return took, nil
+	return acceptedAnswer, nil
 }
 
 type acceptingSNS struct{}
@@ -1546,17 +1546,17 @@ func (acceptingSNS) PublishBatch(_ context.Context, in *awssns.PublishBatchInput
 
 const rejectedARN = "arn:aws:sqs:eu-central-1:123456789012:rejected"
 
-// kept is a message in the rejected queue, its body out of its encoding.
+// kept is a message in the rejected queue, with its body decoded.
 type kept struct {
 	Body, Kind, CausationID, CorrelationID, DeduplicationID string
 }
 
-// rejectedQueue is an SQS that fails with its faults, one a call, and then takes
-// all. A nil fault takes one. What has a lost answer is taken, too.
+// rejectedQueue is an SQS that fails with its faults, one a call, and then keeps all
+// bodies. With a nil fault or a lost answer it keeps the body, too.
 type rejectedQueue struct {
 	faults []error
-	// onTake is called before a body is taken.
-	onTake func()
+	// onKeep is called before a body is kept.
+	onKeep func()
 
 	mu   sync.Mutex
 	kept []kept
@@ -1593,8 +1593,8 @@ func (s *rejectedQueue) Call(_ context.Context, operation string, in, out any) e
 			return err
 		}
 	}
-	if s.onTake != nil {
-		s.onTake()
+	if s.onKeep != nil {
+		s.onKeep()
 	}
 	s.kept = append(s.kept, kept{
 		string(body), m.MessageAttributes["kind"].StringValue, m.MessageAttributes["causation_id"].StringValue,
@@ -1616,7 +1616,7 @@ func keepIn(r *rig, arn string, s *rejectedQueue) {
 	r.Rejected = &rejected.Queue{Name: name, SQS: s, Retry: r.publishing.Do, Log: r.Log, Redact: r.Redact}
 }
 
-// metric is the sum of a metric in all that was written.
+// metric returns the sum of a metric over all invocations.
 func (r *rig) metric(name string) (n float64) {
 	for line := range strings.Lines(r.emf.String()) {
 		v, _ := decode[map[string]any](r.t, line)[name].(float64)
@@ -1625,27 +1625,27 @@ func (r *rig) metric(name string) (n float64) {
 	return n
 }
 
-// notAllowed is a request for a region that no list has.
+// notAllowed returns a request for a region that is on no allow-list.
 func notAllowed(t tb) string {
 	return request(t, cbrtest.SourceVault, object{"replicate.destination_region": "region9", "correlation_id": "nightly"})
 }
 
-// TestRejectedBodyIsKept, with what it was, before its result is published, and
-// then it is acknowledged.
+// TestRejectedBodyIsKept: a rejected body is kept with its kind before its result is
+// published, and then it is acknowledged.
 func TestRejectedBodyIsKept(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	s := &rejectedQueue{onTake: func() {
+	s := &rejectedQueue{onKeep: func() {
 		if n := len(r.topic.Messages()); n > 0 {
-			t.Errorf("%d results are out before the body is kept", n)
+			t.Errorf("%d results are published before the body is kept", n)
 		}
 	}}
 	keepIn(r, rejectedARN+".fifo", s)
 	r.BatchConcurrency = 1
 	notAllowed := notAllowed(t)
-	r.replicates.CBR = scripted(nil) // nobody asks it
+	r.replicates.CBR = scripted(nil) // it is not called
 	diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "a", body: "not json"})))
-	s.onTake = nil
+	s.onKeep = nil
 	diff(t, "handed back", []string{}, r.handedBack(sqs(t, message{id: "b", body: notAllowed})))
 	diff(t, "published", []string{"a rejected InvalidEvent", "b rejected NotAllowed"}, r.published())
 	diff(t, "kept", []kept{
@@ -1655,8 +1655,8 @@ func TestRejectedBodyIsKept(t *testing.T) {
 	diff(t, "RejectedNotKept", 0.0, r.metric("RejectedNotKept"))
 }
 
-// TestOnlyWhatIsLostOtherwiseIsKept: a caller that learns the outcome has its
-// body, a result of ours is no request, and what CBR refuses is in the result.
+// TestOnlyWhatIsLostOtherwiseIsKept: no body is kept if a caller gets the outcome, if
+// it is a result of ours, or if the result has the request.
 func TestOnlyWhatIsLostOtherwiseIsKept(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -1688,8 +1688,8 @@ func TestNoRejectedQueue(t *testing.T) {
 	diff(t, "RejectedNotKept", 0.0, r.metric("RejectedNotKept"))
 }
 
-// TestRejectedQueueOutOfReach: the delivery goes back until its body is kept,
-// with the last one's body to the dead-letter queue.
+// TestRejectedQueueOutOfReach: the delivery is handed back until its body is kept. The
+// last delivery is handed back, too, so that it becomes a dead letter with its body.
 func TestRejectedQueueOutOfReach(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -1716,7 +1716,7 @@ func TestRejectedQueueOutOfReach(t *testing.T) {
 	}
 }
 
-// TestRejectedBodyTooLarge: it is acknowledged all the same, and counted.
+// TestRejectedBodyTooLarge: a body that SQS cannot keep is acknowledged and counted.
 func TestRejectedBodyTooLarge(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -1732,7 +1732,7 @@ func TestRejectedBodyTooLarge(t *testing.T) {
 	diff(t, "lines", 1, len(r.lines("rejected body not kept")))
 }
 
-// TestBehindWhatIsNotKept: in a FIFO group nothing overtakes a delivery that goes
+// TestBehindWhatIsNotKept: in a FIFO group nothing overtakes a delivery that is handed
 // back because its body is not kept.
 func TestBehindWhatIsNotKept(t *testing.T) {
 	t.Parallel()
@@ -1745,9 +1745,9 @@ func TestBehindWhatIsNotKept(t *testing.T) {
 	diff(t, "Misconfigured", 1.0, r.metric("Misconfigured"))
 }
 
-// ways are the triggers that are not told of a rejection, each as a payload with
-// a body, which it carries whole.
-var ways = map[string]func(t tb, body string, receives int) (payload []byte, carried string){
+// ways are the triggers whose source is not told of a rejection. Each makes a payload
+// with a body in it, and returns the body that is kept.
+var ways = map[string]func(t tb, body string, receives int) (payload []byte, keeps string){
 	"sqs": func(t tb, body string, receives int) ([]byte, string) {
 		return sqs(t, message{body: body, receives: receives}), body
 	},
@@ -1780,8 +1780,8 @@ var ways = map[string]func(t tb, body string, receives int) (payload []byte, car
 }
 
 // TestNoRejectedBodyIsLost: whatever the body, the trigger and the faults of the
-// rejected queue, the delivery goes back, or the body is kept byte for byte, or
-// it is counted that it never can be. It is never in what the function says.
+// rejected queue, the delivery is handed back, or the body is kept byte for byte, or
+// it is counted that it cannot be kept. It is in no log line, reply or result.
 func TestNoRejectedBodyIsLost(t *testing.T) {
 	t.Parallel()
 	const marker = "never to be logged"
@@ -1810,25 +1810,25 @@ func TestNoRejectedBodyIsLost(t *testing.T) {
 			want = kind.InvalidEvent
 			body = marker + string(rapid.SliceOf(rapid.Byte()).Draw(t, "body"))
 			if !utf8.ValidString(body) && way != "kafka" && way != "rabbitmq" && way != "activemq" {
-				body = strings.ToValidUTF8(body, "\ufffd") // the others carry text
+				body = strings.ToValidUTF8(body, "\ufffd") // these payloads are text
 			}
 		}
 		s := &rejectedQueue{faults: rapid.SliceOfN(rapid.SampledFrom(refusals), 0, maxAttempts+1).Draw(t, "faults")}
 		keepIn(r, rejectedARN, s)
-		payload, carried := ways[way](t, body, receives)
+		payload, keeps := ways[way](t, body, receives)
 		reply, failure := r.invoke(payload)
-		counts := way == "sqs" || way == "fifo" || way == "pipes"
+		queued := way == "sqs" || way == "fifo" || way == "pipes"
 		handedBack := failure != nil
-		if counts && !handedBack {
+		if queued && !handedBack {
 			handedBack = len(batchItemFailures(t, reply)) > 0
 		}
-		isKept := slices.ContainsFunc(s.kept, func(k kept) bool { return k.Body == carried && k.Kind == string(want) })
+		isKept := slices.ContainsFunc(s.kept, func(k kept) bool { return k.Body == keeps && k.Kind == string(want) })
 		notKept := r.metric("RejectedNotKept")
 		if !handedBack && !isKept && notKept != 1 {
-			t.Fatalf("%q is lost", carried)
+			t.Fatalf("%q is lost", keeps)
 		}
 		if notKept > 0 && handedBack {
-			t.Error("it is counted as gone and goes back")
+			t.Error("it is counted as not kept and handed back")
 		}
 		var published []string
 		for _, m := range r.topic.Messages() {
@@ -1837,19 +1837,19 @@ func TestNoRejectedBodyIsLost(t *testing.T) {
 		switch {
 		case !handedBack:
 			diff(t, "published", []string{"rejected " + string(want)}, published)
-		case counts && receives == maxReceives:
+		case queued && receives == maxReceives:
 			if len(published) != 1 || !strings.HasPrefix(published[0], "failed ") {
 				t.Errorf("the last delivery publishes %q", published)
 			}
 		default:
 			diff(t, "published", []string{}, published)
 		}
-		said := r.log.String() + r.emf.String() + strings.Join(r.replies, "\n")
+		output := r.log.String() + r.emf.String() + strings.Join(r.replies, "\n")
 		for _, m := range r.topic.Messages() {
-			said += m.Raw
+			output += m.Raw
 		}
-		if strings.Contains(said, marker) {
-			t.Errorf("the body is in %s", said)
+		if strings.Contains(output, marker) {
+			t.Errorf("the body is in %s", output)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package replicator_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 	"cbr-replicator/internal/reconcile"
 )
 
-// addBackup gives a vault a backup, and a replica of it from yesterday.
+// addBackup adds a backup to a vault, with a replica from yesterday if it is replicated.
 func (r *rig) addBackup(vault, id string, replicated bool) {
 	r.cbr.AddBackup(cbrtest.Backup{ID: id, VaultID: vault})
 	if replicated {
@@ -26,178 +27,153 @@ func (r *rig) addBackup(vault, id string, replicated bool) {
 	}
 }
 
-// effect leaves in CBR what a call of replicate that nobody heard of would.
+// effect adds to CBR what a request of that age would have left there.
 func (r *rig) effect(vault string, age time.Duration) {
 	id := "copied-" + vault
 	r.cbr.AddBackup(cbrtest.Backup{ID: id, VaultID: vault})
 	r.cbr.AddRecord(id, cbrtest.Record{CreatedAt: time.Now().Add(-age)})
 }
 
-// TestLookups: what is looked up, what is found, and what follows from it.
+// TestLookups: when records are looked up, and what follows from what is found.
 func TestLookups(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	redelivered := message{receives: 2, firstReceive: ago(time.Minute)}
+	late := []cbrtest.Option{cbrtest.WithLateRecords(time.Hour)}
+	undated := []cbrtest.Option{cbrtest.WithCopyTime(time.Hour)}
+	replicated := cbrtest.Refusal(400, "BackupService.1009", "replicated")
+	nothing := cbrtest.Refusal(400, "BackupService.0001", "nothing")
+	nothingIn2xx := cbrtest.Raw(200, `{"replication":{"vault_id":"`+vaultID(1)+`","backups":[]}}`)
 	busy := cbrtest.Refusal(400, "BackupService.6130", "The vault is being replicated.")
 	refused := cbrtest.Refusal(403, "PAP5.0001", "access denied")
+	// What CBR answers to a request, and then to lookups.
+	answers := func(request cbrtest.Fault, lookups ...cbrtest.Fault) func(*rig, string) {
+		return func(r *rig, _ string) {
+			r.cbr.Script(cbrtest.AnyVault, request)
+			r.cbr.Script(cbrtest.Lookups, lookups...)
+		}
+	}
+	lookupsAnswer := func(faults ...cbrtest.Fault) func(*rig, string) {
+		return func(r *rig, _ string) { r.cbr.Script(cbrtest.Lookups, faults...) }
+	}
+	copied := func(age time.Duration) func(*rig, string) {
+		return func(r *rig, vault string) { r.effect(vault, age) }
+	}
+	// A case that gives nothing but its name is a first delivery of a request that
+	// CBR accepts: one call, no lookup, published as accepted, acknowledged.
 	for _, tt := range []struct {
-		name     string
-		options  []cbrtest.Option
-		prepare  func(r *rig, vault string)
-		message  message
-		changes  object // of the request
-		calls    int
-		lookups  int
-		want     string // published
-		back     int    // seconds out of sight; -1: acknowledged
-		data     lookup
-		refusals int // that the metric tells of
+		name       string
+		message    message
+		changes    object // of the request
+		options    []cbrtest.Option
+		prepare    func(r *rig, vault string)
+		copiesLate bool // the copy of an earlier delivery shows only after the call
+
+		unsent     bool // CBR is not called
+		lookups    int
+		handedBack int    // seconds out of sight; 0: it is acknowledged
+		want       string // published, if not accepted
+		data       lookup
+		refusals   int // of lookups, in the metric
 	}{
-		{name: "a first delivery", calls: 1, want: "accepted", back: -1},
+		{name: "a first delivery"},
+		{name: "the answer lost, the effect there", prepare: answers(cbrtest.ResetAfter()), lookups: 1, data: lookup{Reconciled: true}},
+		{name: "the answer lost, the effect not there yet", options: late, prepare: answers(cbrtest.ResetAfter()), lookups: 1, handedBack: 60},
+		{name: "the answer lost, the effect undated", options: undated, prepare: answers(cbrtest.ResetAfter()), lookups: 1, handedBack: 60},
+		{name: "the request lost", prepare: answers(cbrtest.ResetBefore()), lookups: 1, handedBack: 60},
 		{
-			name: "the answer lost, the effect there", calls: 1, lookups: 1, want: "accepted", back: -1, data: lookup{Reconciled: true},
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
+			name:    "the answer lost, the lookup too",
+			prepare: answers(cbrtest.ResetAfter(), always(cbrtest.Refusal(500, "", ""))...), lookups: maxAttempts, handedBack: 60,
 		},
+		{name: "a first delivery, busy", prepare: answers(busy), handedBack: 15 * 60},
+
+		{name: "a redelivery without an effect", message: redelivered, lookups: 1},
+		{name: "a redelivery with its effect", message: redelivered, prepare: copied(30 * time.Second), unsent: true, lookups: 1, data: lookup{Reconciled: true}},
+		{name: "a redelivery, an effect from before it", message: redelivered, prepare: copied(70 * time.Second), lookups: 1},
 		{
-			name: "the answer lost, the effect not there yet", options: []cbrtest.Option{cbrtest.WithLateRecords(time.Hour)}, calls: 1, lookups: 1, back: 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
-		},
-		{
-			name: "the answer lost, the effect undated", options: []cbrtest.Option{cbrtest.WithCopyTime(time.Hour)}, calls: 1, lookups: 1, back: 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter()) },
-		},
-		{
-			name: "the request lost", calls: 1, lookups: 1, back: 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetBefore()) },
-		},
-		{
-			name: "the answer lost, the lookup too", calls: 1, lookups: maxAttempts, back: 60,
-			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.ResetAfter())
-				r.cbr.Script(cbrtest.Lookups, always(cbrtest.Refusal(500, "", ""))...)
-			},
-		},
-		{
-			name: "a redelivery without an effect", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 1, want: "accepted", back: -1,
-		},
-		{
-			name: "a redelivery with its effect", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: 1, want: "accepted", back: -1, data: lookup{Reconciled: true},
-			prepare: func(r *rig, vault string) { r.effect(vault, 30*time.Second) },
-		},
-		{
-			name: "a redelivery, an effect from before it", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 1, want: "accepted", back: -1,
-			prepare: func(r *rig, vault string) { r.effect(vault, 70*time.Second) },
-		},
-		{
-			name: "a redelivery, an effect elsewhere", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 1, want: "accepted", back: -1,
+			name: "a redelivery, an effect elsewhere", message: redelivered, lookups: 1,
 			prepare: func(r *rig, vault string) {
 				r.addBackup(vault, "elsewhere", false)
 				r.cbr.AddRecord("elsewhere", cbrtest.Record{DestinationRegion: "region3", CreatedAt: ago(30 * time.Second)})
 			},
 		},
 		{
-			name: "a redelivery, the lookup fails", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: maxAttempts, back: 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.Lookups, always(cbrtest.Unavailable())...) },
+			name: "a redelivery, the lookup fails", message: redelivered,
+			prepare: lookupsAnswer(always(cbrtest.Unavailable())...), unsent: true, lookups: maxAttempts, handedBack: 60,
 		},
 		{
-			name: "a redelivery, a copy that waits undated", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: 1, back: 60,
+			name: "a redelivery, a copy that waits undated", message: redelivered, unsent: true, lookups: 1, handedBack: 60,
 			prepare: func(r *rig, vault string) {
 				r.cbr.AddRecord("first-"+vault, cbrtest.Record{Status: "waiting_replicate"})
 			},
 		},
 		{
-			name: "a redelivery, replicated by its own copy", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 2, want: "accepted", back: -1, data: lookup{Reconciled: true},
-			options: []cbrtest.Option{cbrtest.WithObserver(nil)},
-			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
-			},
+			name: "a redelivery, replicated by its own copy", message: redelivered,
+			prepare: answers(replicated), copiesLate: true, lookups: 2, data: lookup{Reconciled: true},
 		},
 		{
-			name: "nothing to replicate in a 2xx", calls: 1, lookups: 1, want: "unchanged NothingToReplicate", back: -1, data: lookup{Coverage: &coverage{1, 0}},
-			prepare: func(r *rig, vault string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Raw(200, `{"replication":{"vault_id":"`+vault+`","backups":[]}}`))
-			},
+			name: "a redelivery, busy with its own copy", message: redelivered,
+			prepare: answers(busy), copiesLate: true, lookups: 2, data: lookup{Reconciled: true},
+		},
+		{name: "a redelivery, busy with another's", message: redelivered, prepare: answers(busy), lookups: 2, handedBack: 60 * 60},
+		{
+			name: "a redelivery, the lookup not allowed", message: redelivered,
+			prepare: lookupsAnswer(refused), lookups: 1, data: lookup{Unverified: true}, refusals: 1,
 		},
 		{
-			name: "nothing to replicate in a 2xx, the lookup fails", calls: 1, lookups: maxAttempts, want: "unchanged NothingToReplicate", back: -1, data: lookup{Unverified: true},
-			prepare: func(r *rig, vault string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Raw(200, `{"replication":{"vault_id":"`+vault+`","backups":[]}}`))
-				r.cbr.Script(cbrtest.Lookups, always(cbrtest.Unavailable())...)
-			},
+			name: "a redelivery, a firewall's page for a lookup", message: redelivered,
+			prepare: lookupsAnswer(cbrtest.Raw(403, "<html>Forbidden</html>")), unsent: true, lookups: 1, handedBack: 60,
 		},
 		{
-			name: "a redelivery, the lookup not allowed", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 1, want: "accepted", back: -1, data: lookup{Unverified: true}, refusals: 1,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.Lookups, refused) },
+			name: "a redelivery of a request of the future", message: redelivered, changes: object{"requested_at": ago(-time.Hour)},
+			prepare: copied(30 * time.Second), unsent: true, lookups: 1, data: lookup{Reconciled: true},
+		},
+
+		{
+			name: "a request that may have been made, found", changes: object{"requested_at": ago(time.Hour)},
+			prepare: copied(59 * time.Minute), unsent: true, lookups: 1, data: lookup{Reconciled: true},
 		},
 		{
-			name: "a redelivery, a firewall's page for a lookup", message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: 1, back: 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.Lookups, cbrtest.Raw(403, "<html>Forbidden</html>")) },
+			name: "a request that may have been made, not found", changes: object{"requested_at": ago(time.Hour)},
+			prepare: copied(61 * time.Minute), lookups: 1,
+		},
+
+		{
+			name:    "nothing to replicate in a 2xx",
+			prepare: answers(nothingIn2xx), lookups: 1, want: "unchanged NothingToReplicate", data: lookup{Coverage: &coverage{1, 0}},
 		},
 		{
-			name: "a redelivery, busy with its own copy", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 2, want: "accepted", back: -1, data: lookup{Reconciled: true},
-			// It shows between the two lookups.
-			options: []cbrtest.Option{cbrtest.WithObserver(nil)},
-			prepare: func(r *rig, vault string) { r.cbr.Script(cbrtest.AnyVault, busy) },
+			name:    "nothing to replicate in a 2xx, the lookup fails",
+			prepare: answers(nothingIn2xx, always(cbrtest.Unavailable())...), lookups: maxAttempts,
+			want: "unchanged NothingToReplicate", data: lookup{Unverified: true},
 		},
 		{
-			name: "a redelivery, busy with another's", message: message{receives: 2, firstReceive: ago(time.Minute)}, calls: 1, lookups: 2, back: 60 * 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, busy) },
-		},
-		{
-			name: "a first delivery, busy", calls: 1, back: 15 * 60,
-			prepare: func(r *rig, _ string) { r.cbr.Script(cbrtest.AnyVault, busy) },
-		},
-		{
-			name: "a request that may have been made, found", changes: object{"requested_at": ago(time.Hour)}, lookups: 1, want: "accepted", back: -1, data: lookup{Reconciled: true},
-			prepare: func(r *rig, vault string) { r.effect(vault, 59*time.Minute) },
-		},
-		{
-			name: "a request that may have been made, not found", changes: object{"requested_at": ago(time.Hour)}, calls: 1, lookups: 1, want: "accepted", back: -1,
-			prepare: func(r *rig, vault string) { r.effect(vault, 61*time.Minute) },
-		},
-		{
-			name: "a redelivery of a request of the future", changes: object{"requested_at": ago(-time.Hour)}, message: message{receives: 2, firstReceive: ago(time.Minute)}, lookups: 1, want: "accepted", back: -1, data: lookup{Reconciled: true},
-			prepare: func(r *rig, vault string) { r.effect(vault, 30*time.Second) },
-		},
-		{
-			name: "all is replicated", calls: 1, lookups: 1, want: "unchanged AlreadyReplicated", back: -1, data: lookup{Coverage: &coverage{2, 2}},
+			name: "all is replicated", lookups: 1, want: "unchanged AlreadyReplicated", data: lookup{Coverage: &coverage{2, 2}},
 			prepare: func(r *rig, vault string) {
 				r.cbr.AddRecord("first-"+vault, cbrtest.Record{CreatedAt: ago(24 * time.Hour)})
 				r.addBackup(vault, "second", true)
 			},
 		},
 		{
-			name: "a copy has failed", calls: 1, lookups: 1, want: "rejected NotCovered", back: -1, data: lookup{Coverage: &coverage{2, 1}},
+			name: "a copy has failed", lookups: 1, want: "rejected NotCovered", data: lookup{Coverage: &coverage{2, 1}},
 			prepare: func(r *rig, vault string) {
 				r.cbr.AddRecord("first-"+vault, cbrtest.Record{CreatedAt: ago(24 * time.Hour), Status: "fail"})
 				r.addBackup(vault, "second", true)
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
+				r.cbr.Script(cbrtest.AnyVault, replicated)
 			},
 		},
 		{
-			name: "not covered, a moment after the first delivery", message: message{receives: 2, firstReceive: ago(10 * time.Second)}, calls: 1, lookups: 2, back: 60,
-			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
-			},
+			name: "not covered, a moment after the first delivery", message: message{receives: 2, firstReceive: ago(10 * time.Second)},
+			prepare: answers(replicated), lookups: 2, handedBack: 60,
 		},
 		{
-			name: "not covered, for the third time", message: message{receives: 3, firstReceive: ago(10 * time.Second)}, calls: 1, lookups: 2, want: "rejected NotCovered", back: -1, data: lookup{Coverage: &coverage{1, 0}},
-			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.1009", "replicated"))
-			},
+			name: "not covered, for the third time", message: message{receives: 3, firstReceive: ago(10 * time.Second)},
+			prepare: answers(replicated), lookups: 2, want: "rejected NotCovered", data: lookup{Coverage: &coverage{1, 0}},
 		},
+		{name: "unchanged, the lookup fails", prepare: answers(nothing, always(cbrtest.Unavailable())...), lookups: maxAttempts, handedBack: 30},
 		{
-			name: "unchanged, the lookup fails", calls: 1, lookups: maxAttempts, back: 30,
-			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.0001", "nothing"))
-				r.cbr.Script(cbrtest.Lookups, always(cbrtest.Unavailable())...)
-			},
-		},
-		{
-			name: "unchanged, the lookup not allowed", calls: 1, lookups: 1, want: "unchanged NothingToReplicate", back: -1, data: lookup{Unverified: true}, refusals: 1,
-			prepare: func(r *rig, _ string) {
-				r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.0001", "nothing"))
-				r.cbr.Script(cbrtest.Lookups, refused)
-			},
+			name:    "unchanged, the lookup not allowed",
+			prepare: answers(nothing, refused), lookups: 1, want: "unchanged NothingToReplicate", data: lookup{Unverified: true}, refusals: 1,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -205,7 +181,7 @@ func TestLookups(t *testing.T) {
 			var r *rig
 			vault := vaultID(1)
 			options := append([]cbrtest.Option{cbrtest.WithCopyTime(0)}, tt.options...)
-			if len(tt.options) > 0 && tt.data.Reconciled {
+			if tt.copiesLate {
 				options = append(options, cbrtest.WithObserver(func(c cbrtest.Call) {
 					if c.Operation == cbrtest.CopyCheckpoint {
 						r.effect(vault, 30*time.Second)
@@ -221,10 +197,18 @@ func TestLookups(t *testing.T) {
 			}
 			m := tt.message
 			m.id, m.body = "m", request(t, vault, tt.changes)
-			back := r.handedBack(sqs(t, m))
-			diff(t, "results", strings.Fields(tt.want), strings.Fields(strings.TrimPrefix(strings.Join(r.published(), "|"), "m ")))
-			if calls, lookups := len(r.cbr.Calls()), len(r.cbr.LookupCalls()); calls != tt.calls || lookups != tt.lookups {
-				t.Errorf("%d calls and %d lookups, want %d and %d", calls, lookups, tt.calls, tt.lookups)
+			handedBack := r.handedBack(sqs(t, m))
+			var want []string
+			if tt.handedBack == 0 {
+				want = []string{"m " + cmp.Or(tt.want, "accepted")}
+			}
+			diff(t, "results", want, r.published())
+			wantCalls := 1
+			if tt.unsent {
+				wantCalls = 0
+			}
+			if calls, lookups := len(r.cbr.Calls()), len(r.cbr.LookupCalls()); calls != wantCalls || lookups != tt.lookups {
+				t.Errorf("%d calls and %d lookups, want %d and %d", calls, lookups, wantCalls, tt.lookups)
 			}
 			for _, line := range r.lines("looked up") {
 				if v := line["verdict"]; v != "found" && v != "not found" && v != "undecided" {
@@ -232,13 +216,10 @@ func TestLookups(t *testing.T) {
 				}
 			}
 			seconds, waits := r.queues.seconds["receipt-m"]
-			if !waits {
-				seconds = -1
+			if (len(handedBack) > 0) != waits || waits != (tt.handedBack > 0) || seconds != tt.handedBack {
+				t.Errorf("handed back %v for %d seconds, want %d", handedBack, seconds, tt.handedBack)
 			}
-			if (len(back) > 0) != waits || seconds != tt.back {
-				t.Errorf("handed back %v for %d seconds, want %d", back, seconds, tt.back)
-			}
-			if tt.want != "" {
+			if tt.handedBack == 0 {
 				got := decode[struct{ Data lookup }](t, r.topic.Messages()[0].Raw).Data
 				diff(t, "data", tt.data, got)
 			}
@@ -249,7 +230,7 @@ func TestLookups(t *testing.T) {
 	}
 }
 
-// lookup is what a result says of lookups.
+// lookup is the data of a result that comes from lookups.
 type lookup struct {
 	Reconciled, Unverified bool
 	Coverage               *coverage
@@ -257,24 +238,25 @@ type lookup struct {
 
 type coverage struct{ Backups, Replicated int }
 
-// TestReconciledResult: what is made of records is what CBR's answer was.
+// TestReconciledResult: a replication that is made of records is the one that CBR
+// answered with.
 func TestReconciledResult(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, cbrtest.WithCopyTime(0))
 	r := newRig(t, server)
 	server.Script(cbrtest.AnyVault, cbrtest.ResetAfter())
-	if back := r.handedBack(sqs(t, message{id: "m", body: request(t, cbrtest.SourceVault, nil)})); len(back) > 0 {
+	if handedBack := r.handedBack(sqs(t, message{id: "m", body: request(t, cbrtest.SourceVault, nil)})); len(handedBack) > 0 {
 		t.Fatal("handed back")
 	}
 	lost := r.topic.Messages()[0].Event.Data.Replication
 
-	// The same by an answer that came.
+	// The same request, with an answer that is not lost.
 	other := newRig(t, newServer(t, cbrtest.WithCopyTime(0)))
 	other.handedBack(sqs(t, message{id: "m", body: request(t, cbrtest.SourceVault, nil)}))
 	diff(t, "replication", inOrder(t, other.topic.Messages()[0].Event.Data.Replication), inOrder(t, lost))
 }
 
-// inOrder is a replication with its backups in an order that both have.
+// inOrder returns a replication with its backups sorted.
 func inOrder(t *testing.T, replication json.RawMessage) object {
 	t.Helper()
 	o := decode[object](t, string(replication))
@@ -282,22 +264,22 @@ func inOrder(t *testing.T, replication json.RawMessage) object {
 	return o
 }
 
-// TestTopicFailed: after the topic failed, the redelivered event finds its
-// records and publishes the same result under the same id, without a call.
+// TestTopicFailed: after the topic failed, the redelivery finds the records. It
+// publishes the same result with the same id, without a call.
 func TestTopicFailed(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, cbrtest.WithCopyTime(0))
 	r := newRig(t, server)
 	first := message{id: "m", body: request(t, cbrtest.SourceVault, nil), firstReceive: time.Now()}
 	r.topic.Fault = func(int) error { return fmt.Errorf("no topic") }
-	if back := r.handedBack(sqs(t, first)); len(back) != 1 {
-		t.Fatalf("handed back %v", back)
+	if handedBack := r.handedBack(sqs(t, first)); len(handedBack) != 1 {
+		t.Fatalf("handed back %v", handedBack)
 	}
 	lost := decode[struct{ ID string }](t, string(encode(t, r.lines("result not published")[0]["event"]))).ID
 	r.topic.Fault = nil
 	first.receives = 2
-	if back := r.handedBack(sqs(t, first)); len(back) != 0 {
-		t.Fatalf("handed back %v", back)
+	if handedBack := r.handedBack(sqs(t, first)); len(handedBack) != 0 {
+		t.Fatalf("handed back %v", handedBack)
 	}
 	if n := len(server.Calls()); n != 1 {
 		t.Errorf("%d calls, want 1", n)
@@ -307,8 +289,8 @@ func TestTopicFailed(t *testing.T) {
 	}
 }
 
-// TestSameVaultTwice: two deliveries for one vault share a lookup, and what one
-// of them was answered.
+// TestSameVaultTwice: two deliveries for one vault share a lookup, and the answer to
+// one of them.
 func TestSameVaultTwice(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, cbrtest.WithCopyTime(0))
@@ -318,7 +300,7 @@ func TestSameVaultTwice(t *testing.T) {
 	r.handedBack(sqs(t, message{id: "a", body: body, receives: 2, firstReceive: earlier}, message{id: "b", body: body, receives: 2, firstReceive: earlier}))
 	diff(t, "results", []string{"a accepted", "b accepted"}, r.published())
 	if calls, lookups := len(server.Calls()), len(server.LookupCalls()); calls != 1 || lookups != 1 {
-		t.Errorf("%d calls and %d lookups, want 1 and 1: what was just taken is known", calls, lookups)
+		t.Errorf("%d calls and %d lookups, want 1 and 1: the first one's request is known", calls, lookups)
 	}
 	r.replicates.Lookups = reconcile.New(r.replicates.CBR.(*cbr.Client)) // another process
 	r.handedBack(sqs(t, message{id: "c", body: body, receives: 2, firstReceive: earlier}, message{id: "d", body: body, receives: 2, firstReceive: earlier}))
@@ -327,8 +309,8 @@ func TestSameVaultTwice(t *testing.T) {
 	}
 }
 
-// TestLookupByTrigger: on HTTP and direct calls nothing is sent twice in a call,
-// and a stream without times says that it could not look.
+// TestLookupByTrigger: HTTP and direct calls send nothing twice in an invocation. The
+// results of a stream without times are unverified.
 func TestLookupByTrigger(t *testing.T) {
 	t.Parallel()
 	t.Run("HTTP, the answer lost", func(t *testing.T) {
@@ -378,13 +360,13 @@ func TestLookupByTrigger(t *testing.T) {
 	})
 }
 
-// lateCBR takes what it is asked for, once the vault's refusals are used up, and
-// lists the copy 45 seconds later. For a vault in lost nobody hears of it.
+// lateCBR accepts a request once the vault's refusals are used up, and lists its copy
+// 45 seconds later. For a vault in lost, its answer is lost.
 type lateCBR struct {
 	mu       sync.Mutex
 	refusals map[string]int
 	lost     map[string]bool
-	taken    map[string][]time.Time
+	accepted map[string][]time.Time
 }
 
 func (c *lateCBR) Replicate(_ context.Context, _ huawei.Scope, r cbr.Replicate) (cbr.Answer, error) {
@@ -394,18 +376,18 @@ func (c *lateCBR) Replicate(_ context.Context, _ huawei.Scope, r cbr.Replicate) 
 		c.refusals[r.VaultID]--
 		return cbr.Answer{Sent: true}, &kind.Error{Kind: kind.Throttled, Message: "too many requests"}
 	}
-	c.taken[r.VaultID] = append(c.taken[r.VaultID], time.Now())
+	c.accepted[r.VaultID] = append(c.accepted[r.VaultID], time.Now())
 	if c.lost[r.VaultID] {
 		return cbr.Answer{Sent: true}, &kind.Error{Kind: kind.Unknown, Message: "the answer was lost"}
 	}
-	return taken(r)
+	return accept(r)
 }
 
 func (c *lateCBR) ListBackups(_ context.Context, src huawei.Scope, vault string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := cbr.Backup{ID: "backup", Available: true}
-	for i, at := range c.taken[vault] {
+	for i, at := range c.accepted[vault] {
 		if time.Since(at) >= 45*time.Second {
 			b.Records = append(b.Records, cbr.ReplicationRecord{
 				ID: fmt.Sprint(i), Status: cbr.Replicated, CreatedAt: at, SourceRegion: src.Region, SourceProjectID: src.ProjectID,
@@ -417,9 +399,9 @@ func (c *lateCBR) ListBackups(_ context.Context, src huawei.Scope, vault string,
 	return cbr.Clocks{Ours: time.Now(), Theirs: time.Now()}, nil
 }
 
-// TestEffectsShowBeforeRedelivery: a broker delivers again at once, so the
-// function waits until what it may have done can be seen, as long as its own
-// time lasts. What is too short for that the process knows.
+// TestEffectsShowBeforeRedelivery: a broker redelivers at once. So the function waits
+// before that until its effects can be seen, if its time lasts. If it does not, the
+// process remembers its requests.
 func TestEffectsShowBeforeRedelivery(t *testing.T) {
 	t.Parallel()
 	const a, b = "0000000a-0000-4000-8000-000000000000", "0000000b-0000-4000-8000-000000000000"
@@ -427,19 +409,18 @@ func TestEffectsShowBeforeRedelivery(t *testing.T) {
 		refusals map[string]int
 		lost     map[string]bool
 		timeout  time.Duration
-		taken    int           // of both vaults
-		wait     time.Duration // before the batch goes back
+		wait     time.Duration // before the batch is handed back
 	}{
-		"an answer lost":          {lost: map[string]bool{a: true}, timeout: 2 * time.Minute, taken: 2, wait: time.Minute},
-		"one taken, one not":      {refusals: map[string]int{b: maxAttempts}, timeout: 2 * time.Minute, taken: 2, wait: time.Minute},
-		"none taken":              {refusals: map[string]int{a: maxAttempts, b: maxAttempts}, timeout: 2 * time.Minute, taken: 2},
-		"all taken":               {timeout: 2 * time.Minute, taken: 2},
-		"an answer lost, no time": {lost: map[string]bool{a: true}, timeout: 30 * time.Second, taken: 2, wait: 25 * time.Second},
+		"an answer lost":            {lost: map[string]bool{a: true}, timeout: 2 * time.Minute, wait: time.Minute},
+		"one accepted, one refused": {refusals: map[string]int{b: maxAttempts}, timeout: 2 * time.Minute, wait: time.Minute},
+		"both refused":              {refusals: map[string]int{a: maxAttempts, b: maxAttempts}, timeout: 2 * time.Minute},
+		"both accepted":             {timeout: 2 * time.Minute},
+		"an answer lost, no time":   {lost: map[string]bool{a: true}, timeout: 30 * time.Second, wait: 25 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				late := &lateCBR{refusals: tt.refusals, lost: tt.lost, taken: map[string][]time.Time{}}
+				late := &lateCBR{refusals: tt.refusals, lost: tt.lost, accepted: map[string][]time.Time{}}
 				r := newRig(t, nil)
 				r.replicates.CBR, r.replicates.Lookups = late, reconcile.New(late)
 				var records []object
@@ -463,16 +444,16 @@ func TestEffectsShowBeforeRedelivery(t *testing.T) {
 				if failure != nil {
 					t.Errorf("in the end: %v", failure)
 				}
-				if n := len(late.taken[a]) + len(late.taken[b]); n != tt.taken {
-					t.Errorf("CBR took %d requests, want %d", n, tt.taken)
+				if n := len(late.accepted[a]) + len(late.accepted[b]); n != 2 {
+					t.Errorf("CBR accepted %d requests, want one of each vault", n)
 				}
 			})
 		})
 	}
 }
 
-// TestTwins: a standard queue may deliver a message twice at once. The second
-// finds what the first has done, or is as if it were not there.
+// TestTwins: a standard queue may deliver a message twice in a batch. Only one of the
+// two deliveries has an effect.
 func TestTwins(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]cbrtest.Option{
@@ -491,21 +472,21 @@ func TestTwins(t *testing.T) {
 					t.Errorf("published %v", r.published())
 				}
 			}
-			taken := 0
+			accepted := 0
 			for _, c := range r.cbr.Calls() {
 				if c.Taken {
-					taken++
+					accepted++
 				}
 			}
-			if taken != 1 {
-				t.Errorf("taken %d times", taken)
+			if accepted != 1 {
+				t.Errorf("CBR accepted %d requests, want 1", accepted)
 			}
 		})
 	}
 }
 
-// TestCopiesNotSeenYet: nobody is paged for backups whose copies were asked for
-// a moment ago.
+// TestCopiesNotSeenYet: backups without a replica are not NotCovered if their copies
+// were requested a moment ago.
 func TestCopiesNotSeenYet(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t, cbrtest.WithCopyTime(0), cbrtest.WithLateRecords(time.Hour)))
@@ -518,9 +499,9 @@ func TestCopiesNotSeenYet(t *testing.T) {
 	}
 }
 
-// TestReplicatedUnseen: CBR speaks of replicas, but the credential sees no
-// backup at all.
-func TestReplicatedUnseen(t *testing.T) {
+// TestReplicatedWithoutBackups: CBR answers that all is replicated, but the
+// credential sees no backup.
+func TestReplicatedWithoutBackups(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newServer(t))
 	vault := r.cbr.AddVaults(cbrtest.SourceProject, 1, 0)[0]
@@ -530,8 +511,8 @@ func TestReplicatedUnseen(t *testing.T) {
 	diff(t, "data", lookup{Unverified: true, Coverage: &coverage{0, 0}}, got)
 }
 
-// TestDestinationRecord: what another function gave up may have been done.
-// Nobody knows since when.
+// TestDestinationRecord: another function gave up a request that may have had its
+// effect, at an unknown time.
 func TestDestinationRecord(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -558,8 +539,8 @@ func TestDestinationRecord(t *testing.T) {
 	}
 }
 
-// TestUndecidedUnchanged: CBR's "replicated" may speak of an earlier delivery's
-// copies, which wait and do not say since when.
+// TestUndecidedUnchanged: CBR's "replicated" may be because of an earlier delivery's
+// copies, which wait and have no time yet.
 func TestUndecidedUnchanged(t *testing.T) {
 	t.Parallel()
 	var r *rig
@@ -577,8 +558,8 @@ func TestUndecidedUnchanged(t *testing.T) {
 	diff(t, "handed back", []string{"m"}, back)
 }
 
-// TestWaiting: a delivery that goes back has its own wait, and what is behind it
-// in its group comes with it.
+// TestWaiting: each delivery that is handed back has a wait of its own. One behind it
+// in its group has none.
 func TestWaiting(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -597,8 +578,8 @@ func TestWaiting(t *testing.T) {
 	diff(t, "seconds out of sight", map[string]int{"receipt-throttled": 90, "receipt-behind": 0, "receipt-busy": 900, "receipt-last": 60}, r.queues.seconds)
 }
 
-// TestTimeOfAProducer: where the producer alone says how old an event is, a
-// replica of before settles it only if nothing is left to be copied.
+// TestTimeOfAProducer: if only the producer gives an event's time, an earlier replica
+// is taken for its effect only if nothing is left to copy.
 func TestTimeOfAProducer(t *testing.T) {
 	t.Parallel()
 	hoursAgo := time.Now().Add(-2 * time.Hour)
@@ -618,13 +599,13 @@ func TestTimeOfAProducer(t *testing.T) {
 		calls   int
 		result  string
 	}{
-		"EventBridge":                     {bus, nil, "", 1, "e accepted"},
-		"EventBridge, all copied":         {bus, nil, "success", 0, "e accepted"},
-		"EventBridge, one cannot be told": {bus, nil, "waiting_replicate", 1, ""},
-		"EventBridge, with requested_at":  {bus, object{"requested_at": hoursAgo}, "", 0, "e accepted"},
-		"SNS":                             {topic, nil, "", 1, "e accepted"},
-		"SNS, all copied":                 {topic, nil, "success", 0, "e accepted"},
-		"SQS says it itself":              {queue, nil, "", 0, "e accepted"},
+		"EventBridge":                    {bus, nil, "", 1, "e accepted"},
+		"EventBridge, all copied":        {bus, nil, "success", 0, "e accepted"},
+		"EventBridge, one undated":       {bus, nil, "waiting_replicate", 1, ""},
+		"EventBridge, with requested_at": {bus, object{"requested_at": hoursAgo}, "", 0, "e accepted"},
+		"SNS":                            {topic, nil, "", 1, "e accepted"},
+		"SNS, all copied":                {topic, nil, "success", 0, "e accepted"},
+		"SQS, with a time of its own":    {queue, nil, "", 0, "e accepted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -649,8 +630,8 @@ func TestTimeOfAProducer(t *testing.T) {
 	}
 }
 
-// TestCloudWithoutRecords: where replication records are not shown, nothing
-// passes for looked up, and no backup for one without a replica.
+// TestCloudWithoutRecords: if a cloud does not show replication records, results are
+// unverified and no backup counts as one without a replica.
 func TestCloudWithoutRecords(t *testing.T) {
 	t.Parallel()
 	replicated := cbrtest.Refusal(400, "BackupService.1009", "replicated")
@@ -690,7 +671,7 @@ func TestCloudWithoutRecords(t *testing.T) {
 					t.Errorf("%d calls, want 2", n)
 				}
 				if n := len(r.lines("this cloud does not show replication records: redeliveries and requests with requested_at are sent without a lookup and may duplicate a copy, and nothing is told of backups that have no replica")); n != 1 {
-					t.Errorf("the log says %d times what it means, want once", n)
+					t.Errorf("%d log lines about it, want 1", n)
 				}
 				if emf := r.emf.String(); strings.Contains(emf, `"LookupsRefused":1`) {
 					t.Errorf("metrics %s, want no LookupsRefused", emf)
@@ -700,8 +681,8 @@ func TestCloudWithoutRecords(t *testing.T) {
 	}
 }
 
-// TestFailedCopiesAreNoEffect: what has failed or was skipped since a request was
-// first made is asked for again.
+// TestFailedCopiesAreNoEffect: if the copies of a request have failed or were skipped,
+// the request is sent.
 func TestFailedCopiesAreNoEffect(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, cbrtest.WithCopyTime(0))
@@ -736,8 +717,8 @@ func TestNotCoveredNamesTheVault(t *testing.T) {
 	}
 }
 
-// TestOddRecords: a record that is written as nobody describes it does not keep
-// its vault from being looked up.
+// TestOddRecords: a record of an undocumented form does not make its vault's lookup
+// fail.
 func TestOddRecords(t *testing.T) {
 	t.Parallel()
 	for name, odd := range map[string]string{
@@ -761,8 +742,8 @@ func TestOddRecords(t *testing.T) {
 	}
 }
 
-// hiddenCBR takes every request and says so, or not, and shows no copy for
-// a while. What was taken once is replicated for it.
+// hiddenCBR accepts the first request for a vault and shows no copy for a while. To
+// others it answers that all is replicated.
 type hiddenCBR struct {
 	lateCBR
 	lose bool // the first answer
@@ -770,9 +751,9 @@ type hiddenCBR struct {
 
 func (c *hiddenCBR) Replicate(ctx context.Context, src huawei.Scope, r cbr.Replicate) (cbr.Answer, error) {
 	c.mu.Lock()
-	seen := len(c.taken[r.VaultID])
+	earlier := len(c.accepted[r.VaultID])
 	c.mu.Unlock()
-	if seen > 0 {
+	if earlier > 0 {
 		return cbr.Answer{Sent: true, Status: 400}, &kind.Error{Kind: kind.AlreadyReplicated, Code: "BackupService.1009", Message: "being replicated"}
 	}
 	answer, err := c.lateCBR.Replicate(ctx, src, r)
@@ -782,13 +763,12 @@ func (c *hiddenCBR) Replicate(ctx context.Context, src huawei.Scope, r cbr.Repli
 	return answer, err
 }
 
-// TestNotCoveredWaitsForWhatWasTaken: within a minute of a request that this
-// process made, a copy that is not seen may be on its way. A final delivery is
-// told that nobody knows.
-func TestNotCoveredWaitsForWhatWasTaken(t *testing.T) {
+// TestNotCoveredWaitsForOwnRequests: within a minute of a request by this process, its
+// copies may exist unseen. A direct caller then gets Unknown.
+func TestNotCoveredWaitsForOwnRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &hiddenCBR{lateCBR: lateCBR{taken: map[string][]time.Time{}}}
+		c := &hiddenCBR{lateCBR: lateCBR{accepted: map[string][]time.Time{}}}
 		r := newRig(t, nil)
 		r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c)
 		body := request(t, cbrtest.SourceVault, nil)
@@ -797,7 +777,7 @@ func TestNotCoveredWaitsForWhatWasTaken(t *testing.T) {
 		second := message{id: "second", body: body, firstReceive: time.Now()}
 		diff(t, "handed back", []string{"second"}, r.handedBack(sqs(t, second)))
 		if _, failure := r.invoke([]byte(body)); failure == nil || failure.Type != "CBR.Unknown" {
-			t.Errorf("a direct caller is told %v, want Unknown", failure)
+			t.Errorf("a direct caller gets %v, want Unknown", failure)
 		}
 		time.Sleep(time.Minute)
 		second.receives = 2
@@ -806,12 +786,12 @@ func TestNotCoveredWaitsForWhatWasTaken(t *testing.T) {
 	})
 }
 
-// TestRepeatedAfterALostAnswer: a direct call that is made again with the same
-// requested_at, before its effect can be seen, is not sent again.
+// TestRepeatedAfterALostAnswer: a direct call that is repeated with the same
+// requested_at, before its effect can be seen, is not sent twice.
 func TestRepeatedAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &lateCBR{taken: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: true}}
+		c := &lateCBR{accepted: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: true}}
 		r := newRig(t, nil)
 		r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c)
 		body := request(t, cbrtest.SourceVault, object{"requested_at": time.Now()})
@@ -825,14 +805,14 @@ func TestRepeatedAfterALostAnswer(t *testing.T) {
 		if reply, failure := r.invoke([]byte(body)); failure != nil || decode[object](t, reply)["reconciled"] != true {
 			t.Errorf("in the end: %s, %v", reply, failure)
 		}
-		if n := len(c.taken[cbrtest.SourceVault]); n != 1 {
-			t.Errorf("CBR took %d requests, want 1", n)
+		if n := len(c.accepted[cbrtest.SourceVault]); n != 1 {
+			t.Errorf("CBR accepted %d requests, want 1", n)
 		}
 	})
 }
 
-// TestTwinsOfAForgetfulCBR: a message that is twice in a batch is sent once, also
-// by a CBR that would take it again and shows its copies late.
+// TestTwinsOfAForgetfulCBR: a message that is twice in a batch is sent once, also if
+// CBR would accept it twice and shows its copies late.
 func TestTwinsOfAForgetfulCBR(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -841,21 +821,21 @@ func TestTwinsOfAForgetfulCBR(t *testing.T) {
 		back    []string
 		want    []string
 	}{
-		"taken":                        {false, false, []string{}, []string{"m accepted", "m accepted"}},
-		"taken, SQS does not say when": {false, true, []string{}, []string{"m accepted", "m accepted"}},
-		"the answer was lost":          {true, false, []string{"m"}, []string{}},
+		"accepted":                    {false, false, []string{}, []string{"m accepted", "m accepted"}},
+		"accepted, SQS gives no time": {false, true, []string{}, []string{"m accepted", "m accepted"}},
+		"the answer was lost":         {true, false, []string{"m"}, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c := &lateCBR{taken: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: tt.lost}}
+				c := &lateCBR{accepted: map[string][]time.Time{}, lost: map[string]bool{cbrtest.SourceVault: tt.lost}}
 				r := newRig(t, nil)
 				r.replicates.CBR, r.replicates.Lookups = c, reconcile.New(c)
 				m := message{id: "m", body: request(t, cbrtest.SourceVault, nil), undated: tt.undated}
 				diff(t, "handed back", tt.back, r.handedBack(sqs(t, m, m)))
 				diff(t, "results", tt.want, r.published())
-				if n := len(c.taken[cbrtest.SourceVault]); n != 1 {
-					t.Errorf("CBR took %d requests, want 1", n)
+				if n := len(c.accepted[cbrtest.SourceVault]); n != 1 {
+					t.Errorf("CBR accepted %d requests, want 1", n)
 				}
 			})
 		})

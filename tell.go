@@ -65,7 +65,7 @@ func (t *telling) told(ctx context.Context, o *delivery.Outcome) {
 	t.count(o, handedBack)
 	t.log(ctx, o, handedBack)
 	if !d.Final {
-		// The reply needs no more of it, and a batch may be large.
+		// The reply needs nothing more, and a batch may be large.
 		o.Answer, o.Data, o.Counts = cbr.Answer{}, result.Data{}, nil
 	}
 }
@@ -119,7 +119,7 @@ func (t *telling) log(ctx context.Context, o *delivery.Outcome, handedBack bool)
 
 // tellOwn reports that a result of our own has come in as a request.
 func (inv *invocation) tellOwn(ctx context.Context, d *delivery.Delivery) {
-	inv.Log.WarnContext(ctx, "own result came in again", "causation_id", d.CausationID, "correlation_id", d.CorrelationID)
+	inv.Log.WarnContext(ctx, "own result received as a request", "causation_id", d.CausationID, "correlation_id", d.CorrelationID)
 	inv.metrics.Count(metrics.Delivery{})
 }
 

@@ -28,9 +28,9 @@ const (
 )
 
 // holdsResult reports whether a body that is no request has a result event of
-// ours in it, in any wrapping. The body's rejection must not be published, since
-// that result might come in again, without end. What makes a result is the type
-// of a CloudEvent. A text that only mentions such a type is none.
+// ours in it, in any wrapping. The body's rejection must not be published: its
+// result might be received as a request, too, and so on without end. What makes a
+// result is the type of a CloudEvent. A text that only mentions such a type is none.
 func holdsResult(body []byte) bool {
 	f := detect(body)
 	return !f.keys[replicateKey] && !f.keys[followKey] && textHoldsResult(body, maxTexts)

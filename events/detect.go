@@ -24,7 +24,7 @@ type form struct {
 	// records: an element of an array is a record of some source.
 	records bool
 	elb     bool // requestContext is a load balancer's
-	empty   bool // Records are a list of none
+	empty   bool // Records is an empty list
 }
 
 // formNames are the names by which triggers and envelopes are recognized, and

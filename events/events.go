@@ -35,10 +35,9 @@ type Decoder struct {
 	FollowQueueARN string
 	// MaxReceiveCount is the receive count of the last delivery of another queue.
 	MaxReceiveCount int
-	// KafkaItemFailures: every event source mapping of Kafka takes batch item
-	// failures. A mapping without ReportBatchItemFailures would take the answer for
-	// success, whatever is in it, and the records that are handed back would be lost.
-	// The payload does not say which it is.
+	// KafkaItemFailures: every event source mapping of Kafka has
+	// ReportBatchItemFailures. One without it would take any answer for success, and
+	// the records that are handed back would be lost. A payload does not show it.
 	KafkaItemFailures bool
 }
 
@@ -50,7 +49,7 @@ type Batch struct {
 	Deadline time.Time
 	// AtOnce: the source redelivers at once what is handed back.
 	AtOnce bool
-	// WarmUp: it was called to be kept warm, and asks for nothing.
+	// WarmUp: the call only keeps the function warm. It has no deliveries.
 	WarmUp bool
 	reply  func([]delivery.Outcome) ([]byte, error)
 }

@@ -126,7 +126,7 @@ func TestEverySampleHasItsTrigger(t *testing.T) {
 		for _, name := range tr.samples {
 			f := detect(sample(t, name))
 			if first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(f) }); first != i {
-				t.Errorf("trigger %[2]d takes %[1]s.json, want %[3]d", name, first, i)
+				t.Errorf("%s.json is taken by trigger %d, want %d", name, first, i)
 			}
 		}
 	}

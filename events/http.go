@@ -26,7 +26,7 @@ type httpRequest struct {
 	body     string
 	isBase64 bool
 	limit    int // of the reply, in bytes
-	// requestID is the invocation's, under which the log has the request.
+	// requestID is the invocation's. The log has it in each line.
 	requestID string
 	delivery  delivery.Delivery
 	deadline  time.Time
@@ -69,8 +69,8 @@ func (h *headers) UnmarshalJSON(text []byte) error {
 	return r.End()
 }
 
-// requestedAtHeader has the request's requested_at, for clients of CBR: its body
-// has no such member, and a typed client cannot add one.
+// requestedAtHeader has the request's requested_at. It is for typed clients of CBR,
+// which cannot add a member to the body.
 const requestedAtHeader = "X-Requested-At"
 
 // readHeader reads a header's value. Of several values it reads the first.

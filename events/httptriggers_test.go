@@ -160,8 +160,8 @@ func TestHTTPTriggers(t *testing.T) {
 	}
 }
 
-// TestHTTPRequestedAt: a header's time counts as the body's would, and two that
-// differ are no request.
+// TestHTTPRequestedAt: a time in the header counts like one in the body. Two times
+// that differ are an error.
 func TestHTTPRequestedAt(t *testing.T) {
 	t.Parallel()
 	const both = "requested_at: expected the same time as in X-Requested-At"
@@ -213,11 +213,11 @@ func TestHTTPRequestedAt(t *testing.T) {
 // TestHTTPGolden is each trigger's answer to the byte.
 func TestHTTPGolden(t *testing.T) {
 	t.Parallel()
-	id := invocation.RequestID // where CBR gave none
+	id := invocation.RequestID // if CBR gave none
 	var (
-		taken  = `"body":"{\"replication\":{\"backups\":[]}}","isBase64Encoded":false}`
+		copies = `"body":"{\"replication\":{\"backups\":[]}}","isBase64Encoded":false}`
 		fault  = `"body":"{\"error_code\":\"APIGW.0308\",\"error_msg\":\"slower\"}","isBase64Encoded":false}`
-		gwOK   = `{"statusCode":200,"headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + taken
+		gwOK   = `{"statusCode":200,"headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + copies
 		gwBusy = `{"statusCode":429,"headers":{"Content-Type":"application/json","Retry-After":"30","X-Request-Id":"` + id + `","X-Result-Published":"true"},` + fault
 	)
 	for trigger, want := range map[string]struct{ accepted, throttled string }{
@@ -225,11 +225,11 @@ func TestHTTPGolden(t *testing.T) {
 		"function URL": {gwOK, gwBusy},
 		"REST API":     {gwOK, gwBusy},
 		"ALB": {
-			`{"statusCode":200,"statusDescription":"200 OK","headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + taken,
+			`{"statusCode":200,"statusDescription":"200 OK","headers":{"Content-Type":"application/json","X-Request-Id":"r","X-Result-Published":"true"},` + copies,
 			`{"statusCode":429,"statusDescription":"429 Too Many Requests","headers":{"Content-Type":"application/json","Retry-After":"30","X-Request-Id":"` + id + `","X-Result-Published":"true"},` + fault,
 		},
 		"ALB with multi-value": {
-			`{"statusCode":200,"statusDescription":"200 OK","multiValueHeaders":{"Content-Type":["application/json"],"X-Request-Id":["r"],"X-Result-Published":["true"]},` + taken,
+			`{"statusCode":200,"statusDescription":"200 OK","multiValueHeaders":{"Content-Type":["application/json"],"X-Request-Id":["r"],"X-Result-Published":["true"]},` + copies,
 			`{"statusCode":429,"statusDescription":"429 Too Many Requests","multiValueHeaders":{"Content-Type":["application/json"],"Retry-After":["30"],"X-Request-Id":["` + id + `"],"X-Result-Published":["true"]},` + fault,
 		},
 	} {

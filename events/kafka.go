@@ -87,12 +87,12 @@ func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, err
 	return b, err
 }
 
-// kafkaReply names the records that are handed back, as an event source mapping with
-// ReportBatchItemFailures takes it: an object for each, with the key that it is
-// listed under (AWS Lambda developer guide, "Configuring error handling controls
-// for Kafka event sources"). Of a partition they are always the last ones, since
-// what is behind one that is handed back is not sent. So it is the same whether
-// Lambda goes on from the first of them or takes each by itself.
+// kafkaReply names the records that are handed back, for an event source mapping with
+// ReportBatchItemFailures: an object for each, with the key under which it is listed
+// (AWS Lambda developer guide, "Configuring error handling controls for Kafka event
+// sources"). They are always the last ones of a partition, since nothing behind one
+// of them is sent. So it does not matter whether Lambda redelivers only these, or all
+// from the first of them on.
 func kafkaReply(records []kafkaRecord) func([]delivery.Outcome) ([]byte, error) {
 	type item struct {
 		Partition string `json:"partition"`
@@ -102,7 +102,7 @@ func kafkaReply(records []kafkaRecord) func([]delivery.Outcome) ([]byte, error) 
 		Item item `json:"itemIdentifier"`
 	}
 	return func(outcomes []delivery.Outcome) ([]byte, error) {
-		// Never null: Lambda takes that for success.
+		// Never null: Lambda takes null for success.
 		failures := []failure{}
 		for i, o := range outcomes {
 			if o.HandedBack() {

@@ -71,8 +71,8 @@ func TestKafkaPoison(t *testing.T) {
 	}
 }
 
-// TestKafkaItemFailures: what is handed back is named by its key in the payload and
-// its offset, and never as a list that Lambda would take for success.
+// TestKafkaItemFailures: a record that is handed back is named by its key in the
+// payload and its offset. The list is never one that Lambda would take for success.
 func TestKafkaItemFailures(t *testing.T) {
 	t.Parallel()
 	busy := delivery.Outcome{Err: &kind.Error{Kind: kind.InProgress}}

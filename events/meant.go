@@ -5,13 +5,12 @@ import (
 	"unicode"
 )
 
-// longestName is how long a name may be to be compared with those of fields. No
-// field has one as long.
+// longestName is how long a name may be to be compared with those of fields, which
+// are all shorter.
 const longestName = 40
 
-// meant asks whether the sender of an unknown name meant one of the fields that may
-// stand there: one that is spelled alike, or one that stands elsewhere. It is empty
-// if there is none.
+// meant returns the question whether an unknown name was meant for a field with a
+// similar name, or for one of another object. It is empty without such a field.
 func meant(within, name string, fields []field) string {
 	if len(name) > longestName {
 		return ""
@@ -39,7 +38,7 @@ func meant(within, name string, fields []field) string {
 	return ""
 }
 
-// folded leaves out what names of the same field differ in by habit.
+// folded returns a name in lower case, without the characters that separate words.
 func folded(name string) string {
 	return strings.Map(func(c rune) rune {
 		if strings.ContainsRune("_-. ", c) {
@@ -49,7 +48,7 @@ func folded(name string) string {
 	}, name)
 }
 
-// distance is how many bytes must be inserted, left out or changed to make b of a
+// distance returns how many bytes must be inserted, removed or changed to make b of a
 // (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)

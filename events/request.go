@@ -39,15 +39,15 @@ func isCorrelationID(s string) bool {
 	return s != "" && len(s) <= maxCorrelationID && !strings.ContainsFunc(s, func(c rune) bool { return c < '!' || c > '~' })
 }
 
-// isURN: a URN is ASCII (RFC 8141, section 2), and a schema can say so in every
-// language.
+// isURN reports whether s has the form of a URN, as the schema has it. A URN is ASCII
+// (RFC 8141, section 2).
 func isURN(s string) bool {
 	return s != "" && len(s) <= 512 && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
 // parseTime reads a time of RFC 3339 (section 5.6), in the years 1000 to 9999 and
-// without a leap second. time.Parse takes what is no such time (go.dev/issue/54580),
-// and does not take its lower case.
+// without a leap second. time.Parse alone is not enough: it accepts other forms
+// (go.dev/issue/54580) and refuses lower case.
 func parseTime(s string) (t time.Time, ok bool) {
 	s = strings.ToUpper(s)
 	t, err := time.Parse(time.RFC3339, s)
@@ -56,7 +56,7 @@ func parseTime(s string) (t time.Time, ok bool) {
 	}
 	offset := s[len(s)-len("07:00"):]
 	switch {
-	case s[0] == '0', // the zero time, which stands for none, is among them
+	case s[0] == '0', // also the zero time, which means that there is none
 		s[len("2006-01-02T")+1] == ':', // an hour of one digit
 		s[len("2006-01-02T15:04:05")] == ',',
 		s[len(s)-1] != 'Z' && (offset[:2] > "23" || offset[3:] > "59"):
@@ -173,7 +173,7 @@ func fault(body []byte, err error, offset int64) string {
 	return "it is malformed at " + place(body, offset)
 }
 
-// place is where the byte at an offset is in a text, as editors count.
+// place returns the line and the column of a byte, as editors count them.
 func place(text []byte, offset int64) string {
 	before := text[:min(offset, int64(len(text)))]
 	line := before[bytes.LastIndexByte(before, '\n')+1:]

@@ -546,7 +546,7 @@ func FuzzRequest(f *testing.F) {
 				continue
 			}
 			path, isUnknown := strings.CutPrefix(problem, "unknown field ")
-			want := wantTime // any
+			want := wantTime // an unknown field has no expectation of its own
 			if !isUnknown {
 				path, want, _ = strings.Cut(problem, ": expected ")
 			}
@@ -560,7 +560,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// suggestions are all that an unknown field may have been meant for.
+// suggestions are all texts after "did you mean".
 var suggestions = func() map[string]bool {
 	all := map[string]bool{}
 	for _, f := range requestFields {

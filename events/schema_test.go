@@ -21,7 +21,7 @@ import (
 func schemas(t testing.TB) (request, result *jsonschema.Schema) {
 	t.Helper()
 	compile := func(file string) *jsonschema.Schema {
-		c := jsonschema.NewCompiler() // one each, since each stands alone
+		c := jsonschema.NewCompiler() // one for each, since neither refers to the other
 		c.AssertFormat()
 		schema, err := c.Compile(file)
 		if err != nil {
@@ -84,7 +84,7 @@ func TestSchemaOfSamples(t *testing.T) {
 	}
 }
 
-// agreement holds the schema and the decoder to each other.
+// agreement compares the schema with the decoder.
 type agreement struct {
 	schema *jsonschema.Schema
 	d      *events.Decoder
@@ -100,13 +100,13 @@ func newAgreement(t testing.TB) agreement {
 	}}}
 }
 
-// fataler is a test's, also rapid's.
+// fataler is a *testing.T or a *rapid.T.
 type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-// check decodes a request as one of a batch, which is never in an envelope, and
-// returns whether it is good.
+// check returns whether a request is valid. It decodes it in a direct batch, so that
+// it is not taken for an envelope.
 func (a agreement) check(t fataler, request string) bool {
 	batch, err := a.d.Decode([]byte(`[`+request+`]`), delivery.Invocation{RequestID: "r", FunctionARN: "f"})
 	if err != nil {
@@ -123,7 +123,7 @@ func (a agreement) check(t fataler, request string) bool {
 	return decoder == nil
 }
 
-// texts are the fields of a request that hold a text, with good ones.
+// texts are the fields of a request that are texts, with valid ones.
 var texts = []struct {
 	field string
 	good  []string
@@ -141,7 +141,7 @@ var texts = []struct {
 	{"replicate.cross_account_urn", []string{"urn of the other account's vault", "~"}},
 }
 
-// requestWith is a request of one field.
+// requestWith returns a request with one field.
 func requestWith(field, text string) string {
 	value, _ := json.Marshal(text) // a string always encodes
 	if inner, ok := strings.CutPrefix(field, "replicate."); ok {
@@ -150,8 +150,8 @@ func requestWith(field, text string) string {
 	return fmt.Sprintf(`{%q:%s}`, field, value)
 }
 
-// TestSchemaAgreesOnTexts: no text of any field is good to the schema alone or
-// to the decoder alone. Each text is a good one with a few places changed.
+// TestSchemaAgreesOnTexts: the schema and the decoder accept the same texts of each
+// field. Each text is a valid one with a few places changed.
 func TestSchemaAgreesOnTexts(t *testing.T) {
 	t.Parallel()
 	a := newAgreement(t)
@@ -182,7 +182,7 @@ func TestSchemaAgreesOnTexts(t *testing.T) {
 	}
 }
 
-// FuzzSchemaAgrees is the same for texts of any form.
+// FuzzSchemaAgrees is TestSchemaAgreesOnTexts for any texts.
 func FuzzSchemaAgrees(f *testing.F) {
 	for i, field := range texts {
 		for _, text := range append(field.good, "", " ", strings.Repeat("a", 64), strings.Repeat("~", 513)) {

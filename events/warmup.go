@@ -11,14 +11,14 @@ import (
 // warmUp is a member of the calls by which a tool keeps a function warm.
 type warmUp struct {
 	name string
-	// values are its values in JSON, of which one makes a call a warm-up. Without
-	// them it may stand beside one that does, with any value.
+	// values are its values, in JSON, that make a call a warm-up. Without them the
+	// member may have any value, but makes no warm-up by itself.
 	values []string
 }
 
-// warmUps are those of serverless-plugin-warmup and serverless-plugin-lambda-warmup,
-// of lambda-warmer, with what it sends to the copies of itself, and what is written
-// by hand most often (their READMEs).
+// warmUps are the members that serverless-plugin-warmup,
+// serverless-plugin-lambda-warmup and lambda-warmer send, the latter also to its
+// copies, and what people often write by hand (their READMEs).
 var warmUps = []warmUp{
 	{"source", []string{`"serverless-plugin-warmup"`, `"serverless-plugin-lambda-warmup"`}},
 	{"warmer", []string{"true"}},
@@ -30,8 +30,9 @@ var warmUps = []warmUp{
 }
 
 // isWarmUp reports whether a direct call only keeps the function warm. A call with
-// anything else in it does not: a request with a mistake must be told. Neither do {}
-// and the event of a schedule, which are requests where all defaults are set.
+// anything else in it does not: it may be a request with a mistake, which must be
+// reported. Neither do {} and the event of a schedule: with all defaults set they
+// are requests.
 func isWarmUp(payload []byte) bool {
 	found := false
 	r := jsonscan.New(payload)

@@ -7,7 +7,7 @@ import (
 	"cbr-replicator/internal/kind"
 )
 
-// TestWarmUps: what well-known tools send is no request that is wrong.
+// TestWarmUps: the calls of well-known tools are no wrong requests.
 func TestWarmUps(t *testing.T) {
 	t.Parallel()
 	for name, payload := range map[string]string{
@@ -28,8 +28,8 @@ func TestWarmUps(t *testing.T) {
 	}
 }
 
-// TestNoWarmUps: a request with a mistake is not passed over, nor one that is whole
-// thanks to the defaults.
+// TestNoWarmUps: a request with a mistake is no warm-up. Neither is one that is
+// complete with the defaults.
 func TestNoWarmUps(t *testing.T) {
 	t.Parallel()
 	for name, payload := range map[string]string{

@@ -21,8 +21,8 @@ import (
 	"cbr-replicator/internal/cbr/cbrtest"
 )
 
-// TestAhead: what is connected to ahead of the first call is the
-// configuration's, as far as that is known.
+// TestAhead: the connections ahead of the first call are to what the configuration
+// names.
 func TestAhead(t *testing.T) {
 	const topic, service = "https://sns.eu-central-1.amazonaws.com", "https://cbr.region1.myhuaweicloud.com"
 	for name, tt := range map[string]struct {
@@ -55,7 +55,7 @@ func TestAhead(t *testing.T) {
 			map[string]string{"BATCH_CONCURRENCY": "1", "RESULT_TOPIC_ARN": "arn:aws:events:us-east-1:123456789012:event-bus/results", "AWS_ENDPOINT_URL": "https://aws.example.com"},
 			[]string{"https://aws.example.com", service},
 		},
-		"the events say which region": {map[string]string{"HW_REGION_NAME": ""}, []string{topic}},
+		"each request names its region": {map[string]string{"HW_REGION_NAME": ""}, []string{topic}},
 		"other endpoints": {
 			map[string]string{
 				"BATCH_CONCURRENCY": "1", "HW_CBR_ENDPOINT": "https://cbr.example.com/api/", "AWS_ENDPOINT_URL": "https://aws.example.com",
@@ -73,7 +73,7 @@ func TestAhead(t *testing.T) {
 	}
 }
 
-// TestAheadOfTheSDK: the topic's host is the one that the SDK will call.
+// TestAheadOfTheSDK: the topic's host is the one that AWS's SDK calls.
 func TestAheadOfTheSDK(t *testing.T) {
 	for _, region := range []string{"eu-central-1", "us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-iso-east-1", "us-isob-east-1"} {
 		setenv(t, map[string]string{"RESULT_TOPIC_ARN": "arn:aws:sns:" + region + ":123456789012:results"})
@@ -101,7 +101,7 @@ func overTLS(t *testing.T, connections *atomic.Int32, h http.HandlerFunc) *httpt
 	return server
 }
 
-// TestConnectsAhead: by the time of the first call all connections are there.
+// TestConnectsAhead: all connections are open before the first call.
 func TestConnectsAhead(t *testing.T) {
 	t.Parallel()
 	var toCBR, toTopic atomic.Int32
@@ -115,15 +115,15 @@ func TestConnectsAhead(t *testing.T) {
 		}
 		service.ServeHTTP(w, r)
 	})
-	trusted := filepath.Join(t.TempDir(), "authority.pem")
-	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+	authority := filepath.Join(t.TempDir(), "authority.pem")
+	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := newRig(t, "results", map[string]string{
 		"HW_CBR_ENDPOINT":      server.URL,
 		"AWS_ENDPOINT_URL_SNS": topic.URL,
 		"BATCH_CONCURRENCY":    "3",
-		"SSL_CERT_FILE":        trusted,
+		"SSL_CERT_FILE":        authority,
 	})
 	u, err := url.Parse(r.topic.URL())
 	if err != nil {
@@ -141,7 +141,8 @@ func TestConnectsAhead(t *testing.T) {
 	}
 }
 
-// TestConnectsAheadInVain: it is mentioned once, and the delivery ends as ever.
+// TestConnectsAheadInVain: if the function cannot connect ahead, that is logged once,
+// and deliveries end as they would without it.
 func TestConnectsAheadInVain(t *testing.T) {
 	t.Parallel()
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")

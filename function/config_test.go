@@ -31,7 +31,7 @@ const (
 	secret      = "MIIDbQYJKoZIhvcNAQcCoIIDXjCC"
 )
 
-// setenv sets what every configuration needs, and then what the test says.
+// setenv sets what every configuration needs, and then extra.
 func setenv(t *testing.T, extra map[string]string) {
 	t.Helper()
 	for name, value := range map[string]string{
@@ -73,7 +73,7 @@ func TestLoadDefaults(t *testing.T) {
 	}
 }
 
-// TestLoadEmptyIsUnset: CloudFormation sets what it has no value for to "".
+// TestLoadEmptyIsUnset: CloudFormation sets a variable without a value to "".
 func TestLoadEmptyIsUnset(t *testing.T) {
 	setenv(t, map[string]string{
 		"CBR_TIMEOUT": "", "RETRY_MAX_ATTEMPTS": "", "ALLOW_ACCELERATION": "", "HW_CLOUD": "", "HW_CBR_ENDPOINT": "",
@@ -147,8 +147,8 @@ func TestLoadReportsAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
-// TestLoadSaysWhatIsExpected: by the variable's type, also of one that can be
-// read but is out of bounds, and once.
+// TestLoadSaysWhatIsExpected: a wrong value is reported once, with what its type
+// expects, also if it can be read but is out of bounds.
 func TestLoadSaysWhatIsExpected(t *testing.T) {
 	const (
 		duration = "expected a positive duration such as 500ms or 20s"
@@ -190,8 +190,8 @@ func TestLoadSaysWhatIsExpected(t *testing.T) {
 	}
 }
 
-// TestLoadComparesIntervals: with an interval that is longer than the longest, the
-// longer of the two would do nothing.
+// TestLoadComparesIntervals: the first interval must not be longer than the longest
+// one, or it would have no effect.
 func TestLoadComparesIntervals(t *testing.T) {
 	for _, tt := range []struct{ initial, longest, want string }{
 		{"20s", "20s", ""},
@@ -210,8 +210,8 @@ func TestLoadComparesIntervals(t *testing.T) {
 	}
 }
 
-// TestLoadNamesTheRecommendedFirst: who has given no credential reads first of the
-// one that docs/credentials.md recommends.
+// TestLoadNamesTheRecommendedFirst: without a credential, the error first names the one
+// that docs/credentials.md recommends.
 func TestLoadNamesTheRecommendedFirst(t *testing.T) {
 	setenv(t, map[string]string{"HW_AUTH_TOKEN": ""})
 	const want = "HW_AUTH_TOKEN_SECRET: required, or HW_ACCESS_KEY with HW_SECRET_KEY, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or HW_AUTH_TOKEN"
@@ -220,7 +220,8 @@ func TestLoadNamesTheRecommendedFirst(t *testing.T) {
 	}
 }
 
-// TestLoadLeavesTheEnvironment: what it takes out to read the rest is put back.
+// TestLoadLeavesTheEnvironment: load puts back the variables that it removed while
+// it read the others.
 func TestLoadLeavesTheEnvironment(t *testing.T) {
 	setenv(t, map[string]string{
 		"CBR_TIMEOUT": "", "HTTP_TIMEOUT": "soon", "BATCH_CONCURRENCY": "010", "MAX_RECEIVE_COUNT": "", "ALLOW_ACCELERATION": "yes",
@@ -255,26 +256,26 @@ func TestLoadRequires(t *testing.T) {
 		set   map[string]string
 		want  []string
 	}{
-		"nothing is set":                        {unset: all, want: []string{"HW_AUTH_TOKEN_SECRET", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
-		"a token without its project":           {unset: []string{"HW_PROJECT_ID"}, set: map[string]string{"ALLOWED_PROJECT_IDS": "*"}, want: []string{"HW_PROJECT_ID"}},
-		"a secret":                              {unset: []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": "eu-central-1", "ALLOWED_PROJECT_IDS": "*"}},
-		"a secret nowhere":                      {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": ""}, want: []string{"HW_AUTH_TOKEN_SECRET"}},
-		"a secret by its ARN":                   {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:huawei-AbCdEf", "AWS_REGION": ""}},
-		"a user":                                {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d"}},
-		"half a user":                           {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_PASSWORD": "p"}, want: []string{"HW_USER_NAME", "HW_DOMAIN_NAME"}},
-		"a key":                                 {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}},
-		"half a key":                            {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_SECURITY_TOKEN": "t", "HW_ACCESS_KEY": "a"}, want: []string{"HW_SECRET_KEY"}},
-		"two sources":                           {set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}, want: []string{"HW_AUTH_TOKEN, HW_ACCESS_KEY"}},
-		"a user of another company":             {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.eu-de.otc.t-systems.com"}, want: []string{"HW_AUTH_URL"}},
-		"a user of another company, said where": {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.eu-de.otc.t-systems.com", "HW_CLOUD": "otc.t-systems.com"}},
-		"a user at Huawei's own endpoint":       {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.{region}.myhuaweicloud.com"}},
-		"IAM elsewhere":                         {set: map[string]string{"HW_AUTH_URL": "https://iam.eu-de.otc.t-systems.com/v3"}},
-		"an endpoint for no region":             {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, want: []string{"HW_CBR_ENDPOINT"}},
-		"an endpoint with all regions":          {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.{region}.example.com"}},
-		"a cloud that is no domain":             {set: map[string]string{"HW_CLOUD": "https://otc.t-systems.com"}, want: []string{"HW_CLOUD"}},
-		"a sister cloud":                        {set: map[string]string{"HW_CLOUD": "otc.t-systems.com"}},
-		"loopback may be http":                  {set: map[string]string{"HW_CBR_ENDPOINT": "http://127.0.0.1:8080"}},
-		"half of a destination is not enough":   {unset: []string{"ALLOWED_DESTINATIONS"}, set: map[string]string{"HW_CBR_DESTINATION_REGION": "region2"}, want: []string{"ALLOWED_DESTINATIONS"}},
+		"nothing is set":                      {unset: all, want: []string{"HW_AUTH_TOKEN_SECRET", "RESULT_TOPIC_ARN", "ALLOWED_PROJECT_IDS", "ALLOWED_DESTINATIONS"}},
+		"a token without its project":         {unset: []string{"HW_PROJECT_ID"}, set: map[string]string{"ALLOWED_PROJECT_IDS": "*"}, want: []string{"HW_PROJECT_ID"}},
+		"a secret":                            {unset: []string{"HW_AUTH_TOKEN", "HW_PROJECT_ID"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": "eu-central-1", "ALLOWED_PROJECT_IDS": "*"}},
+		"a secret of no region":               {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei", "AWS_REGION": ""}, want: []string{"HW_AUTH_TOKEN_SECRET"}},
+		"a secret by its ARN":                 {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_AUTH_TOKEN_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:huawei-AbCdEf", "AWS_REGION": ""}},
+		"a user":                              {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d"}},
+		"half a user":                         {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_PASSWORD": "p"}, want: []string{"HW_USER_NAME", "HW_DOMAIN_NAME"}},
+		"a key":                               {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}},
+		"half a key":                          {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_SECURITY_TOKEN": "t", "HW_ACCESS_KEY": "a"}, want: []string{"HW_SECRET_KEY"}},
+		"two sources":                         {set: map[string]string{"HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"}, want: []string{"HW_AUTH_TOKEN, HW_ACCESS_KEY"}},
+		"a user of another company":           {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.eu-de.otc.t-systems.com"}, want: []string{"HW_AUTH_URL"}},
+		"a user of a named company":           {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.eu-de.otc.t-systems.com", "HW_CLOUD": "otc.t-systems.com"}},
+		"a user at Huawei's own endpoint":     {unset: []string{"HW_AUTH_TOKEN"}, set: map[string]string{"HW_USER_NAME": "u", "HW_USER_PASSWORD": "p", "HW_DOMAIN_NAME": "d", "HW_CBR_ENDPOINT": "https://cbr.{region}.myhuaweicloud.com"}},
+		"IAM elsewhere":                       {set: map[string]string{"HW_AUTH_URL": "https://iam.eu-de.otc.t-systems.com/v3"}},
+		"an endpoint for no region":           {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, want: []string{"HW_CBR_ENDPOINT"}},
+		"an endpoint with all regions":        {unset: []string{"HW_REGION_NAME"}, set: map[string]string{"HW_CBR_ENDPOINT": "https://cbr.{region}.example.com"}},
+		"a cloud that is no domain":           {set: map[string]string{"HW_CLOUD": "https://otc.t-systems.com"}, want: []string{"HW_CLOUD"}},
+		"a sister cloud":                      {set: map[string]string{"HW_CLOUD": "otc.t-systems.com"}},
+		"loopback may be http":                {set: map[string]string{"HW_CBR_ENDPOINT": "http://127.0.0.1:8080"}},
+		"half of a destination is not enough": {unset: []string{"ALLOWED_DESTINATIONS"}, set: map[string]string{"HW_CBR_DESTINATION_REGION": "region2"}, want: []string{"ALLOWED_DESTINATIONS"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, tt.set)
@@ -346,7 +347,8 @@ func mustLoad(t *testing.T) *settings {
 	return s
 }
 
-// TestEnterpriseProject: all of them by default, where that is known to work.
+// TestEnterpriseProject: the default is all enterprise projects, if the cloud is
+// Huawei's own.
 func TestEnterpriseProject(t *testing.T) {
 	for name, tt := range map[string]struct {
 		set  map[string]string
@@ -354,8 +356,8 @@ func TestEnterpriseProject(t *testing.T) {
 	}{
 		"Huawei's own":   {nil, "all_granted_eps"},
 		"a sister cloud": {map[string]string{"HW_CLOUD": "otc.t-systems.com"}, ""},
-		"who knows":      {map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, ""},
-		"said":           {map[string]string{"HW_CLOUD": "otc.t-systems.com", "HW_ENTERPRISE_PROJECT_ID": "0"}, "0"},
+		"an unknown one": {map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com"}, ""},
+		"set":            {map[string]string{"HW_CLOUD": "otc.t-systems.com", "HW_ENTERPRISE_PROJECT_ID": "0"}, "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, tt.set)
@@ -374,8 +376,8 @@ func TestEnterpriseProject(t *testing.T) {
 	}
 }
 
-// TestRejectedQueue: none unless it is named; its region is its ARN's, wherever
-// the function is.
+// TestRejectedQueue: without a variable there is no queue. Its region is the ARN's,
+// not the function's.
 func TestRejectedQueue(t *testing.T) {
 	const arn = "arn:aws:sqs:eu-west-1:210987654321:rejected"
 	for name, tt := range map[string]struct {
@@ -383,13 +385,13 @@ func TestRejectedQueue(t *testing.T) {
 		arn      string // of the queue, empty for none
 		endpoint string
 	}{
-		"not set":               {nil, "", ""},
-		"empty":                 {map[string]string{"REJECTED_QUEUE_ARN": ""}, "", ""},
-		"set":                   {map[string]string{"REJECTED_QUEUE_ARN": " " + arn + "\n"}, arn, ""},
-		"FIFO":                  {map[string]string{"REJECTED_QUEUE_ARN": arn + ".fifo"}, arn + ".fifo", ""},
-		"elsewhere":             {map[string]string{"REJECTED_QUEUE_ARN": arn, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, arn, "http://127.0.0.1:1"},
-		"SQS alone is there":    {map[string]string{"REJECTED_QUEUE_ARN": arn, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:2"}, arn, "http://127.0.0.1:2"},
-		"SQS alone, none named": {map[string]string{"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:2"}, "", ""},
+		"not set":          {nil, "", ""},
+		"empty":            {map[string]string{"REJECTED_QUEUE_ARN": ""}, "", ""},
+		"set":              {map[string]string{"REJECTED_QUEUE_ARN": " " + arn + "\n"}, arn, ""},
+		"FIFO":             {map[string]string{"REJECTED_QUEUE_ARN": arn + ".fifo"}, arn + ".fifo", ""},
+		"elsewhere":        {map[string]string{"REJECTED_QUEUE_ARN": arn, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, arn, "http://127.0.0.1:1"},
+		"SQS elsewhere":    {map[string]string{"REJECTED_QUEUE_ARN": arn, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:2"}, arn, "http://127.0.0.1:2"},
+		"only an endpoint": {map[string]string{"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:2"}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("AWS_REGION", "eu-central-1")
@@ -430,16 +432,15 @@ func TestNewHandlerHidesEveryCredential(t *testing.T) {
 			t.Errorf("%q is not masked", credential)
 		}
 	}
-	// The token is for its own project, whatever the allow-list says.
+	// A token is for its own project, even if the allow-list has others.
 	_, err := replicates(h).CBR.Replicate(t.Context(), huawei.Scope{ProjectID: destination, Region: "region1"}, cbr.Replicate{})
 	if e := kind.As(err); e == nil || e.Kind != kind.NotAllowed {
 		t.Errorf("another project: %v", err)
 	}
 }
 
-// TestProxiesInEitherCase: net/http takes a proxy's variable in capitals or, where
-// that is not set, in small letters. Both are masked, and the one that counts is
-// checked.
+// TestProxiesInEitherCase: net/http takes a proxy's variable in capitals or, if that
+// is not set, in small letters. Both are masked, and the one that counts is checked.
 func TestProxiesInEitherCase(t *testing.T) {
 	const bad, good = "http://bad proxy:bad", "proxy.example.com:3128"
 	for name, tt := range map[string]struct {
@@ -485,8 +486,8 @@ func TestProxiesInEitherCase(t *testing.T) {
 	}
 }
 
-// TestShortSecretsAreNamed: the log says which variables hold what is not masked
-// everywhere, and nothing of what they hold.
+// TestShortSecretsAreNamed: the log names the variables whose secret is too short to
+// be masked everywhere, without their values.
 func TestShortSecretsAreNamed(t *testing.T) {
 	setenv(t, map[string]string{
 		"HW_AUTH_TOKEN": "", "HW_USER_NAME": "u", "HW_USER_PASSWORD": "pa55", "HW_DOMAIN_NAME": "d",

@@ -13,7 +13,7 @@ import (
 	"cbr-replicator/internal/sandbox"
 )
 
-// The credentials that the CBR of a rig takes.
+// The credentials that the CBR of a rig knows, and wrong ones.
 const (
 	userPassword  = "correct-horse-battery"
 	secretKey     = "SKEXAMPLE000000000000000000000000000000"
@@ -24,7 +24,7 @@ const (
 	wrongKey      = "SKWRONG0000000000000000000000000000000"
 )
 
-// credentials are what must be in nothing that the function gives away.
+// credentials must be in no answer, log line or result.
 var credentials = []string{
 	cbrtest.Token, userPassword, secretKey, tempSecretKey, securityToken, wrongPassword, wrongKey, "wJalrXUtnFEMI/K7MDENG", "example-session-token",
 }
@@ -52,14 +52,14 @@ func asSecret(fields map[string]string) string {
 	return string(value)
 }
 
-// without is an environment without HW_AUTH_TOKEN and with what is given.
+// without returns an environment without HW_AUTH_TOKEN and with these variables.
 func without(variables map[string]string) map[string]string {
 	env := map[string]string{"HW_AUTH_TOKEN": "", "ALLOWED_PROJECT_IDS": "*"}
 	maps.Copy(env, variables)
 	return env
 }
 
-// batchFor is an SQS batch with a request for each vault of a project.
+// batchFor returns an SQS batch with a request for each of these vaults.
 func (r *rig) batchFor(project string, vaults []string) []byte {
 	for _, vault := range vaults {
 		body := strings.Replace(request(vault), "{", fmt.Sprintf(`{"project_id":%q,`, project), 1)
@@ -68,14 +68,14 @@ func (r *rig) batchFor(project string, vaults []string) []byte {
 	return r.batch()
 }
 
-// failures is how many deliveries an answer hands back.
+// failures returns how many deliveries an answer hands back.
 func failures(t *testing.T, response sandbox.Response) int {
 	t.Helper()
 	return len(decode[struct{ BatchItemFailures []any }](t, string(response.Payload)).BatchItemFailures)
 }
 
-// TestCredentials gets a batch of ten through with each source, for two
-// projects where the source is not for one alone.
+// TestCredentials: with each source of a credential a batch of ten is accepted, for
+// two projects unless the credential is for one.
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	inSecret := map[string]string{"HW_AUTH_TOKEN_SECRET": "huawei/credential"}
@@ -83,7 +83,7 @@ func TestCredentials(t *testing.T) {
 	for name, tt := range map[string]struct {
 		env     map[string]string
 		secret  string
-		one     bool // project
+		one     bool // it is for one project
 		logins  int
 		readers int
 	}{
@@ -149,8 +149,8 @@ func TestTokenDiesInABatch(t *testing.T) {
 	}
 }
 
-// TestRefusedCredential: of 100 deliveries one tries what is wrong, all go back
-// to the queue, and the next version of the secret heals it in the same process.
+// TestRefusedCredential: of 100 deliveries only one tries a wrong credential, and all
+// are handed back. With the next version of the secret the same process works.
 func TestRefusedCredential(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -182,7 +182,7 @@ func TestRefusedCredential(t *testing.T) {
 				}
 			}
 			if bad != 1 {
-				t.Errorf("%d bad attempts over 100 deliveries, want 1", bad)
+				t.Errorf("%d tries with the wrong credential over 100 deliveries, want 1", bad)
 			}
 			if lines := r.lines("delivery"); !strings.Contains(fmt.Sprint(lines[len(lines)-1]["error"]), "the secret huawei/credential") {
 				t.Errorf("log line %v does not name the secret", lines[len(lines)-1])
@@ -191,7 +191,7 @@ func TestRefusedCredential(t *testing.T) {
 			vaults := r.cbr.AddVaults(cbrtest.SourceProject, 1, 1)
 			for failures(t, r.invoke(r.batchFor(cbrtest.SourceProject, vaults), time.Minute)) > 0 {
 				if t.Context().Err() != nil {
-					t.Fatal("never healed")
+					t.Fatal("the new credential is never used")
 				}
 			}
 			if statuses := r.statuses(); !strings.HasSuffix(statuses[len(statuses)-1], "accepted ") {
@@ -201,8 +201,8 @@ func TestRefusedCredential(t *testing.T) {
 	}
 }
 
-// TestCredentialIsEchoed: whatever CBR and IAM say back of a credential that the
-// function got or made by itself, nobody sees it; see rig.close.
+// TestCredentialIsEchoed: CBR and IAM may repeat a password, or a token that the
+// function got by itself. The rig checks that it is nowhere.
 func TestCredentialIsEchoed(t *testing.T) {
 	t.Parallel()
 	t.Run("token", func(t *testing.T) {

@@ -20,15 +20,15 @@ import (
 	"cbr-replicator/internal/cbr/cbrtest"
 )
 
-// door stands before a server and holds one request until its sender is gone.
+// door is a proxy before a server. It holds one request until its sender is gone.
 type door struct {
 	url string
 
-	to    *url.URL      // the server
-	holds string        // what the request has in its body or address; "" for none
-	taken bool          // it is held when the server has answered, not before
-	held  chan struct{} // closed when it is held
-	once  atomic.Bool   // it was
+	to       *url.URL      // the server
+	holds    string        // a text in the body or the URL of the request to hold; empty: none
+	answered bool          // hold it after the server has answered, not before
+	held     chan struct{} // closed when it is held
+	once     atomic.Bool   // it was held
 }
 
 func newDoor(t *testing.T) *door {
@@ -54,7 +54,7 @@ func newDoor(t *testing.T) *door {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if d.holds != "" && strings.Contains(string(body)+r.URL.String(), d.holds) && d.once.CompareAndSwap(false, true) {
-			if !d.taken {
+			if !d.answered {
 				d.hold(r.Context())
 				return
 			}
@@ -83,27 +83,27 @@ func (d *door) leadsTo(t *testing.T, address string) {
 	}
 }
 
-// TestDeath kills the process at each step from the request to the reply. The
-// message is delivered again, and ends as if nothing had happened: one request
-// that CBR took, one result. Its neighbour's first delivery is handed back, so
-// that there is a visibility to change.
+// TestDeath kills the process at each step from the request to the reply. The message
+// is redelivered and ends as without that: CBR accepts one request, and there is one
+// result. Another message's first delivery is handed back, so that there is a
+// visibility to change.
 func TestDeath(t *testing.T) {
 	t.Parallel()
 	const cbr, topic, sqs, reply = "cbr", "topic", "sqs", "reply"
 	for name, tt := range map[string]struct {
-		at    string
-		holds string
-		taken bool
-		fault cbrtest.Fault // of the first request
+		at       string
+		holds    string
+		answered bool
+		fault    cbrtest.Fault // of the first request
 	}{
 		"the request is on its way":                          {at: cbr, holds: vaultB},
-		"CBR has taken the request":                          {at: cbr, holds: vaultB, taken: true},
+		"CBR has answered the request":                       {at: cbr, holds: vaultB, answered: true},
 		"the answer is lost, the lookup is on its way":       {at: cbr, holds: "/backups", fault: cbrtest.ResetAfter()},
-		"the answer is lost, the lookup is answered":         {at: cbr, holds: "/backups", taken: true, fault: cbrtest.Fault{Status: http.StatusBadGateway, Taken: true}},
+		"the answer is lost, the lookup is answered":         {at: cbr, holds: "/backups", answered: true, fault: cbrtest.Fault{Status: http.StatusBadGateway, Taken: true}},
 		"CBR has answered, the result is on its way":         {at: topic, holds: vaultB},
-		"the topic has taken the result":                     {at: topic, holds: vaultB, taken: true},
+		"the topic has the result":                           {at: topic, holds: vaultB, answered: true},
 		"the result is published, the visibility on its way": {at: sqs, holds: "requests"},
-		"the visibility is changed":                          {at: sqs, holds: "requests", taken: true},
+		"the visibility is changed":                          {at: sqs, holds: "requests", answered: true},
 		"the reply is on its way":                            {at: reply},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,21 +118,21 @@ func TestDeath(t *testing.T) {
 			doors[topic].leadsTo(t, r.topic.URL())
 			doors[sqs].leadsTo(t, r.stack.SQS.URL())
 			if d := doors[tt.at]; d != nil {
-				d.holds, d.taken = tt.holds, tt.taken
+				d.holds, d.answered = tt.holds, tt.answered
 			}
 
 			queue := r.stack.Requests
 			queue.Send(request(vaultB), nil, "")
 			queue.Send(request(vaultC), nil, "")
 			payload := r.batch()
-			reached := r.seen // the metrics, which are the last before the reply
+			reached := r.seen // the metrics, the last line before the reply
 			if d := doors[tt.at]; d != nil {
 				reached = d.held
 			}
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				// An answer that got out meets a mapping that died too.
+				// If an answer got out, the test drops it.
 				response, err := r.function.Invoke(t.Context(), payload, time.Minute)
 				if err != nil || response.Error == nil && tt.at != reply {
 					t.Errorf("the process was not killed: %s, error %v", response.Payload, err)
@@ -145,7 +145,7 @@ func TestDeath(t *testing.T) {
 			r.function.Kill()
 			<-ended
 
-			// Once more, since the neighbour may not have had its turn.
+			// Two rounds: the other message may not have had its first delivery.
 			for round := 0; round < 2 && len(queue.Messages()) > 0; round++ {
 				r.slept.Add(int64(2 * time.Hour))
 				r.deliver()
@@ -157,14 +157,14 @@ func TestDeath(t *testing.T) {
 			if len(made) != 1 {
 				t.Errorf("CBR made the copies %v, want one", made)
 			}
-			var taken int
+			var requests int
 			for _, call := range r.cbr.Calls() {
 				if call.Vault == vaultB {
-					taken++
+					requests++
 				}
 			}
-			if taken != 1 {
-				t.Errorf("CBR had %d requests, want 1", taken)
+			if requests != 1 {
+				t.Errorf("CBR had %d requests, want 1", requests)
 			}
 			results := map[string][]string{} // vaults by event id
 			for _, m := range r.topic.Messages() {
@@ -175,7 +175,7 @@ func TestDeath(t *testing.T) {
 				}
 				if m.Attributes["vault_id"] == vaultB {
 					if diff := cmp.Diff(made, e.Data.Replication.Backups); diff != "" {
-						t.Errorf("copies in the result (-made +told):\n%s", diff)
+						t.Errorf("copies in the result (-made +published):\n%s", diff)
 					}
 				}
 			}

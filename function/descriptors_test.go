@@ -22,8 +22,8 @@ func TestMostSideBySide(t *testing.T) {
 	}
 }
 
-// TestFewFileDescriptors: with connections for far more deliveries at once than
-// there are descriptors, each delivery ends with its result on the topic.
+// TestFewFileDescriptors: if BATCH_CONCURRENCY needs more file descriptors than there
+// are, all results are still on the topic.
 func TestFewFileDescriptors(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

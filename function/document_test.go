@@ -10,15 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the table of docs/configuration.md anew")
+var update = flag.Bool("update", false, "rewrite the table of docs/configuration.md")
 
-// row is one of the table in docs/configuration.md.
+// row is a row of the table in docs/configuration.md.
 type row struct {
 	names, defaults []string
 	desc            string
 }
 
-// rows are those of the variables that have a desc.
+// rows returns the rows of the variables that have a desc.
 func rows(spec reflect.Type) (rows []row) {
 	code := strings.NewReplacer("|", "`")
 	for _, field := range reflect.VisibleFields(spec) {
@@ -41,7 +41,7 @@ func rows(spec reflect.Type) (rows []row) {
 	return rows
 }
 
-// table is the table of them.
+// table returns the table of these rows.
 func table(rows []row) string {
 	var b strings.Builder
 	b.WriteString("| variable | default | |\n|---|---|---|\n")
@@ -55,8 +55,8 @@ func table(rows []row) string {
 	return b.String()
 }
 
-// TestConfigurationTable: what a variable is for and its default stand beside it
-// in the code, and the document has them from there.
+// TestConfigurationTable holds the table of docs/configuration.md to the tags of
+// config, or rewrites it.
 func TestConfigurationTable(t *testing.T) {
 	t.Parallel()
 	const (
@@ -81,12 +81,12 @@ func TestConfigurationTable(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("table (-of the tags +of configuration.md), -update writes it anew:\n%s", diff)
+		t.Errorf("table (-of the tags +of configuration.md), -update rewrites it:\n%s", diff)
 	}
 }
 
-// TestEveryVariableIsDocumented: what is read but not written down is not there.
-// One without a desc is Lambda's or Go's own.
+// TestEveryVariableIsDocumented: every variable has a desc and is in the document,
+// unless it is Lambda's or Go's own.
 func TestEveryVariableIsDocumented(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("../docs/configuration.md")
@@ -100,7 +100,7 @@ func TestEveryVariableIsDocumented(t *testing.T) {
 		case "": // a struct that others are in
 			continue
 		case "AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HTTP_PROXY":
-			continue // set by nobody
+			continue // users do not set these
 		case "AWS_LAMBDA_MAX_CONCURRENCY", "HTTPS_PROXY":
 			described = true // below the table
 		}

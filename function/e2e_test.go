@@ -39,13 +39,13 @@ func TestMain(m *testing.M) {
 // maxReceives is the queues' maxReceiveCount.
 const maxReceives = 3
 
-// Vaults of the samples besides the documentation's.
+// The other vaults of the samples.
 const (
 	vaultB = cbrtest.VaultB
 	vaultC = cbrtest.VaultC
 )
 
-// resultSchema is what every result event is held against.
+// resultSchema is the schema of every result event.
 var resultSchema = sync.OnceValue(func() *jsonschema.Schema {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
@@ -61,19 +61,18 @@ func mustJSON(t *testing.T, text string) any {
 	return v
 }
 
-// rig is a function in its sandbox. When the test ends, every result must be of
-// the schema, and nothing the function gave away in any way may hold a
-// credential.
+// rig is a function in its sandbox. When the test ends, every result must be of the
+// schema, and no answer, log line or result may have a credential in it.
 type rig struct {
 	t        *testing.T
 	function *sandbox.Function
 	env      map[string]string
 	cbr      *cbrtest.Server
-	stack    *sandbox.Stack // the queue of rejected bodies is not the function's unless a test says so
+	stack    *sandbox.Stack // the function uses its queue of rejected bodies only if a test sets the variable
 	topic    *sandbox.Topic // the stack's
 	bus      *sandbox.EventBus
 	secrets  *sandbox.Secrets
-	slept    atomic.Int64 // what the queues' clock is ahead, as a time.Duration
+	slept    atomic.Int64 // how far the queues' clock is ahead, as a time.Duration
 
 	mu    sync.Mutex
 	log   []string
@@ -81,7 +80,7 @@ type rig struct {
 	seen  chan struct{}
 }
 
-// newRig starts all of it. extra are variables besides those that are needed.
+// newRig starts a rig. extra are more variables, or other values.
 func newRig(t *testing.T, topicName string, extra map[string]string, options ...cbrtest.Option) *rig {
 	t.Helper()
 	path, err := build()
@@ -189,8 +188,9 @@ func (r *rig) invoke(payload []byte, timeout time.Duration) sandbox.Response {
 	return response
 }
 
-// deliver takes what is visible in the queue of requests through the function once, and returns the bodies of what is handed
-// back, which is visible again at once unless the function says otherwise.
+// deliver delivers the visible messages of the queue of requests to the function
+// once. It returns the bodies of those that are handed back. They are visible at
+// once, unless the function changed their visibility timeout.
 func (r *rig) deliver() (failed []string) {
 	r.t.Helper()
 	mapping := sandbox.Mapping{Queue: r.stack.Requests, Invoke: func(_ context.Context, payload []byte) (sandbox.Response, error) {
@@ -203,7 +203,7 @@ func (r *rig) deliver() (failed []string) {
 	return failed
 }
 
-// batch is the payload with what is visible in the queue of requests.
+// batch returns the payload with the visible messages of the queue of requests.
 func (r *rig) batch() []byte {
 	return sandbox.SQSEvent(r.stack.Requests.ARN(), r.stack.Requests.Receive(sandbox.BatchSize))
 }
@@ -268,13 +268,13 @@ type event struct {
 	}
 }
 
-// TestSamples sends every sample through and looks at all three ends: the
-// request on the wire, the result on the topic, the answer.
+// TestSamples sends every sample to the function and checks the request to CBR, the
+// result on the topic and the answer.
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	type want struct {
 		vaults []string
-		answer string // "" for one that is checked below
+		answer string // empty: it is checked below
 	}
 	for name, want := range map[string]want{
 		"sqs":            {[]string{cbrtest.SourceVault, vaultB}, `{"batchItemFailures":[]}`},
@@ -367,8 +367,9 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// TestWireBody: what goes out is what Huawei's official SDK sends for the same
-// fields (recorded from SDK v0.1.207), without its line break at the end.
+// TestWireBody: the body of a request to CBR is the one that Huawei's official SDK
+// sends for the same fields (recorded from SDK v0.1.207), without the line break at
+// its end.
 func TestWireBody(t *testing.T) {
 	t.Parallel()
 	const required = `"destination_project_id":"68589cac08274b82b4e254268a3862d8","destination_region":"region2",` +
@@ -391,14 +392,14 @@ func TestWireBody(t *testing.T) {
 	}
 }
 
-// TestTokenIsEchoed lets CBR and the gateway say the token back in every place
-// where they can say anything. That it is nowhere is checked by every rig.
+// TestTokenIsEchoed has CBR and the gateway repeat the token wherever an answer can
+// have a text. Every rig checks that it is nowhere.
 func TestTokenIsEchoed(t *testing.T) {
 	t.Parallel()
 	token := cbrtest.Token
 	header := map[string][]string{"X-Request-Id": {token}, "Retry-After": {token}, "Location": {"https://example.com/" + token}}
 	for name, fault := range map[string]cbrtest.Fault{
-		"in a verdict":       {Status: 400, Code: "BackupService.6120", Message: "no vault for " + token},
+		"in a refusal":       {Status: 400, Code: "BackupService.6120", Message: "no vault for " + token},
 		"as the code":        {Status: 400, Code: token, Message: "x"},
 		"in plain text":      {Status: 401, Body: "<html>" + token + "</html>"},
 		"in a redirect":      {Status: 302, Header: header},
@@ -424,8 +425,8 @@ func TestTokenIsEchoed(t *testing.T) {
 	}
 }
 
-// TestControlCharacter: aws-lambda-go puts an error's text into a header, where
-// one control character would end the process.
+// TestControlCharacter: aws-lambda-go puts an error's text into a header, where a
+// control character would end the process.
 func TestControlCharacter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
@@ -456,7 +457,7 @@ func TestErrorsOfDirectCalls(t *testing.T) {
 		{"", cbrtest.Throttled(time.Hour), "CBR.Throttled"},
 		{"", cbrtest.Refusal(400, "BackupService.1009", "done"), "CBR.NotCovered"},
 		{"", cbrtest.ResetBefore(), "CBR.Unknown"},
-		{"", cbrtest.ResetAfter(), "CBR.Unknown"}, // its records do not say yet since when they wait
+		{"", cbrtest.ResetAfter(), "CBR.Unknown"}, // its records have no time yet
 	} {
 		payload := []byte(tt.payload)
 		if tt.payload == "" {
@@ -481,8 +482,8 @@ func TestErrorsOfDirectCalls(t *testing.T) {
 	}
 }
 
-// TestQueue is the life of messages: one is accepted at once, one after a
-// redelivery, one never.
+// TestQueue: of three messages one is accepted at once, one after a redelivery, and
+// one becomes a dead letter.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
@@ -496,7 +497,7 @@ func TestQueue(t *testing.T) {
 	}
 	for range maxReceives {
 		r.deliver()
-		r.slept.Add(int64(12 * time.Hour)) // longer than the function hides one
+		r.slept.Add(int64(12 * time.Hour)) // longer than any message is out of sight
 	}
 	if left := queue.Receive(1); len(left) > 0 || len(queue.Messages()) > 0 {
 		t.Errorf("%d messages are left", len(queue.Messages()))
@@ -526,8 +527,8 @@ func request(vault string) string {
 		vault, cbrtest.DestinationVault, cbrtest.DestinationProject, cbrtest.DestinationRegion)
 }
 
-// TestInventedRegion: each value of a dimension is a metric that is paid for,
-// so a sender must not make one with a destination that is not allowed.
+// TestInventedRegion: each value of a dimension is a metric that costs money, so
+// that a destination that is not allowed must not make one.
 func TestInventedRegion(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
@@ -544,8 +545,8 @@ func TestInventedRegion(t *testing.T) {
 	}
 }
 
-// TestNoLoop: a result topic that is subscribed to the function's own queue,
-// with and without raw delivery, gets no result of a result.
+// TestNoLoop: if the function's own queue is subscribed to the result topic, with or
+// without raw delivery, no result of a result is published.
 func TestNoLoop(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
@@ -567,15 +568,15 @@ func TestNoLoop(t *testing.T) {
 		t.Errorf("answer %s", response.Payload)
 	}
 	if got := len(r.topic.Messages()); got != 2 {
-		t.Errorf("%d results after the results came in again, want 2", got)
+		t.Errorf("%d results after the results were received as requests, want 2", got)
 	}
-	if got := len(r.lines("own result came in again")); got != 4 {
+	if got := len(r.lines("own result received as a request")); got != 4 {
 		t.Errorf("%d lines in the log, want 4", got)
 	}
 }
 
-// TestTopicFails: what CBR took but nobody was told of goes back to the queue,
-// and the log has the event whole.
+// TestTopicFails: if CBR accepted a request but its result cannot be published, the
+// delivery is handed back and the log has all of the event.
 func TestTopicFails(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
@@ -593,7 +594,7 @@ func TestTopicFails(t *testing.T) {
 		t.Errorf("logged %v", lost[0])
 	}
 
-	// A throttled topic is retried, by whatever name.
+	// Throttling by the topic is retried, under each of its names.
 	r.topic.Script(sandbox.TopicFault{Status: 400, Code: "Throttling"}, sandbox.TopicFault{Status: 429, Code: "Throttled"}, sandbox.TopicFault{Status: 400, Code: "Throttled"})
 	r.cbr.Script(cbrtest.AnyVault, cbrtest.Refusal(400, "BackupService.6129", "full"))
 	before := len(r.topic.Messages())
@@ -603,8 +604,8 @@ func TestTopicFails(t *testing.T) {
 	}
 }
 
-// TestLittleTime: a CBR that does not answer costs no more than the invocation
-// has, the reply included.
+// TestLittleTime: if CBR does not answer, the function still replies before the
+// invocation's time is over.
 func TestLittleTime(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
@@ -621,7 +622,7 @@ func TestLittleTime(t *testing.T) {
 			t.Errorf("kind %v, want Unknown: CBR has the request", line["kind"])
 		}
 	}
-	// With less than a try takes, nothing is sent at all.
+	// With less time than a try needs, nothing is sent.
 	calls := len(r.cbr.Calls())
 	r.invoke(sample(t, "sqs"), 500*time.Millisecond)
 	if got := len(r.cbr.Calls()); got != calls {
@@ -632,8 +633,8 @@ func TestLittleTime(t *testing.T) {
 	}
 }
 
-// TestMisconfigured: a function that cannot work says all that is wrong at once
-// and takes no event.
+// TestMisconfigured: a function with a wrong configuration names all that is wrong
+// at once, and handles no event.
 func TestMisconfigured(t *testing.T) {
 	t.Parallel()
 	path, err := build()
@@ -662,8 +663,8 @@ func TestMisconfigured(t *testing.T) {
 	}
 }
 
-// TestVisibility: the function itself keeps a message out of sight, for longer
-// than the queue would.
+// TestVisibility: the function changes the visibility timeout of a message to a
+// longer one than the queue's.
 func TestVisibility(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", nil)
@@ -678,23 +679,23 @@ func TestVisibility(t *testing.T) {
 	if n := r.stack.SQS.Calls(); n != 1 {
 		t.Errorf("%d calls to SQS, want 1", n)
 	}
-	if again := r.stack.Requests.Receive(10); len(again) > 0 {
-		t.Errorf("received again at once: %v", again)
+	if redelivered := r.stack.Requests.Receive(10); len(redelivered) > 0 {
+		t.Errorf("redelivered at once: %v", redelivered)
 	}
 	if lines := r.lines("visibility not changed"); len(lines) > 0 {
 		t.Errorf("log: %v", lines)
 	}
 }
 
-// TestRejectedBody: the built function keeps a body, text or not, with why, and
-// hands the message back while it cannot.
+// TestRejectedBody: the built function keeps a rejected body, text or not, with the
+// kind. While it cannot, it hands the message back.
 func TestRejectedBody(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "results", map[string]string{
 		"REJECTED_QUEUE_ARN": "arn:aws:sqs:" + sandbox.Region + ":" + sandbox.Account + ":rejected", "RETRY_MAX_ATTEMPTS": "2", "RETRY_MAX_INTERVAL": "10ms",
 	})
 	outage := sandbox.SQSFault{Status: 503, Code: "ServiceUnavailable"}
-	r.stack.SQS.Script(outage, outage) // of the first message, and there is no second
+	r.stack.SQS.Script(outage, outage) // for both tries with the first message
 	deliver := func(body string) (failed []string) {
 		r.stack.Requests.Send(body, nil, "")
 		return r.deliver()

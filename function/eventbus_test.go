@@ -28,7 +28,7 @@ func newBusRig(t *testing.T, extra map[string]string) *rig {
 	return r
 }
 
-// onBus returns vault, status and kind of each result on the bus, sorted.
+// onBus returns subject, status and kind of each result on the bus, sorted.
 func (r *rig) onBus() []string {
 	all := []string{}
 	for _, e := range r.bus.Events() {
@@ -39,9 +39,8 @@ func (r *rig) onBus() []string {
 	return all
 }
 
-// TestEventBus: what comes from a queue and is done, and what is refused, is
-// told on an event bus, whose region is its own. An event's envelope has what
-// rules match on.
+// TestEventBus: results of accepted and rejected requests of a queue go to an event
+// bus, also in another region. The event has the fields that rules match on.
 func TestEventBus(t *testing.T) {
 	t.Parallel()
 	r := newBusRig(t, map[string]string{"AWS_REGION": "us-west-2"})
@@ -72,9 +71,9 @@ func TestEventBus(t *testing.T) {
 	}
 }
 
-// TestEventBusFails: what may pass is retried; what is refused for good goes
-// back to the queue, and the log has the event whole; a lost answer is no reason
-// for another result, but the same may be there twice.
+// TestEventBusFails: a fault that may pass is retried. If the bus refuses a result
+// for good, the delivery is handed back and the log has all of the event. After a
+// lost answer the same result may be published twice, but no other one.
 func TestEventBusFails(t *testing.T) {
 	t.Parallel()
 	r := newBusRig(t, nil)
@@ -109,8 +108,8 @@ func TestEventBusFails(t *testing.T) {
 	}
 }
 
-// TestEventBusNoLoop: a rule that brings the bus's results to the function's own
-// queue makes no result of a result.
+// TestEventBusNoLoop: if a rule sends the bus's results to the function's own queue,
+// no result of a result is published.
 func TestEventBusNoLoop(t *testing.T) {
 	t.Parallel()
 	r := newBusRig(t, nil)
@@ -133,9 +132,9 @@ func TestEventBusNoLoop(t *testing.T) {
 		t.Errorf("answer %s", response.Payload)
 	}
 	if got := len(r.bus.Events()); got != 2 {
-		t.Errorf("%d results after the results came in again, want 2", got)
+		t.Errorf("%d results after the results were received as requests, want 2", got)
 	}
-	if got := len(r.lines("own result came in again")); got != 4 {
+	if got := len(r.lines("own result received as a request")); got != 4 {
 		t.Errorf("%d lines in the log, want 4", got)
 	}
 }

@@ -2,5 +2,5 @@
 
 package main
 
-// buildFlags has the binary look for data races where the tests do.
+// buildFlags build the binary with the race detector if the tests have it.
 var buildFlags = []string{"-race"}

@@ -27,10 +27,11 @@ type part struct {
 	attempts int
 	status   string // of the result
 	kind     string
-	busy     bool // a queue gets it back, without a result
+	busy     bool // a queue has it handed back, without a result
 }
 
-// parts are in the order in which a batch has them. CBR delays what it does, so that invocations overtake each other.
+// parts returns the parts of a batch, in order. CBR delays its answers, so that
+// invocations overtake each other.
 func parts() []part {
 	const delay = 20 * time.Millisecond
 	late := cbrtest.Late(delay)
@@ -53,7 +54,7 @@ type sent struct {
 	redelivered                   bool
 }
 
-// sender invokes the function, one time after another, in a way of its own.
+// sender invokes the function several times, one after the other, with one trigger.
 type sender struct {
 	*rig
 	queue   *sandbox.Queue // of its own
@@ -65,8 +66,8 @@ type sender struct {
 	all     []*sent
 }
 
-// TestSixteenAtOnce: of invocations side by side in one process, under a CBR that fails and delays, each has its own log
-// lines, metrics, results and answer.
+// TestSixteenAtOnce: invocations run side by side in one process, while CBR fails and
+// delays. Each has its own log lines, metrics, results and answer.
 func TestSixteenAtOnce(t *testing.T) {
 	t.Parallel()
 	senders := make([]*sender, invocations)
@@ -130,7 +131,8 @@ func TestSixteenAtOnce(t *testing.T) {
 	}
 }
 
-// meeting holds up the first request of each sender at CBR until there are all.
+// meeting holds the first request of each sender at CBR until all senders have one
+// there.
 type meeting struct {
 	t    *testing.T
 	mu   sync.Mutex
@@ -164,7 +166,7 @@ func (m *meeting) see(call cbrtest.Call) {
 	}
 }
 
-// invoke sends requests for new vaults in one invocation, and holds its answer to them.
+// invoke sends requests for new vaults in one invocation, and checks the answer.
 func (s *sender) invoke(round int) {
 	kinds := parts()[:s.size]
 	if s.way == "http" {
@@ -189,7 +191,7 @@ func (s *sender) invoke(round int) {
 	}
 }
 
-// body is the request of d.
+// body returns the request of d.
 func (s *sender) body(d *sent, correlation bool) string {
 	text := fmt.Sprintf(`{"replicate":{"vault_id":%q,"destination_vault_id":%q,"destination_project_id":%q,"destination_region":%q}}`,
 		d.vault, s.vault, s.project, s.region)
@@ -256,7 +258,7 @@ func (s *sender) invokeByHTTP(d *sent, round int) {
 	event["requestContext"].(map[string]any)["requestId"] = d.causation
 	event["headers"].(map[string]any)["x-correlation-id"] = d.correlation
 	event["body"] = s.body(d, false)
-	payload, _ := json.Marshal(event) // what was JSON is again
+	payload, _ := json.Marshal(event) // decoded JSON always marshals
 	response := s.rig.invoke(payload, time.Minute)
 	d.requestID = response.RequestID
 	answer := decode[struct {
@@ -279,7 +281,8 @@ func lastCall(r *rig, vault string) (last cbrtest.Call) {
 	return last
 }
 
-// checkCalls: CBR was asked as often as was to be, for each vault's own destination.
+// checkCalls: CBR was called as often as expected, each time for the vault's own
+// destination.
 func checkCalls(t *testing.T, r *rig, own map[string]*sent) {
 	t.Helper()
 	asked := map[string]int{}
@@ -296,7 +299,7 @@ func checkCalls(t *testing.T, r *rig, own map[string]*sent) {
 	}
 }
 
-// checkResults: each request that is not redelivered has one result, which is its own.
+// checkResults: each request that is not handed back has one result, its own.
 func checkResults(t *testing.T, r *rig, own map[string]*sent) {
 	t.Helper()
 	told := map[string]int{}
@@ -326,7 +329,8 @@ func checkResults(t *testing.T, r *rig, own map[string]*sent) {
 	}
 }
 
-// checkLog: a line that names a vault, a correlation id or a causation id has the request id of the invocation that brought it.
+// checkLog: a line with a vault, a correlation id or a causation id has the request
+// id of their invocation.
 func checkLog(t *testing.T, r *rig, own map[string]*sent) {
 	t.Helper()
 	byID := map[string]*sent{}
@@ -384,7 +388,8 @@ func checkLog(t *testing.T, r *rig, own map[string]*sent) {
 	}
 }
 
-// checkMetrics: a sender's region is in one line for each of its invocations, which counts that invocation alone.
+// checkMetrics: each invocation has one line of metrics, with its sender's region,
+// that counts only this invocation.
 func checkMetrics(t *testing.T, r *rig, senders []*sender) {
 	t.Helper()
 	type counts struct {

@@ -9,8 +9,8 @@ import (
 	"cbr-replicator/internal/cbr/cbrtest"
 )
 
-// switching answers every request as if another protocol had been asked for, and
-// then sends nothing more. It returns its URL.
+// switching starts a server that answers every request with 101, Switching
+// Protocols, and nothing after that. It returns its URL.
 func switching(t *testing.T) string {
 	t.Helper()
 	s := cbrtest.NewRawServer(func(w io.Writer) {
@@ -20,8 +20,8 @@ func switching(t *testing.T) string {
 	return s.URL
 }
 
-// TestAnswerUnder200: whichever service answers so, the invocation ends, and its
-// deliveries are handed back.
+// TestAnswerUnder200: if a service answers with 101, the invocation ends in time, and
+// its deliveries are handed back.
 func TestAnswerUnder200(t *testing.T) {
 	t.Parallel()
 	url := switching(t)
@@ -29,7 +29,7 @@ func TestAnswerUnder200(t *testing.T) {
 	for name, tt := range map[string]struct {
 		env        map[string]string
 		faults     []cbrtest.Fault
-		kind, says string
+		kind, text string // of the error
 	}{
 		"CBR": {map[string]string{"HW_CBR_ENDPOINT": url}, nil, "Unknown", "CBR may have taken the request"},
 		"IAM": {
@@ -52,8 +52,8 @@ func TestAnswerUnder200(t *testing.T) {
 				t.Errorf("answer %s, error %v; want two handed back", response.Payload, response.Error)
 			}
 			for _, line := range r.lines("delivery") {
-				if text, _ := line["error"].(string); line["kind"] != tt.kind || !strings.Contains(text, tt.says) {
-					t.Errorf("%v %v, want %s that says %q", line["kind"], text, tt.kind, tt.says)
+				if text, _ := line["error"].(string); line["kind"] != tt.kind || !strings.Contains(text, tt.text) {
+					t.Errorf("%v %v, want %s with %q", line["kind"], text, tt.kind, tt.text)
 				}
 			}
 		})

@@ -1,6 +1,6 @@
-// Package allow holds what the operator allows to be copied, from where and to
-// where. Events come from queues that others write to: without it anyone who
-// may send a message could send a vault's backups to an account of their own.
+// Package allow has the operator's allow-lists: which projects may be copied from, and to
+// which destinations. Others write to the queues that requests come from. Without the
+// lists, anybody who may send a message could copy a vault's backups to an own account.
 package allow
 
 import (
@@ -17,13 +17,13 @@ import (
 // anyValue stands for every value in a list.
 const anyValue = "*"
 
-// List is what is allowed; the zero value allows nothing. It is safe for
-// concurrent use once it is filled in.
+// List is what is allowed. The zero value allows nothing. It is safe for concurrent use
+// once it is filled in.
 type List struct {
 	Projects     []string // ids, or "*"
 	Destinations []Destination
 	URNs         []string
-	Acceleration bool // it is billed
+	Acceleration bool // it costs extra
 }
 
 // Destination is a region and a project in it; either may be "*".
@@ -59,8 +59,9 @@ func ParseDestinations(list []string) ([]Destination, error) {
 	return out, nil
 }
 
-// Check returns nil if all that a validated request names is allowed, else a
-// *kind.Error, NotAllowed, that says what is not and which setting would.
+// Check returns nil if a validated request is allowed. Otherwise the error is a
+// *kind.Error of the kind NotAllowed. It names each field that is not allowed, and the
+// setting that would allow it.
 func (l *List) Check(src huawei.Scope, r cbr.Replicate) error {
 	var refused []error
 	if !slices.Contains(l.Projects, anyValue) && !slices.Contains(l.Projects, src.ProjectID) {

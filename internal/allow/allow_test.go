@@ -138,12 +138,11 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestEveryPartIsOnAList: a request passes if, and only if, each of its parts
-// does.
+// TestEveryPartIsOnAList: a request is allowed if and only if each of its parts is.
 func TestEveryPartIsOnAList(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		// Few values, so that many requests pass.
+		// Few values, so that many requests are allowed.
 		one := func(of ...string) *rapid.Generator[string] { return rapid.SampledFrom(of) }
 		projects, regions, urns := []string{"a", "b"}, []string{"r", "s"}, []string{"u", "v"}
 		list := &allow.List{

@@ -1,9 +1,8 @@
-// Package awsjson calls operations of AWS services that speak AWS JSON (Smithy,
-// "AWS JSON protocol"): the function one of Secrets Manager's and one of SQS's,
-// the redrive command some more. Signing is the SDK's. Its service clients are
-// not used: the two would add 0.26 MB to the function's package, more than is
-// left of its budget, and the tables of endpoints and schemas that each of them
-// makes at every start.
+// Package awsjson calls operations of AWS services with the AWS JSON protocol (Smithy,
+// "AWS JSON protocol"). The function uses one of Secrets Manager and one of SQS, the
+// redrive command some more. The SDK signs. Its service clients are not used: two of them
+// would add 0.26 MB to the function's package, more than is left of its budget, and each
+// makes tables of endpoints and schemas at every start.
 package awsjson
 
 import (
@@ -27,12 +26,12 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// maxBody bounds an answer, unless a client says otherwise, and what is read of
-// an error: the largest, a secret, has 64 KB that may be escaped.
+// maxBody bounds what is read of an error, and of an answer if the client sets no other
+// bound. The largest answer is a secret of 64 KB, which may be escaped.
 const maxBody = 1 << 20
 
-// ErrUnread is an answer that says success and cannot be read: the service has
-// done what it was called for, and what it answered is lost.
+// ErrUnread is in the chain of an error if the service has done the operation, but its
+// answer cannot be read.
 var ErrUnread = errors.New("the answer cannot be read")
 
 // Client calls one service in one region. It is safe for concurrent use.
@@ -50,7 +49,7 @@ type Client struct {
 	Credentials aws.Credentials
 	HTTP        *http.Client
 	UserAgent   string
-	// MaxAnswer is how many bytes an answer may have that says success; 0: 1 MiB.
+	// MaxAnswer bounds an answer of success, in bytes. 0: 1 MiB.
 	MaxAnswer int64
 }
 
@@ -68,15 +67,15 @@ func (e *Error) Error() string {
 	return strings.TrimSuffix(cmp.Or(e.Code, http.StatusText(e.Status))+": "+e.Message, ": ")
 }
 
-// Passes reports whether the same call may succeed later: throttling, and what
-// the service blames on itself.
+// Passes reports whether the same call may succeed later: after throttling, or a fault of
+// the service itself.
 func (e *Error) Passes() bool {
 	return e.Status >= 500 || e.Status == http.StatusTooManyRequests || Throttles(e.Code)
 }
 
-// Throttles reports whether an error's code, of any of AWS's services, says that
-// there were too many requests. Services have more names for it than the SDK
-// knows, and less than all of them come with status 429.
+// Throttles reports whether an error's code, of any AWS service, means that there were too
+// many requests. Services have more codes for it than the SDK knows, and some do not come
+// with status 429.
 func Throttles(code string) bool {
 	_, known := retry.DefaultThrottleErrorCodes[code]
 	return known || strings.Contains(code, "Throttl")
@@ -87,8 +86,8 @@ func Endpoint(service, region string) string {
 	return "https://" + service + "." + region + "." + DNSSuffix(region)
 }
 
-// DNSSuffix is what the host names of services in a region end in, which is the
-// partition's (aws-sdk-go-v2, "partitions.json").
+// DNSSuffix is the end of the host names of services in a region, which depends on the
+// partition (aws-sdk-go-v2, "partitions.json").
 func DNSSuffix(region string) string {
 	for _, partition := range [...]struct{ regions, suffix string }{
 		{"cn-", "amazonaws.com.cn"},
@@ -106,9 +105,9 @@ func DNSSuffix(region string) string {
 	return "amazonaws.com"
 }
 
-// Call makes one call, and no other. Its error is an *Error where the answer is
-// one, and ErrUnread where the answer is success that cannot be read, or is
-// longer than MaxAnswer. in is encoded to JSON and out decoded from it.
+// Call makes exactly one call. in is encoded to JSON, and out is decoded from the answer.
+// Its error is an *Error if the answer is one, and ErrUnread if the answer is success but
+// cannot be read or is longer than MaxAnswer.
 func (c *Client) Call(ctx context.Context, operation string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -132,7 +131,7 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < http.StatusOK {
-		// Its body may be the connection, whose reading no context ends.
+		// Its body may be the connection, and no context ends reading that.
 		return fmt.Errorf("%s: an answer %s, which ends no request", operation, resp.Status)
 	}
 	if resp.StatusCode != http.StatusOK {
@@ -150,14 +149,14 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 	case int64(len(answer)) > limit:
 		return fmt.Errorf("%s: %w: it has more than %d bytes", operation, ErrUnread, limit)
 	case json.Unmarshal(answer, out) != nil:
-		// Without the decoder's error, which may quote the answer: it may hold a secret.
+		// Without the decoder's error, which may quote a secret from the answer.
 		return fmt.Errorf("%s: %w", operation, ErrUnread)
 	}
 	return nil
 }
 
-// fault reads an error's answer. Its type may carry a namespace and an address
-// (Smithy, "AWS JSON protocol", Operation error serialization).
+// fault reads an error's answer. Its type may have a namespace and a URI (Smithy, "AWS
+// JSON protocol", Operation error serialization).
 func fault(status int, body []byte) *Error {
 	var f struct {
 		Type string `json:"__type"`

@@ -26,7 +26,7 @@ func newClient(t *testing.T, handler http.HandlerFunc) *awsjson.Client {
 	}
 }
 
-// TestCall: what goes out is what the protocol and its signature ask for.
+// TestCall: the request has the form that the protocol and the signature require.
 func TestCall(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func TestCallFails(t *testing.T) {
 			}
 		})
 	}
-	// What cannot be read is not quoted: it may hold a secret.
+	// An answer that cannot be read is not quoted, since it may hold a secret.
 	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `"hunter22`) })
 	if err := c.Call(t.Context(), "X", struct{}{}, new(any)); err == nil || strings.Contains(err.Error(), "hunter") {
 		t.Errorf("error = %v", err)
@@ -95,9 +95,8 @@ func TestCallFails(t *testing.T) {
 	}
 }
 
-// TestAnswerUnder200: it ends the call, whatever the client that makes it: the
-// body of a "101 Switching Protocols" is the connection, and no context ends its
-// reading.
+// TestAnswerUnder200: such an answer ends the call with any HTTP client. The body of a
+// "101 Switching Protocols" is the connection, and no context ends reading that.
 func TestAnswerUnder200(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -116,27 +115,31 @@ func TestAnswerUnder200(t *testing.T) {
 	}
 }
 
-// TestCallBoundsItsAnswer: what is read of an answer is bounded by the client's
-// limit, and an answer of success that is lost is told from one that is an error.
+// TestCallBoundsItsAnswer: the client's limit bounds an answer. The error of an answer of
+// success that is lost differs from the one of an error.
 func TestCallBoundsItsAnswer(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		status, size int
-		limit        int64
-		declared     int // Content-Length; 0: what is sent
-		unread, ok   bool
+		status   int // 0: 200
+		size     int
+		limit    int64
+		declared int // Content-Length; 0: the size
+		unread   bool
 	}{
-		"1 MiB":                   {200, 1 << 20, 0, 0, false, true},
-		"over 1 MiB":              {200, 1<<20 + 1, 0, 0, true, false},
-		"the client's own":        {200, 1<<20 + 1, 2 << 20, 0, false, true},
-		"over the client's own":   {200, 2<<20 + 1, 2 << 20, 0, true, false},
-		"cut":                     {200, 100, 0, 200, true, false},
-		"an error of any size":    {400, 3 << 20, 2 << 20, 0, false, false},
-		"an error that is cut":    {400, 100, 0, 200, false, false},
-		"less than its limit has": {200, 100, 2 << 20, 0, false, true},
+		"1 MiB":                 {size: 1 << 20},
+		"over 1 MiB":            {size: 1<<20 + 1, unread: true},
+		"the client's own":      {size: 1<<20 + 1, limit: 2 << 20},
+		"over the client's own": {size: 2<<20 + 1, limit: 2 << 20, unread: true},
+		"cut":                   {size: 100, declared: 200, unread: true},
+		"an error of any size":  {status: 400, size: 3 << 20, limit: 2 << 20},
+		"an error that is cut":  {status: 400, size: 100, declared: 200},
+		"less than its limit":   {size: 100, limit: 2 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if tt.status == 0 {
+				tt.status = http.StatusOK
+			}
 			c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
 				if tt.declared > 0 {
 					w.Header().Set("Content-Length", strconv.Itoa(tt.declared))
@@ -147,7 +150,8 @@ func TestCallBoundsItsAnswer(t *testing.T) {
 			c.MaxAnswer = tt.limit
 			var out string
 			err := c.Call(t.Context(), "X", struct{}{}, &out)
-			if (err == nil) != tt.ok || errors.Is(err, awsjson.ErrUnread) != tt.unread || tt.ok && len(out) != tt.size-2 {
+			ok := tt.status == http.StatusOK && !tt.unread
+			if (err == nil) != ok || errors.Is(err, awsjson.ErrUnread) != tt.unread || ok && len(out) != tt.size-2 {
 				t.Errorf("%d bytes, %.100v", len(out), err)
 			}
 		})

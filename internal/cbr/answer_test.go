@@ -230,7 +230,7 @@ func TestStatesThatPass(t *testing.T) {
 // send.
 func TestErrorBodies(t *testing.T) {
 	t.Parallel()
-	type says struct {
+	type failure struct {
 		Kind                     kind.Kind
 		Code, Message, RequestID string
 	}
@@ -238,35 +238,35 @@ func TestErrorBodies(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		body string
-		want says
+		want failure
 	}{
-		{"CBR's", `{"error_code":"BackupService.6100","error_msg":"m"}`, says{kind.Rejected, "BackupService.6100", "m", "header"}},
-		{"the gateway's", `{"error_msg":"m","error_code":"APIGW.0308","request_id":"body"}`, says{kind.Throttled, "APIGW.0308", "m", "header"}},
-		{"IAM's", `{"error":{"code":401,"message":"m","title":"Unauthorized"}}`, says{kind.Misconfigured, "401", "m", "header"}},
-		{"a policy's denial", `{"error_code":"PAP5.0016","error_msg":"m","encoded_authorization_message":"x","details":[{"code":"1","message":"2"}]}`, says{kind.Misconfigured, "PAP5.0016", "m", "header"}},
-		{"SMN's", `{"request_id":"body","code":"SMN.0001","message":"m"}`, says{kind.Misconfigured, "SMN.0001", "m", "header"}},
-		{"camel case", `{"errorCode":"BackupService.1009","errorMsg":"m"}`, says{kind.AlreadyReplicated, "BackupService.1009", "m", "header"}},
-		{"a number for a code", `{"error_code":6130,"error_msg":"m"}`, says{kind.InProgress, "6130", "m", "header"}},
-		{"CBR's, nested", `{"error":{"error_code":"BackupService.6130","error_msg":"m","request_id":"body"}}`, says{kind.InProgress, "BackupService.6130", "m", "header"}},
-		{"two nested", `{"b":{"code":"B","message":"b"},"a":{"code":"A","message":"a"}}`, says{kind.Misconfigured, "A", "a", "header"}},
-		{"a code alone", `{"error_code":"BackupService.6130"}`, says{kind.InProgress, "BackupService.6130", silent, "header"}},
-		{"a message alone", `{"error_msg":"m"}`, says{kind.Misconfigured, "", "m", "header"}},
-		{"nulls", `{"error_code":null,"code":"BackupService.6130","error_msg":null}`, says{kind.InProgress, "BackupService.6130", silent, "header"}},
-		{"other types", `{"error_code":["x"],"error_msg":{"x":1},"request_id":true}`, says{kind.Misconfigured, "", silent, "header"}},
-		{"an object of something else", `{"status":"down"}`, says{kind.Misconfigured, "", silent, "header"}},
-		{"plain text", "404 page not found\n", says{kind.Misconfigured, "", "404 page not found", "header"}},
-		{"HTML", "<html>\r\n<h1>502</h1></html>", says{kind.Misconfigured, "", "<html>  <h1>502</h1></html>", "header"}},
-		{"nothing that prints", "{\"error_msg\":\"\\u007f\\n\"}", says{kind.Misconfigured, "", silent, "header"}},
-		{"nothing", "", says{kind.Misconfigured, "", silent, "header"}},
-		{"null", "null", says{kind.Misconfigured, "", "null", "header"}},
-		{"a list", `["a"]`, says{kind.Misconfigured, "", `["a"]`, "header"}},
-		{"cut JSON", `{"error_code":"BackupService.6130","error_m`, says{kind.Misconfigured, "", `{"error_code":"BackupService.6130","error_m`, "header"}},
-		{"control characters", "{\"error_code\":\"Backup\\u0000Service.6130\",\"error_msg\":\"a\\u007fb\\r\\nc\\u202ed\"}", says{kind.InProgress, "BackupService.6130", "ab  cd", "header"}},
-		{"no UTF-8", "a\xff\xfeb", says{kind.Misconfigured, "", "ab", "header"}},
-		{"deep", strings.Repeat("[", 20_000), says{kind.Misconfigured, "", strings.Repeat("[", redact.MaxText-3) + "...", "header"}},
+		{"CBR's", `{"error_code":"BackupService.6100","error_msg":"m"}`, failure{kind.Rejected, "BackupService.6100", "m", "header"}},
+		{"the gateway's", `{"error_msg":"m","error_code":"APIGW.0308","request_id":"body"}`, failure{kind.Throttled, "APIGW.0308", "m", "header"}},
+		{"IAM's", `{"error":{"code":401,"message":"m","title":"Unauthorized"}}`, failure{kind.Misconfigured, "401", "m", "header"}},
+		{"a policy's denial", `{"error_code":"PAP5.0016","error_msg":"m","encoded_authorization_message":"x","details":[{"code":"1","message":"2"}]}`, failure{kind.Misconfigured, "PAP5.0016", "m", "header"}},
+		{"SMN's", `{"request_id":"body","code":"SMN.0001","message":"m"}`, failure{kind.Misconfigured, "SMN.0001", "m", "header"}},
+		{"camel case", `{"errorCode":"BackupService.1009","errorMsg":"m"}`, failure{kind.AlreadyReplicated, "BackupService.1009", "m", "header"}},
+		{"a number for a code", `{"error_code":6130,"error_msg":"m"}`, failure{kind.InProgress, "6130", "m", "header"}},
+		{"CBR's, nested", `{"error":{"error_code":"BackupService.6130","error_msg":"m","request_id":"body"}}`, failure{kind.InProgress, "BackupService.6130", "m", "header"}},
+		{"two nested", `{"b":{"code":"B","message":"b"},"a":{"code":"A","message":"a"}}`, failure{kind.Misconfigured, "A", "a", "header"}},
+		{"a code alone", `{"error_code":"BackupService.6130"}`, failure{kind.InProgress, "BackupService.6130", silent, "header"}},
+		{"a message alone", `{"error_msg":"m"}`, failure{kind.Misconfigured, "", "m", "header"}},
+		{"nulls", `{"error_code":null,"code":"BackupService.6130","error_msg":null}`, failure{kind.InProgress, "BackupService.6130", silent, "header"}},
+		{"other types", `{"error_code":["x"],"error_msg":{"x":1},"request_id":true}`, failure{kind.Misconfigured, "", silent, "header"}},
+		{"an object of something else", `{"status":"down"}`, failure{kind.Misconfigured, "", silent, "header"}},
+		{"plain text", "404 page not found\n", failure{kind.Misconfigured, "", "404 page not found", "header"}},
+		{"HTML", "<html>\r\n<h1>502</h1></html>", failure{kind.Misconfigured, "", "<html>  <h1>502</h1></html>", "header"}},
+		{"nothing that prints", "{\"error_msg\":\"\\u007f\\n\"}", failure{kind.Misconfigured, "", silent, "header"}},
+		{"nothing", "", failure{kind.Misconfigured, "", silent, "header"}},
+		{"null", "null", failure{kind.Misconfigured, "", "null", "header"}},
+		{"a list", `["a"]`, failure{kind.Misconfigured, "", `["a"]`, "header"}},
+		{"cut JSON", `{"error_code":"BackupService.6130","error_m`, failure{kind.Misconfigured, "", `{"error_code":"BackupService.6130","error_m`, "header"}},
+		{"control characters", "{\"error_code\":\"Backup\\u0000Service.6130\",\"error_msg\":\"a\\u007fb\\r\\nc\\u202ed\"}", failure{kind.InProgress, "BackupService.6130", "ab  cd", "header"}},
+		{"no UTF-8", "a\xff\xfeb", failure{kind.Misconfigured, "", "ab", "header"}},
+		{"deep", strings.Repeat("[", 20_000), failure{kind.Misconfigured, "", strings.Repeat("[", redact.MaxText-3) + "...", "header"}},
 		{
 			"huge", `{"error_code":"BackupService.6130","error_msg":"` + strings.Repeat("é", 10_000) + `"}`,
-			says{kind.InProgress, "BackupService.6130", strings.Repeat("é", redact.MaxText/2-2) + "...", "header"},
+			failure{kind.InProgress, "BackupService.6130", strings.Repeat("é", redact.MaxText/2-2) + "...", "header"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -274,7 +274,7 @@ func TestErrorBodies(t *testing.T) {
 			client := answering(t, 400, http.Header{"X-Request-Id": {"header"}}, []byte(tt.body))
 			answer, err := client.Replicate(t.Context(), source, replicate(cbrtest.SourceVault))
 			e := kind.As(err)
-			if diff := cmp.Diff(tt.want, says{e.Of(), e.Code, e.Message, e.RequestID}); diff != "" {
+			if diff := cmp.Diff(tt.want, failure{e.Of(), e.Code, e.Message, e.RequestID}); diff != "" {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}
 			if answer.RequestID != e.RequestID {

@@ -455,44 +455,42 @@ func TestListBackupsClocks(t *testing.T) {
 func TestListBackupsFaults(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name    string
-		fault   cbrtest.Fault
-		want    kind.Kind
-		status  int
-		refused bool
-		noVault bool
+		name  string
+		fault cbrtest.Fault
+		want  kind.Kind
+		cause error // nil: neither ErrListRefused nor ErrNoVault
 	}{
-		{"not allowed", cbrtest.Refusal(403, "BackupService.9997", "Policy doesn't allow cbr:backups:list"), kind.Misconfigured, 403, true, false},
-		{"not allowed, in IAM's words", cbrtest.Raw(403, `{"error":{"code":403,"message":"You are not authorized to perform the requested action.","title":"Forbidden"}}`), kind.Unauthorized, 403, true, false},
-		{"not allowed, by a code of IAM's", cbrtest.Refusal(403, "PAP5.0001", "access denied"), kind.Unauthorized, 403, true, false},
-		{"not allowed, by an older code of IAM's", cbrtest.Refusal(403, "IAM.0003", "You are not authorized."), kind.Unauthorized, 403, true, false},
-		{"not allowed, by an identity policy", cbrtest.Raw(403, `{"error_code":"XXX.0001","error_msg":"access denied","encoded_authorization_message":"Egpjbi1ub"}`), kind.Unauthorized, 403, true, false},
-		{"a black list", cbrtest.Refusal(403, "APIGW.0302", "not authorized"), kind.Unauthorized, 403, false, false},
-		{"a black list, by the other prefix", cbrtest.Refusal(403, "APIG.0302", "not authorized"), kind.Unauthorized, 403, false, false},
-		{"a project that is unavailable", cbrtest.Refusal(403, "APIGW.0310", "project unavailable"), kind.Unauthorized, 403, false, false},
-		{"an address of the gateway's", cbrtest.Refusal(403, "APIGW.0404", "no"), kind.Misconfigured, 403, false, false},
-		{"the gateway, with a message of IAM's", cbrtest.Raw(403, `{"error_code":"APIGW.0302","error_msg":"m","encoded_authorization_message":"x"}`), kind.Unauthorized, 403, false, false},
-		{"a firewall's page", cbrtest.Raw(403, "<html><title>Forbidden</title></html>"), kind.Unauthorized, 403, false, false},
-		{"a word", cbrtest.Raw(403, "policy"), kind.Unauthorized, 403, false, false},
-		{"nothing", cbrtest.Raw(403, ""), kind.Unauthorized, 403, false, false},
-		{"a JSON of somebody's", cbrtest.Raw(403, `{"message":"Forbidden"}`), kind.Unauthorized, 403, false, false},
-		{"a code of somebody's", cbrtest.Raw(403, `{"code":403,"message":"Forbidden","title":"Forbidden"}`), kind.Unauthorized, 403, false, false},
-		{"an error of somebody's", cbrtest.Raw(403, `{"error":{"code":403,"message":"blocked"}}`), kind.Unauthorized, 403, false, false},
-		{"an empty message of IAM's", cbrtest.Raw(403, `{"error_code":"WAF.1","error_msg":"m","encoded_authorization_message":""}`), kind.Unauthorized, 403, false, false},
-		{"a number", cbrtest.Raw(403, `{"error_code":1005,"error_msg":"m"}`), kind.Unauthorized, 403, false, false},
-		{"IAM's words, cut short", cbrtest.Fault{Status: 403, Body: `{"error":{"code":403,"title":"Forbidden"}}` + strings.Repeat(" ", 100), Cut: true}, kind.Unauthorized, 403, false, false},
-		{"credential refused", cbrtest.Refusal(401, "APIGW.0301", "decrypt token fail"), kind.Unauthorized, 401, false, false},
-		{"credential refused as 403", cbrtest.Refusal(403, "APIGW.0307", "The token must be updated"), kind.Unauthorized, 403, false, false},
-		{"no such vault", cbrtest.Refusal(404, "BackupService.6105", "The vault does not exist."), kind.Misconfigured, 404, false, true},
-		{"no such API", cbrtest.Refusal(404, "APIGW.0101", "The API does not exist"), kind.Misconfigured, 404, false, false},
-		{"a parameter", cbrtest.Refusal(400, "BackupService.9900", "Parameter verification failed."), kind.Misconfigured, 400, false, false},
-		{"nothing there", cbrtest.Refusal(400, "BackupService.0001", "No resource is available."), kind.Misconfigured, 400, false, false},
-		{"there already", cbrtest.Refusal(400, "BackupService.1009", "It has been replicated."), kind.Misconfigured, 400, false, false},
-		{"throttled", cbrtest.Refusal(429, "APIGW.0308", "slow down"), kind.Throttled, 429, false, false},
-		{"unknown error", cbrtest.Refusal(500, "BackupService.9910", "Unknown error."), kind.Unavailable, 500, false, false},
-		{"gateway", cbrtest.Raw(502, "<html>"), kind.Unavailable, 502, false, false},
-		{"redirect", cbrtest.Redirect("/"), kind.Misconfigured, 307, false, false},
-		{"cut short", cbrtest.Fault{Status: 200, Body: `{"backups":[],"count":0}`, Cut: true}, kind.Unavailable, 200, false, false},
+		{"not allowed", cbrtest.Refusal(403, "BackupService.9997", "Policy doesn't allow cbr:backups:list"), kind.Misconfigured, cbr.ErrListRefused},
+		{"not allowed, in IAM's words", cbrtest.Raw(403, `{"error":{"code":403,"message":"You are not authorized to perform the requested action.","title":"Forbidden"}}`), kind.Unauthorized, cbr.ErrListRefused},
+		{"not allowed, by a code of IAM's", cbrtest.Refusal(403, "PAP5.0001", "access denied"), kind.Unauthorized, cbr.ErrListRefused},
+		{"not allowed, by an older code of IAM's", cbrtest.Refusal(403, "IAM.0003", "You are not authorized."), kind.Unauthorized, cbr.ErrListRefused},
+		{"not allowed, by an identity policy", cbrtest.Raw(403, `{"error_code":"XXX.0001","error_msg":"access denied","encoded_authorization_message":"Egpjbi1ub"}`), kind.Unauthorized, cbr.ErrListRefused},
+		{"a black list", cbrtest.Refusal(403, "APIGW.0302", "not authorized"), kind.Unauthorized, nil},
+		{"a black list, by the other prefix", cbrtest.Refusal(403, "APIG.0302", "not authorized"), kind.Unauthorized, nil},
+		{"a project that is unavailable", cbrtest.Refusal(403, "APIGW.0310", "project unavailable"), kind.Unauthorized, nil},
+		{"an address of the gateway's", cbrtest.Refusal(403, "APIGW.0404", "no"), kind.Misconfigured, nil},
+		{"the gateway, with a message of IAM's", cbrtest.Raw(403, `{"error_code":"APIGW.0302","error_msg":"m","encoded_authorization_message":"x"}`), kind.Unauthorized, nil},
+		{"a firewall's page", cbrtest.Raw(403, "<html><title>Forbidden</title></html>"), kind.Unauthorized, nil},
+		{"a word", cbrtest.Raw(403, "policy"), kind.Unauthorized, nil},
+		{"nothing", cbrtest.Raw(403, ""), kind.Unauthorized, nil},
+		{"a JSON of somebody's", cbrtest.Raw(403, `{"message":"Forbidden"}`), kind.Unauthorized, nil},
+		{"a code of somebody's", cbrtest.Raw(403, `{"code":403,"message":"Forbidden","title":"Forbidden"}`), kind.Unauthorized, nil},
+		{"an error of somebody's", cbrtest.Raw(403, `{"error":{"code":403,"message":"blocked"}}`), kind.Unauthorized, nil},
+		{"an empty message of IAM's", cbrtest.Raw(403, `{"error_code":"WAF.1","error_msg":"m","encoded_authorization_message":""}`), kind.Unauthorized, nil},
+		{"a number", cbrtest.Raw(403, `{"error_code":1005,"error_msg":"m"}`), kind.Unauthorized, nil},
+		{"IAM's words, cut short", cbrtest.Fault{Status: 403, Body: `{"error":{"code":403,"title":"Forbidden"}}` + strings.Repeat(" ", 100), Cut: true}, kind.Unauthorized, nil},
+		{"credential refused", cbrtest.Refusal(401, "APIGW.0301", "decrypt token fail"), kind.Unauthorized, nil},
+		{"credential refused as 403", cbrtest.Refusal(403, "APIGW.0307", "The token must be updated"), kind.Unauthorized, nil},
+		{"no such vault", cbrtest.Refusal(404, "BackupService.6105", "The vault does not exist."), kind.Misconfigured, cbr.ErrNoVault},
+		{"no such API", cbrtest.Refusal(404, "APIGW.0101", "The API does not exist"), kind.Misconfigured, nil},
+		{"a parameter", cbrtest.Refusal(400, "BackupService.9900", "Parameter verification failed."), kind.Misconfigured, nil},
+		{"nothing there", cbrtest.Refusal(400, "BackupService.0001", "No resource is available."), kind.Misconfigured, nil},
+		{"there already", cbrtest.Refusal(400, "BackupService.1009", "It has been replicated."), kind.Misconfigured, nil},
+		{"throttled", cbrtest.Refusal(429, "APIGW.0308", "slow down"), kind.Throttled, nil},
+		{"unknown error", cbrtest.Refusal(500, "BackupService.9910", "Unknown error."), kind.Unavailable, nil},
+		{"gateway", cbrtest.Raw(502, "<html>"), kind.Unavailable, nil},
+		{"redirect", cbrtest.Redirect("/"), kind.Misconfigured, nil},
+		{"cut short", cbrtest.Fault{Status: 200, Body: `{"backups":[],"count":0}`, Cut: true}, kind.Unavailable, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -503,14 +501,16 @@ func TestListBackupsFaults(t *testing.T) {
 			client.Auth = &k
 			_, _, err := list(t.Context(), client)
 			e := kind.As(err)
-			if e.Of() != tt.want || e.Message == "" || e.Renewed || e.HTTPStatus != tt.status {
-				t.Errorf("error = %+v, want %s, status %d", e, tt.want, tt.status)
+			if e.Of() != tt.want || e.Message == "" || e.Renewed || e.HTTPStatus != tt.fault.Status {
+				t.Errorf("error = %+v, want %s, status %d", e, tt.want, tt.fault.Status)
 			}
 			if !e.Kind.Policy().Redeliver {
 				t.Errorf("error = %v would be acknowledged", err)
 			}
-			if errors.Is(err, cbr.ErrListRefused) != tt.refused || errors.Is(err, cbr.ErrNoVault) != tt.noVault {
-				t.Errorf("error = %v, refused %t, no vault %t", err, !tt.refused, !tt.noVault)
+			for _, cause := range []error{cbr.ErrListRefused, cbr.ErrNoVault} {
+				if got, want := errors.Is(err, cause), errors.Is(tt.cause, cause); got != want {
+					t.Errorf("error = %v, %q is in its chain: %t, want %t", err, cause, got, want)
+				}
 			}
 		})
 	}

@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// root is where the project's files are, for the compiler of schemas.
+// root is the URL of the project's files, for the compiler of schemas.
 const root = "file:///project/"
 
 // document is one of the documents under docs.
@@ -37,7 +37,7 @@ func open(t *testing.T, file string) *document {
 	return d
 }
 
-// readYAML reads a file of the project, JSON too, as the values of a JSON
+// readYAML reads a file of the project, YAML or JSON, into the types of a JSON
 // decoder.
 func readYAML(t *testing.T, file string) any {
 	t.Helper()
@@ -52,7 +52,7 @@ func readYAML(t *testing.T, file string) any {
 	return asJSON(t, v)
 }
 
-// asJSON returns v as the schemas want it.
+// asJSON returns v in the types that the schemas take.
 func asJSON(t *testing.T, v any) any {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -80,8 +80,8 @@ func pointer(names ...string) string {
 	return p
 }
 
-// find returns the value at a pointer and the pointer to it after all
-// references; ok is false where there is none.
+// find follows references and returns the value at a pointer, with its own pointer. ok
+// is false if there is none.
 func (d *document) find(at string) (value any, resolved string, ok bool) {
 	d.t.Helper()
 	value, resolved = d.value, "#"
@@ -121,7 +121,7 @@ func (d *document) check(what, at string, value any) {
 	}
 }
 
-// TestReferences: each leads to a place in its own file. Generators and
+// TestReferences: each reference leads to a place in its own file. Generators and
 // validators do not resolve others.
 func TestReferences(t *testing.T) {
 	t.Parallel()

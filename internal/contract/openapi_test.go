@@ -72,15 +72,15 @@ func newRig(t *testing.T, extra map[string]string) *rig {
 	return r
 }
 
-// answer is what API Gateway makes an HTTP response of.
+// answer is an answer as API Gateway takes it.
 type answer struct {
 	StatusCode int
 	Headers    map[string]string
 	Body       string
 }
 
-// call sends a request as API Gateway does: its sample, changed. headers are names
-// and values.
+// call sends a request as API Gateway does: its sample with another request. headers
+// are names and values.
 func (r *rig) call(method, path, body string, headers ...string) answer {
 	r.t.Helper()
 	event := object(r.t, readYAML(r.t, "events/apigw-http.json"))
@@ -107,8 +107,7 @@ func (r *rig) call(method, path, body string, headers ...string) answer {
 	return a
 }
 
-// answers holds an answer to the operation's responses, and returns which of
-// them it was.
+// answers holds an answer to the operation's responses, and returns its status.
 func (d *document) answers(path, method string, a answer) string {
 	d.t.Helper()
 	operation := pointer("paths", path, strings.ToLower(method), "responses")
@@ -149,8 +148,8 @@ func (d *document) answers(path, method string, a answer) string {
 
 const replicatePath = "/v3/{project_id}/checkpoints/replicate"
 
-// TestHTTP holds the function's real answers to openapi.yaml, one of each kind,
-// by each of the two operations.
+// TestHTTP holds the function's real answers to openapi.yaml: one of each kind, with
+// each of the two operations.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	example, _, ok := open(t, "openapi.yaml").find("#/components/requestBodies/Request/content/application~1json/example")
@@ -161,7 +160,7 @@ func TestHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := string(text) // of the CBR API reference's own vaults, as is cbrtest's
+	body := string(text) // with the vaults of the CBR API reference, which cbrtest has
 	script := func(faults ...cbrtest.Fault) func(*rig) {
 		return func(r *rig) { r.cbr.Script(cbrtest.AnyVault, faults...) }
 	}
@@ -214,7 +213,7 @@ func TestHTTP(t *testing.T) {
 					}
 					return
 				}
-				// Of the two forms of an error the function has CBR's.
+				// openapi.yaml has two forms of an error. The function writes CBR's.
 				d.check("body", "#/components/schemas/Fault", parse(t, a.Body))
 				if code := object(t, parse(t, a.Body))["error_code"]; code != tt.code {
 					t.Errorf("error_code %v, want %s", code, tt.code)
@@ -224,8 +223,8 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// TestHTTPRequestedAt: a call that is repeated with the same X-Requested-At, which
-// a client of CBR can set, is answered as before, and copies are started once.
+// TestHTTPRequestedAt: a repeated call with the same X-Requested-At has the same answer,
+// and copies are started once.
 func TestHTTPRequestedAt(t *testing.T) {
 	t.Parallel()
 	d, r := open(t, "openapi.yaml"), newRig(t, nil)
@@ -250,12 +249,12 @@ func TestHTTPRequestedAt(t *testing.T) {
 		}
 	}
 	if posts != 1 {
-		t.Errorf("CBR was asked %d times for copies, want once", posts)
+		t.Errorf("CBR was called %d times, want once", posts)
 	}
 }
 
-// TestHTTPAside: what asks nothing of CBR.
-func TestHTTPAside(t *testing.T) {
+// TestHTTPWithoutCBR: the answers to requests for which CBR is not called.
+func TestHTTPWithoutCBR(t *testing.T) {
 	t.Parallel()
 	d, r := open(t, "openapi.yaml"), newRig(t, nil)
 	d.answers("/", "GET", r.call("GET", "/", ""))
@@ -273,9 +272,9 @@ func TestHTTPAside(t *testing.T) {
 	}
 }
 
-// TestGenerators: nothing is in the document that generators of clients fail on
-// or differ in, as `make clients` has shown: headers and parameters without a
-// type, and schemas that are one of several others.
+// TestGenerators: the document has nothing on which generators of clients fail or
+// differ, as `make clients` has shown: headers and parameters without a type, and
+// schemas that are a choice of others.
 func TestGenerators(t *testing.T) {
 	t.Parallel()
 	var typed int
@@ -293,7 +292,7 @@ func TestGenerators(t *testing.T) {
 				}
 				walk(at+pointer(name)[1:], item)
 			}
-			// Only headers and parameters have their schema beside a description alone.
+			// Only headers and parameters have a schema beside a description.
 			if schema, ok := v["schema"].(map[string]any); ok && v["description"] != nil {
 				typed++
 				if schema["type"] != "string" {
@@ -308,8 +307,8 @@ func TestGenerators(t *testing.T) {
 	}
 }
 
-// TestStatuses: both operations list the status of every kind and no others but
-// CBR's own.
+// TestStatuses: both operations list the status of every kind, those of CBR itself, and
+// no others.
 func TestStatuses(t *testing.T) {
 	t.Parallel()
 	d := open(t, "openapi.yaml")
@@ -317,7 +316,7 @@ func TestStatuses(t *testing.T) {
 	if !ok {
 		t.Fatal("no list of kinds")
 	}
-	// 404 and the ranges are CBR's own; so may 500 be.
+	// 404 and the ranges are of CBR itself. 500 may be, too.
 	want := []string{"200", "404", "4XX", "5XX"}
 	for _, k := range kinds.([]any) {
 		name, _ := k.(string)

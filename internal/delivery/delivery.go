@@ -78,8 +78,8 @@ type Delivery struct {
 	Claimed bool
 	// Final: the trigger never redelivers, and its caller gets the outcome.
 	Final bool
-	// Last: nobody redelivers it. So it is if it is Final, or if the queue gives
-	// the message up after this delivery.
+	// Last: nobody redelivers it, because it is Final, or because the queue gives the
+	// message up after this delivery.
 	Last bool
 	// Request is valid if Err is nil. Otherwise it has at most a correlation id.
 	Request Request

@@ -1,10 +1,8 @@
-// Package jsonscan reads JSON once, front to back, and takes from it what its
-// caller asks for: the records of a queue, the requests in them, CBR's answers.
-// encoding/json goes over each text twice, once to see whether it is JSON, and
-// hides duplicate names.
+// Package jsonscan reads JSON once, from front to back, and takes from it what its caller
+// asks for: the records of a queue, the requests in them, CBR's answers. encoding/json
+// reads each text twice, once to see if it is JSON, and hides duplicate names.
 //
-// The tokens are jsontext's, which is part of Go from 1.27 on; its module is
-// another name for that then.
+// The tokens are read by jsontext, which is part of Go from 1.27 on.
 package jsonscan
 
 import (
@@ -19,24 +17,24 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Reader reads one JSON text. Its first error stays, and from then on it finds
-// nothing more, so that it is enough to ask for it at the [Reader.End]. It is
-// not safe for concurrent use.
+// Reader reads one JSON text. After its first error it finds nothing more and keeps the
+// error, so it is enough to check for it once, at [Reader.End]. It is not safe for
+// concurrent use.
 type Reader struct {
 	tokens jsontext.Decoder
 	text   bytes.Buffer
 	err    error
 }
 
-// New returns a reader of text, which must not change while it is read. Doubled
-// names, and text that is not UTF-8, are no errors, as in encoding/json.
+// New returns a reader of text, which must not change while it is read. As in
+// encoding/json, duplicate names and invalid UTF-8 are not errors.
 func New(text []byte) *Reader {
 	r := new(Reader)
 	r.Reset(text)
 	return r
 }
 
-// Reset makes r, which may be the zero Reader, a reader of text, as New does.
+// Reset makes r a reader of text, as New does. r may be the zero Reader.
 func (r *Reader) Reset(text []byte) {
 	r.text, r.err = *bytes.NewBuffer(text), nil
 	r.tokens.Reset(&r.text, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -50,10 +48,10 @@ func (r *Reader) Peek() jsontext.Kind {
 	return r.tokens.PeekKind()
 }
 
-// Members reads an object. It yields the names of its members; the caller reads
-// the value of each or leaves it. A name is good until the next one. null is an
-// object without members, any other value an error. Whoever breaks off has read
-// enough of the whole text. It is an iter.Seq: range over r.Members.
+// Members reads an object. It yields the names of its members; the caller may read the
+// value of each. A name is valid until the next one. null is an object without members,
+// any other value is an error. After a break out of the loop, r reads no more of the
+// text. It is an iter.Seq: range over r.Members.
 func (r *Reader) Members(yield func(name []byte) bool) {
 	if !r.open(jsontext.KindBeginObject, "an object") {
 		return
@@ -72,16 +70,16 @@ func (r *Reader) Members(yield func(name []byte) bool) {
 	r.token()
 }
 
-// Elements reads an array. It yields the indices of its elements; the caller
-// reads each or leaves it. null is an array without elements, any other value an
-// error. It is an iter.Seq: range over r.Elements.
+// Elements reads an array. It yields the indices of its elements; the caller may read
+// each. null is an array without elements, any other value is an error. It is an
+// iter.Seq: range over r.Elements.
 func (r *Reader) Elements(yield func(index int) bool) {
 	if !r.open(jsontext.KindBeginArray, "an array") {
 		return
 	}
 	for i := 0; r.Peek() != jsontext.KindEndArray; i++ {
 		if r.Peek() == jsontext.KindInvalid {
-			break // the token says what is wrong
+			break // reading the token sets the error
 		}
 		at := r.tokens.InputOffset()
 		if !yield(i) {
@@ -92,7 +90,7 @@ func (r *Reader) Elements(yield func(index int) bool) {
 	r.token()
 }
 
-// Text reads a string. null leaves it as it is, any other value is an error.
+// Text reads a string. null leaves *to as it is, any other value is an error.
 func (r *Reader) Text(to *string) {
 	var text []byte
 	if r.Bytes(&text); text != nil {
@@ -100,8 +98,8 @@ func (r *Reader) Text(to *string) {
 	}
 }
 
-// Bytes reads a string as Text does, for those who want the text of it as bytes:
-// it is a part of the reader's text where that spells nothing in another way.
+// Bytes reads a string as Text does. If the string has no escapes, *to is a part of the
+// reader's text, and no copy.
 func (r *Reader) Bytes(to *[]byte) {
 	var value []byte
 	if r.Quoted(&value); value != nil {
@@ -109,8 +107,8 @@ func (r *Reader) Bytes(to *[]byte) {
 	}
 }
 
-// Quoted reads a string as Bytes does and returns its JSON, a part of the
-// reader's text, nil for null; [Unquote] has the text of it.
+// Quoted reads a string as Bytes does, but as JSON: *to is a part of the reader's text.
+// [Unquote] returns the string.
 func (r *Reader) Quoted(to *[]byte) {
 	switch r.Peek() {
 	case jsontext.KindString:
@@ -124,8 +122,8 @@ func (r *Reader) Quoted(to *[]byte) {
 	}
 }
 
-// Int reads a whole number, which may be in a string. null leaves it as it is,
-// any other value is an error.
+// Int reads an integer, which may be in a string. null leaves *to as it is, any other
+// value is an error.
 func (r *Reader) Int(to *int64) {
 	of := r.Peek()
 	value := r.Value()
@@ -153,13 +151,13 @@ func (r *Reader) Value() []byte {
 	return value
 }
 
-// Err returns what was wrong up to here.
+// Err returns the first error so far.
 func (r *Reader) Err() error { return r.err }
 
-// ErrMore is the error of a text that goes on after its value.
+// ErrMore is the error of a text with more after its value.
 var ErrMore = errors.New("expected nothing more")
 
-// End returns what was wrong up to here, or ErrMore.
+// End returns the first error so far, or ErrMore.
 func (r *Reader) End() error {
 	if r.err != nil {
 		return r.err
@@ -175,7 +173,7 @@ func (r *Reader) End() error {
 	return r.err
 }
 
-// Offset returns how far the text was read without finding a fault, in bytes.
+// Offset returns how far the text was read without a fault, in bytes.
 func (r *Reader) Offset() int64 {
 	if e, ok := errors.AsType[*jsontext.SyntacticError](r.err); ok {
 		return e.ByteOffset
@@ -183,7 +181,7 @@ func (r *Reader) Offset() int64 {
 	return r.tokens.InputOffset()
 }
 
-// token reads a brace or a bracket, or finds what is wrong instead.
+// token reads a brace or a bracket, or sets the error.
 func (r *Reader) token() {
 	if r.err == nil {
 		_, r.err = r.tokens.ReadToken()
@@ -203,14 +201,15 @@ func (r *Reader) open(kind jsontext.Kind, what string) bool {
 	return false
 }
 
-// skip reads the value at an offset if the body of a loop has left it.
+// skip skips the value at an offset if the body of a loop has not read it.
 func (r *Reader) skip(at int64) {
 	if r.err == nil && r.tokens.InputOffset() == at {
 		r.err = r.tokens.SkipValue()
 	}
 }
 
-// expected reads a value of the wrong kind. That it is no JSON comes first.
+// expected reads a value of the wrong type and sets an error. If the value is not JSON,
+// that is the error.
 func (r *Reader) expected(what string) {
 	r.Value()
 	if r.err == nil {
@@ -218,13 +217,13 @@ func (r *Reader) expected(what string) {
 	}
 }
 
-// wrong says of the value that was read last that it should be something else.
+// wrong sets the error that the value that was read last should have been what.
 func (r *Reader) wrong(what string) {
 	r.err = fmt.Errorf("%s: expected %s", cmp.Or(string(r.tokens.StackPointer()), "$"), what)
 }
 
-// Text returns the text of value if that is the JSON of a string, read by
-// [Reader.Value] for instance.
+// Text returns the string of value if that is the JSON of a string, for example from
+// [Reader.Value].
 func Text(value []byte) (text string, ok bool) {
 	if len(value) == 0 || value[0] != '"' {
 		return "", false
@@ -232,8 +231,8 @@ func Text(value []byte) (text string, ok bool) {
 	return string(Unquote(value)), true
 }
 
-// Unquote returns the text of value, which is the JSON of a string or empty: a
-// part of it where it spells nothing in another way.
+// Unquote returns the string of value, which is the JSON of a string or empty. If value
+// has no escapes, the result is a part of it, and no copy.
 func Unquote(value []byte) []byte {
 	if len(value) == 0 {
 		return nil
@@ -241,6 +240,6 @@ func Unquote(value []byte) []byte {
 	if inner := value[1 : len(value)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return inner
 	}
-	text, _ := jsontext.AppendUnquote(make([]byte, 0, len(value)), value) // an error of a text that is JSON is one of UTF-8
+	text, _ := jsontext.AppendUnquote(make([]byte, 0, len(value)), value) // the only possible error is invalid UTF-8
 	return text
 }

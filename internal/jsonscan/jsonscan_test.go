@@ -104,8 +104,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// FuzzMembers: what encoding/json takes for an object is one here too, with the
-// same members, and nothing else is.
+// FuzzMembers: a text is an object here if and only if it is one for encoding/json, and it
+// has the same members.
 func FuzzMembers(f *testing.F) {
 	f.Add([]byte(` { "a" : "}\"\\" , "b":[1,{"c":[]}],"a":null,"\u00e9":-1e9 } `))
 	f.Add([]byte(`{"a":"b`))
@@ -123,7 +123,7 @@ func FuzzMembers(f *testing.F) {
 			t.Fatalf("%q: %v, with encoding/json %v", text, err, wantErr)
 		}
 		if diff := cmp.Diff(len(want), len(got)); err == nil && diff != "" {
-			t.Fatalf("members of %q (-encoding/json +onepass):\n%s", text, diff)
+			t.Fatalf("members of %q (-encoding/json +jsonscan):\n%s", text, diff)
 		}
 		for name, value := range want {
 			if err == nil && string(got[name]) != string(value) {
@@ -133,7 +133,7 @@ func FuzzMembers(f *testing.F) {
 	})
 }
 
-// TestFirstErrorStays: a loop that goes on after it would go on for ever.
+// TestFirstErrorStays: a loop ends after the first error.
 func TestFirstErrorStays(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct {
@@ -167,7 +167,7 @@ func TestFirstErrorStays(t *testing.T) {
 	}
 }
 
-// TestNull leaves what was there, and an empty string does not.
+// TestNull: null leaves the value that was there, and an empty string does not.
 func TestNull(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{`null`: "before", `""`: "", `"after"`: "after"} {
@@ -185,10 +185,10 @@ func TestNull(t *testing.T) {
 	}
 }
 
-// TestReset: a reader has nothing left of the text before, wherever that ended.
+// TestReset: a reader keeps nothing of the text before, wherever reading ended.
 func TestReset(t *testing.T) {
 	t.Parallel()
-	var r jsonscan.Reader // its zero value too
+	var r jsonscan.Reader // also with its zero value
 	for _, before := range []string{
 		``, `null`, `{"text":"a"}`, `{"text":"a"`, `{"text":5}`, `{"elements":[1,`, `{"text":"\q"}`, `[]`, `{} {}`, `}`, `{"text":{"a":{"b":[`,
 	} {
@@ -205,7 +205,7 @@ func TestReset(t *testing.T) {
 			}
 		}
 	}
-	// In the middle of a value, with nobody to read on.
+	// Reading ends in the middle of a value.
 	r.Reset([]byte(`{"members":{"a":[1,2]},"text":"a"}`))
 	for range r.Members {
 		for range r.Members {
@@ -219,7 +219,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestBreak: a loop that is broken off reads no further.
+// TestBreak: after a break out of a loop nothing more is read.
 func TestBreak(t *testing.T) {
 	t.Parallel()
 	r := jsonscan.New([]byte(`[{"a":1},2]`))
@@ -238,7 +238,7 @@ func TestBreak(t *testing.T) {
 	}
 }
 
-// TestNoCopies: a payload has megabytes, and most of it is text that needs none.
+// TestNoCopies: a payload may have megabytes, and most of its text need not be copied.
 func TestNoCopies(t *testing.T) {
 	t.Parallel()
 	text := []byte(`{"a":"plain é","b":[1, 2]}`)
@@ -256,7 +256,7 @@ func TestNoCopies(t *testing.T) {
 	}
 }
 
-// TestInt: a whole number as a number or as a text, and nothing else.
+// TestInt: an integer as a number or as a string, and nothing else.
 func TestInt(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct {

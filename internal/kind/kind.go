@@ -102,8 +102,8 @@ const (
 	Backoff
 	// FreshCredential: once, if the credential's source has a newer one.
 	FreshCredential
-	// Lookup: CBR may have taken the request, so it is sent again only after a
-	// lookup. CBR has no idempotency token (CBR API reference).
+	// Lookup: CBR may have accepted the request, so that it is not sent a second
+	// time without a lookup. CBR has no idempotency token (CBR API reference).
 	Lookup
 )
 
@@ -120,7 +120,7 @@ const (
 	Growing
 	// ForEffect: until an effect of the request can be seen.
 	ForEffect
-	// GrowingForEffect: as Growing, but at least ForEffect, since CBR may have taken
+	// GrowingForEffect: as Growing, but at least ForEffect, since CBR may have accepted
 	// the request before the fault.
 	GrowingForEffect
 	// ForCopy: a quarter of an hour, then hours, since a copy may take as long.

@@ -1,6 +1,6 @@
-// Package metrics counts what became of an invocation's deliveries and writes
-// it in CloudWatch's embedded metric format: with partial batch answers
-// Lambda's own Errors metric stays zero, so these are what alarms watch.
+// Package metrics counts the outcomes of an invocation's deliveries and writes them in
+// CloudWatch's embedded metric format. Alarms watch these: with partial batch answers
+// Lambda's own metric Errors stays zero.
 package metrics
 
 import (
@@ -74,18 +74,17 @@ var (
 	}
 )
 
-// Format is how a line is written, for one destination region or for none. The
-// cold start and the duration are the invocation's, not a region's: they are in
-// its first line alone.
+// Format appends a line for one destination region, or for none, to b. The cold start and
+// the duration are the invocation's, not a region's, so they are only in its first line.
 type Format func(b []byte, l Line) []byte
 
-// Line is what one line says.
+// Line is the content of one line.
 type Line struct {
 	Service string // the function's name, in quotes
 	// Region is the destination's, empty for none.
 	Region string
 	Began  time.Time
-	// Counts are by names; one that is absent is zero.
+	// Counts are by name. A name that is missing counts zero.
 	Counts map[string]int
 	// Seconds are of metrics that have a value for each delivery, at most 100 each.
 	Seconds []Seconds
@@ -134,22 +133,22 @@ func (e *Emitter) Begin() *Invocation {
 	return &Invocation{emitter: e, began: time.Now(), regions: map[string]*region{}}
 }
 
-// Delivery is what is counted of one delivery.
+// Delivery is what is counted for one delivery.
 type Delivery struct {
-	// DestinationRegion is empty where the request did not validate or was not
-	// allowed: each value is a metric that is paid for.
+	// DestinationRegion is empty if the request is not valid or not allowed: each value is
+	// a metric that costs money.
 	DestinationRegion string
 	Kind              kind.Kind
-	// Published is the status of the result on the topic, empty without one.
+	// Published is the status of the published result, empty without one.
 	Published     kind.Status
 	Redelivered   bool
 	PublishFailed bool
-	// More are counts beside those that follow from the above.
+	// More are counts that do not follow from the fields above.
 	More []Value
 }
 
-// Value is one count more, of one of the names that every line has, or a metric
-// of its own with a value in seconds.
+// Value is a count, of one of the names that lines have, or a metric of its own with a
+// value in seconds.
 type Value struct {
 	Name    string
 	Count   int
@@ -183,7 +182,7 @@ func (i *Invocation) Count(d Delivery) {
 	}
 	if d.Redelivered {
 		c["Redelivered"]++
-		// InProgress also counts callers that were told so, and handed nothing back.
+		// InProgress also counts errors that went to a caller, where nothing is handed back.
 		if d.Kind == kind.InProgress {
 			c["RedeliveredBusy"]++
 		}
@@ -203,18 +202,17 @@ func (i *Invocation) region(name string) *region {
 	return r
 }
 
-// ErrorReturned counts that the invocation ends with an error that is its answer: of
-// a direct call that was rejected, or of a batch that is handed back whole. Lambda
-// counts such an error among its Errors, as it does a crash.
+// ErrorReturned counts that the invocation ends with an error as its answer: that of a
+// rejected direct call, or of a batch that is handed back as a whole. Lambda counts such
+// an error among its Errors, as it does a crash.
 func (i *Invocation) ErrorReturned() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.region("").counts["ErrorsReturned"]++
 }
 
-// Emit writes the invocation's line. Deliveries to one destination region, the
-// usual case, are one line; the format cannot give two values of a dimension in
-// one, so each further region is a line of its own.
+// Emit writes the invocation's lines, one for each destination region, since a line can
+// have only one value of a dimension. Usually there is one region.
 func (i *Invocation) Emit() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -222,7 +220,7 @@ func (i *Invocation) Emit() error {
 		i.region("")
 	}
 	order := slices.Sorted(maps.Keys(i.regions))
-	// What did not validate has no region and goes with another's line.
+	// Deliveries without a region are counted in the first region's line.
 	if len(order) > 1 && order[0] == "" {
 		for name, n := range i.regions[""].counts {
 			i.regions[order[1]].counts[name] += n
@@ -307,8 +305,7 @@ func EMF(b []byte, l Line) []byte {
 	return append(b, "}\n"...)
 }
 
-// counts is what a line says of names. It is the same in each, so it is made
-// once.
+// counts is the list of names and units in each line.
 var counts = definitions(names)
 
 func definitions(names []string) string {
@@ -320,6 +317,6 @@ func definitions(names []string) string {
 }
 
 func quoted(text string) string {
-	q, _ := json.Marshal(text) // a string always has its JSON
+	q, _ := json.Marshal(text) // a string always marshals
 	return string(q)
 }

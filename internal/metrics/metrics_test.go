@@ -110,8 +110,8 @@ func TestEmitSeveralRegions(t *testing.T) {
 	}
 }
 
-// TestLine is a line, letter for letter. The second of an invocation has no
-// Duration, neither as a value nor in the list of those to be found in it.
+// TestLine compares lines byte for byte. The second line of an invocation has no
+// Duration, neither as a value nor in the list of metrics.
 func TestLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +145,8 @@ func TestLine(t *testing.T) {
 	})
 }
 
-// TestNoRegion: each value of a dimension is paid for, and an empty one is none.
+// TestNoRegion: without a region a line has no dimension for it, since each value costs
+// money.
 func TestNoRegion(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -161,7 +162,7 @@ func TestNoRegion(t *testing.T) {
 	}
 }
 
-// TestErrorReturned: it is the invocation's, of no region, and in its first line.
+// TestErrorReturned: the error is counted in the invocation's first line, and for no region.
 func TestErrorReturned(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -180,7 +181,7 @@ func TestErrorReturned(t *testing.T) {
 	}
 }
 
-// TestKindsAndStatuses: each is counted under its own name and no other.
+// TestKindsAndStatuses: each is counted under its own name and under no other.
 func TestKindsAndStatuses(t *testing.T) {
 	t.Parallel()
 	for name, d := range map[string]metrics.Delivery{
@@ -206,8 +207,8 @@ func TestKindsAndStatuses(t *testing.T) {
 	}
 }
 
-// TestSideBySide: invocations share an emitter, and no line is in another. The
-// first of them alone was a cold start.
+// TestSideBySide: invocations share an emitter, and their lines do not mix. Only the first
+// one was a cold start.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	out := &pieces{}
@@ -242,8 +243,7 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// pieces keeps what is written to it, one write after another: the race
-// detector tells if they are not.
+// pieces keeps what is written to it. The race detector finds writes at the same time.
 type pieces struct{ all []string }
 
 func (p *pieces) Write(b []byte) (int, error) {
@@ -251,7 +251,7 @@ func (p *pieces) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestLost: metrics that cannot be written are not passed over in silence.
+// TestLost: if metrics cannot be written, there is an error.
 func TestLost(t *testing.T) {
 	t.Parallel()
 	reader, writer := io.Pipe()
@@ -261,5 +261,5 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// retries is what a delivery with so many retries counts beside.
+// retries returns the count of n retries.
 func retries(n int) []metrics.Value { return []metrics.Value{{Name: "Retries", Count: n}} }

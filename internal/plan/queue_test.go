@@ -143,8 +143,8 @@ func TestSend(t *testing.T) {
 		"an entry is refused": {n: 5, calls: 1, taken: 4, want: kind.Misconfigured, answer: func(int, []sent) (map[string]bool, error) {
 			return map[string]bool{"1": true}, nil
 		}},
-		"not allowed":   {n: 5, calls: 1, want: kind.Misconfigured, answer: func(int, []sent) (map[string]bool, error) { return nil, denied }},
-		"out of reach":  {n: 5, calls: 4, want: kind.Unavailable, answer: func(int, []sent) (map[string]bool, error) { return nil, errors.New("no route") }},
+		"not allowed":  {n: 5, calls: 1, want: kind.Misconfigured, answer: func(int, []sent) (map[string]bool, error) { return nil, denied }},
+		"out of reach": {n: 5, calls: 4, want: kind.Unavailable, answer: func(int, []sent) (map[string]bool, error) { return nil, errors.New("no route") }},
 		"one of twenty": {n: 200, calls: 23, taken: 190, want: kind.Unavailable, answer: func(_ int, entries []sent) (map[string]bool, error) {
 			if entries[0].MessageBody == "body-100" {
 				return nil, throttled

@@ -9,8 +9,8 @@ import (
 	"os/signal"
 )
 
-// Main runs a command with the arguments of the process, and ends the process with status 1 and the error on standard error if
-// there is one. The first interrupt ends run's context, the second the process at once.
+// Main runs a command with the arguments of the process. If it returns an error, Main writes it to standard error and ends the
+// process with status 1. The first interrupt ends run's context, the second ends the process at once.
 func Main(run func(ctx context.Context, args []string, out io.Writer) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop)

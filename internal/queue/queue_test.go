@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestParseRefuses: what is refused is package arn's to test.
+// TestParseRefuses has a few cases only, since package arn tests the rest.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", "arn:aws:sns:eu-central-1:123456789012:requests", "arn:aws:sqs:eu-central-1:123456789012:" + strings.Repeat("q", 81)} {

@@ -2,23 +2,24 @@ package redact
 
 import "unicode/utf8"
 
-// In base64 (RFC 4648, either alphabet) three bytes are four characters of six
-// bits: where a credential is a part of what was encoded, as a password is in
-// "Basic " + base64(name + ":" + password), how its characters come out depends
-// on where it begins. So what may be base64 is decoded, from each of four
-// characters on, and searched.
+// In base64 (RFC 4648, either alphabet) three bytes are four characters of six bits. If
+// a credential is only a part of what was encoded, as a password is in "Basic " +
+// base64(name + ":" + password), its characters depend on where it begins. So text that
+// may be base64 is decoded four times, from the first to the fourth character on, and
+// searched.
 
-// maxDepth is how often base64 within base64 is looked into.
+// maxDepth is how many levels of base64 within base64 are decoded.
 const maxDepth = 3
 
-// minRun is how many characters the shortest credential takes that is masked
-// everywhere, minWhole how many of these it determines alone.
+// minRun is the number of characters of the shortest credential that is masked
+// everywhere. minOwn is how many of these depend only on the credential, and not on its
+// neighbours.
 const (
-	minRun   = (shortest*8 + 5) / 6
-	minWhole = shortest * 8 / 6
+	minRun = (shortest*8 + 5) / 6
+	minOwn = shortest * 8 / 6
 )
 
-// sixBits are the values of the characters of both alphabets, noBits of others.
+// sixBits has the values of the characters of both alphabets, and noBits for others.
 var sixBits = func() (bits [256]byte) {
 	for c := range bits {
 		bits[c] = noBits
@@ -32,9 +33,9 @@ var sixBits = func() (bits [256]byte) {
 
 const noBits = 0xff
 
-// keep says, for the place of a character in a run and its value, from which of
-// four beginnings on it may be one of text in ASCII, each of whose bytes begins
-// with a zero: a byte of ones for each.
+// keep finds runs that may encode ASCII, whose bytes all begin with a zero bit. For the
+// place of a character in a run and for its value, it has one byte for each of the four
+// beginnings: ones if the character may be part of ASCII that begins there, else zeros.
 var keep = func() (masks [4][64]uint32) {
 	topBit := [4]int{1 << 5, 1 << 3, 1 << 1, 0}
 	for place := range masks {
@@ -49,16 +50,16 @@ var keep = func() (masks [4][64]uint32) {
 	return masks
 }()
 
-// runs are the readings of the base64 in a text. In one of the two a plus after
-// an escaped line break is a space, if the text has escapes.
+// runs reads the base64 in a text. There are two readings if the text has escapes: in the
+// second (query), a plus after an escaped line break is a space.
 type runs struct {
 	text    string
 	escapes *spellings
 	query   bool
 }
 
-// at returns the value of the character at j of a run and where it ends. Without
-// a value it is a line break if it ends after j, else the run has ended.
+// at returns the value of the character at j and where it ends. If the value is noBits,
+// there is a line break that ends after j, or the run ends at j.
 func (r *runs) at(j int) (value byte, end int) {
 	if value = sixBits[r.text[j]]; value != noBits {
 		return value, j + 1
@@ -75,7 +76,7 @@ func (r *runs) at(j int) (value byte, end int) {
 	return value, end
 }
 
-// findInBase64 adds to found what is in the base64 in t.
+// findInBase64 adds the secrets in the base64 of t to found.
 func (x *index) findInBase64(t string, escapes *spellings, depth int, found []span) []span {
 	if depth == 0 || !x.everywhere || len(t) < minRun {
 		return found
@@ -92,10 +93,10 @@ func (x *index) findInBase64(t string, escapes *spellings, depth int, found []sp
 func (x *index) findInRuns(r *runs, depth int, found []span) []span {
 	for j := 0; j < len(r.text); {
 		start, chars, suspect := j, 0, !x.ascii
-		streaks := uint32(0) // four counts, each of a byte
+		streaks := uint32(0) // four counts of one byte each
 		for j < len(r.text) {
 			value, end := sixBits[r.text[j]], j+1
-			if value == noBits { // a few are
+			if value == noBits { // few are
 				value, end = r.at(j)
 			}
 			if end == j || value == noBits && chars == 0 {
@@ -107,7 +108,7 @@ func (x *index) findInRuns(r *runs, depth int, found []span) []span {
 			}
 			if !suspect {
 				streaks = (streaks + 0x01010101) & keep[chars&3][value]
-				suspect = (streaks+(0x80-minWhole)*0x01010101)&0x80808080 != 0
+				suspect = (streaks+(0x80-minOwn)*0x01010101)&0x80808080 != 0
 			}
 			chars++
 		}
@@ -119,7 +120,7 @@ func (x *index) findInRuns(r *runs, depth int, found []span) []span {
 	return found
 }
 
-// decode adds what is in the run of base64 between start and end.
+// decode adds the secrets in the run of base64 between start and end.
 func (x *index) decode(r *runs, start, end, depth int, found []span) []span {
 	var values []byte
 	var places []span

@@ -10,8 +10,8 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// BenchmarkText: as many tokens as a function for fifty projects has, of 4 kB
-// that begin alike.
+// BenchmarkText: the tokens of a function for fifty projects, each of 4 kB, which begin
+// with the same characters.
 func BenchmarkText(b *testing.B) {
 	random := rand.NewChaCha8([32]byte{})
 	var r redact.Redactor

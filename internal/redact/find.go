@@ -8,21 +8,20 @@ import (
 )
 
 const (
-	// shortest is the length from which on a credential is masked wherever its
-	// characters are. A shorter one may be a word ("backup", "test").
+	// shortest is the length from which on a credential is masked everywhere. A shorter
+	// one may be a word ("backup", "test").
 	shortest = 8
-	// loosest is the length from which on spaces within a credential do not hide
-	// it: somebody may have made them of line breaks.
+	// loosest is the length from which on a credential is found with spaces in it, which
+	// may have been line breaks.
 	loosest = 16
 )
 
-// secret is a credential as it is searched for. It is not changed once made.
+// secret is a credential in the form that is searched for. It does not change.
 type secret struct {
-	// text is the credential without what does not print, its white space as
-	// single spaces.
+	// text is the credential without characters that do not print. Each run of white
+	// space is one space.
 	text string
-	// short: it is masked where it stands alone. long: it may be folded with
-	// spaces.
+	// short: it is masked only where it stands alone. long: it may be folded at spaces.
 	short, long bool
 }
 
@@ -40,23 +39,22 @@ func newSecret(credential string) secret {
 	return secret{text: text, short: n < shortest, long: n >= loosest}
 }
 
-// isSpace reports whether c shows as white space.
+// isSpace reports whether c is white space in a text.
 func isSpace(c rune) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
-// isShown reports whether c prints. The character that stands for broken ones
-// is removed with them.
+// isShown reports whether c prints. The replacement character does not count as one that
+// prints.
 func isShown(c rune) bool { return c != utf8.RuneError && unicode.IsPrint(c) }
 
-// index is the secrets as they are searched for, all at once. Nil is of none.
-// It is not changed once made.
+// index has all secrets, for one search. Nil has none. It does not change.
 type index struct {
 	secrets []*secret
 	heads   [256][]*secret // by the first byte
-	// everywhere: there are some that are not short; ascii: those are of ASCII.
+	// everywhere: some are not short. ascii: all of those are ASCII.
 	everywhere, ascii bool
 }
 
-// with returns an index of s, too.
+// with returns an index that has s too.
 func (x *index) with(s *secret) *index {
 	next := &index{ascii: true}
 	if x != nil {
@@ -73,7 +71,7 @@ func (x *index) with(s *secret) *index {
 	return next
 }
 
-// without returns an index of all others.
+// without returns an index that does not have s.
 func (x *index) without(s secret) (next *index) {
 	for _, other := range x.secrets {
 		if *other != s {
@@ -86,17 +84,17 @@ func (x *index) without(s secret) (next *index) {
 // span is a part of a text.
 type span struct{ start, end int }
 
-// search is what is looked for secrets.
+// search is a search for secrets in a text.
 type search struct {
 	text    string
 	escapes *spellings
-	steps   int // that are left to take
+	steps   int // left
 }
 
-// find returns where secrets are in t, however spelled: spans that do not
-// overlap, in their order. Short ones are looked for if short says so. depth is
-// how often base64 is looked into. What is masked already is no part of any. A
-// text that is too costly to look through is one span.
+// find returns the places of secrets in t, in any encoding: spans in order that do not
+// overlap. It looks for short secrets if short is true. depth is the number of levels of
+// base64. A mask in the text is not part of a span. A text that takes too many steps is
+// one span.
 func (x *index) find(t string, short bool, depth int) (found []span) {
 	if x == nil {
 		return nil
@@ -109,7 +107,7 @@ func (x *index) find(t string, short bool, depth int) (found []span) {
 			continue
 		}
 		for _, s := range x.heads[t[j]] {
-			// Most that begin alike end here.
+			// Most that differ do so in the second byte.
 			if len(s.text) == 1 || j+1 == len(t) || t[j+1] == s.text[1] || !isPlain[t[j+1]] {
 				found = q.find(s, j, short, found)
 			}
@@ -118,7 +116,7 @@ func (x *index) find(t string, short bool, depth int) (found []span) {
 		for i, e := range readings {
 			first := e.first()
 			if slices.ContainsFunc(readings[:i], func(e spelling) bool { return e.first() == first }) {
-				continue // all that begin so have been tried
+				continue // secrets with this first byte have been tried
 			}
 			for _, s := range x.heads[first] {
 				found = q.find(s, j, short, found)
@@ -153,7 +151,7 @@ func (e spelling) first() byte {
 	return b[0]
 }
 
-// join adds a span to those that begin before it, or not long after.
+// join adds a span to spans, which are in order, and merges those that overlap.
 func join(spans []span, s span) []span {
 	i := len(spans)
 	for i > 0 && spans[i-1].end > s.start {
@@ -174,7 +172,7 @@ func join(spans []span, s span) []span {
 	return append(spans[:i+1], spans[n:]...)
 }
 
-// isPlain are the characters that stand for themselves alone.
+// isPlain has the characters that have only one meaning.
 var isPlain = func() (is [256]bool) {
 	for c := '!'; c <= '~'; c++ {
 		is[c] = !isLead(byte(c)) && c != '+' && c != rune(Mask[0])
@@ -182,15 +180,15 @@ var isPlain = func() (is [256]bool) {
 	return is
 }()
 
-// state is how far a secret and a text have been held against each other.
+// state is how far a secret and a text have been compared.
 type state struct {
-	in, at int // the text, the secret
-	// spaces and breaks are what is in the text before the next character.
+	in, at int // in the text, in the secret
+	// spaces and breaks: these are in the text before the next character.
 	spaces, breaks bool
 }
 
-// match returns where the longest spelling of s that begins at j ends, zero if
-// there is none.
+// match returns the end of the longest spelling of s that begins at j, or zero if there
+// is none.
 func (q *search) match(s *secret, j int) (end int) {
 	t := q.text
 	i := 0
@@ -207,11 +205,12 @@ func (q *search) match(s *secret, j int) (end int) {
 	if i == len(s.text) {
 		return j
 	}
-	var some [8]state // as many as there mostly are
+	var some [8]state // usually enough
 	open := append(some[:0], state{in: j, at: i})
 	for len(open) > 0 && q.steps >= 0 {
 		q.steps -= len(open)
-		// The first in the text: what leads to the same state is there by then.
+		// The state that is first in the text is next. So all ways to a state are found while
+		// it is open, and it is visited once.
 		next := 0
 		for i := range open {
 			if open[i].in < open[next].in || open[i].in == open[next].in && open[i].at < open[next].at {
@@ -230,7 +229,7 @@ func (q *search) match(s *secret, j int) (end int) {
 	return end
 }
 
-// advance adds to open what follows a state.
+// advance adds the states that follow now to open.
 func (q *search) advance(s *secret, now state, open []state) []state {
 	t := q.text
 	add := func(next state) {
@@ -248,13 +247,13 @@ func (q *search) advance(s *secret, now state, open []state) []state {
 	if now.in >= len(t) || strings.HasPrefix(t[now.in:], Mask) {
 		return open
 	}
-	// Nothing but white space that is the secret's own is passed over in a short
-	// one, and spaces that may be a text's in none but a long one.
+	// In a short secret only its own white space may be in the text. Other spaces may be
+	// only in a long one.
 	fits := !spaced || want != ' ' && !s.short && (now.breaks || s.long)
 	pass := func(c rune, end int) {
 		switch {
 		case now.at == 0:
-		case c == ' ', c == '+': // which it is in a query
+		case c == ' ', c == '+': // a space in a query
 			add(state{end, now.at, true, now.breaks})
 		case isSpace(c):
 			add(state{end, now.at, now.spaces, true})
@@ -286,10 +285,10 @@ func (q *search) advance(s *secret, now state, open []state) []state {
 	return open
 }
 
-// standsAlone reports whether what is between start and end is a word by
-// itself: there is no letter, digit or underscore on either side of it, and no
-// hyphen or dot with one of these behind it, as within an id or a host's name.
-// What is masked counts as a letter, since it may have ended in one.
+// standsAlone reports whether the text between start and end is a word by itself. It is
+// not if there is a letter, digit or underscore beside it, or one behind a hyphen or dot
+// beside it, as in an id or a host's name. A mask counts as a letter, since it may have
+// replaced one.
 func (q *search) standsAlone(start, end int) bool {
 	before, after := q.text[:start], q.text[end:]
 	if c, size := utf8.DecodeRuneInString(after); isJoint(c) {
@@ -306,7 +305,7 @@ func (q *search) standsAlone(start, end int) bool {
 	if !isWord(c) {
 		return true
 	}
-	// It may be the end of an escape, such as \n.
+	// The letter may be the end of an escape, such as \n.
 	for j := start - 1; j >= max(0, start-32); j-- {
 		for _, e := range q.escapes.at(j) {
 			if e.end == start && !isWord(e.char) {

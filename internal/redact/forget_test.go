@@ -10,7 +10,7 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// TestForget: a credential is masked as long as one holds it.
+// TestForget: a credential is masked as long as a caller hides it.
 func TestForget(t *testing.T) {
 	t.Parallel()
 	const text = "a: first-secret b: second-secret pw"
@@ -41,8 +41,8 @@ func TestForget(t *testing.T) {
 	is("a: first-secret b: [redacted] pw")
 }
 
-// TestForgetOnesOwn: two that read alike but are of other lengths as they were
-// given, so that one is short and one is not, are two.
+// TestForgetOnesOwn: two credentials with the same text, but of different lengths as they
+// were given, so that only one is short, are two.
 func TestForgetOnesOwn(t *testing.T) {
 	t.Parallel()
 	var r redact.Redactor
@@ -58,8 +58,8 @@ func TestForgetOnesOwn(t *testing.T) {
 	}
 }
 
-// TestForgetPromise: whoever hides and forgets in whichever order, masked is what
-// is held.
+// TestForgetPromise: in any order of hiding and forgetting, exactly the hidden credentials
+// are masked.
 func TestForgetPromise(t *testing.T) {
 	t.Parallel()
 	secrets := []string{"0-a-secret", "1-a-secret", "2-a-secret", "3", "a-secret"}
@@ -87,8 +87,8 @@ func TestForgetPromise(t *testing.T) {
 	})
 }
 
-// TestForgetMeanwhile: one who masks sees what is held all the time, whatever
-// others hide and forget.
+// TestForgetMeanwhile: a credential that is hidden all the time is always masked, while
+// others are hidden and forgotten.
 func TestForgetMeanwhile(t *testing.T) {
 	t.Parallel()
 	var r redact.Redactor

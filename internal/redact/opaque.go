@@ -2,7 +2,7 @@ package redact
 
 import "log/slog"
 
-// Opaque hides what embeds it, under every fmt verb, in JSON and in a log.
+// Opaque hides the struct that embeds it: every fmt verb, JSON and a log show the mask.
 type Opaque struct{}
 
 // String returns the mask.

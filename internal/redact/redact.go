@@ -1,10 +1,9 @@
-// Package redact is the one place that text from outside passes through before
-// it enters an error, a result event, a header or a log line: field names,
-// upstream messages, ids. What comes out is printable, bounded, and free of
-// every credential in use.
+// Package redact cleans all text from outside before it is in an error, a result event, a
+// header or a log line: field names, messages of services, ids. The text that it returns
+// is printable and bounded, and holds none of the credentials in use.
 //
-// Cleaning matters beyond looks: aws-lambda-go puts the text of a returned
-// error into an HTTP header, and one control character there ends the process.
+// Control characters must not stay: aws-lambda-go puts the text of a returned error into
+// an HTTP header, and one control character there ends the process.
 package redact
 
 import (
@@ -24,26 +23,25 @@ const MaxText = 2 << 10
 // Mask stands where a credential stood.
 const Mask = "[redacted]"
 
-// Redactor cleans text and masks credentials. The zero value knows no
-// credential but the signatures of requests, which it knows by their form. It is
-// safe for concurrent use.
+// Redactor cleans text and masks credentials. The zero value masks only the signatures of
+// requests, which it knows by their form. It is safe for concurrent use.
 //
-// A credential is masked in every spelling that its characters have in JSON,
-// HTML, URLs and base64, and in these within each other; also where it is folded
-// at line breaks or tabs or, from 16 characters on, at spaces. One of fewer than
-// eight characters may be a word or a part of one. It is masked where it stands
-// alone: with no letter, digit or underscore on either side, nor such a one
-// behind a hyphen or a dot, as in "nightly-backup-1" or "backup.example.com".
+// A credential is masked in every encoding of JSON, HTML, URLs and base64, and in these
+// within each other. It is also masked if it is folded at line breaks or tabs or, from 16
+// characters on, at spaces. A credential of fewer than eight characters may be a word or
+// a part of one. So it is masked only where it stands alone: not beside a letter, a digit
+// or an underscore, and not joined to one by a hyphen or a dot, as in "nightly-backup-1"
+// or "backup.example.com".
 type Redactor struct {
 	Opaque
-	mu      sync.Mutex // held by one who adds or takes away
+	mu      sync.Mutex // held while a credential is added or removed
 	holders map[secret]int
 	index   atomic.Pointer[index]
 }
 
-// Hide has a credential masked from now on, until forget is called: by each who
-// hides the same one. A second call of the same forget does nothing. An empty
-// credential is ignored.
+// Hide masks a credential from now on, until forget is called. If several callers hide
+// the same one, it is masked until each has called its forget. A second call of the same
+// forget does nothing. An empty credential is ignored.
 func (r *Redactor) Hide(credential string) (forget func()) {
 	secrets := secretsIn(credential)
 	r.mu.Lock()
@@ -68,14 +66,13 @@ func (r *Redactor) Hide(credential string) (forget func()) {
 	})
 }
 
-// IsShort reports whether a credential is not masked wherever it is, but only
-// where it stands alone.
+// IsShort reports whether a credential is masked only where it stands alone.
 func IsShort(credential string) bool {
 	return slices.ContainsFunc(secretsIn(credential), func(s secret) bool { return s.short })
 }
 
-// secretsIn returns what is searched for to find a credential: the parts of it
-// around the mask, which is never a part of what is masked.
+// secretsIn returns the parts of a credential that are searched for. If it contains the
+// mask, these are the parts around it: the mask itself is never masked.
 func secretsIn(credential string) (secrets []secret) {
 	for part := range strings.SplitSeq(credential, Mask) {
 		if s := newSecret(part); s.text != "" {
@@ -85,28 +82,27 @@ func secretsIn(credential string) (secrets []secret) {
 	return secrets
 }
 
-// Text returns s with line breaks and tabs as spaces, other characters that do
-// not print removed, every credential masked, and at most MaxText bytes long.
-// It is idempotent.
+// Text returns s cleaned: line breaks and tabs are spaces, other characters that do not
+// print are removed, every credential is masked, and it is at most MaxText bytes long. It
+// is idempotent.
 func (r *Redactor) Text(s string) string { return r.text(s, true) }
 
-// ID is Text for a name that is to stay the same: a credential that is too short
-// to be masked everywhere is not masked in it at all.
+// ID is Text for a name, which should not change: a short credential (see [IsShort]) is
+// not masked in it.
 func (r *Redactor) ID(s string) string { return r.text(s, false) }
 
 func (r *Redactor) text(s string, short bool) string {
 	s = unbroken(r.mask(printable(s), short))
-	// Where it is cut a credential may come to stand alone, or be of dots.
+	// After a cut a short credential may stand alone, and one of dots may be the ellipsis.
 	for n := MaxText; len(s) > MaxText; n-- {
 		s = r.mask(cut(s, n), short)
 	}
 	return s
 }
 
-// Message is Text for what we say around a text of somebody else's: the cause,
-// what was being done, what there is to do. Where all of it is too long it is
-// cut in its middle, which is theirs, and short enough for a kind and a code to
-// be put before it.
+// Message is Text for a message of ours around another's text. If it is too long, its
+// middle is cut, which is the other's text. Our beginning and our advice at the end stay.
+// It leaves room for a kind and a code before it.
 func (r *Redactor) Message(s string) string {
 	const most, end = MaxText - 128, MaxText / 3
 	s = unbroken(r.mask(printable(s), true))
@@ -122,8 +118,7 @@ func (r *Redactor) Message(s string) string {
 
 const ellipsis = "..."
 
-// cut returns the first bytes of s, n of them with what says that there were
-// more.
+// cut returns the beginning of s and an ellipsis, n bytes together.
 func cut(s string, n int) string {
 	n -= len(ellipsis)
 	for n > 0 && !utf8.RuneStart(s[n]) {
@@ -132,11 +127,11 @@ func cut(s string, n int) string {
 	return s[:n] + ellipsis
 }
 
-// signature is that of a signed request (API Gateway developer guide): whoever
-// has it with the rest of the request may send that again for 15 minutes.
+// signature is a request's signature (API Gateway developer guide). Whoever has it and
+// the rest of the request can repeat the request for 15 minutes.
 var signature = regexp.MustCompile(`([Ss]ignature=)[0-9A-Fa-f]{64}`)
 
-// Contains reports whether s holds a credential, in any spelling that is masked.
+// Contains reports whether s holds a credential, in any encoding that is masked.
 func (r *Redactor) Contains(s string) bool {
 	return len(r.index.Load().find(s, true, maxDepth)) > 0 || isSigned(s) && signature.MatchString(s)
 }
@@ -154,13 +149,13 @@ func (r *Redactor) mask(s string, short bool) string {
 		s = b.String()
 	}
 	if !isSigned(s) {
-		return s // as all but always
+		return s // almost always
 	}
 	return signature.ReplaceAllString(s, "${1}"+Mask)
 }
 
-// isSigned reports whether s may hold a signature. The expression alone would
-// try at each byte.
+// isSigned reports whether s may hold a signature. It is faster than the regular
+// expression, which tries at each byte.
 func isSigned(s string) bool { return strings.Contains(s, "ignature=") }
 
 // printable returns s without what does not print, but for line breaks and tabs.
@@ -179,7 +174,7 @@ func printable(s string) string {
 // unbroken returns s with line breaks and tabs as spaces.
 func unbroken(s string) string {
 	if !strings.ContainsAny(s, "\n\r\t") {
-		return s // as all but always
+		return s // almost always
 	}
 	return strings.Map(func(c rune) rune {
 		if isSpace(c) {
@@ -195,15 +190,15 @@ func isPlainText(s string) bool {
 			return false
 		}
 	}
-	return true // as all but always
+	return true // almost always
 }
 
-// JSON returns raw, a JSON value, with every credential in its strings masked:
-// raw itself where there is none. The names of members stay as they are if they
-// look like CBR's own, such as "replication_record_id", and no short credential
-// is masked in any.
+// JSON returns raw, a JSON value, with every credential in its strings masked, or raw
+// itself if there is none. Names of members that look like CBR's own, such as
+// "replication_record_id", stay as they are. In other names all but short credentials
+// are masked.
 func (r *Redactor) JSON(raw json.RawMessage) json.RawMessage {
-	// An escape may spell any character of a credential in a way of its own.
+	// A credential may be written with escapes.
 	if !bytes.ContainsRune(raw, '\\') && !r.Contains(string(raw)) {
 		return raw
 	}
@@ -253,8 +248,8 @@ func (r *Redactor) walk(value any) (masked any, changed bool) {
 	return value, changed
 }
 
-// isName reports whether a member's name has the form of all of CBR's: words of
-// small letters with underscores between them, 23 characters at most.
+// isName reports whether a member's name has the form of CBR's names: small letters and
+// underscores. The longest of CBR's has 23 characters.
 func isName(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < 'a' || 'z' < c) && c != '_' {

@@ -57,8 +57,8 @@ func TestTextMasksSignatures(t *testing.T) {
 	}
 }
 
-// TestTextIsSafe is the promise the rest relies on: whatever comes in, what
-// goes out may stand in an HTTP header and holds no credential.
+// TestTextIsSafe is the promise that all other packages rely on: any text comes out safe
+// for an HTTP header, and without a credential.
 func TestTextIsSafe(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -83,9 +83,8 @@ func TestTextIsSafe(t *testing.T) {
 	})
 }
 
-// TestShortSecretIsMaskedAlone: a credential under eight characters may be a
-// word. It is masked where it is one by itself, and no id or name that holds it
-// changes.
+// TestShortSecretIsMaskedAlone: a credential under eight characters may be a word. It is
+// masked where it stands alone. An id or a name that contains it does not change.
 func TestShortSecretIsMaskedAlone(t *testing.T) {
 	t.Parallel()
 	var r redact.Redactor
@@ -134,8 +133,8 @@ func TestShortSecretIsMaskedAlone(t *testing.T) {
 	}
 }
 
-// TestJSONKeepsNames: the names of members are the object's form, whatever the
-// credentials are; a name that is none of CBR's is text like any other.
+// TestJSONKeepsNames: CBR's names of members stay, even if a credential is equal to one. A
+// name that is not CBR's is masked like any other text.
 func TestJSONKeepsNames(t *testing.T) {
 	t.Parallel()
 	var r redact.Redactor
@@ -151,8 +150,8 @@ func TestJSONKeepsNames(t *testing.T) {
 	}
 }
 
-// TestTextIsIdempotent, with credentials of every length that meet each other,
-// the mask, the cut and escapes.
+// TestTextIsIdempotent, with credentials of every length beside each other, beside the
+// mask, at the cut and with escapes.
 func TestTextIsIdempotent(t *testing.T) {
 	t.Parallel()
 	words := rapid.SampledFrom([]string{
@@ -180,8 +179,8 @@ func TestTextIsIdempotent(t *testing.T) {
 	})
 }
 
-// TestTextWithoutSecretsStays: nothing is taken for a credential that is none,
-// and what is around one stays.
+// TestTextWithoutSecretsStays: text that is not a credential is not masked, not even
+// beside one.
 func TestTextWithoutSecretsStays(t *testing.T) {
 	t.Parallel()
 	word := rapid.OneOf(rapid.StringMatching(`[ -~]{0,12}`), rapid.StringMatching(`[A-Za-z0-9+/_-]{0,60}={0,2}`),
@@ -203,8 +202,8 @@ func TestTextWithoutSecretsStays(t *testing.T) {
 	})
 }
 
-// TestMessageKeepsItsEnds: of a text of somebody else's the middle is cut, and
-// what is said around it stays.
+// TestMessageKeepsItsEnds: another's text in the middle is cut, and our text before and
+// after it stays.
 func TestMessageKeepsItsEnds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -220,13 +219,13 @@ func TestMessageKeepsItsEnds(t *testing.T) {
 		if r.Contains(got) || r.Text(got) != got || r.Message(got) != got {
 			t.Fatalf("%q holds a credential, or would change", got)
 		}
-		if whole := r.Text(before + theirs + after); len(whole) < redact.MaxText-128 && got != whole {
+		if all := r.Text(before + theirs + after); len(all) < redact.MaxText-128 && got != all {
 			t.Fatalf("%q is cut", got)
 		}
 	})
 }
 
-// TestTooManyEscapes: what is made to be costly is not looked through.
+// TestTooManyEscapes: a text that was made to be costly is masked without a search.
 func TestTooManyEscapes(t *testing.T) {
 	t.Parallel()
 	var r redact.Redactor
@@ -238,8 +237,8 @@ func TestTooManyEscapes(t *testing.T) {
 	}
 }
 
-// TestNameAndPasswordInBasic: the name stays, in what it shares no character with
-// the password.
+// TestNameAndPasswordInBasic: the name stays, except for the characters of base64 that it
+// shares with the password.
 func TestNameAndPasswordInBasic(t *testing.T) {
 	t.Parallel()
 	var r redact.Redactor
@@ -254,7 +253,7 @@ func TestNameAndPasswordInBasic(t *testing.T) {
 	}
 }
 
-// TestTextCutsLate: a credential across the cut must not leave its first half.
+// TestTextCutsLate: of a credential across the cut, the first half must not stay.
 func TestTextCutsLate(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("S", 64)

@@ -7,53 +7,54 @@ import (
 	"unicode/utf8"
 )
 
-// spellings are what escapes in a text stand for: those of JSON, of Go and of
-// JavaScript (`\/`, `\n`, `\u0026`, `\x26`, `\U00000026`), of HTML (`&amp;`,
-// `&#38;`, `&#x26;`) and of URLs (`%26`), and any of them within any other
-// (`%2526`, `&amp;quot;`), however deep. An escape may also be no escape: a
-// password may hold `%25`. So all readings of a place are kept, and a search
-// tries each. Nil stands for a text that has none. It is not changed once made.
+// spellings are the meanings of the escapes in a text: those of JSON, of Go and of
+// JavaScript (`\/`, `\n`, `\u0026`, `\x26`, `\U00000026`), of HTML (`&amp;`, `&#38;`,
+// `&#x26;`) and of URLs (`%26`), and any of them within any other (`%2526`,
+// `&amp;quot;`), at any depth. What looks like an escape may be plain text: a password may
+// hold `%25`. So all readings of a place are kept, and a search tries each. Nil stands for
+// a text without escapes. It does not change once made.
 type spellings struct {
 	text string
 	all  []spelling // by start, the last first
-	// folded: escapes are read over line breaks, too; the others come first.
+	// folded: escapes with a line break within them are read now. The others are read
+	// before them.
 	folded bool
-	// breaks: there are some, as far as has been read.
+	// breaks: the part that has been read has line breaks or tabs.
 	breaks bool
-	// steps are left to take.
-	steps int
+	steps  int // left
 }
 
 // spelling is one reading of what stands in a text from start to end.
 type spelling struct {
 	start, end int
-	// char is what it stands for; minus a byte is that byte of a longer character.
+	// char is the character that it stands for. A negative char is one byte of a longer
+	// character, times minus one.
 	char rune
-	// folded: a line is broken within it, or what shows as that is.
+	// folded: there is a line break within it, or an escape for one.
 	folded bool
 }
 
-// maxReadings bounds the readings of one place: a backslash that was escaped
-// four times is sixteen of them.
+// maxReadings bounds the readings of one place. A backslash that was escaped four times
+// is sixteen backslashes.
 const maxReadings = 16
 
 // isLead reports whether an escape may begin with c.
 func isLead(c byte) bool { return c == '\\' || c == '%' || c == '&' }
 
-// maxSpellings bounds those of a text, 8 MB.
+// maxSpellings bounds the spellings of a text: 8 MB.
 const maxSpellings = 1 << 18
 
-// patience is how many steps a text is worth: many for each byte. One that takes
-// more is made to be costly.
+// patience is how many steps a text may take: many for each byte. Only a text that was
+// made to be costly takes more.
 func patience(text string) int { return 1<<20 + 64*len(text) }
 
-// spellingsIn reads the escapes of a text, unless that is too costly.
+// spellingsIn reads the escapes of a text. ok is false if that takes too many steps.
 func spellingsIn(text string) (s *spellings, ok bool) {
 	if !strings.ContainsAny(text, `\%&`) {
-		return nil, true // as all but always
+		return nil, true // almost always
 	}
 	s = &spellings{text: text, breaks: strings.ContainsAny(text, "\n\r\t"), steps: patience(text)}
-	// What is within an escape comes after its beginning.
+	// From the end to the beginning, since an escape may contain others after its start.
 	for j := len(text) - 1; j >= 0; j-- {
 		if isLead(text[j]) {
 			s.read(j)
@@ -81,8 +82,8 @@ func (s *spellings) at(j int) []spelling {
 	return s.all[i:n]
 }
 
-// read adds the readings of what begins at j. The beginning itself may be
-// spelled by one of them.
+// read adds the readings of the escapes that begin at j. Such a reading may itself be the
+// first character of another escape.
 func (s *spellings) read(j int) {
 	first := len(s.all)
 	for _, s.folded = range [...]bool{false, true} {
@@ -106,8 +107,7 @@ func (s *spellings) read(j int) {
 	}
 }
 
-// escape calls add for every escape of which lead, the first character, ends
-// at p.
+// escape calls add for every escape whose first character is lead and ends at p.
 func (s *spellings) escape(lead byte, p int, add func(char rune, end int)) {
 	switch lead {
 	case '%':
@@ -157,8 +157,8 @@ func (s *spellings) escape(lead byte, p int, add func(char rune, end int)) {
 	}
 }
 
-// each calls f for every reading of the one ASCII character at p. Where a line
-// is broken within an escape, it is the next line's first.
+// each calls f for every reading of the ASCII character at p. If folded, it also calls f
+// for the first character after a line break at p.
 func (s *spellings) each(p int, f func(c byte, end int)) {
 	s.eachAt(p, f)
 	if s.folded {
@@ -178,7 +178,7 @@ func (s *spellings) eachAt(p int, f func(c byte, end int)) {
 	}
 }
 
-// number calls f for every number of least to most digits at p.
+// number calls f for every number at p with least to most digits.
 func (s *spellings) number(p int, base rune, least, most int, value rune, f func(value rune, end int)) {
 	if least <= 0 {
 		f(value, p)
@@ -200,7 +200,7 @@ func (s *spellings) number(p int, base rune, least, most int, value rune, f func
 	})
 }
 
-// closed calls add with the end of a reference that a semicolon closes.
+// closed returns a function that calls add for a reference that ends with a semicolon.
 func (s *spellings) closed(add func(char rune, end int)) func(char rune, end int) {
 	return func(char rune, p int) {
 		s.each(p, func(c byte, end int) {
@@ -211,7 +211,7 @@ func (s *spellings) closed(add func(char rune, end int)) func(char rune, end int
 	}
 }
 
-// name calls add for every named reference that goes on with name at p.
+// name calls add for every named reference that begins with name and continues at p.
 func (s *spellings) name(p int, name []byte, add func(char rune, end int)) {
 	s.each(p, func(c byte, end int) {
 		switch {
@@ -225,8 +225,8 @@ func (s *spellings) name(p int, name []byte, add func(char rune, end int)) {
 	})
 }
 
-// entities are the names of ASCII characters (HTML, "Named character
-// references"), each with what it stands for after it.
+// entities are the names of ASCII characters (HTML, "Named character references"), each
+// with its character after it.
 const entities = " amp & AMP & lt < LT < gt > GT > quot \" QUOT \" apos ' plus + sol / equals = percnt % bsol \\ lowbar _ UnderBar _ " +
 	"excl ! num # dollar $ lpar ( rpar ) ast * midast * comma , period . colon : semi ; quest ? commat @ lsqb [ lbrack [ rsqb ] rbrack ] " +
 	"Hat ^ grave ` lcub { lbrace { verbar | vert | rcub } rbrace } Tab \t NewLine \n "
@@ -234,9 +234,8 @@ const entities = " amp & AMP & lt < LT < gt > GT > quot \" QUOT \" apos ' plus +
 // maxEntity is the length of the longest of their names.
 const maxEntity = 8
 
-// fold calls f with every place at which the white space at p in t, the text of
-// s, may end, if a line or a column ends in it. query: a plus in it may be a
-// space, as in a URL.
+// fold calls f with every place where the white space at p in t may end, if a line break
+// or a tab is in it. t is the text of s. query: a plus in it may be a space, as in a URL.
 func (s *spellings) fold(t string, p int, query bool, f func(end int)) {
 	broken, plus := false, false
 	for p < len(t) {

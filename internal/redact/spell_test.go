@@ -17,8 +17,7 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// encoders are what a credential may have gone through before it is shown. Where
-// one puts something beside it, that is in padding.
+// encoders are the encodings that a credential may have when it is shown.
 var encoders = map[string]func(t *rapid.T, s string) string{
 	"JSON": func(_ *rapid.T, s string) string {
 		b, _ := json.Marshal(s)
@@ -74,8 +73,7 @@ var encoders = map[string]func(t *rapid.T, s string) string{
 	},
 }
 
-// secretText draws a credential, such as a password that holds what encoders
-// change and what they make.
+// secretText draws a credential with characters that encoders change and that they write.
 func secretText(t *rapid.T) string {
 	parts := rapid.SliceOfN(rapid.OneOf(
 		rapid.StringMatching(`[ -~]{1,8}`), rapid.StringMatching(`[A-Za-z0-9]{1,12}`), rapid.SampledFrom([]string{"ü", "日", "𝄞"}),
@@ -88,8 +86,8 @@ func secretText(t *rapid.T) string {
 	return s
 }
 
-// TestNoSpellingLeaks: whatever has encoded a credential, up to three deep,
-// nothing of it is left but what shares a character of base64 with it.
+// TestNoSpellingLeaks: of a credential that was encoded up to three times, nothing is
+// left, except for bits in characters of base64 that it shares with its neighbours.
 func TestNoSpellingLeaks(t *testing.T) {
 	t.Parallel()
 	var names []string
@@ -113,7 +111,7 @@ func TestNoSpellingLeaks(t *testing.T) {
 			beside = 260 // four characters, spelled twice
 		}
 		if got == redact.Mask && strings.Count(shown, `\`) > 60 {
-			return // too costly: a backslash that was escaped three times is eight
+			return // too costly: a backslash that was escaped three times is eight backslashes
 		}
 		if !ok || !strings.HasPrefix(before, "~ ") || !strings.HasSuffix(rest, " ~") || len(before)+len(rest) > 4+beside {
 			t.Fatalf("%q is shown as %q", shown, got)

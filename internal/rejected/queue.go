@@ -36,8 +36,8 @@ type Queue struct {
 	Name queue.Name
 	// SQS is a client for the queue's region.
 	SQS SQS
-	// Retry calls op again while it fails with what may pass, and says so to
-	// notify before each wait; see retry.Policy.
+	// Retry retries op while its error may pass, and calls notify before each wait; see
+	// retry.Policy.
 	Retry  func(ctx context.Context, op func(context.Context) error, notify func(err error, wait time.Duration)) error
 	Log    *slog.Logger
 	Redact *redact.Redactor
@@ -122,10 +122,8 @@ func (q *Queue) message(d *delivery.Delivery, body []byte, why *kind.Error) (*me
 	return m, nil
 }
 
-// encode returns the text to send, and the name of its encoding: "base64" where
-// content is no text for SQS, which takes the characters of XML and, with a
-// content that has another, stores U+FFFD in its place (SQS API reference,
-// "SendMessage"); else empty.
+// encode returns the text to send and the name of its encoding. That is "base64" if SQS
+// would not keep content as it is, see [queue.IsText], otherwise empty.
 func encode(content []byte) (text, encoding string) {
 	if !queue.IsText(content) {
 		return base64.StdEncoding.EncodeToString(content), "base64"
@@ -150,7 +148,7 @@ func (q *Queue) send(ctx context.Context, m *message) error {
 	case !isAnswer:
 		return q.failed(kind.Unavailable, err.Error())
 	}
-	// Without the text, which may repeat what was sent.
+	// Without the message, which may repeat what was sent.
 	why := cmp.Or(answer.Code, http.StatusText(answer.Status))
 	switch {
 	case answer.Passes():
@@ -158,7 +156,7 @@ func (q *Queue) send(ctx context.Context, m *message) error {
 	case isOfMessage(answer.Code):
 		return q.failed(kind.Rejected, why)
 	}
-	// That it may not send, say, or that there is no such queue.
+	// For example, it may not send, or there is no such queue.
 	return q.failed(kind.Misconfigured, why)
 }
 

@@ -53,7 +53,7 @@ func (s sent) attributes() map[string]string {
 	return all
 }
 
-// content undoes the encoding.
+// content returns the body without its encoding.
 func (s sent) content(t testing.TB) string {
 	t.Helper()
 	if s.MessageAttributes["encoding"].StringValue == "" {
@@ -66,8 +66,8 @@ func (s sent) content(t testing.TB) string {
 	return string(text)
 }
 
-// script is an SQS that fails as many calls as it has errors, nil being none, and
-// then takes all.
+// script is an SQS whose first calls have the scripted errors, and nil is no error. It
+// takes all further calls.
 type script struct {
 	faults []error
 	empty  bool // answers without a message id
@@ -102,7 +102,7 @@ func (s *script) Call(ctx context.Context, operation string, in, out any) error 
 	return json.Unmarshal([]byte(`{"MessageId":"m"}`), out)
 }
 
-// keeper returns a Queue with three tries, and what it logs.
+// keeper returns a Queue with three tries, and its log.
 func keeper(t testing.TB, sqs rejected.SQS, arn string) (*rejected.Queue, *bytes.Buffer) {
 	t.Helper()
 	name, err := queue.Parse(arn)
@@ -117,14 +117,14 @@ func keeper(t testing.TB, sqs rejected.SQS, arn string) (*rejected.Queue, *bytes
 // invalid is why a body is rejected.
 var invalid = &kind.Error{Kind: kind.InvalidEvent}
 
-// body is a delivery with one.
+// body returns a delivery with a body.
 func body(content string) *delivery.Delivery {
 	return &delivery.Delivery{
 		Carried: delivery.Carried{Text: []byte(content)}, Source: "arn:aws:sqs:eu-central-1:123456789012:requests", CausationID: "cause", CorrelationID: "nightly",
 	}
 }
 
-// TestOnTheWire: the call is SQS's own.
+// TestOnTheWire: the call has the form of SQS's API.
 func TestOnTheWire(t *testing.T) {
 	t.Parallel()
 	var target, region string
@@ -187,7 +187,7 @@ func TestAttributesHaveValues(t *testing.T) {
 	}
 }
 
-// TestNothingToKeep: SQS refuses an empty body, which holds no request.
+// TestNothingToKeep: an empty body is not kept. SQS would refuse it.
 func TestNothingToKeep(t *testing.T) {
 	t.Parallel()
 	sqs := &script{}
@@ -198,7 +198,7 @@ func TestNothingToKeep(t *testing.T) {
 	}
 }
 
-// TestFaults: each body is kept, or the error says whether the delivery must go
+// TestFaults: each body is kept, or the error's kind says if the delivery must be handed
 // back.
 func TestFaults(t *testing.T) {
 	t.Parallel()
@@ -244,16 +244,16 @@ func TestFaults(t *testing.T) {
 				if kept := len(sqs.sent) == 1; kept != (tt.want == kind.None) {
 					t.Errorf("%d messages and the error %v", len(sqs.sent), err)
 				}
-				if said := log.String() + fmt.Sprint(err); strings.Contains(said, "secret body") {
-					t.Errorf("the body is in %s", said)
+				if output := log.String() + fmt.Sprint(err); strings.Contains(output, "secret body") {
+					t.Errorf("the body is in %s", output)
 				}
 			})
 		})
 	}
 }
 
-// TestTooLarge: a message counts with its attributes, and nothing is sent that
-// SQS never takes.
+// TestTooLarge: a message's size includes its attributes. A message that is too large for
+// SQS is not sent.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	const limit = 1 << 20
@@ -280,7 +280,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestNoTimeLeft: nothing is sent, and the delivery goes back.
+// TestNoTimeLeft: nothing is sent, and the delivery is handed back.
 func TestNoTimeLeft(t *testing.T) {
 	t.Parallel()
 	sqs := &script{}
@@ -292,7 +292,7 @@ func TestNoTimeLeft(t *testing.T) {
 	}
 }
 
-// TestItsOwnQueue: a body that came from there would go round for ever.
+// TestItsOwnQueue: a body from the queue itself would be kept again and again.
 func TestItsOwnQueue(t *testing.T) {
 	t.Parallel()
 	sqs := &script{}
@@ -304,8 +304,8 @@ func TestItsOwnQueue(t *testing.T) {
 	}
 }
 
-// FuzzBody: a body is in the queue byte for byte, in characters that SQS takes,
-// and as the text that it is where it is one.
+// FuzzBody: a body is in the queue byte for byte, in characters that SQS accepts. It is
+// encoded only if it is not such a text.
 func FuzzBody(f *testing.F) {
 	for _, seed := range []string{
 		"not json", `{"replicate":{}}`, "\t\n\r ", "\x00", "\x1f", "\x7f\u0080", "\ufffd", "\ufffe", "\uffff", "\U0001fffe", "\xff", "\xed\xa0\x80", "ä𝄞", "bm90IGpzb24=",
@@ -325,7 +325,7 @@ func FuzzBody(f *testing.F) {
 		if got := m.content(t); got != string(content) {
 			t.Errorf("the body is %q, want %q", got, content)
 		}
-		// The production of XML 1.0, which SQS names.
+		// The characters of XML 1.0, which SQS's reference names.
 		isChar := func(c rune) bool {
 			return c == 0x9 || c == 0xA || c == 0xD || c >= 0x20 && c <= 0xD7FF || c >= 0xE000 && c <= 0xFFFD || c >= 0x10000 && c <= 0x10FFFF
 		}

@@ -7,16 +7,16 @@ import (
 )
 
 var (
-	// releasable are the versions of semver.org with a v before them, as tags of
-	// this project are, without build metadata.
+	// releasable matches the versions of semver.org with a v before them, as in this
+	// project's tags, but without build metadata.
 	releasable = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
-	// sectionEnd is the next version's heading or the links at the end.
+	// sectionEnd matches the next version's heading or the links at the end.
 	sectionEnd = regexp.MustCompile(`(?m)^(## |\[[^\]]+\]: )`)
 )
 
-// notes returns what a changelog in the form of keepachangelog.com says of a
-// version. A version without a dated section, or with an empty one, is not ready
-// to be released.
+// notes returns the section of a version in a changelog in the form of
+// keepachangelog.com. If it has no date or is empty, the version is not ready to be
+// released, and there is an error.
 func notes(changelog, version string) (string, error) {
 	if !releasable.MatchString(version) {
 		return "", fmt.Errorf("%q is no version to release: give VERSION=v1.2.3, or v1.2.3-rc.1", version)

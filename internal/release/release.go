@@ -1,7 +1,6 @@
-// Package release makes what a release consists of, besides its tag: zips of the
-// function that are the same bytes whoever packs the same binaries, their
-// SHA-256 sums, and the notes, which are the version's section of CHANGELOG.md.
-// It is what `make package` and `make release` run.
+// Package release makes the parts of a release: zips of the function, their SHA-256 sums,
+// and the notes, which are the version's section of CHANGELOG.md. The zips of the same
+// binaries always have the same bytes. `make package` and `make release` run it.
 package release
 
 import (
@@ -12,12 +11,10 @@ import (
 	"os"
 )
 
-// Run does what args say: "zip DIR VERSION" or "notes VERSION", which reads
-// CHANGELOG.md in the working directory.
+// Run does what args say: "zip DIR VERSION", or "notes VERSION", which reads CHANGELOG.md
+// in the working directory.
 func Run(_ context.Context, args []string, out io.Writer) error { return run(args, out) }
 
-// run does what the arguments say; notes reads CHANGELOG.md in the working
-// directory.
 func run(args []string, out io.Writer) error {
 	switch {
 	case len(args) == 3 && args[0] == "zip":

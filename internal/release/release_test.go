@@ -18,14 +18,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// makePackage runs `make package` in root, the project's folder by any name, and
-// returns the files it made and what it printed.
+// makePackage runs `make package` in root, which is the project's folder under any name,
+// and returns the files it made and what it printed.
 func makePackage(t *testing.T, root, version string) (files map[string][]byte, printed string) {
 	t.Helper()
 	dist := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "make", "--no-print-directory", "package", "VERSION="+version, "DIST="+dist)
 	cmd.Dir = root
-	// What a make around this test asks for is not for this one.
+	// The variables of a make that runs this test are not for this one.
 	for _, variable := range cmd.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); name != "MAKEFLAGS" && name != "MAKELEVEL" && name != "MFLAGS" {
 			cmd.Env = append(cmd.Env, variable)
@@ -44,8 +44,8 @@ func makePackage(t *testing.T, root, version string) (files map[string][]byte, p
 	return files, string(out)
 }
 
-// TestPackage: the package is the same bytes from wherever it is built, its sums
-// are right, and its binary says which version it is.
+// TestPackage: the package has the same bytes from any folder, its sums are right, and its
+// binary knows its version.
 func TestPackage(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../..")
@@ -127,8 +127,8 @@ func unzip(t *testing.T, archive []byte) []byte {
 	return content
 }
 
-// TestPack: what the binaries' files are besides their content does not show,
-// and what cannot be packed is said.
+// TestPack: modes and times of the binaries' files do not change the zips, and there is an
+// error if something cannot be packed.
 func TestPack(t *testing.T) {
 	t.Parallel()
 	files := func(mode os.FileMode, at time.Time) string {

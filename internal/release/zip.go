@@ -16,13 +16,12 @@ import (
 // platforms are those of Lambda, as GOOS_GOARCH.
 var platforms = [...]string{"linux_amd64", "linux_arm64"}
 
-// packable are the versions that may be part of a file's name. `git describe`
-// makes no others of tags like v1.0.0.
+// packable matches versions that may be part of a file's name. `git describe` makes no
+// others from tags like v1.0.0.
 var packable = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+-]*$`)
 
-// pack zips DIR/PLATFORM/bootstrap for each platform, writes the zips and their
-// SHA256SUMS, in the form that sha256sum -c reads, into dir, and prints the
-// sizes in bytes.
+// pack zips DIR/PLATFORM/bootstrap for each platform. It writes the zips and SHA256SUMS,
+// in the form that sha256sum -c reads, into dir, and prints the sizes in bytes.
 func pack(dir, version string, out io.Writer) error {
 	if !packable.MatchString(version) {
 		return fmt.Errorf("the version %q cannot be part of a file's name", version)
@@ -50,15 +49,14 @@ func pack(dir, version string, out io.Writer) error {
 	return nil
 }
 
-// bootstrapZip returns a zip with binary in it under the name that Lambda's
-// provided runtimes start, executable for everyone (AWS Lambda developer guide,
-// "Deploy Go Lambda functions with .zip file archives"). Its bytes depend on
-// nothing else.
+// bootstrapZip returns a zip of binary, under the name that Lambda's provided runtimes
+// start, executable for everyone (AWS Lambda developer guide, "Deploy Go Lambda functions
+// with .zip file archives"). Its bytes depend only on binary.
 func bootstrapZip(binary []byte) ([]byte, error) {
 	header := &zip.FileHeader{
 		Name:   "bootstrap",
 		Method: zip.Deflate,
-		// The first moment that a zip can tell of.
+		// The earliest time that a zip can have.
 		Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC),
 	}
 	header.SetMode(0o755)

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -43,28 +42,28 @@ type Event struct {
 	at time.Time
 }
 
-// Data is what the event says; a direct call gets it as its answer.
+// Data is the content of the event. A direct call gets it as its answer.
 type Data struct {
 	Status kind.Status `json:"status"`
-	// Stage is [StageCopy] where the result is about copies that were followed.
+	// Stage is [StageCopy] if the result is about copies that were followed.
 	Stage string `json:"stage,omitempty"`
-	// Request is the effective, validated request, ready to be sent again;
-	// nil where the request did not validate.
+	// Request is the validated request with all defaults filled in, so that it can be sent
+	// to the function as it is. Nil if the request is not valid.
 	Request any `json:"request,omitempty"`
 	// Replication is CBR's response object, verbatim.
 	Replication json.RawMessage `json:"replication,omitempty"`
-	// Reconciled: Replication is made of CBR's replication records, since its
-	// response was lost or went to an earlier delivery.
+	// Reconciled: Replication is made of CBR's replication records, since the response was
+	// lost or went to an earlier delivery.
 	Reconciled bool `json:"reconciled,omitempty"`
-	// Unverified: there was no lookup where there should have been one, so that
-	// a redelivery may have duplicated a copy, or "unchanged" is CBR's word alone.
+	// Unverified: a lookup was necessary, but not possible. So a redelivery may have
+	// duplicated a copy, or "unchanged" could not be checked.
 	Unverified bool `json:"unverified,omitempty"`
-	// Coverage is nil where it was not looked up.
+	// Coverage is nil if it was not looked up.
 	Coverage *Coverage `json:"coverage,omitempty"`
 	// Uncovered are available backups that have no replica there, newest first, the
 	// first 100.
 	Uncovered []string `json:"uncovered,omitempty"`
-	Error    *Error    `json:"error,omitempty"`
+	Error     *Error   `json:"error,omitempty"`
 	// Since is from when on replication records are an accepted request's effect,
 	// AcceptedAt when that was known. Both are by our clock: the copies are
 	// followed from then on.
@@ -86,122 +85,14 @@ type Data struct {
 	DurationS int64 `json:"duration_s,omitempty"`
 	// Attempts counts the POSTs to CBR in this invocation.
 	Attempts int `json:"attempts,omitempty"`
-	// Deliveries is the receive count, zero where the trigger has none.
+	// Deliveries is the receive count, zero if the trigger has none.
 	Deliveries int   `json:"deliveries,omitempty"`
 	DurationMS int64 `json:"duration_ms"`
 	// RequestID is CBR's X-Request-Id, on success too.
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// StageCopy is the stage of results that tell how copies ended.
-const StageCopy = "copy"
-
-// Copies counts copies by what became of them: the states of their replication
-// records (CBR API reference), and those of which nothing is known.
-type Copies struct {
-	Total     int `json:"total"`
-	Succeeded int `json:"succeeded"`
-	Failed    int `json:"failed"`
-	Skipped   int `json:"skipped"`
-	Unknown   int `json:"unknown"`
-}
-
-// Copy is what became of one backup's copy. What CBR does not say is absent.
-type Copy struct {
-	BackupID            string    `json:"backup_id"`
-	ReplicationRecordID string    `json:"replication_record_id,omitempty"`
-	Status              string    `json:"status"`
-	DestinationBackupID string    `json:"destination_backup_id,omitempty"`
-	ResourceID          string    `json:"resource_id,omitempty"`
-	ResourceName        string    `json:"resource_name,omitempty"`
-	StartedAt           time.Time `json:"started_at,omitzero"`
-	FailCode            string    `json:"fail_code,omitempty"`
-	FailReason          string    `json:"fail_reason,omitempty"`
-}
-
-// Plan is which vaults a plan has selected, and what became of each. Lists that do
-// not fit a message or an answer are cut; then the totals say how long they were.
-type Plan struct {
-	// Seen is how many vaults with backups were looked at. Selected of them were
-	// wanted: those of Vaults, for each of which there is a request, and the skipped.
-	Seen         int            `json:"seen"`
-	Selected     int            `json:"selected"`
-	Requests     int            `json:"requests"`
-	DryRun       bool           `json:"dry_run"`
-	Vaults       []PlannedVault `json:"vaults"`
-	VaultsTotal  int            `json:"vaults_total,omitempty"`
-	Skipped      []SkippedVault `json:"skipped"`
-	SkippedTotal int            `json:"skipped_total,omitempty"`
-}
-
-// PlannedVault is a vault for which there is a request.
-type PlannedVault struct {
-	VaultID            string `json:"vault_id"`
-	Name               string `json:"name,omitempty"`
-	DestinationVaultID string `json:"destination_vault_id"`
-}
-
-// SkippedVault is a vault that was wanted, and for which there is no request.
-type SkippedVault struct {
-	VaultID string `json:"vault_id"`
-	Name    string `json:"name,omitempty"`
-	Reason  string `json:"reason"`
-}
-
-// Replica is how old the replicas of a vault's backups at a destination are. Times
-// and ages are by CBR's clock, in seconds.
-type Replica struct {
-	// AgeS is the age of the oldest of the newest replicas of each resource, absent
-	// if no resource that counts has one.
-	AgeS      *int64    `json:"age_s,omitempty"`
-	MaxAgeS   int64     `json:"max_age_s"`
-	Resources Resources `json:"resources"`
-	// Worst is the resource that decides: one without a replica, else the one with
-	// the oldest. Nil if all are pending.
-	Worst            *WorstResource    `json:"worst,omitempty"`
-	NewestReplicated *ReplicatedBackup `json:"newest_replicated,omitempty"`
-	Newest           *NewestBackup     `json:"newest,omitempty"`
-	// Backups is how many are available. Replicated of them are there; of the others,
-	// Copying wait or run and Failed have failed or were skipped.
-	Backups    int `json:"backups"`
-	Replicated int `json:"replicated"`
-	Copying    int `json:"copying"`
-	Failed     int `json:"failed"`
-}
-
-// Resources counts the resources that a vault protects, each once.
-type Resources struct {
-	Total   int `json:"total"`
-	Current int `json:"current"`
-	Stale   int `json:"stale"`
-	Never   int `json:"never"`
-	Idle    int `json:"idle"`
-	Pending int `json:"pending"`
-}
-
-// WorstResource is the resource that decides.
-type WorstResource struct {
-	ResourceID   string `json:"resource_id"`
-	ResourceName string `json:"resource_name,omitempty"`
-	AgeS         *int64 `json:"age_s,omitempty"` // absent: it has no replica
-}
-
-// ReplicatedBackup is the newest backup that has a replica.
-type ReplicatedBackup struct {
-	BackupID            string    `json:"backup_id"`
-	CreatedAt           time.Time `json:"created_at"`
-	ReplicationRecordID string    `json:"replication_record_id"`
-	DestinationBackupID string    `json:"destination_backup_id,omitempty"`
-}
-
-// NewestBackup is the newest backup.
-type NewestBackup struct {
-	BackupID  string    `json:"backup_id"`
-	CreatedAt time.Time `json:"created_at"`
-	AgeS      int64     `json:"age_s"`
-}
-
-// shortText is what stays of a text where there is no room for more.
+// shortText is the length of a text that is cut, in bytes.
 const shortText = 128
 
 func short(text string) string {
@@ -211,10 +102,10 @@ func short(text string) string {
 	return strings.ToValidUTF8(text[:shortText], "") + "..."
 }
 
-// Within returns the data's JSON, at most limit bytes of it, as the answer to a
-// direct call: a list of backups that is too long is cut, see [cbr.Fit]. Where
-// that is not enough, the request and the replication are left out and texts are
-// cut, so that any limit over 4 KiB can be kept.
+// Within returns the data's JSON, at most limit bytes of it, as the answer to a direct
+// call. A list of backups that is too long is cut, see [cbr.Fit]. If that is not enough,
+// the request and the replication are left out and texts are cut, so that any limit over
+// 4 KiB can be kept.
 func (d Data) Within(limit int) ([]byte, error) {
 	text, err := d.fit(limit, func(d Data) ([]byte, error) { return json.Marshal(d) })
 	if !errors.Is(err, cbr.ErrTooLong) {
@@ -231,65 +122,6 @@ func (d Data) Within(limit int) ([]byte, error) {
 	return text, err
 }
 
-// fit returns the text that encode makes of the data, at most limit bytes of it.
-// Lists that are too long are cut, each by the same part. CBR's own list, which the
-// accepted event has as well, gets half of the room at most where there is another.
-func (d Data) fit(limit int, encode func(Data) ([]byte, error)) ([]byte, error) {
-	text, err := encode(d)
-	if err != nil || len(text) <= limit {
-		return text, err
-	}
-	if n := d.longest(); n > 0 {
-		whole := d
-		if whole.Replication, err = cbr.Fit(d.Replication, limit/2, func(r json.RawMessage) ([]byte, error) { return r, nil }); err != nil {
-			whole.Replication = nil
-		}
-		over := sort.Search(n, func(keep int) bool {
-			text, err = encode(whole.cut(keep, n))
-			return err != nil || len(text) > limit
-		})
-		if over > 0 {
-			return encode(whole.cut(over-1, n))
-		}
-		d = d.cut(0, n)
-	}
-	return cbr.Fit(d.Replication, limit, func(replication json.RawMessage) ([]byte, error) {
-		d.Replication = replication
-		return encode(d)
-	})
-}
-
-// longest is how long the longest of the data's own lists is.
-func (d Data) longest() int {
-	n := len(d.Backups)
-	if d.Plan != nil {
-		n = max(n, len(d.Plan.Vaults), len(d.Plan.Skipped))
-	}
-	return n
-}
-
-// cut returns the data with keep of every total members of its own lists.
-func (d Data) cut(keep, total int) Data {
-	d.Backups, d.BackupsTotal = firstOf(d.Backups, keep, total)
-	if d.Plan != nil {
-		p := *d.Plan
-		p.Vaults, p.VaultsTotal = firstOf(p.Vaults, keep, total)
-		p.Skipped, p.SkippedTotal = firstOf(p.Skipped, keep, total)
-		d.Plan = &p
-	}
-	return d
-}
-
-// firstOf returns the first keep of every total members of a list, and how long it
-// was if it was cut, else zero.
-func firstOf[T any](list []T, keep, total int) (first []T, was int) {
-	n := (len(list)*keep + total - 1) / max(total, 1)
-	if n >= len(list) {
-		return list, 0
-	}
-	return list[:n], len(list)
-}
-
 // Coverage counts a vault's available backups, and those of them that have a
 // replica at the destination or will have.
 type Coverage struct {
@@ -297,7 +129,7 @@ type Coverage struct {
 	Replicated int `json:"replicated"`
 }
 
-// Error says why a result is not "accepted".
+// Error is why a result is not "accepted".
 type Error struct {
 	Kind       kind.Kind `json:"kind"`
 	Code       string    `json:"code,omitempty"`
@@ -319,8 +151,8 @@ func ErrorOf(err *kind.Error) *Error {
 	}
 }
 
-// Route is what a result is filtered and grouped by; where the request did not
-// validate it is empty.
+// Route is what a result is filtered and grouped by. It is empty if the request is not
+// valid.
 type Route struct {
 	// Replica: it is about how old replicas are, not about a replication.
 	Replica bool
@@ -332,8 +164,8 @@ type Route struct {
 
 // ID returns the id of the result with a status of a delivery: the same
 // delivery handled twice gives the same id, so that consumers can drop duplicates.
-// Two deliveries never share an id. source is the trigger's (an ARN, an API
-// id); causation names the delivery within it.
+// Two deliveries never share an id. source is the trigger's (an ARN, an API id);
+// causation identifies the delivery within it.
 func ID(source, causation string, status kind.Status) string {
 	all := make([]byte, 0, 256) // enough for any but the longest
 	for _, part := range [...]string{source, causation, string(status)} {
@@ -344,7 +176,7 @@ func ID(source, causation string, status kind.Status) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// New completes an event: everything but what the caller knows of its delivery.
+// New returns an event of what the caller knows about its delivery.
 func New(id, source, correlation, causation string, at time.Time, route Route, data Data) *Event {
 	e := &Event{
 		SpecVersion:     "1.0",

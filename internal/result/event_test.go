@@ -34,20 +34,20 @@ const (
 	vault    = "3b5816b5-f29c-4172-9d9a-76c719a659ce"
 )
 
-// route is where the example of the CBR API reference goes.
+// route is the one of the example in the CBR API reference.
 var route = result.Route{VaultID: vault, SourceRegion: "region1", DestinationRegion: "region2"}
 
 // limit is the most that an event may take here, in bytes.
 const limit = 255 << 10
 
-// sent is what goes out of an event.
+// sent is a message of an event.
 type sent struct {
 	result.Message
 	Attributes map[string]string
 	Event      result.Event
 }
 
-// send makes an event's message, as it is read.
+// send returns an event's message as a consumer reads it.
 func send(t *testing.T, e *result.Event, r result.Route) sent {
 	t.Helper()
 	m := sent{Message: e.Message(r), Attributes: map[string]string{}}
@@ -82,8 +82,8 @@ func exampleRequest() requests.Request {
 	}
 }
 
-// TestEvent holds message and attributes of each status to a golden file; they
-// are the contract with every subscriber.
+// TestEvent compares message and attributes of each status with a golden file. They are
+// the contract with every subscriber.
 func TestEvent(t *testing.T) {
 	t.Parallel()
 	request := exampleRequest()
@@ -170,8 +170,8 @@ func golden(t *testing.T, path string, got []byte) {
 	}
 }
 
-// TestID: the id is a function of the delivery and the status, and of nothing
-// else; what is next to each other in it cannot flow together.
+// TestID: the id depends on the delivery and the status, and on nothing else. Its parts
+// cannot be mixed up.
 func TestID(t *testing.T) {
 	t.Parallel()
 	type delivery struct {
@@ -199,8 +199,8 @@ func TestID(t *testing.T) {
 	})
 }
 
-// TestAttributes: whatever the kind, filter policies find what the contract
-// names and nothing without a value.
+// TestAttributes: with any kind, filter policies find the attributes of the contract, and
+// none without a value.
 func TestAttributes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -226,8 +226,8 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
-// TestMessage: the results of a vault are in order, and those of no vault are
-// in order with each other; a message has its event's id, type and time.
+// TestMessage: the results of a vault are in order, and so are those without a vault. A
+// message has its event's id, type and time.
 func TestMessage(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 23, 8, 0, 0, 120_000_000, time.UTC)
@@ -243,8 +243,8 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// TestLongList: a vault with more backups than a message takes is told of with
-// as many as fit, each as CBR sent it, and with how many there were.
+// TestLongList: if a vault has more backups than a message takes, the message has as many
+// as fit, each as CBR sent it, and the number of all.
 func TestLongList(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -295,8 +295,8 @@ func TestLongList(t *testing.T) {
 	}
 }
 
-// TestLogged: an event that no topic took is in the log as a whole, in both of
-// Lambda's log formats, since the log is then all there is.
+// TestLogged: an event that no sink took is complete in the log, in both of Lambda's log
+// formats, since it is nowhere else then.
 func TestLogged(t *testing.T) {
 	t.Parallel()
 	request := exampleRequest()
@@ -322,22 +322,22 @@ func TestLogged(t *testing.T) {
 	}
 }
 
-// TestWithin: a direct caller's answer keeps to any limit that one can have, and
-// still says what came of the request.
+// TestWithin: a direct caller's answer keeps to any possible limit, and still says what
+// the outcome was.
 func TestWithin(t *testing.T) {
 	t.Parallel()
 	request := exampleRequest()
 	long := strings.Repeat(`<é"`, 512)
-	whole := result.Data{
+	data := result.Data{
 		Status: kind.Refused, Request: &request, Replication: json.RawMessage(`{"backups":[{"backup_id":"b"}],"vault_id":"` + vault + `"}`), RequestID: long,
 		Error: &result.Error{Kind: kind.Rejected, Code: long, Message: long, RequestID: long},
 	}
-	before, err := json.Marshal(whole)
+	before, err := json.Marshal(data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, limit := range []int{4 << 10, 5990, len(before) - 1, len(before), 240 << 10} {
-		text, err := whole.Within(limit)
+		text, err := data.Within(limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -352,10 +352,10 @@ func TestWithin(t *testing.T) {
 			t.Errorf("it was cut to %s", text)
 		}
 	}
-	if after, _ := json.Marshal(whole); string(after) != string(before) {
+	if after, _ := json.Marshal(data); string(after) != string(before) {
 		t.Error("the data that the caller holds was cut too")
 	}
-	if _, err := whole.Within(10); err == nil {
+	if _, err := data.Within(10); err == nil {
 		t.Error("a result in 10 bytes")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"cbr-replicator/internal/metrics"
 )
 
-// Lambda is AWS Lambda's.
+// Lambda is the runtime of AWS Lambda.
 type Lambda struct{}
 
 // Serve polls Lambda's Runtime API. It does not return: the process ends with
@@ -34,8 +34,8 @@ func (Lambda) Metrics() metrics.Format { return metrics.EMF }
 // lambdaHandler is a Handler as aws-lambda-go calls it.
 type lambdaHandler struct{ Handler }
 
-// Invoke is lambda.Handler's. aws-lambda-go writes an error's type from the Go
-// type but for its own InvokeResponse_Error, and its message into a header.
+// Invoke is the method of lambda.Handler. aws-lambda-go reports an error's Go type as its
+// type, except for InvokeResponse_Error, and writes the message into a header.
 func (h lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	inv := delivery.Invocation{Began: time.Now(), FunctionARN: cmp.Or(lambdacontext.FunctionName, "cbr-replicator")}
 	if lc, ok := lambdacontext.FromContext(ctx); ok {

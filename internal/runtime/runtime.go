@@ -16,7 +16,7 @@ type Handler interface {
 	Handle(ctx context.Context, inv delivery.Invocation, payload []byte) ([]byte, error)
 }
 
-// Runtime is one cloud's.
+// Runtime is the runtime of one cloud.
 type Runtime interface {
 	// Serve has h handle payloads until the process ends or ctx does.
 	Serve(ctx context.Context, h Handler)

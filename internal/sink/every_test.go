@@ -28,14 +28,14 @@ import (
 	"cbr-replicator/internal/sink/sns"
 )
 
-// place is a sink in front of what stands in for its service, over HTTP.
+// place is a sink with the stand-in of its service, over HTTP.
 type place struct {
 	sink.Sink
 	wire   *wire
 	script func(...fault)
 	calls  func() int
 	bodies func() []string // that it took, in order
-	// drops: what comes in twice, it drops.
+	// drops: it drops duplicates.
 	drops bool
 }
 
@@ -44,12 +44,12 @@ type fault struct {
 	throttled, broken, refused bool // as a whole
 	// entries fail by index: true for good, false for now.
 	entries map[int]bool
-	reset   bool // before it is taken
-	lost    bool // its answer, after it was taken
+	reset   bool // before the service has it
+	lost    bool // its answer, after it had its effect
 	delay   time.Duration
 }
 
-// wire is what a sink's calls go through.
+// wire is the transport of a sink's calls.
 type wire struct {
 	http.RoundTripper
 	// before, if set, is called before each call.
@@ -69,7 +69,7 @@ func newWire(t *testing.T) *wire {
 	return &wire{RoundTripper: transport}
 }
 
-// places are all sinks there are.
+// places has all sinks.
 var places = map[string]func(*testing.T) *place{
 	"SNS":         func(t *testing.T) *place { return newTopic(t, "results") },
 	"SNS, FIFO":   func(t *testing.T) *place { return newTopic(t, "results.fifo") },
@@ -163,7 +163,7 @@ func everywhere(t *testing.T, test func(*testing.T, *place)) {
 	}
 }
 
-// quick is a publisher that loses no time between its tries.
+// quick returns a publisher that does not wait between its tries.
 func (p *place) quick() *sink.Publisher {
 	policy := retry.Policy{Initial: time.Millisecond, Max: time.Millisecond, MaxAttempts: 4, MaxElapsed: time.Minute, Rand: func() float64 { return 0 }}
 	return sink.NewPublisher(p, policy.Do, slog.New(slog.DiscardHandler), &redact.Redactor{})
@@ -178,7 +178,7 @@ func events(n int) []*result.Event {
 	return all
 }
 
-// ids are those of the events that a place took, in order.
+// ids returns the ids of the events that a place took, in order.
 func (p *place) ids(t *testing.T) []string {
 	t.Helper()
 	all := []string{}
@@ -192,33 +192,33 @@ func (p *place) ids(t *testing.T) []string {
 	return all
 }
 
-// TestEverySink: whatever a call comes to, each result has its own end, what may
-// pass is sent again and nothing else is.
+// TestEverySink: with any fault, each result has an outcome of its own. Errors that may
+// pass are retried, and no others.
 func TestEverySink(t *testing.T) {
 	for name, tt := range map[string]struct {
-		results int
-		faults  []fault
-		within  time.Duration // if any
-		taken   []string
-		calls   int
-		failed  []int
-		text    string // in what failed
-		twice   bool   // taken twice, where nothing drops the second
+		results   int
+		faults    []fault
+		within    time.Duration // if any
+		published []string      // events, in order
+		calls     int
+		failed    []int
+		text      string // in what failed
+		twice     bool   // published twice, unless the place drops duplicates
 	}{
-		"one":                      {results: 1, taken: []string{"0"}, calls: 1},
-		"a full call":              {results: 10, taken: strings.Split("0123456789", ""), calls: 1},
-		"some refused":             {results: 4, faults: []fault{{entries: map[int]bool{1: true, 3: true}}}, taken: []string{"0", "2"}, calls: 1, failed: []int{1, 3}},
-		"one throttled, then out":  {results: 3, faults: []fault{{entries: map[int]bool{1: false}}, {entries: map[int]bool{0: false}}}, taken: []string{"0", "2", "1"}, calls: 3},
-		"one throttled, one not":   {results: 3, faults: []fault{{entries: map[int]bool{0: false, 1: true}}}, taken: []string{"2", "0"}, calls: 2, failed: []int{1}},
-		"one throttled for ever":   {results: 2, faults: slices.Repeat([]fault{{entries: map[int]bool{0: false}}}, 9), taken: []string{"1"}, calls: 4, failed: []int{0}},
-		"a throttled call":         {results: 2, faults: []fault{{throttled: true}, {throttled: true}}, taken: []string{"0", "1"}, calls: 3},
-		"a broken service":         {results: 2, faults: []fault{{broken: true}}, taken: []string{"0", "1"}, calls: 2},
-		"a connection cut":         {results: 2, faults: []fault{{reset: true}}, taken: []string{"0", "1"}, calls: 2},
-		"broken for ever":          {results: 2, faults: slices.Repeat([]fault{{broken: true}}, 9), taken: []string{}, calls: 4, failed: []int{0, 1}},
-		"a time-out":               {results: 2, faults: []fault{{delay: time.Hour}}, within: 4 * time.Second, taken: []string{"0", "1"}, calls: 2},
-		"an answer lost":           {results: 2, faults: []fault{{lost: true}}, taken: []string{"0", "1"}, calls: 2, twice: true},
-		"a call refused for good":  {results: 2, faults: []fault{{refused: true}}, taken: []string{}, calls: 1, failed: []int{0, 1}, text: "scripted"},
-		"refused after a throttle": {results: 2, faults: []fault{{throttled: true}, {refused: true}}, taken: []string{}, calls: 2, failed: []int{0, 1}, text: "scripted"},
+		"one":                      {results: 1, published: []string{"0"}, calls: 1},
+		"a full call":              {results: 10, published: strings.Split("0123456789", ""), calls: 1},
+		"some refused":             {results: 4, faults: []fault{{entries: map[int]bool{1: true, 3: true}}}, published: []string{"0", "2"}, calls: 1, failed: []int{1, 3}},
+		"one throttled, then out":  {results: 3, faults: []fault{{entries: map[int]bool{1: false}}, {entries: map[int]bool{0: false}}}, published: []string{"0", "2", "1"}, calls: 3},
+		"one throttled, one not":   {results: 3, faults: []fault{{entries: map[int]bool{0: false, 1: true}}}, published: []string{"2", "0"}, calls: 2, failed: []int{1}},
+		"one throttled for ever":   {results: 2, faults: slices.Repeat([]fault{{entries: map[int]bool{0: false}}}, 9), published: []string{"1"}, calls: 4, failed: []int{0}},
+		"a throttled call":         {results: 2, faults: []fault{{throttled: true}, {throttled: true}}, published: []string{"0", "1"}, calls: 3},
+		"a broken service":         {results: 2, faults: []fault{{broken: true}}, published: []string{"0", "1"}, calls: 2},
+		"a connection cut":         {results: 2, faults: []fault{{reset: true}}, published: []string{"0", "1"}, calls: 2},
+		"broken for ever":          {results: 2, faults: slices.Repeat([]fault{{broken: true}}, 9), published: []string{}, calls: 4, failed: []int{0, 1}},
+		"a time-out":               {results: 2, faults: []fault{{delay: time.Hour}}, within: 4 * time.Second, published: []string{"0", "1"}, calls: 2},
+		"an answer lost":           {results: 2, faults: []fault{{lost: true}}, published: []string{"0", "1"}, calls: 2, twice: true},
+		"a call refused for good":  {results: 2, faults: []fault{{refused: true}}, published: []string{}, calls: 1, failed: []int{0, 1}, text: "scripted"},
+		"refused after a throttle": {results: 2, faults: []fault{{throttled: true}, {refused: true}}, published: []string{}, calls: 2, failed: []int{0, 1}, text: "scripted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			everywhere(t, func(t *testing.T, p *place) {
@@ -230,12 +230,12 @@ func TestEverySink(t *testing.T) {
 					defer cancel()
 				}
 				errs := p.quick().Deliver(ctx, route, events(tt.results)...)
-				want := slices.Clone(tt.taken)
+				want := slices.Clone(tt.published)
 				if tt.twice && !p.drops {
 					want = append(want, want...)
 				}
 				if diff := cmp.Diff(want, p.ids(t)); diff != "" || p.calls() != tt.calls {
-					t.Errorf("%d calls, want %d; taken (-want +got):\n%s", p.calls(), tt.calls, diff)
+					t.Errorf("%d calls, want %d; published (-want +got):\n%s", p.calls(), tt.calls, diff)
 				}
 				for i, err := range errs {
 					failed := slices.Contains(tt.failed, i)
@@ -251,8 +251,7 @@ func TestEverySink(t *testing.T) {
 	}
 }
 
-// TestEverySinkEnds: nobody waits for longer than there is time, and no call
-// begins after it.
+// TestEverySinkEnds: nothing waits after the context's end, and no call begins then.
 func TestEverySinkEnds(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -267,13 +266,12 @@ func TestEverySinkEnds(t *testing.T) {
 			t.Error(err)
 		}
 		if len(p.ids(t)) != 0 {
-			t.Errorf("taken: %q", p.ids(t))
+			t.Errorf("published: %q", p.ids(t))
 		}
 	})
 }
 
-// TestEverySinkPanics: what breaks in the middle of a call fails its results,
-// and no other.
+// TestEverySinkPanics: a panic in the middle of a call fails its results, and no others.
 func TestEverySinkPanics(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		p.wire.before = func() { panic("the client's fault") }
@@ -293,7 +291,7 @@ func TestEverySinkPanics(t *testing.T) {
 func (p *place) sized(t *testing.T, id string, size int) *result.Event {
 	t.Helper()
 	for fill := size; fill >= 0; {
-		// No fraction of a second, with which the text would be longer.
+		// Without a fraction of a second, which would make the text longer.
 		data := result.Data{Status: kind.Accepted, Replication: json.RawMessage(`"` + strings.Repeat("x", fill) + `"`)}
 		e := result.New(id, "s", "c", "c", time.Unix(1795417200, 0), route, data)
 		m := e.Message(route)
@@ -311,9 +309,9 @@ func (p *place) sized(t *testing.T, id string, size int) *result.Event {
 	return nil
 }
 
-// TestEverySinkToTheByte: results that fill a call to its last byte are one
-// call, with a byte more they are two. What the sink counts is what the service
-// does: a call that the outbox would not make is too large to that, too.
+// TestEverySinkToTheByte: results that fill a call to its last byte are one call. With a
+// byte more they are two. The sink counts as the service does: a call that the outbox
+// would not make is too large for the service, too.
 func TestEverySinkToTheByte(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		const half = 100 << 10
@@ -325,7 +323,7 @@ func TestEverySinkToTheByte(t *testing.T) {
 			p.wire.before = func() {
 				if calls.Add(1) == 1 {
 					close(begun)
-					<-first // the others come in while it is on its way
+					<-first // the others come in while it is under way
 				}
 			}
 			outbox := p.quick().Open(t.Context())
@@ -354,18 +352,18 @@ func TestEverySinkToTheByte(t *testing.T) {
 			}
 		}
 		if got := len(p.ids(t)); got != 6 && !p.drops {
-			t.Errorf("%d results taken", got)
+			t.Errorf("%d results published", got)
 		}
 
-		// By itself, past the outbox: in halves.
-		before, taken := p.calls(), len(p.ids(t))
+		// Without the outbox the call is too large, and is divided.
+		before, published := p.calls(), len(p.ids(t))
 		for _, err := range p.quick().Deliver(t.Context(), route, p.sized(t, "c", half), p.sized(t, "d", limit-half+1)) {
 			if err != nil {
 				t.Error(err)
 			}
 		}
-		if got := p.calls() - before; got != 3 || len(p.ids(t)) != taken+2 {
-			t.Errorf("%d calls, %d results taken", got, len(p.ids(t))-taken)
+		if got := p.calls() - before; got != 3 || len(p.ids(t)) != published+2 {
+			t.Errorf("%d calls, %d results published", got, len(p.ids(t))-published)
 		}
 	})
 }
@@ -382,8 +380,8 @@ func until(t *testing.T, happened func() bool) {
 	}
 }
 
-// TestEverySinkCuts: a result that is more than a call takes is cut to fit it,
-// and one that cannot be is nobody else's affair.
+// TestEverySinkCuts: a result that is too long for a call is cut to fit it. One that
+// cannot be cut fails alone.
 func TestEverySinkCuts(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		const total = 5000
@@ -422,16 +420,16 @@ func TestEverySinkCuts(t *testing.T) {
 	})
 }
 
-// TestEverySinkKeepsSecrets: nothing of a credential is in what it says.
+// TestEverySinkKeepsSecrets: no credential is in an error or in the log.
 func TestEverySinkKeepsSecrets(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		p.script(fault{throttled: true}, fault{refused: true})
 		var log bytes.Buffer
 		publisher := sink.NewPublisher(p, retry.Policy{MaxAttempts: 2, MaxElapsed: time.Second, Rand: func() float64 { return 0 }}.Do,
 			slog.New(slog.NewTextHandler(&log, nil)), &redact.Redactor{})
-		said := fmt.Sprint(publisher.Deliver(t.Context(), route, events(2)...)) + log.String()
-		if strings.Contains(said, credentials.SecretAccessKey) || strings.Contains(said, "Signature=") || !strings.Contains(said, "scripted") {
-			t.Error(said)
+		output := fmt.Sprint(publisher.Deliver(t.Context(), route, events(2)...)) + log.String()
+		if strings.Contains(output, credentials.SecretAccessKey) || strings.Contains(output, "Signature=") || !strings.Contains(output, "scripted") {
+			t.Error(output)
 		}
 	})
 }

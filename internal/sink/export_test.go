@@ -6,7 +6,7 @@ import (
 	"cbr-replicator/internal/result"
 )
 
-// Deliver publishes events in one call, if they fit one, whenever they are there.
+// Deliver publishes events in one call, if they fit one, and at once.
 func (p *Publisher) Deliver(ctx context.Context, route result.Route, events ...*result.Event) []error {
 	results := make([]*outgoing, len(events))
 	for i, e := range events {
@@ -24,7 +24,7 @@ func (p *Publisher) Deliver(ctx context.Context, route result.Route, events ...*
 	return errs
 }
 
-// Waiting is how many results wait for a call.
+// Waiting returns how many results wait for a call.
 func (o *Outbox) Waiting() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -21,7 +21,7 @@ type Outbox struct {
 	working []*Slot // few: as many as run at once
 	waiting []*outgoing
 	sending int
-	timer   *time.Timer // set while results wait for deliveries that are about to end
+	timer   *time.Timer // set while results wait for deliveries that will end soon
 	calls   sync.WaitGroup
 }
 
@@ -45,8 +45,8 @@ func (o *Outbox) Begin() *Slot {
 	return s
 }
 
-// Publish publishes the delivery's result. It returns nil when the sink has taken
-// it, or a *kind.Error of PublishFailed when it never will. It ends the slot.
+// Publish publishes the delivery's result and ends the slot. It returns nil when the
+// result is published, or a *kind.Error of PublishFailed when it never will be.
 func (s *Slot) Publish(e *result.Event, route result.Route) error {
 	o := s.outbox
 	l, err := o.publisher.prepare(o.ctx, e, route)
@@ -95,8 +95,7 @@ func (o *Outbox) leave(s *Slot) bool {
 	return true
 }
 
-// Close returns when all calls to the sink have ended.
-// All slots must have ended.
+// Close returns when all calls to the sink have ended. All slots must have ended before.
 func (o *Outbox) Close() {
 	o.mu.Lock()
 	if o.timer != nil {
@@ -106,15 +105,15 @@ func (o *Outbox) Close() {
 	o.calls.Wait()
 }
 
-// depart sends what should leave now. The caller holds mu.
+// depart makes the calls that are due now. The caller holds mu.
 func (o *Outbox) depart() {
 	for results := o.load(); results != nil; results = o.load() {
 		go o.send(results)
 	}
 }
 
-// load takes the results of a call that should be made now, nil if none should.
-// The caller holds mu, and sends them.
+// load returns the results of a call that is due now, nil if none is. The caller holds mu
+// and makes the call.
 func (o *Outbox) load() []*outgoing {
 	if len(o.waiting) == 0 {
 		return nil
@@ -130,7 +129,7 @@ func (o *Outbox) load() []*outgoing {
 	return results
 }
 
-// send makes a call, and then sends what has come in meanwhile.
+// send makes a call, and then those that have become due meanwhile.
 func (o *Outbox) send(results []*outgoing) {
 	defer o.calls.Done()
 	o.publisher.publish(o.ctx, results)
@@ -140,8 +139,8 @@ func (o *Outbox) send(results []*outgoing) {
 	o.depart()
 }
 
-// fit returns how many of those waiting fit the next call, and whether no
-// further one would. The caller holds mu.
+// fit returns how many of the waiting results fit the next call, and whether the call is
+// full. The caller holds mu.
 func (o *Outbox) fit() (n int, full bool) {
 	limits, size := o.publisher.limits, 0
 	for _, l := range o.waiting {
@@ -154,10 +153,9 @@ func (o *Outbox) fit() (n int, full bool) {
 	return n, n == limits.Entries
 }
 
-// moreAtOnce reports whether another delivery is about to end: one that began at
-// the same time as the first that waits, give or take a twentieth of the time that
-// the first took. Results wait for it as long, and then are sent without it. The
-// caller holds mu.
+// moreAtOnce reports whether another delivery will end soon: one that began when the
+// first waiting one did, within a twentieth of the time that the first took. Results wait
+// for it that long, and then are sent without it. The caller holds mu.
 func (o *Outbox) moreAtOnce() bool {
 	first := o.waiting[0]
 	patience := max(first.ended.Sub(first.began)/20, 3*time.Millisecond)

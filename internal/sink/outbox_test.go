@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// route is where the example of the CBR API reference goes.
+// route is the one of the example in the CBR API reference.
 var route = result.Route{VaultID: "3b5816b5-f29c-4172-9d9a-76c719a659ce", SourceRegion: "region1", DestinationRegion: "region2"}
 
 // newPublisher returns a sink's publisher, with retries.
@@ -51,12 +51,12 @@ func event(id string, size int) *result.Event {
 	return result.New(id, "s", "c", "c", time.Now(), route, data)
 }
 
-// delivery is one that an outbox waits for.
+// delivery is a delivery that uses an outbox.
 type delivery struct {
 	id          string
 	began, took time.Duration
 	size        int
-	silent      bool // brings no result
+	silent      bool // it has no result
 }
 
 // many returns n deliveries like d, with ids of their own.
@@ -69,12 +69,12 @@ func many(n int, d delivery) []delivery {
 	return all
 }
 
-// run lets deliveries have their time, closes the outbox, and returns what
-// Publish said to each by its id.
+// run lets each delivery take its time, closes the outbox, and returns the errors of
+// Publish by the deliveries' ids.
 func run(ctx context.Context, publisher *sink.Publisher, deliveries ...delivery) map[string]error {
 	outbox := publisher.Open(ctx)
 	var mu sync.Mutex
-	said := map[string]error{}
+	errs := map[string]error{}
 	var all sync.WaitGroup
 	for _, d := range deliveries {
 		all.Go(func() {
@@ -88,16 +88,16 @@ func run(ctx context.Context, publisher *sink.Publisher, deliveries ...delivery)
 			err := slot.Publish(event(d.id, d.size), route)
 			mu.Lock()
 			defer mu.Unlock()
-			said[d.id] = err
+			errs[d.id] = err
 		})
 	}
 	all.Wait()
 	outbox.Close()
-	return said
+	return errs
 }
 
-// TestDepartures: results that are there together leave together, and none
-// waits for long for another.
+// TestDepartures: results that are ready together are in one call, and none waits long
+// for another.
 func TestDepartures(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
@@ -210,8 +210,8 @@ func TestDepartures(t *testing.T) {
 	}
 }
 
-// TestBigResults: calls stay within the sink's limits, which the fake checks, and
-// nothing stays behind.
+// TestBigResults: calls keep to the sink's limits, which the fake checks, and all results
+// are sent.
 func TestBigResults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -259,7 +259,7 @@ func TestFewCalls(t *testing.T) {
 			if n := len(fake.Calls()); n > 120 {
 				t.Errorf("spread %v: %d calls, the budget is 120", spread, n)
 			}
-			// 320 ms each without any waiting for each other.
+			// 320 ms for each if none waits for another.
 			if took := time.Since(start); took > 34*time.Second {
 				t.Errorf("spread %v: took %v, want no more than a twentieth over 32s", spread, took)
 			}
@@ -270,7 +270,7 @@ func TestFewCalls(t *testing.T) {
 	}
 }
 
-// TestRefusedResult: a result that is refused by itself is nobody else's fault.
+// TestRefusedResult: if one result is refused, the others of its call are published.
 func TestRefusedResult(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -287,9 +287,9 @@ func TestRefusedResult(t *testing.T) {
 			}
 			return nil
 		}}
-		said := run(t.Context(), newPublisher(fake), delivery{id: "good"}, delivery{id: "bad"}, delivery{id: "late"}, delivery{id: "never"}, delivery{id: "other"})
+		errs := run(t.Context(), newPublisher(fake), delivery{id: "good"}, delivery{id: "bad"}, delivery{id: "late"}, delivery{id: "never"}, delivery{id: "other"})
 		got := map[string]string{}
-		for id, err := range said {
+		for id, err := range errs {
 			got[id] = fmt.Sprintf("%d %s", tries[id], kind.As(err).Of())
 		}
 		want := map[string]string{"good": "1 ", "bad": "1 PublishFailed", "late": "3 ", "never": "4 PublishFailed", "other": "4 PublishFailed"}
@@ -297,14 +297,14 @@ func TestRefusedResult(t *testing.T) {
 			t.Errorf("tries and kind (-want +got):\n%s", diff)
 		}
 		for id, text := range map[string]string{"bad": "InvalidParameter no such thing", "never": "InternalError try again", "other": "Throttled slow down"} {
-			if !strings.Contains(said[id].Error(), text) {
-				t.Errorf("%s: %q does not say %q", id, said[id], text)
+			if !strings.Contains(errs[id].Error(), text) {
+				t.Errorf("%s: %q does not say %q", id, errs[id], text)
 			}
 		}
 	})
 }
 
-// TestRefusedCall: what may pass is retried, what cannot is not.
+// TestRefusedCall: errors that may pass are retried, and no others.
 func TestRefusedCall(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("refused")
@@ -315,7 +315,7 @@ func TestRefusedCall(t *testing.T) {
 		"may pass":      {sink.MayPass(cause), 3, 3},
 		"wrapped":       {fmt.Errorf("the call: %w", sink.MayPass(cause)), 3, 3},
 		"refused":       {cause, 1, 0},
-		"no time left":  {context.DeadlineExceeded, 1, 0}, // it is the sink's to say that this may pass
+		"no time left":  {context.DeadlineExceeded, 1, 0}, // the sink must mark it if it may pass
 		"a kind's name": {&kind.Error{Kind: kind.Throttled}, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -327,11 +327,11 @@ func TestRefusedCall(t *testing.T) {
 					}
 					return nil
 				}}
-				said := run(t.Context(), newPublisher(fake), many(3, delivery{took: time.Second})...)
+				errs := run(t.Context(), newPublisher(fake), many(3, delivery{took: time.Second})...)
 				if len(fake.Calls()) != tt.calls || len(fake.Messages()) != tt.took {
-					t.Errorf("%d calls, %d results taken; want %d, %d", len(fake.Calls()), len(fake.Messages()), tt.calls, tt.took)
+					t.Errorf("%d calls, %d results published; want %d, %d", len(fake.Calls()), len(fake.Messages()), tt.calls, tt.took)
 				}
-				for id, err := range said {
+				for id, err := range errs {
 					if tt.took > 0 != (err == nil) || err != nil && (!errors.Is(err, tt.err) || kind.As(err).Of() != kind.PublishFailed) {
 						t.Errorf("%s: %v", id, err)
 					}
@@ -341,9 +341,9 @@ func TestRefusedCall(t *testing.T) {
 	}
 }
 
-// TestTakenAtOnce: a result that is out does not wait for one of its call that
-// is retried.
-func TestTakenAtOnce(t *testing.T) {
+// TestPublishedAtOnce: a result that is published does not wait for another of its call
+// that is retried.
+func TestPublishedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
@@ -366,7 +366,7 @@ func TestTakenAtOnce(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		// The last one makes the call, and stays with it.
+		// The last one makes the call and waits for its end.
 		if err := late.Publish(event("late", 0), route); err != nil || time.Since(began) == 0 {
 			t.Errorf("late: %v after %v", err, time.Since(began))
 		}
@@ -378,9 +378,9 @@ func TestTakenAtOnce(t *testing.T) {
 	})
 }
 
-// TestTooLong: what a sink finds too long for one call goes out in as many as it
-// takes, in its order. A result that is too long by itself is refused for good,
-// and nobody else's fault.
+// TestTooLong: results that are too long for one call are sent in several, in their
+// order. A result that is too long by itself is refused for good. The others are
+// published.
 func TestTooLong(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -402,10 +402,10 @@ func TestTooLong(t *testing.T) {
 				fake := &sinktest.Sink{T: t, Most: tt.most, Latency: time.Millisecond}
 				var deliveries []delivery
 				for i, size := range tt.sizes {
-					// They end in this order, and leave together.
+					// They end in this order, and are in one call.
 					deliveries = append(deliveries, delivery{id: strconv.Itoa(i), took: time.Minute + time.Duration(i)*time.Millisecond, size: size})
 				}
-				said := run(t.Context(), newPublisher(fake), deliveries...)
+				errs := run(t.Context(), newPublisher(fake), deliveries...)
 				var calls []int
 				for _, call := range fake.Calls() {
 					calls = append(calls, len(call.Messages))
@@ -423,7 +423,7 @@ func TestTooLong(t *testing.T) {
 					if !refused {
 						want = append(want, id)
 					}
-					if err := said[id]; refused != (err != nil) || refused && kind.As(err).Of() != kind.PublishFailed {
+					if err := errs[id]; refused != (err != nil) || refused && kind.As(err).Of() != kind.PublishFailed {
 						t.Errorf("%s: %v", id, err)
 					}
 				}
@@ -435,8 +435,8 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
-// TestTooLongAndThrottled: each half is retried by itself, and a client that
-// breaks in the middle of it fails no result that is published.
+// TestTooLongAndThrottled: each half is retried by itself. A client that panics in between
+// fails no result that is published.
 func TestTooLongAndThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -449,22 +449,22 @@ func TestTooLongAndThrottled(t *testing.T) {
 			}
 			return nil
 		}}
-		said := run(t.Context(), newPublisher(fake), many(10, delivery{took: time.Second, size: 1 << 10})...)
+		errs := run(t.Context(), newPublisher(fake), many(10, delivery{took: time.Second, size: 1 << 10})...)
 		failed := 0
-		for _, err := range said {
+		for _, err := range errs {
 			if err != nil {
 				failed++
 			}
 		}
-		// Throttled, too long; the first half throttled, then out; the second breaks.
+		// Throttled, too long; the first half throttled, then published; the second panics.
 		if len(fake.Calls()) != 5 || len(fake.Messages()) != 5 || failed != 5 {
 			t.Errorf("%d calls, %d results out, %d failed", len(fake.Calls()), len(fake.Messages()), failed)
 		}
 	})
 }
 
-// TestPublishDeadline: no call begins after the deadline, none outlasts it, and
-// every Publish returns by then.
+// TestPublishDeadline: no call begins after the deadline or continues after it, and every
+// Publish has returned by then.
 func TestPublishDeadline(t *testing.T) {
 	t.Parallel()
 	throttled := func(int) error { return sink.MayPass(errors.New("Throttling")) }
@@ -503,8 +503,7 @@ func TestPublishDeadline(t *testing.T) {
 	}
 }
 
-// TestClose waits for nothing: not for the time that a result would have given
-// to another, and not for a retry.
+// TestClose: Close does not wait for the time in which a result waits for another.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -514,10 +513,10 @@ func TestClose(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		var published sync.WaitGroup
 		published.Go(func() { _ = fast.Publish(event("fast", 0), route) })
-		synctest.Wait() // for the other, for half a second
+		synctest.Wait() // it waits for the other, for half a second
 		start := time.Now()
 		slow.End()
-		slow.End() // as a deferred one after another does
+		slow.End() // as a second, deferred one does
 		published.Wait()
 		outbox.Close()
 		if took := time.Since(start); took != 0 || len(fake.Messages()) != 1 {
@@ -533,9 +532,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestWhoCalls: the last publisher makes the call itself. While others work, a
-// goroutine of the outbox does, for which End waits no more than Begin does, but
-// Close until it is over.
+// TestWhoCalls: the last publisher makes the call itself. While others work, a goroutine
+// of the outbox makes it. End and Begin do not wait for that call, but Close does.
 func TestWhoCalls(t *testing.T) {
 	t.Parallel()
 	goroutine := func() string {
@@ -574,7 +572,7 @@ func TestWhoCalls(t *testing.T) {
 		slow, fast := outbox.Begin(), outbox.Begin()
 		var published sync.WaitGroup
 		published.Go(func() { _ = fast.Publish(event("fast", 0), route) })
-		synctest.Wait() // for the other, for 3 ms
+		synctest.Wait() // it waits for the other, for 3 ms
 		start := time.Now()
 		slow.End()
 		if took := time.Since(start); took != 0 {
@@ -588,7 +586,7 @@ func TestWhoCalls(t *testing.T) {
 	})
 }
 
-// TestPublishEnds: Publish ends its slot even where there is nothing to publish.
+// TestPublishEnds: Publish ends its slot even if there is nothing to publish.
 func TestPublishEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -610,13 +608,13 @@ func TestPublishEnds(t *testing.T) {
 	})
 }
 
-// TestFullToTheByte: two results that fill a call to its last byte are one call,
-// with a byte more they are two.
+// TestFullToTheByte: two results that fill a call to its last byte are one call. With a
+// byte more they are two.
 func TestFullToTheByte(t *testing.T) {
 	t.Parallel()
 	const most, half = 256 << 10, 100 << 10
-	// Both begin before one ends, and each time at the same time: an event is
-	// longer with fractions of a second.
+	// Both begin before one ends, always at the same time of the clock: an event is longer
+	// with fractions of a second.
 	published := func(deliveries ...delivery) (fake *sinktest.Sink) {
 		synctest.Test(t, func(t *testing.T) {
 			fake = &sinktest.Sink{T: t}
@@ -637,7 +635,7 @@ func TestFullToTheByte(t *testing.T) {
 	}
 }
 
-// TestNoSecretInRefusal: what a sink says may hold what it was sent.
+// TestNoSecretInRefusal: a sink's error may repeat what was sent.
 func TestNoSecretInRefusal(t *testing.T) {
 	t.Parallel()
 	fake := &sinktest.Sink{T: t, Fault: func(int) error {
@@ -653,7 +651,7 @@ func TestNoSecretInRefusal(t *testing.T) {
 	}
 }
 
-// breaking is a sink of which one part breaks.
+// breaking is a sink of which one method panics.
 type breaking struct {
 	sinktest.Sink
 	size, send func()
@@ -680,8 +678,8 @@ func once() func() {
 	}
 }
 
-// TestOutboxPanic: a sink that panics fails the results of its call, and those
-// that have come in meanwhile go out. Nobody waits for ever.
+// TestOutboxPanic: a panic of the sink fails the results of its call. Those that came in
+// meanwhile are published. Nothing waits for ever.
 func TestOutboxPanic(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]*breaking{
@@ -692,16 +690,16 @@ func TestOutboxPanic(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s.T = t
-				said := run(t.Context(), newPublisher(s), delivery{id: "a"}, delivery{id: "b", began: 10 * time.Millisecond})
-				if kind.As(said["a"]).Of() != kind.PublishFailed || said["b"] != nil {
-					t.Errorf("a: %v, b: %v", said["a"], said["b"])
+				errs := run(t.Context(), newPublisher(s), delivery{id: "a"}, delivery{id: "b", began: 10 * time.Millisecond})
+				if kind.As(errs["a"]).Of() != kind.PublishFailed || errs["b"] != nil {
+					t.Errorf("a: %v, b: %v", errs["a"], errs["b"])
 				}
 			})
 		})
 	}
 }
 
-// answering is a sink that answers as it is told to.
+// answering is a sink with scripted answers.
 type answering struct {
 	sinktest.Sink
 	answers func(call, messages int) []error
@@ -713,15 +711,15 @@ func (a *answering) Send(_ context.Context, messages []*result.Message) []error 
 	return a.answers(a.calls-1, len(messages))
 }
 
-// TestAnswers: what a sink says nothing of may be there or not, and is sent
-// again; what is too large with others is sent without them, and by itself is
-// refused.
+// TestAnswers: a message without an answer may be published or not, and is retried. One
+// that is too large with others is sent without them. If it is too large by itself, it
+// is refused.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	large := sink.TooLarge(errors.New("too large"))
 	for name, tt := range map[string]struct {
 		answers [][]error
-		want    map[string]bool // taken
+		want    map[string]bool // published
 	}{
 		"none":                   {[][]error{nil, {nil, nil}}, map[string]bool{"0": true, "1": true}},
 		"too few":                {[][]error{{nil}, {nil}}, map[string]bool{"0": true, "1": true}},
@@ -738,28 +736,28 @@ func TestAnswers(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &answering{answers: func(call, _ int) []error { return tt.answers[call] }}
-				// They end in this order, and leave together.
-				said := run(t.Context(), newPublisher(s), delivery{id: "0", took: time.Minute}, delivery{id: "1", took: time.Minute + time.Millisecond})
-				taken := map[string]bool{}
-				for id, err := range said {
-					taken[id] = err == nil
+				// They end in this order, and are in one call.
+				errs := run(t.Context(), newPublisher(s), delivery{id: "0", took: time.Minute}, delivery{id: "1", took: time.Minute + time.Millisecond})
+				published := map[string]bool{}
+				for id, err := range errs {
+					published[id] = err == nil
 				}
-				if diff := cmp.Diff(tt.want, taken); diff != "" || s.calls != len(tt.answers) {
-					t.Errorf("%d of %d calls; taken (-want +got):\n%s", s.calls, len(tt.answers), diff)
+				if diff := cmp.Diff(tt.want, published); diff != "" || s.calls != len(tt.answers) {
+					t.Errorf("%d of %d calls; published (-want +got):\n%s", s.calls, len(tt.answers), diff)
 				}
 			})
 		})
 	}
 }
 
-// TestOutboxClose: it waits for the call of the last publisher, too.
+// TestOutboxClose: Close waits for the call of the last publisher, too.
 func TestOutboxClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := newPublisher(&sinktest.Sink{T: t, Latency: time.Second}).Open(t.Context())
 		slot := o.Begin()
 		go func() { _ = slot.Publish(event("a", 0), route) }()
-		synctest.Wait() // the call is on its way, and the slot has ended
+		synctest.Wait() // the call is under way, and the slot has ended
 		began := time.Now()
 		o.Close()
 		if waited := time.Since(began); waited < time.Second {
@@ -768,7 +766,7 @@ func TestOutboxClose(t *testing.T) {
 	})
 }
 
-// TestOutboxOldTimer: what one delivery waits for is not what the next does.
+// TestOutboxOldTimer: the wait of one delivery does not make the next one's longer.
 func TestOutboxOldTimer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -38,12 +38,12 @@ func NewPublisher(s Sink, retry Retry, log *slog.Logger, hidden *redact.Redactor
 	return &Publisher{sink: s, limits: s.Limits(), retry: retry, log: log, redact: hidden}
 }
 
-// outgoing is a result that is to be published.
+// outgoing is a result to be published.
 type outgoing struct {
 	result.Message
 	size  int
 	began time.Time // when the delivery began
-	ended time.Time // when its result was there
+	ended time.Time // when it had its result
 	err   error     // why it is not published yet or, once done is closed, why it never will be
 	done  chan struct{}
 }
@@ -101,7 +101,7 @@ func (p *Publisher) publish(ctx context.Context, results []*outgoing) {
 	err = p.retry(ctx, func(ctx context.Context) error {
 		open, divide = p.try(ctx, open)
 		if divide || len(open) == 0 {
-			return nil // more of the same would be too large, too
+			return nil // a retry would be too large, too
 		}
 		return open[len(open)-1].err
 	}, func(err error, wait time.Duration) {

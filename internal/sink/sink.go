@@ -1,7 +1,7 @@
-// Package sink publishes result events. A [Sink] is a place that takes them, such as
-// an SNS topic, and makes single calls to it. This package has what all sinks share:
-// an [Outbox] gathers an invocation's results, and a [Publisher] makes the calls,
-// with retries. Each result has its own outcome.
+// Package sink publishes result events. A [Sink] makes single calls to a place that takes
+// them, such as an SNS topic. This package has what all sinks share: an [Outbox] gathers
+// an invocation's results, and a [Publisher] makes the calls, with retries. Each result
+// has its own outcome.
 package sink
 
 import (
@@ -19,10 +19,10 @@ type Sink interface {
 	// Size returns how many bytes of a call a message takes: the length of its body
 	// and what else the place counts.
 	Size(*result.Message) int
-	// Send makes exactly one call, with messages that are within the limits. It
-	// returns an error for each message, in their order. nil: taken. [MayPass]: not
-	// taken, or not known, and a later call may succeed. [TooLarge]: a call with
-	// fewer messages may succeed. Any other: refused for good.
+	// Send makes exactly one call, with messages that are within the limits. It returns
+	// an error for each message, in their order. nil: it is published. [MayPass]: it is
+	// not published, or that is not known, and a later call may succeed. [TooLarge]: a
+	// call with fewer messages may succeed. Any other: refused for good.
 	Send(context.Context, []*result.Message) []error
 }
 

@@ -16,8 +16,8 @@ import (
 	"cbr-replicator/internal/metrics"
 )
 
-// world has a value for each metric that there is, by namespace, name and what
-// its dimension says. The function's are those that package metrics writes.
+// world returns a value for each metric, by its namespace, name and dimension. The
+// function's metrics are those that package metrics writes.
 func world(t testing.TB, s situation) map[string]float64 {
 	t.Helper()
 	var out bytes.Buffer
@@ -52,8 +52,8 @@ func world(t testing.TB, s situation) map[string]float64 {
 	return all
 }
 
-// situation is what a quarter of an hour brings, and the alarms that fire if it
-// goes on like that.
+// situation is what happens in a quarter of an hour, and the alarms that fire if it
+// goes on.
 type situation struct {
 	name                                            string
 	deliveries                                      []metrics.Delivery
@@ -69,9 +69,8 @@ const hour = 3600
 // datum is a metric's value now and a period ago.
 type datum struct{ now, before float64 }
 
-// expressions are the metric math of the alarms, as CloudWatch understands it.
-// FILL has nothing to do here: a metric that is not there is 0. DIFF is the rise
-// since the period before.
+// expressions are the metric math of the alarms, as CloudWatch evaluates it. FILL does
+// nothing here, since a missing metric is 0. DIFF is the rise since the period before.
 var expressions = map[string]func(map[string]datum) float64{
 	"errors - FILL(returned, 0)": func(m map[string]datum) float64 { return m["errors"].now - m["returned"].now },
 	"IF(dead - DIFF(dead) > 0, DIFF(dead), 0)": func(m map[string]datum) float64 {
@@ -90,7 +89,7 @@ var expressions = map[string]func(map[string]datum) float64{
 	"FILL(accepted, 0) + FILL(unchanged, 0)": func(m map[string]datum) float64 { return m["accepted"].now + m["unchanged"].now },
 }
 
-// comparisons are those of the alarms.
+// comparisons are the comparison operators of the alarms.
 var comparisons = map[any]func(value, threshold float64) bool{
 	"GreaterThanThreshold": func(value, threshold float64) bool { return value > threshold },
 	"LessThanThreshold":    func(value, threshold float64) bool { return value < threshold },
@@ -99,26 +98,26 @@ var comparisons = map[any]func(value, threshold float64) bool{
 func TestAlarms(t *testing.T) {
 	t.Parallel()
 	s := load(t).deploy(needed)
-	again := func(k kind.Kind) []metrics.Delivery {
+	handedBack := func(k kind.Kind) []metrics.Delivery {
 		return []metrics.Delivery{{DestinationRegion: "region2", Kind: k, Redelivered: true}}
 	}
 	ended := func(k kind.Kind, status kind.Status) []metrics.Delivery {
 		return []metrics.Delivery{{DestinationRegion: "region2", Kind: k, Published: status}}
 	}
 	for _, tt := range []situation{
-		// What is as it should be, slow as it may be.
+		// All is well, even if it is slow.
 		{name: "nothing to do"},
 		{name: "accepted", deliveries: ended(kind.None, kind.Accepted), received: 1},
 		{name: "unchanged", deliveries: ended(kind.AlreadyReplicated, kind.Unchanged), received: 1},
-		{name: "a vault that is busy for hours, as it comes again", deliveries: again(kind.InProgress), received: 1, age: 9 * hour},
+		{name: "a vault that is busy for hours, when it is redelivered", deliveries: handedBack(kind.InProgress), received: 1, age: 9 * hour},
 		{name: "and while it waits", invisible: 1, age: 20 * hour},
 		{name: "many at once", deliveries: ended(kind.None, kind.Accepted), visible: 5000, invisible: 50, received: 600, age: 2 * hour},
-		{name: "a batch of a topic that is handed back whole", deliveries: again(kind.InProgress), errors: 1, returned: 1},
-		{name: "busy vaults, of which callers are told", deliveries: slices.Concat(again(kind.InProgress), ended(kind.InProgress, kind.Failed)), errors: 1, returned: 1},
+		{name: "a batch of a topic that is handed back", deliveries: handedBack(kind.InProgress), errors: 1, returned: 1},
+		{name: "busy vaults, of which callers are told", deliveries: slices.Concat(handedBack(kind.InProgress), ended(kind.InProgress, kind.Failed)), errors: 1, returned: 1},
 		{name: "dead letters that are taken away", dead: 1, deadBefore: 5, want: []string{"DeadLetterAlarm"}},
 		{name: "a few retries", deliveries: []metrics.Delivery{{DestinationRegion: "region2", Published: kind.Accepted, More: []metrics.Value{{Name: "Retries", Count: 4}}}}, received: 1},
 
-		// What is not.
+		// Something is wrong.
 		{name: "a wrong request", deliveries: ended(kind.InvalidEvent, kind.Refused), received: 1, want: []string{"RejectedAlarm"}},
 		{name: "and once its body is kept", bodies: 1},
 		{
@@ -127,11 +126,11 @@ func TestAlarms(t *testing.T) {
 			want:       []string{"RejectedAlarm", "RejectedNotKeptAlarm"},
 		},
 		{name: "backups without a replica", deliveries: ended(kind.NotCovered, kind.Refused), received: 1, want: []string{"RejectedAlarm"}},
-		{name: "a dead credential", deliveries: again(kind.Unauthorized), received: 1, want: []string{"RedeliveredAlarm", "UnauthorizedAlarm"}},
-		{name: "a wrong endpoint", deliveries: again(kind.Misconfigured), received: 1, want: []string{"MisconfiguredAlarm", "RedeliveredAlarm"}},
-		{name: "throttled for an hour", deliveries: again(kind.Throttled), received: 1, want: []string{"RedeliveredAlarm", "ThrottledAlarm"}},
-		{name: "out of reach for an hour", deliveries: again(kind.Unavailable), received: 1, want: []string{"RedeliveredAlarm"}},
-		{name: "busy vaults among them", deliveries: slices.Concat(again(kind.InProgress), again(kind.Unknown)), received: 2, want: []string{"RedeliveredAlarm"}},
+		{name: "a dead credential", deliveries: handedBack(kind.Unauthorized), received: 1, want: []string{"RedeliveredAlarm", "UnauthorizedAlarm"}},
+		{name: "a wrong endpoint", deliveries: handedBack(kind.Misconfigured), received: 1, want: []string{"MisconfiguredAlarm", "RedeliveredAlarm"}},
+		{name: "throttled for an hour", deliveries: handedBack(kind.Throttled), received: 1, want: []string{"RedeliveredAlarm", "ThrottledAlarm"}},
+		{name: "out of reach for an hour", deliveries: handedBack(kind.Unavailable), received: 1, want: []string{"RedeliveredAlarm"}},
+		{name: "busy vaults among them", deliveries: slices.Concat(handedBack(kind.InProgress), handedBack(kind.Unknown)), received: 2, want: []string{"RedeliveredAlarm"}},
 		{
 			name: "a topic that refuses", received: 1,
 			deliveries: []metrics.Delivery{{DestinationRegion: "region2", Kind: kind.PublishFailed, PublishFailed: true, Redelivered: true}},
@@ -144,7 +143,7 @@ func TestAlarms(t *testing.T) {
 		},
 		{
 			name:       "requests that are handed back while callers are told of busy vaults",
-			deliveries: slices.Concat(again(kind.Unavailable), ended(kind.InProgress, kind.Failed), ended(kind.InProgress, kind.Failed)),
+			deliveries: slices.Concat(handedBack(kind.Unavailable), ended(kind.InProgress, kind.Failed), ended(kind.InProgress, kind.Failed)),
 			want:       []string{"RedeliveredAlarm"},
 		},
 		{name: "a process that does not start", errors: 3, received: 1, want: []string{"FunctionErrorAlarm"}},
@@ -185,7 +184,7 @@ func fires(t testing.TB, name string, alarm map[string]any, values, before map[s
 	return breaks(value, number(t, alarm["Threshold"]))
 }
 
-// alarmValue is what the alarm compares with its threshold.
+// alarmValue returns what the alarm compares with its threshold.
 func alarmValue(t testing.TB, alarm any, values, before map[string]float64) (float64, bool) {
 	t.Helper()
 	queries, isMath := at(alarm, "Metrics").([]any)
@@ -222,8 +221,8 @@ func metricOf(m any) string {
 	return strings.Join(parts, " ")
 }
 
-// TestNothingReplicated: silence is an alarm for those who asked for it, whether
-// nothing is sent or nothing comes of it. It is one however little is written.
+// TestNothingReplicated: if its parameter is set, this alarm fires when no result is
+// accepted or unchanged, whether or not there are requests or metrics.
 func TestNothingReplicated(t *testing.T) {
 	t.Parallel()
 	const name = "NothingReplicatedAlarm"
@@ -261,7 +260,7 @@ func TestNothingReplicated(t *testing.T) {
 	}
 }
 
-// TestCost: docs/operations.md counts what is paid for by the metric.
+// TestCost: docs/operations.md has the number of metrics that cost money.
 func TestCost(t *testing.T) {
 	t.Parallel()
 	operations := read(t, "docs/operations.md")
@@ -290,8 +289,8 @@ func TestCost(t *testing.T) {
 	}
 }
 
-// tickets can wait until morning: nothing is lost meanwhile, and what becomes of it
-// has an alarm of its own.
+// tickets are alarms that can wait until morning. Nothing is lost meanwhile, and what
+// may follow has an alarm of its own.
 var tickets = []string{"LookupsRefusedAlarm", "RedeliveredAlarm", "RejectedAlarm", "RejectedNotKeptAlarm", "ThrottledAlarm"}
 
 func TestAlarmsTell(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "draw docs/dashboard.svg anew")
+var update = flag.Bool("update", false, "redraw docs/dashboard.svg")
 
-// widget is one of a dashboard body (CloudWatch API reference, "Dashboard body
+// widget is a widget of a dashboard body (CloudWatch API reference, "Dashboard body
 // structure and syntax").
 type widget struct {
 	Type                string
@@ -29,7 +29,7 @@ type widget struct {
 	}
 }
 
-// series is a line of a metric widget, its abbreviations written out.
+// series is a line of a metric widget, without abbreviations.
 type series struct {
 	metric             string // as world names it
 	label, stat, yAxis string
@@ -46,8 +46,9 @@ func (s *stack) dashboard() []widget {
 	return body.Widgets
 }
 
-// series writes a widget's metrics out: "." stands for what the line before has
-// there, "..." for all that it has before what comes.
+// series returns a widget's metrics without abbreviations: "." stands for the value
+// at this place in the line before, "..." for all its values up to the ones that
+// follow.
 func (w *widget) series(t testing.TB) []series {
 	t.Helper()
 	var all []series
@@ -97,15 +98,15 @@ func TestDashboard(t *testing.T) {
 func checkDashboard(t *testing.T, s *stack) {
 	known := world(t, situation{})
 	var alarms []string
-	taken := map[[2]int]string{}
+	cells := map[[2]int]string{}
 	for _, w := range s.dashboard() {
 		title := w.Properties.Title
 		for x := w.X; x < w.X+w.Width; x++ {
 			for y := w.Y; y < w.Y+w.Height; y++ {
-				if other, ok := taken[[2]int{x, y}]; ok {
+				if other, ok := cells[[2]int{x, y}]; ok {
 					t.Fatalf("%q lies over %q", title, other)
 				}
-				taken[[2]int{x, y}] = title
+				cells[[2]int{x, y}] = title
 			}
 		}
 		if w.X+w.Width > 24 {
@@ -137,8 +138,8 @@ func checkDashboard(t *testing.T, s *stack) {
 // statsBy is what a query of CloudWatch Logs Insights counts, and by which fields.
 var statsBy = regexp.MustCompile(`\| stats (.*) by ([^|]*) \|`)
 
-// TestDashboardQuery: a field that the function does not log would be an empty
-// column.
+// TestDashboardQuery: the queries ask only for fields that the function logs. Another
+// one would be an empty column.
 func TestDashboardQuery(t *testing.T) {
 	t.Parallel()
 	source := read(t, "tell.go")
@@ -161,7 +162,7 @@ func TestDashboardQuery(t *testing.T) {
 	}
 }
 
-// TestPicture draws the dashboard, or holds the picture to what it would draw.
+// TestPicture holds the picture to the template's dashboard, or redraws it.
 func TestPicture(t *testing.T) {
 	t.Parallel()
 	const name = root + "docs/dashboard.svg"

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// statement is one of a policy.
+// statement is a statement of a policy.
 type statement struct {
 	in                 string // the resource that has the policy
 	sid, effect        string
@@ -18,7 +18,7 @@ type statement struct {
 	condition          any
 }
 
-// statements returns those of roles' policies, or of queues' and topics'.
+// statements returns the statements of the policies of resources of these types.
 func (s *stack) statements(kinds ...string) []statement {
 	var all []statement
 	for _, kind := range kinds {
@@ -45,7 +45,7 @@ func (s *stack) statements(kinds ...string) []statement {
 	return all
 }
 
-// oneOrMore returns what a policy may write as a text or as a list of them.
+// oneOrMore returns a list that a policy may also write as one text.
 func oneOrMore(v any) []string {
 	if text, ok := v.(string); ok {
 		return []string{text}
@@ -60,7 +60,7 @@ func oneOrMore(v any) []string {
 
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
-	// Each with why, beside it in the template.
+	// The template has the reason beside each.
 	wildcards := map[string]bool{
 		"FunctionRole/JoinVpc": true, "FunctionRole/ReadCredential": true, "ReleaseRole/Call": true,
 	}
@@ -84,25 +84,25 @@ func TestLeastPrivilege(t *testing.T) {
 				t.Errorf("%s is for %s", name, principal)
 			}
 			if strings.HasSuffix(st.in, "Policy") && at(st.condition, "ArnEquals", "aws:SourceArn") == nil {
-				t.Errorf("%s is for whomever the service works for", name)
+				t.Errorf("%s does not name the source for which the service may send", name)
 			}
 		}
 		for _, name := range s.of("AWS::IAM::Role") {
 			if p := s.properties(name); p["ManagedPolicyArns"] != nil {
-				t.Errorf("%s has policies that are not looked at here", name)
+				t.Errorf("%s has policies that this test does not check", name)
 			} else if got, _ := p["PermissionsBoundary"].(string); got != s.parameters["PermissionsBoundaryArn"] {
 				t.Errorf("%s has the permissions boundary %q", name, got)
 			}
 		}
 		for _, name := range s.of("AWS::Serverless::Function") {
 			if p := s.properties(name); p["Policies"] != nil || p["Role"] == nil {
-				t.Errorf("%s has a role of SAM's making", name)
+				t.Errorf("%s has a role that SAM makes", name)
 			}
 		}
 	})
 }
 
-// grants returns what a role allows: an action, and on what.
+// grants returns the actions that a role allows, each with its resources.
 func (s *stack) grants(role string) map[string][]string {
 	all := map[string][]string{}
 	for _, st := range s.statements("AWS::IAM::Role") {
@@ -181,8 +181,8 @@ func TestGrants(t *testing.T) {
 	}
 }
 
-// TestSenders: of AWS's services only the topic and the rule that were asked for
-// may send, and nobody without TLS.
+// TestSenders: of AWS's services only the topic and the rule in the parameters may
+// send, and nobody without TLS.
 func TestSenders(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *stack) {
@@ -196,7 +196,7 @@ func TestSenders(t *testing.T) {
 		policies := map[string]string{
 			"QueuePolicy": "${Queue.Arn}", "DeadLetterQueuePolicy": "${DeadLetterQueue.Arn}", "RejectedQueuePolicy": "${RejectedQueue.Arn}",
 		}
-		// No service sends there: the function alone does, by its role.
+		// No service sends there, only the function, by its role.
 		silent := map[string]bool{"ResultTopicPolicy": true, "RejectedQueuePolicy": true}
 		if s.has("ResultTopic") {
 			policies["ResultTopicPolicy"] = "${ResultTopic}"
@@ -217,7 +217,7 @@ func TestSenders(t *testing.T) {
 		}
 		for policy := range policies {
 			if !tls[policy] {
-				t.Errorf("%s lets in what is not encrypted", policy)
+				t.Errorf("%s allows calls without TLS", policy)
 			}
 			want := want
 			if silent[policy] {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// samples are made up: what each metric is in each hour of a night with backups
-// at two, of which some are throttled, and a vault that is busy until five.
+// samples are made-up values of each metric, by the hour: backups at two, some of
+// them throttled, and a vault that is busy until five.
 var samples = map[string][24]float64{
 	"Deliveries":      {2: 48, 3: 9, 4: 3, 5: 2, 14: 2},
 	"Accepted":        {2: 36, 3: 5, 5: 2},
@@ -39,10 +39,10 @@ var samples = map[string][24]float64{
 	"ApproximateAgeOfOldestMessage ${Queue.QueueName}":                {2: 1500, 3: 5400, 4: 9000},
 }
 
-// sampleAlarms are those that are shown in alarm.
+// sampleAlarms are the alarms that the picture shows as fired.
 var sampleAlarms = []string{"${RejectedAlarm.Arn}"}
 
-// sampleRows are what the log widget's columns hold.
+// sampleRows are the rows of the log widget.
 var sampleRows = []map[string]string{
 	{"kind": "Throttled", "code": "APIG.0308", "status": "redelivered", "times": "7", "last_error": "The throttling threshold has been reached"},
 	{"kind": "InProgress", "code": "BackupService.6130", "status": "redelivered", "times": "7", "last_error": "The vault is being replicated"},
@@ -51,7 +51,7 @@ var sampleRows = []map[string]string{
 	{"kind": "Unknown", "code": "", "status": "redelivered", "times": "1", "last_error": "no answer within 30s; no effect is to be seen yet"},
 }
 
-// What a column and a row of the dashboard's grid measure in the picture.
+// The size of a column and a row of the dashboard's grid in the picture.
 const (
 	column = 52
 	row    = 44
@@ -145,7 +145,7 @@ func (p *picture) numbers(t testing.TB, f frame, all []series) {
 	}
 }
 
-// sample returns the data of a line; one without any fails the test.
+// sample returns the data of a line. Without data the test fails.
 func sample(t testing.TB, s series) [24]float64 {
 	t.Helper()
 	parts := strings.Fields(s.metric)
@@ -201,7 +201,7 @@ func (p *picture) chart(t testing.TB, f frame, all []series) {
 	}
 }
 
-// round returns the next number above v that halves well.
+// round returns the next number from v that is easy to halve.
 func round(v float64) float64 {
 	step := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, n := range []float64{1, 2, 4, 5, 6, 8} {
@@ -212,8 +212,8 @@ func round(v float64) float64 {
 	return 10 * step
 }
 
-// table draws what a query of CloudWatch Logs Insights counts: a column for each
-// field that it counts by, and for each count.
+// table draws the result of a query of CloudWatch Logs Insights: a column for each
+// field that it groups by, and for each count.
 func (p *picture) table(f frame, query string) {
 	counted := statsBy.FindStringSubmatch(query)
 	columns := strings.Split(counted[2], ", ")
@@ -222,7 +222,7 @@ func (p *picture) table(f frame, query string) {
 		columns = append(columns, name)
 	}
 	line := (f.height - 36) / (len(sampleRows) + 1)
-	// The last column, the text, takes what the others leave.
+	// The last column, the text, takes the rest of the width.
 	width := f.width / (len(columns) + 2)
 	for i, name := range columns {
 		x, y := f.x+12+i*width, f.y+44

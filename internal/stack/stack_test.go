@@ -20,7 +20,7 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// TestSurface has the names that are part of the contract.
+// TestSurface holds the names of parameters and outputs to the contract.
 func TestSurface(t *testing.T) {
 	t.Parallel()
 	tpl := load(t)
@@ -52,7 +52,7 @@ func TestSurface(t *testing.T) {
 	})
 }
 
-// TestStacks holds the stacks of these tests to what they are for.
+// TestStacks: in the stacks of these tests each condition is true once and false once.
 func TestStacks(t *testing.T) {
 	t.Parallel()
 	tpl := load(t)
@@ -74,7 +74,7 @@ func TestRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		parameters map[string]string
-		want       string // begins one of what is refused
+		want       string // the beginning of one of the problems
 	}{
 		{"no destinations", map[string]string{}, "AllowedDestinations"},
 		{"no credential", with(needed, map[string]string{"TokenSecretArn": ""}), "TokenSecretArn must be given"},
@@ -100,8 +100,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestQueue has what Lambda's event source and the function must agree on
-// (Lambda developer guide, "Using Lambda with Amazon SQS").
+// TestQueue: the queue, Lambda's event source and the function must agree (Lambda
+// developer guide, "Using Lambda with Amazon SQS").
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	tpl := load(t)
@@ -136,7 +136,7 @@ func TestQueue(t *testing.T) {
 		}
 		kept, dead := number(t, queue["MessageRetentionPeriod"]), number(t, s.properties("DeadLetterQueue")["MessageRetentionPeriod"])
 		if kept >= dead {
-			t.Errorf("a message is kept for %v s and as a dead letter for %v s in all: it may be gone as it gets there", kept, dead)
+			t.Errorf("a message is kept for %v s and as a dead letter for %v s in all: it may be gone when it gets there", kept, dead)
 		}
 	})
 }
@@ -181,7 +181,7 @@ func TestLongestName(t *testing.T) {
 	}
 }
 
-// TestHTTP: nobody gets in without IAM, and nothing but the API's routes leads in.
+// TestHTTP: every route needs IAM, and only the API's routes call the function.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *stack) {
@@ -202,7 +202,7 @@ func TestHTTP(t *testing.T) {
 		}
 		for _, kind := range []string{"AWS::Serverless::HttpApi", "AWS::Serverless::Api", "AWS::ApiGateway::RestApi", "AWS::Lambda::Url"} {
 			if names := s.of(kind); len(names) > 0 {
-				t.Errorf("%v are ways in that this test does not know", names)
+				t.Errorf("%v are ways to call the function that this test does not know", names)
 			}
 		}
 		function := s.properties("Function")
@@ -237,7 +237,7 @@ func TestEncryption(t *testing.T) {
 				t.Errorf("%s is encrypted with %v, want %v", name, got, want)
 			}
 		}
-		// Both are encrypted with a key of AWS's where no other is given.
+		// Without a key in the parameters, both are encrypted with a key of AWS.
 		for _, name := range s.of("AWS::Logs::LogGroup") {
 			if got, _ := s.properties(name)["KmsKeyId"].(string); got != own {
 				t.Errorf("%s is encrypted with %q, want %q", name, got, own)
@@ -249,14 +249,14 @@ func TestEncryption(t *testing.T) {
 	})
 }
 
-// secretNames are variables and parameters that would hold a secret itself.
+// secretNames are names of variables and parameters that would hold a secret.
 var secretNames = regexp.MustCompile(`(?i)(token|password|secret|secretkey|accesskey|secret_key|access_key)$`)
 
 func TestNoSecretInPlainSight(t *testing.T) {
 	t.Parallel()
 	tpl := load(t)
 	for name, p := range tpl.section("Parameters") {
-		// A NoEcho parameter still ends in the clear where it is used.
+		// A NoEcho parameter is in the clear where it is used.
 		if secretNames.MatchString(name) || at(p, "NoEcho") != nil {
 			t.Errorf("the parameter %s is a secret", name)
 		}
@@ -281,7 +281,7 @@ func TestNoSecretInPlainSight(t *testing.T) {
 	})
 }
 
-// TestVariables: a variable that the function does not know would do nothing.
+// TestVariables: the function knows every variable that the template sets.
 func TestVariables(t *testing.T) {
 	t.Parallel()
 	source := read(t, "function/config.go") + read(t, "internal/token/fields.go")
@@ -292,9 +292,9 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// TestDoors: schedule, topic and event bus come in through the queue, with what
-// they cannot deliver in the dead-letter queue.
-func TestDoors(t *testing.T) {
+// TestWaysIn: schedule, topic and event bus send to the queue. What they cannot deliver
+// goes to the dead-letter queue.
+func TestWaysIn(t *testing.T) {
 	t.Parallel()
 	tpl := load(t)
 	s := tpl.deploy(stacks["most"])
@@ -333,7 +333,7 @@ func TestDoors(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"Mode": "OFF"}, onTime.properties("Schedule")["FlexibleTimeWindow"]); diff != "" {
 		t.Errorf("a window that is none (-want +got):\n%s", diff)
 	}
-	// Scheduler fills the time in (EventBridge Scheduler user guide, "Adding context attributes").
+	// Scheduler fills in the time (EventBridge Scheduler user guide, "Adding context attributes").
 	input := strings.ReplaceAll(at(target, "Input").(string), "<aws.scheduler.scheduled-time>", "2026-11-23T02:00:00Z")
 	decoder := &events.Decoder{Redact: &redact.Redactor{}, Defaults: events.Defaults{
 		ProjectID: s.parameters["HuaweiProjectId"], Region: s.parameters["HuaweiRegion"], VaultID: s.parameters["VaultId"],
@@ -347,13 +347,13 @@ func TestDoors(t *testing.T) {
 
 	for _, name := range []string{"RequestSubscription", "RequestRule", "Schedule", "ScheduleRole"} {
 		if tpl.deploy(needed).has(name) {
-			t.Errorf("%s is made although nobody asked for it", name)
+			t.Errorf("%s is made without its parameter", name)
 		}
 	}
 }
 
-// TestRelease: whatever changes the function makes a new version, which is called
-// before the alias moves to it.
+// TestRelease: every change of the function makes a new version, which is called before
+// the alias moves to it.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	tpl := load(t)
@@ -367,7 +367,7 @@ func TestRelease(t *testing.T) {
 	values(function, used)
 	for value := range used {
 		if name, ok := strings.CutPrefix(value, "Ref "); ok && tpl.section("Parameters")[name] == nil {
-			continue // a resource, which keeps its name
+			continue // a resource: its name does not change
 		}
 		if !known[value] {
 			t.Errorf("%s changes the function, but makes no new version: it is not in Release's Configuration", value)
@@ -397,7 +397,7 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// values gathers the parameters and mappings that v is made of.
+// values adds to into the parameters and mappings that v is made of.
 func values(v any, into map[string]bool) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -447,7 +447,7 @@ sys.modules["boto3"] = types.SimpleNamespace(client=lambda service: Client())
 sys.modules["cfnresponse"] = types.SimpleNamespace(SUCCESS="SUCCESS", FAILED="FAILED", send=send)
 `
 
-// TestReleaseFunction runs its code.
+// TestReleaseFunction runs the code of the release function.
 func TestReleaseFunction(t *testing.T) {
 	t.Parallel()
 	python, err := exec.LookPath("python3")
@@ -468,7 +468,7 @@ func TestReleaseFunction(t *testing.T) {
 			defer cancel()
 			out, err := exec.CommandContext(ctx, python, "-c", awsModules+code+"\nhandler(EVENT, None)\n", tt.answer, tt.event).CombinedOutput()
 			if err != nil || !strings.HasPrefix(string(out), tt.want) {
-				t.Errorf("it says %s (%v), want %s", out, err, tt.want)
+				t.Errorf("it writes %s (%v), want %s", out, err, tt.want)
 			}
 		})
 	}

@@ -15,8 +15,8 @@ import (
 
 const root = "../../"
 
-// template is template.yaml. Scalars are strings, as CloudFormation takes a
-// number for its text, and a tag is its long form: !Ref X is {"Ref": "X"}.
+// template is template.yaml. All scalars are strings, as in CloudFormation, and tags
+// are in their long form: !Ref X is {"Ref": "X"}.
 type template struct {
 	t    testing.TB
 	body map[string]any
@@ -73,8 +73,8 @@ func (t *template) section(name string) map[string]any {
 	return t.body[name].(map[string]any)
 }
 
-// stack is the template with values for its parameters. A reference to a
-// resource stands as Fn::Sub writes it: ${Queue}, ${Queue.Arn}.
+// stack is the template with values for its parameters. A reference to a resource is
+// written as in Fn::Sub: ${Queue}, ${Queue.Arn}.
 type stack struct {
 	*template
 	parameters map[string]string
@@ -89,8 +89,8 @@ var pseudo = map[string]string{
 	"AWS::URLSuffix": "amazonaws.com",
 }
 
-// deploy makes a stack with these parameters and the others' defaults. It fails
-// the test where CloudFormation would refuse them.
+// deploy makes a stack with these parameters and the others' defaults. The test fails
+// if CloudFormation would refuse them.
 func (t *template) deploy(given map[string]string) *stack {
 	t.t.Helper()
 	s := t.with(given)
@@ -117,8 +117,8 @@ func (t *template) with(given map[string]string) *stack {
 	return &stack{t, values}
 }
 
-// refused returns what is wrong with the parameters: those by name that have no
-// value or one not of their form, and what the broken rules say.
+// refused returns what is wrong with the parameters: the names of those without a
+// value or with one of another form, and the texts of the broken rules.
 func (s *stack) refused() []string {
 	var refused []string
 	for name, p := range s.section("Parameters") {
@@ -164,7 +164,7 @@ func (s *stack) has(name string) bool {
 	return !conditional || s.resolve(map[string]any{"Condition": condition}) == true
 }
 
-// properties returns a resource's, nil if it is not made.
+// properties returns a resource's properties, nil if it is not made.
 func (s *stack) properties(name string) map[string]any {
 	if !s.has(name) {
 		return nil
@@ -183,10 +183,10 @@ func (s *stack) of(kind string) []string {
 	return names
 }
 
-// noValue is AWS::NoValue: what has it is left out.
+// noValue is AWS::NoValue. A property with it is left out.
 type noValue struct{}
 
-// resolve returns v with its functions called.
+// resolve returns v with the results of its functions.
 func (s *stack) resolve(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -216,8 +216,8 @@ func (s *stack) resolve(v any) any {
 	return v
 }
 
-// call is CloudFormation's intrinsic functions (CloudFormation template
-// reference, "Intrinsic functions"), those that the template uses.
+// call calls an intrinsic function of CloudFormation (CloudFormation template
+// reference, "Intrinsic functions"). It knows those that the template uses.
 func (s *stack) call(name string, argument any) any {
 	if name == "Fn::If" {
 		if branches := argument.([]any); s.resolve(map[string]any{"Condition": branches[0]}) == true {
@@ -277,7 +277,7 @@ func (s *stack) call(name string, argument any) any {
 	return nil
 }
 
-// reference is the value of a parameter, else a mark for the resource.
+// reference returns the value of a parameter, or a resource as Fn::Sub writes it.
 func (s *stack) reference(name string) any {
 	if name == "AWS::NoValue" {
 		return noValue{}
@@ -303,7 +303,7 @@ func texts(list []string) []any {
 	return values
 }
 
-// at returns what the maps in v hold under that path, nil if one has no such key.
+// at returns the value at that path of the maps in v, nil if there is none.
 func at(v any, path ...string) any {
 	for _, key := range path {
 		m, ok := v.(map[string]any)
@@ -315,7 +315,7 @@ func at(v any, path ...string) any {
 	return v
 }
 
-// needed are the parameters that every stack must be given.
+// needed are the parameters that every stack needs.
 var needed = map[string]string{
 	"AllowedDestinations": "region2/68589cac08274b82b4e254268a3862d8",
 	"HuaweiProjectId":     "f841e01fd2b14e7fa41b6ae7aa6b0594",
@@ -331,8 +331,8 @@ const (
 	resultBus    = "arn:aws:events:us-east-1:123456789012:event-bus/results"
 )
 
-// stacks are parameters between which each condition of the template is both
-// true and false.
+// stacks are sets of parameters. Each condition of the template is true with one of
+// them and false with another.
 var stacks = map[string]map[string]string{
 	"least": needed,
 	"most": with(needed, map[string]string{

@@ -51,8 +51,8 @@ func (f *Fields) sources() [][]field {
 	}
 }
 
-// The sources in the order in which docs/credentials.md recommends them: first the
-// field that names a secret, then those that hold the credential itself.
+// The sources, in the order of docs/credentials.md: first the field that names a secret,
+// then those that hold the credential itself.
 const (
 	secretField = "HW_AUTH_TOKEN_SECRET"
 	inPlain     = "HW_ACCESS_KEY with HW_SECRET_KEY, or HW_USER_NAME with HW_USER_PASSWORD and HW_DOMAIN_NAME, or HW_AUTH_TOKEN"
@@ -133,7 +133,7 @@ func checked(f Fields) (Fields, error) {
 	return f, nil
 }
 
-// inSecret is a text with the names of variables, as the fields of a secret.
+// inSecret returns a text with the names of variables as the fields of a secret.
 func inSecret(name string) string { return strings.ReplaceAll(name, "HW_AUTH_TOKEN", "token") }
 
 // Hide masks the secret values of f. It returns the names of those that are too short to

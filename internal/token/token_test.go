@@ -126,13 +126,13 @@ func (r *rig) vaults(project string, n int) []string { return r.cbr.AddVaults(pr
 // deliver replicates a vault as a delivery does: once more with a new credential if
 // there is one.
 func deliver(ctx context.Context, c *cbr.Client, project, vault string) *kind.Error {
-	for again := false; ; again = true {
+	for retried := false; ; retried = true {
 		_, err := c.Replicate(ctx, huawei.Scope{ProjectID: project, Region: cbrtest.SourceRegion}, cbr.Replicate{
 			VaultID: vault, DestinationVaultID: cbrtest.DestinationVault,
 			DestinationProjectID: cbrtest.DestinationProject, DestinationRegion: cbrtest.DestinationRegion,
 		})
 		e := kind.As(err)
-		if e == nil || !e.Renewed || again {
+		if e == nil || !e.Renewed || retried {
 			return e
 		}
 	}

@@ -74,7 +74,7 @@ const (
 	maxEntries = 10
 	// maxCalls are on their way at once: a batch of 10,000 makes 1,000.
 	maxCalls = 8
-	// maxTries of a call. To change a visibility again to the same does no harm.
+	// maxTries of a call. A second change to the same visibility does no harm.
 	maxTries = 2
 	// timeout bounds one try, which gets at most half of the time that is left.
 	timeout = 5 * time.Second
@@ -131,8 +131,8 @@ type entry struct {
 	VisibilityTimeout int // seconds
 }
 
-// batches spreads messages over as few calls as their queues allow, and returns
-// how many it had to leave out, by the reason.
+// batches puts messages into as few calls as possible. It also returns how many it
+// left out, by the reason.
 func (c *Changer) batches(own home, messages []Message) (all []*batch, leftOut map[string]int) {
 	leftOut = map[string]int{}
 	filling := map[string]*batch{}

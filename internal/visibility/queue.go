@@ -21,7 +21,8 @@ func homeOf(function string) (home, error) {
 	return home{a.Partition, a.Region, a.Account}, nil
 }
 
-// url returns the URL of the queue with this ARN, or says why it is not at home.
+// url returns the URL of the queue with this ARN. Its error tells why the queue is
+// not at home.
 func (h home) url(arn string) (string, error) {
 	n, err := queue.Parse(arn)
 	switch {

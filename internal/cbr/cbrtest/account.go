@@ -140,8 +140,7 @@ func (c *CBR) vault(project, id string) (Vault, bool) {
 	return v, ok && v.ProjectID == project
 }
 
-// fold gives an id the one form in which ids are kept and compared. Their hex digits have two cases; that CBR takes either is
-// inferred.
+// fold returns an id in lower case, as ids are kept and compared. Inferred: CBR accepts ids in upper and lower case.
 func fold(id string) string { return strings.ToLower(id) }
 
 // allow reports whether the projects of a user or a key, nil for all, include one.

@@ -21,7 +21,7 @@ type Call struct {
 	Status    int         // of the answer; 0 if the connection is reset instead
 	Code      string      // the error code of the answer; empty for success, a reset, a [Raw] body and IAM's answers
 	RequestID string      // X-Request-Id of the answer
-	Fault     Fault       // what a script had for it; the zero Fault if nothing
+	Fault     Fault       // from the script; the zero Fault if there was none
 }
 
 // String returns the call on one line, without its body and its header, which has the token.

@@ -219,7 +219,7 @@ func TestOptionalFields(t *testing.T) {
 	}
 }
 
-// An id is the same in either case, wherever it stands.
+// Ids are compared without regard to case, in all places.
 func TestIDsInUpperCase(t *testing.T) {
 	t.Parallel()
 	up := strings.ToUpper

@@ -1,5 +1,5 @@
-// Package eventbridge takes results to an EventBridge event bus. A bus has no
-// order and drops no duplicates: consumers go by the event's id.
+// Package eventbridge publishes results to an EventBridge event bus. A bus has no order
+// and drops no duplicates: consumers use the event's id.
 package eventbridge
 
 import (
@@ -23,11 +23,11 @@ const (
 	// Form is that of a bus's ARN.
 	Form = "arn:aws:events:REGION:ACCOUNT:event-bus/NAME"
 
-	// source is what rules match as "source". The CloudEvent has one of its own.
+	// source is the "source" that rules match. The CloudEvent's own source is another.
 	source = "cbr-replicator"
 )
 
-// IsBus reports whether a is a bus's, as far as its resource says.
+// IsBus reports whether a's resource has the form of a bus.
 func IsBus(a arn.ARN) bool {
 	name, ok := strings.CutPrefix(a.Resource, "event-bus/")
 	return ok && name != "" && !strings.Contains(name, ":")
@@ -50,9 +50,8 @@ func (*Bus) String() string { return "the result event bus" }
 // Limits are those of PutEvents (EventBridge API reference).
 func (*Bus) Limits() sink.Limits { return sink.Limits{Entries: 10, Bytes: 256 << 10} }
 
-// Size is an entry's size by EventBridge's rule: a time is 14 bytes, and what is
-// not given is none (EventBridge user guide, "Calculating PutEvents event entry
-// size").
+// Size returns an entry's size by EventBridge's rule: a time is 14 bytes, and a missing
+// field is none (EventBridge user guide, "Calculating PutEvents event entry size").
 func (*Bus) Size(m *result.Message) int {
 	return 14 + len(source) + len(m.Type) + len(m.Body)
 }
@@ -68,7 +67,7 @@ type entry struct {
 	EventBusName string
 }
 
-// response is PutEvents'. What became of an entry stands at the entry's index.
+// response is PutEvents'. An entry's result is at the entry's index.
 type response struct {
 	Entries []struct {
 		EventID                 string `json:"EventId"`
@@ -114,14 +113,14 @@ func (b *Bus) Send(ctx context.Context, messages []*result.Message) []error {
 	return errs
 }
 
-// passes reports whether an entry that failed with code may be taken later
-// (EventBridge API reference, PutEventsResultEntry). All other codes are final.
+// passes reports whether an entry that failed with code may succeed later (EventBridge API
+// reference, PutEventsResultEntry). All other codes are final.
 func passes(code string) bool {
 	return awsjson.Throttles(code) || code == "InternalFailure" || code == "InternalException" || strings.HasPrefix(code, "ServiceUnavailable")
 }
 
-// classify says what can be done about a call that failed as a whole. What got
-// no answer may pass.
+// classify returns the error of a call that failed for all its messages, marked with what
+// can be done. A call without an answer may succeed later.
 func classify(err error) error {
 	answer, ok := errors.AsType[*awsjson.Error](err)
 	switch {
@@ -133,8 +132,8 @@ func classify(err error) error {
 	return err
 }
 
-// isTooLarge knows the two answers that a call with too much in it gets: one has
-// no text, the other no code of its own (boto3, issue 3411).
+// isTooLarge knows the two answers to a call that is too large: one has no text, the other
+// no code of its own (boto3, issue 3411).
 func isTooLarge(e *awsjson.Error) bool {
 	return e.Status == http.StatusRequestEntityTooLarge ||
 		e.Code == "ValidationException" && strings.HasPrefix(e.Message, "Total size of the entries")

@@ -25,7 +25,7 @@ import (
 
 const busARN = "arn:aws:events:eu-central-1:123456789012:event-bus/results"
 
-// client answers as it is told to. Without an answer it takes everything.
+// client has scripted answers. Without an answer it takes everything.
 type client struct {
 	calls   []string
 	answers []any // an error, or an answer's JSON
@@ -57,7 +57,7 @@ func publish(t *testing.T, c *client) error {
 	return outbox.Begin().Publish(result.New("id", "s", "c", "c", time.Now(), result.Route{}, result.Data{Status: kind.Refused}), result.Route{})
 }
 
-// TestEntries: what goes out, and what it counts for.
+// TestEntries: the form of an entry, and its size.
 func TestEntries(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 23, 8, 0, 0, 120_456_789, time.FixedZone("CET", 3600))
@@ -79,7 +79,7 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// TestAnswers: what may pass is retried, what cannot is not.
+// TestAnswers: errors that may pass are retried, and no others.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	entry := func(code string) string {
@@ -137,7 +137,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestTooLarge: a call that is too large is halved, by either answer.
+// TestTooLarge: a call that is too large is divided, with either answer.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []*awsjson.Error{

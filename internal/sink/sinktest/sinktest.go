@@ -1,6 +1,6 @@
-// Package sinktest is a sink that runs in the process, for tests of what is
-// published, when, and in how many calls. A breach of what a sink may rely on is
-// a failure of the test, even where the publisher would get over it.
+// Package sinktest is a sink that runs in the process, for tests of what is published,
+// when, and in how many calls. The test fails if the publisher breaks a rule, even if the
+// publisher would recover.
 package sinktest
 
 import (
@@ -16,32 +16,32 @@ import (
 	"cbr-replicator/internal/sink"
 )
 
-// maxAttributes is the most that SNS hands on with raw delivery (SNS developer
-// guide, "Amazon SNS message attributes").
+// maxAttributes is the most that SNS delivers with raw delivery (SNS developer guide,
+// "Amazon SNS message attributes").
 const maxAttributes = 10
 
 // Sink is a sink. Its exported fields are set before its first use. It is safe
 // for concurrent use.
 type Sink struct {
-	// T fails with each breach of the rules.
+	// T gets an error for each breach of the rules.
 	T interface {
 		Errorf(format string, args ...any)
 	}
 	// Latency is how long each call takes.
 	Latency time.Duration
-	// Most, if set, is how many bytes it takes in a call, which may be less than
-	// its limits say: an SNS topic's owner may set so. More is too large, and no
-	// breach: no publisher can know.
+	// Most, if set, is how many bytes it takes in a call. It may be less than the limits,
+	// as an SNS topic's owner may set. A larger call is too large, but breaks no rule, since
+	// the publisher cannot know.
 	Most int
-	// Fault, if set, is how the call with this number, from 0, fails as a
-	// whole; nil lets it through.
+	// Fault, if set, returns the error of a call by its number, from 0. nil: the call does
+	// not fail.
 	Fault func(call int) error
-	// Refuse, if set, says why a message is refused by itself; nil takes it.
+	// Refuse, if set, returns why a single message is refused. nil: it is not.
 	Refuse func(Message) error
 
 	mu    sync.Mutex
 	calls []Call
-	taken []Message
+	took  []Message
 }
 
 // Call is one call.
@@ -71,7 +71,7 @@ func (s *Sink) Calls() []Call {
 func (s *Sink) Messages() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.taken)
+	return slices.Clone(s.took)
 }
 
 // String is "the result sink".
@@ -125,7 +125,7 @@ func (s *Sink) Send(ctx context.Context, sent []*result.Message) []error {
 			errs[i] = s.Refuse(m)
 		}
 		if errs[i] == nil {
-			s.taken = append(s.taken, m)
+			s.took = append(s.took, m)
 		}
 	}
 	return errs

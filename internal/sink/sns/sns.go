@@ -1,4 +1,4 @@
-// Package sns takes results to an SNS topic.
+// Package sns publishes results to an SNS topic.
 package sns
 
 import (
@@ -28,18 +28,18 @@ const (
 	Form = "arn:aws:sns:REGION:ACCOUNT:NAME"
 )
 
-// IsTopic reports whether a is a topic's, as far as its resource says. A
-// subscription's has one more part.
+// IsTopic reports whether a's resource has the form of a topic. A subscription's has one
+// more part.
 func IsTopic(a arn.ARN) bool { return a.Resource != "" && !strings.Contains(a.Resource, ":") }
 
-// Client is the part of the SDK's client that a topic needs.
+// Client is the method of the SDK's client that a topic needs.
 type Client interface {
 	PublishBatch(context.Context, *sns.PublishBatchInput, ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
 }
 
-// NewClient returns the SDK's client, by hand: config.LoadDefaultConfig costs 1
-// to 6 ms of start and 2 MB for files and services that a function does not
-// have. Without an endpoint it calls the region's own.
+// NewClient returns the SDK's client. It does not use config.LoadDefaultConfig, which
+// costs 1 to 6 ms of the start and 2 MB, for files and services that a function does not
+// have. An empty endpoint is the region's own.
 func NewClient(region, endpoint string, credentials aws.Credentials, client sns.HTTPClient) *sns.Client {
 	options := sns.Options{
 		Region:     region,
@@ -47,7 +47,7 @@ func NewClient(region, endpoint string, credentials aws.Credentials, client sns.
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return credentials, nil
 		}),
-		// Retries are sink.Publisher's, for all sinks.
+		// sink.Publisher makes the retries, for all sinks.
 		Retryer: aws.NopRetryer{},
 	}
 	if endpoint != "" {
@@ -111,7 +111,7 @@ func (t *Topic) Send(ctx context.Context, messages []*result.Message) []error {
 
 var errUnnamed = sink.MayPass(errors.New("the answer does not name it"))
 
-// set sets the error of the entry with an id, which is its index.
+// set sets the error of an entry. The entry's id is its index.
 func set(errs []error, id *string, err error) {
 	if i, bad := strconv.Atoi(aws.ToString(id)); bad == nil && i >= 0 && i < len(errs) {
 		errs[i] = err
@@ -137,8 +137,8 @@ func (t *Topic) entries(messages []*result.Message) []types.PublishBatchRequestE
 	return entries
 }
 
-// refusal is why SNS did not take one message of a call. Throttling is the
-// sender's fault to it.
+// refusal returns why SNS did not take one message of a call. For SNS throttling is the
+// sender's fault.
 func refusal(f *types.BatchResultErrorEntry) error {
 	err := errors.New(aws.ToString(f.Code) + " " + aws.ToString(f.Message))
 	if f.SenderFault && !awsjson.Throttles(aws.ToString(f.Code)) {
@@ -147,10 +147,9 @@ func refusal(f *types.BatchResultErrorEntry) error {
 	return sink.MayPass(err)
 }
 
-// passes reports whether an error of a call may pass. The SDK knows which of
-// AWS's codes do, but not SNS's own names of throttling: PublishBatch has no
-// type for "Throttled" (SNS API reference, "Common errors"). What never got an
-// answer may.
+// passes reports whether an error of a call may pass. The SDK knows AWS's codes that do,
+// but not SNS's own codes for throttling: PublishBatch has no type for "Throttled" (SNS
+// API reference, "Common errors"). A call without an answer may succeed later.
 func passes(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return true
@@ -162,8 +161,8 @@ func passes(err error) bool {
 		retry.NewStandard().IsErrorRetryable(err)
 }
 
-// isTooLong reports whether SNS found a call too long. A topic may take less
-// than the service does (SNS developer guide, MaximumMessageSize).
+// isTooLong reports whether a call was too long for SNS. A topic's own limit may be lower
+// than the service's (SNS developer guide, MaximumMessageSize).
 func isTooLong(err error) bool {
 	answer, ok := errors.AsType[smithy.APIError](err)
 	if !ok {

@@ -33,8 +33,7 @@ import (
 
 const topicARN = "arn:aws:sns:eu-central-1:123456789012:results"
 
-// client is an SNS client that answers as it is told to. Without an answer it
-// takes everything.
+// client is an SNS client with scripted answers. Without an answer it takes everything.
 type client struct {
 	calls  []*awssns.PublishBatchInput
 	answer func(call int) (*awssns.PublishBatchOutput, error)
@@ -66,8 +65,7 @@ func messages(n int) []*result.Message {
 	return all
 }
 
-// publish sends one event by a publisher that tries four times, and returns its
-// end.
+// publish publishes one event with at most four tries, and returns its error.
 func publish(t *testing.T, c *client) error {
 	t.Helper()
 	policy := retry.Policy{Initial: time.Second, Max: time.Second, MaxAttempts: 4, MaxElapsed: time.Minute, Rand: func() float64 { return 0 }}
@@ -76,9 +74,8 @@ func publish(t *testing.T, c *client) error {
 	return outbox.Begin().Publish(result.New("id", "s", "c", "c", time.Now(), result.Route{}, result.Data{Status: kind.Refused}), result.Route{})
 }
 
-// TestEntries: an entry's attributes are of type String, and its group and
-// deduplication id, which a standard topic has no use for, go to a FIFO topic
-// alone.
+// TestEntries: an entry's attributes are of the type String. Only for a FIFO topic it has a
+// group and a deduplication id.
 func TestEntries(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{topicARN, topicARN + ".fifo"} {
@@ -106,7 +103,7 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// TestRefusedEntry: throttling passes, whoever's fault SNS says it is.
+// TestRefusedEntry: throttling may pass, also if SNS calls it the sender's fault.
 func TestRefusedEntry(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -138,8 +135,8 @@ func TestRefusedEntry(t *testing.T) {
 	}
 }
 
-// TestUnnamedEntry: what the answer does not name may be out or not, and is sent
-// again. A name that nobody asked for does no harm.
+// TestUnnamedEntry: an entry that the answer does not name may be published or not, and is
+// retried. A name that was not sent is ignored.
 func TestUnnamedEntry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -161,7 +158,7 @@ func TestUnnamedEntry(t *testing.T) {
 	})
 }
 
-// TestRefusedCall: what may pass is retried, what cannot is not.
+// TestRefusedCall: errors that may pass are retried, and no others.
 func TestRefusedCall(t *testing.T) {
 	t.Parallel()
 	message := aws.String("m")
