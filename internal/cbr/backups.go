@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -157,74 +156,75 @@ func (c *Client) ListBackups(ctx context.Context, src huawei.Scope, vaultID stri
 	if !IsVaultID(vaultID) {
 		return at, &kind.Error{Kind: kind.InvalidEvent, Message: "vault_id: expected a UUID"}
 	}
-	seen := map[string]bool{}
-	// The list may change between two pages. A new backup comes first and moves the
-	// others to later pages, so that some come twice: their ids show it. If a backup is
-	// deleted, others move to earlier pages, where they would be missed. So each page
-	// begins with some backups of the page before. If it does not begin with one that was
-	// seen, backups may have been missed. As long as the order stays, all that were not
-	// seen come after that one.
-	offset, repeated, records, shown := 0, 0, 0, false
-	for range maxPages {
-		var p page
-		known, joined := len(seen), repeated == 0
-		sent, err := c.Call(ctx, src, http.MethodGet, "/backups?"+c.pageQuery(vaultID, offset), nil, func(resp *http.Response) error {
-			if at.Theirs.IsZero() {
-				at.Ours = time.Now()
-				at.Theirs, _ = http.ParseTime(resp.Header.Get("Date"))
-			}
-			first := true
-			var err error
-			p, err = c.readPage(resp, func(b *wireBackup) error {
-				if b.id = c.Redact.ID(b.id); b.id == "" {
-					return errors.New("a backup has no id")
-				}
-				joined = joined || first && seen[b.id]
-				first = false
-				if records += len(b.records); records > maxRecords {
-					return fmt.Errorf("there are more than %d replication records", maxRecords)
-				}
-				if seen[b.id] {
-					return nil
-				}
-				seen[b.id] = true
-				shown = shown || b.shown
-				if b.vaultID != "" && !strings.EqualFold(b.vaultID, vaultID) {
-					return nil // CBR did not follow the filter: this is another vault's
-				}
-				for _, s := range []stamp{b.created, b.updated, b.protected} {
-					at.add(s)
-				}
-				backup := c.backup(b)
-				for _, r := range backup.Records {
-					at.add(stamp{r.CreatedAt, r.Zoneless})
-				}
-				each(backup)
-				return nil
-			})
+	records, shown := 0, false
+	l, err := c.list(ctx, src, "backups", func(offset int) string { return "/backups?" + c.pageQuery(vaultID, offset) }, func(resp *http.Response) {
+		if at.Theirs.IsZero() {
+			at.Ours = time.Now()
+			at.Theirs, _ = http.ParseTime(resp.Header.Get("Date"))
+		}
+	}, func(r *jsonscan.Reader, l *list) error {
+		b, err := c.readBackup(r)
+		if err != nil {
 			return err
+		}
+		if records += len(b.records); records > maxRecords {
+			return fmt.Errorf("there are more than %d replication records", maxRecords)
+		}
+		if !l.fresh(b.id) {
+			return nil
+		}
+		shown = shown || b.shown
+		if b.vaultID != "" && !strings.EqualFold(b.vaultID, vaultID) {
+			return nil // CBR did not follow the filter: this is another vault's
+		}
+		each(c.backup(b, &at))
+		return nil
+	})
+	if err != nil {
+		return at, err
+	}
+	return at, needRecords(shown || len(l.seen) == 0)
+}
+
+// ShowBackup calls each with a backup and its replication records (CBR API reference,
+// ShowBackup). It promises what [Client.ListBackups] does. A backup that does not exist
+// is an [ErrNoVault].
+func (c *Client) ShowBackup(ctx context.Context, src huawei.Scope, backupID string, each func(*Backup)) (Clocks, error) {
+	var at Clocks
+	if !IsVaultID(backupID) {
+		return at, &kind.Error{Kind: kind.InvalidEvent, Message: "backup_id: expected " + VaultForm}
+	}
+	shown := false
+	sent, err := c.Call(ctx, src, http.MethodGet, "/backups/"+backupID, nil, func(resp *http.Response) error {
+		at.Ours = time.Now()
+		at.Theirs, _ = http.ParseTime(resp.Header.Get("Date"))
+		var backup *Backup
+		err := c.readBody(resp, "the backup", func(r *jsonscan.Reader) error {
+			for name := range r.Members {
+				if string(name) != "backup" {
+					continue
+				}
+				b, err := c.readBackup(r)
+				if err != nil {
+					return err
+				}
+				shown, backup = b.shown, c.backup(b, &at)
+			}
+			return nil
 		})
-		fresh, last := len(seen) > known, p.backups < p.limit
 		switch {
 		case err != nil:
-			return at, c.listFault(sent, err)
-		// An empty page ends the list, unless the list has become shorter than what was
-		// seen of it.
-		case p.backups == 0 && (p.count == 0 || p.count > offset || repeated == 0):
-			return at, needRecords(shown || len(seen) == 0)
-		case !joined:
-			return at, &kind.Error{Kind: kind.Unavailable, Message: "the list of backups changed while it was read"}
-		// The count may be the page's or the list's, and may count backups that are not
-		// shown. So it can ask for another page, but not end the list.
-		case last && (offset+p.backups >= p.count || !fresh && p.backups <= repeated):
-			return at, needRecords(shown || len(seen) == 0)
-		case !fresh:
-			return at, &kind.Error{Kind: kind.Unavailable, Message: "CBR gave the same page of backups twice"}
+			return err
+		case backup == nil || !strings.EqualFold(backup.ID, backupID):
+			return c.Fault(resp, nil, nil, "the answer has no backup, or another one")
 		}
-		repeated = min(overlap, p.backups/2)
-		offset += p.backups - repeated
+		each(backup)
+		return nil
+	})
+	if err != nil {
+		return at, c.listFault(sent, err)
 	}
-	return at, &kind.Error{Kind: kind.Unavailable, Message: fmt.Sprintf("the list of backups did not end after %d pages", maxPages)}
+	return at, needRecords(shown)
 }
 
 // needRecords returns an error unless backups of the list have the field for records.
@@ -247,27 +247,6 @@ func (c *Client) pageQuery(vaultID string, offset int) string {
 		q.Set("enterprise_project_id", c.EnterpriseProjectID)
 	}
 	return q.Encode()
-}
-
-// readPage reads ListBackups' answer.
-func (c *Client) readPage(resp *http.Response, each func(*wireBackup) error) (page, error) {
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		raw, err := huawei.ReadAll(resp.Body, huawei.MaxFault)
-		e := c.Fault(resp, raw, err, "")
-		if err == nil && c.Codes.Denied(e, raw) {
-			e.Cause = ErrListRefused
-		}
-		return page{}, e
-	}
-	var p page
-	body, err := huawei.ReadAll(resp.Body, maxPage)
-	if err == nil {
-		p, err = decodePage(body, each)
-	}
-	if err != nil {
-		return page{}, c.Fault(resp, nil, nil, c.Redact.Text("the list of backups cannot be read: "+err.Error()))
-	}
-	return p, nil
 }
 
 // listFault turns the error of a call into the error of a lookup. sent says whether the
@@ -295,13 +274,6 @@ func (c *Client) listFault(sent bool, err error) error {
 		e.Kind = kind.Misconfigured
 	}
 	return &e
-}
-
-// page describes a page.
-type page struct {
-	backups int // on it
-	count   int // the answer's count, zero without one
-	limit   int // the number of backups on a full page
 }
 
 // wireBackup is BackupResp on the wire, as far as it is needed. Any field may be absent,
@@ -360,44 +332,14 @@ func (v *wireVault) read(r *jsonscan.Reader, name string) {
 	}
 }
 
-// decodePage reads a page, and calls each for its backups.
-func decodePage(body []byte, each func(*wireBackup) error) (p page, err error) {
-	p.limit = pageLimit
-	r := jsonscan.New(body)
-	listed := false
-	for name := range r.Members {
-		switch string(name) {
-		case "backups":
-			listed = true
-			for range r.Elements {
-				var b wireBackup
-				b.read(r)
-				if r.Err() != nil {
-					break // the text ends within it
-				}
-				if err := each(&b); err != nil {
-					return p, err
-				}
-				p.backups++
-			}
-		case "count":
-			p.count, _ = strconv.Atoi(string(r.Value()))
-		case "limit":
-			if n, err := strconv.Atoi(string(r.Value())); err == nil && n > 0 {
-				p.limit = min(n, pageLimit)
-			}
-		}
+// readBackup reads a backup. Its id has passed Redact.
+func (c *Client) readBackup(r *jsonscan.Reader) (*wireBackup, error) {
+	var b wireBackup
+	b.read(r)
+	if b.id = c.Redact.ID(b.id); b.id == "" && r.Err() == nil {
+		return nil, errors.New("a backup has no id")
 	}
-	if err := r.End(); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return p, err
-	}
-	if !listed {
-		return p, errors.New("it has none")
-	}
-	return p, nil
+	return &b, r.Err()
 }
 
 func (b *wireBackup) read(r *jsonscan.Reader) {
@@ -508,7 +450,7 @@ func upTo(most int, r *jsonscan.Reader) string {
 
 // backup returns what is kept of b. All that may go into a result passes Redact; b's id
 // has passed it already.
-func (c *Client) backup(b *wireBackup) *Backup {
+func (c *Client) backup(b *wireBackup, at *Clocks) *Backup {
 	out := &Backup{
 		ID:         b.id,
 		CreatedAt:  b.created.Time,
@@ -535,6 +477,12 @@ func (c *Client) backup(b *wireBackup) *Backup {
 			FailCode:             c.Redact.Text(r.failCode),
 			FailReason:           c.Redact.Text(r.failReason),
 		})
+	}
+	for _, t := range []stamp{b.created, b.updated, b.protected} {
+		at.add(t)
+	}
+	for _, r := range out.Records {
+		at.add(stamp{r.CreatedAt, r.Zoneless})
 	}
 	return out
 }

@@ -3,16 +3,16 @@ package cbr
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/jsonscan"
-	"cbr-replicator/internal/kind"
 )
 
 // maxAsked is how many vaults one call asks for by their ids.
@@ -60,23 +60,19 @@ func (c *Client) ListVaults(ctx context.Context, src huawei.Scope, ids []string,
 
 // listVaults reads all pages of one list.
 func (c *Client) listVaults(ctx context.Context, src huawei.Scope, ids []string, each func(*Vault)) error {
-	l := newPaged("vaults")
-	for l.more() {
-		var p page
-		sent, err := c.Call(ctx, src, http.MethodGet, "/vaults?"+c.vaultQuery(ids, l.offset), nil, func(resp *http.Response) (err error) {
-			p, err = c.readVaults(resp, func(v *Vault) {
-				if l.see(v.ID) {
-					each(v)
-				}
-			})
-			return err
-		})
-		if err != nil {
-			return c.listFault(sent, err)
+	_, err := c.list(ctx, src, "vaults", func(offset int) string { return c.vaultQuery(ids, offset) }, func(*http.Response) {}, func(r *jsonscan.Reader, l *list) error {
+		v := c.readVault(r)
+		switch {
+		case r.Err() != nil:
+			return r.Err()
+		case v.ID == "":
+			return errors.New("a vault has no id")
+		case l.fresh(v.ID):
+			each(v)
 		}
-		l.read(p)
-	}
-	return l.err
+		return nil
+	})
+	return err
 }
 
 func (c *Client) vaultQuery(ids []string, offset int) string {
@@ -87,42 +83,37 @@ func (c *Client) vaultQuery(ids []string, offset int) string {
 	if c.EnterpriseProjectID != "" {
 		q.Set("enterprise_project_id", c.EnterpriseProjectID)
 	}
-	return q.Encode()
+	return "/vaults?" + q.Encode()
 }
 
-// readVaults reads ListVault's answer.
-func (c *Client) readVaults(resp *http.Response, each func(*Vault)) (page, error) {
-	return c.readList(resp, "vaults", func(r *jsonscan.Reader) error {
-		var v Vault
-		members(r, func(name string) {
-			switch name {
-			case "id":
-				v.ID = c.Redact.ID(text(r))
-			case "name":
-				v.Name = c.Redact.Text(text(r))
-			case "billing":
-				members(r, func(name string) {
-					if name == "protect_type" {
-						v.Backup = strings.EqualFold(text(r), "backup")
-					}
-				})
-			case "tags":
-				v.Tags = readTags(r)
-			}
-		})
-		switch {
-		case r.Err() != nil:
-			return nil // the list is not whole, which its end says
-		case v.ID == "":
-			return errors.New("a vault has no id")
+// readVault reads a vault. Any field may be absent, null or of another type.
+func (c *Client) readVault(r *jsonscan.Reader) *Vault {
+	var v Vault
+	members(r, func(name string) {
+		switch name {
+		case "id":
+			v.ID = c.Redact.ID(text(r))
+		case "name":
+			v.Name = c.Redact.Text(text(r))
+		case "billing":
+			members(r, func(name string) {
+				if name == "protect_type" {
+					v.Backup = strings.EqualFold(text(r), "backup")
+				}
+			})
+		case "tags":
+			v.Tags = readTags(r)
 		}
-		each(&v)
-		return nil
 	})
+	return &v
 }
 
 // readTags reads tags, which may be null. What is no tag is left out.
 func readTags(r *jsonscan.Reader) (tags []Tag) {
+	if r.Peek() != jsontext.KindBeginArray {
+		r.Value()
+		return nil
+	}
 	for range r.Elements {
 		var t Tag
 		members(r, func(name string) {
@@ -138,65 +129,4 @@ func readTags(r *jsonscan.Reader) (tags []Tag) {
 		}
 	}
 	return tags
-}
-
-// paged is a list that is read page by page, while it may change. See
-// [Client.ListBackups] for how that is noticed.
-type paged struct {
-	what        string
-	seen        map[string]bool
-	offset, lap int
-	pages       int
-	done        bool
-	err         error
-
-	// Of the page that is being read.
-	known         int
-	joined, first bool
-}
-
-func newPaged(what string) *paged { return &paged{what: what, seen: map[string]bool{}} }
-
-// more reports whether there is another page to read.
-func (l *paged) more() bool {
-	if l.done || l.err != nil {
-		return false
-	}
-	if l.pages++; l.pages > maxPages {
-		l.err = &kind.Error{Kind: kind.Unavailable, Message: fmt.Sprintf("the list of %s did not end after %d pages", l.what, maxPages)}
-		return false
-	}
-	l.known, l.joined, l.first = len(l.seen), l.lap == 0, true
-	return true
-}
-
-// see notes a member of the page, and reports whether no page had it before.
-func (l *paged) see(id string) (fresh bool) {
-	l.joined = l.joined || l.first && l.seen[id]
-	l.first = false
-	fresh = !l.seen[id]
-	l.seen[id] = true
-	return fresh
-}
-
-// read says that the page was read.
-func (l *paged) read(p page) {
-	fresh, last := len(l.seen) > l.known, p.backups < p.limit
-	switch {
-	// An empty page ends a list, but where the list has become shorter than what was
-	// seen of it.
-	case p.backups == 0 && (p.count == 0 || p.count > l.offset || l.lap == 0):
-		l.done = true
-	case !l.joined:
-		l.err = &kind.Error{Kind: kind.Unavailable, Message: "the list of " + l.what + " changed while it was read"}
-	// A count may be the page's or the list's, and speak of more than is shown: it can
-	// ask for another page, but not end the list.
-	case last && (l.offset+p.backups >= p.count || !fresh && p.backups <= l.lap):
-		l.done = true
-	case !fresh:
-		l.err = &kind.Error{Kind: kind.Unavailable, Message: "CBR gave the same page of " + l.what + " twice"}
-	default:
-		l.lap = min(overlap, p.backups/2)
-		l.offset += p.backups - l.lap
-	}
 }
