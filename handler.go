@@ -219,7 +219,11 @@ func (h *Handler) deadlines(ctx context.Context, began, trigger time.Time) (work
 // a lookup would be made before the effect can be seen, and the request sent
 // twice.
 func (inv *invocation) awaitVisibility(ctx context.Context, batch *events.Batch, outcomes []delivery.Outcome) {
-	if !batch.AtOnce || !inv.hidden.Load() || !slices.ContainsFunc(outcomes, delivery.Outcome.HandedBack) {
+	again := delivery.Outcome.HandedBack
+	if batch.OneByOne {
+		again = func(o delivery.Outcome) bool { return o.HandedBack() && o.Hidden }
+	}
+	if !batch.AtOnce || !inv.hidden.Load() || !slices.ContainsFunc(outcomes, again) {
 		return
 	}
 	inv.Log.InfoContext(ctx, "waiting for effects to show", "wait_ms", reconcile.EffectTime.Milliseconds())

@@ -829,6 +829,32 @@ func TestFIFO(t *testing.T) {
 	diff(t, "log", []string{"a3 redelivered Blocked 0", "a4 redelivered Blocked 0"}, kinds)
 }
 
+// TestKafkaItemFailures: of a partition the last records are handed back, and no
+// other, since what is behind one that is handed back is not sent.
+func TestKafkaItemFailures(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newServer(t))
+	r.Decoder.KafkaItemFailures = true
+	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 4, 1)
+	r.cbr.Script(vaults[1], always(cbrtest.Unavailable())...)
+	record := func(offset int, body string) object {
+		return object{"topic": "t", "partition": 0, "offset": offset, "timestamp": time.Now().UnixMilli(), "value": []byte(body)}
+	}
+	payload := encode(t, object{"eventSource": "SelfManagedKafka", "bootstrapServers": "b:9092", "records": object{
+		"t-0": []object{record(7, request(t, vaults[0], nil)), record(8, request(t, vaults[1], nil)), record(9, "{"), record(10, request(t, vaults[2], nil))},
+		"u-0": []object{{"topic": "u", "partition": 0, "offset": 3, "value": []byte("{")}, {"topic": "u", "partition": 0, "offset": 4, "value": []byte(request(t, vaults[3], nil))}},
+	}})
+	reply, failure := r.invoke(payload)
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	item := func(offset float64) any {
+		return map[string]any{"itemIdentifier": map[string]any{"partition": "t-0", "offset": offset}}
+	}
+	diff(t, "reply", map[string]any{"batchItemFailures": []any{item(8), item(9), item(10)}}, decode[map[string]any](t, reply))
+	diff(t, "results", []string{"t/0/7 accepted", "u/0/3 rejected InvalidEvent", "u/0/4 accepted"}, r.published())
+}
+
 // TestResultRefused: if the topic refuses a result, the others are published. Its
 // delivery is handed back, and the log has all of the event.
 func TestResultRefused(t *testing.T) {

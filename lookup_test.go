@@ -410,12 +410,16 @@ func TestEffectsShowBeforeRedelivery(t *testing.T) {
 		lost     map[string]bool
 		timeout  time.Duration
 		wait     time.Duration // before the batch is handed back
+		oneByOne bool          // only what is handed back is redelivered
 	}{
 		"an answer lost":            {lost: map[string]bool{a: true}, timeout: 2 * time.Minute, wait: time.Minute},
 		"one accepted, one refused": {refusals: map[string]int{b: maxAttempts}, timeout: 2 * time.Minute, wait: time.Minute},
 		"both refused":              {refusals: map[string]int{a: maxAttempts, b: maxAttempts}, timeout: 2 * time.Minute},
 		"both accepted":             {timeout: 2 * time.Minute},
 		"an answer lost, no time":   {lost: map[string]bool{a: true}, timeout: 30 * time.Second, wait: 25 * time.Second},
+
+		"an answer lost, one by one":            {lost: map[string]bool{a: true}, timeout: 2 * time.Minute, wait: time.Minute, oneByOne: true},
+		"one accepted, one refused, one by one": {refusals: map[string]int{b: maxAttempts}, timeout: 2 * time.Minute, oneByOne: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -423,26 +427,36 @@ func TestEffectsShowBeforeRedelivery(t *testing.T) {
 				late := &lateCBR{refusals: tt.refusals, lost: tt.lost, accepted: map[string][]time.Time{}}
 				r := newRig(t, nil)
 				r.replicates.CBR, r.replicates.Lookups = late, reconcile.New(late)
+				r.Decoder.KafkaItemFailures = tt.oneByOne
 				var records []object
 				for i, vault := range []string{a, b} {
 					records = append(records, object{
-						"topic": "t", "partition": i, "offset": 1, "timestamp": time.Now().UnixMilli(), "value": []byte(request(t, vault, nil)),
+						"topic": "t", "partition": i, "offset": i, "timestamp": time.Now().UnixMilli(), "value": []byte(request(t, vault, nil)),
 					})
 				}
-				payload := encode(t, object{"eventSource": "aws:kafka", "eventSourceArn": "arn:k", "records": object{"t-0": records}})
+				// deliver reports whether records are left to be delivered again.
+				deliver := func() bool {
+					reply, failure := r.invokeWithin(encode(t, object{"eventSource": "aws:kafka", "eventSourceArn": "arn:k", "records": object{"t-0": records}}), tt.timeout)
+					if !tt.oneByOne {
+						return failure != nil
+					}
+					records = slices.DeleteFunc(records, func(record object) bool {
+						return !strings.Contains(reply, fmt.Sprintf(`"offset":%d}`, record["offset"]))
+					})
+					return len(records) > 0
+				}
 				began := time.Now()
-				_, failure := r.invokeWithin(payload, tt.timeout)
+				left := deliver()
 				if took := time.Since(began); took < tt.wait || took >= tt.timeout || (tt.wait == 0 && took >= time.Minute) {
 					t.Errorf("it took %v, want %v of %v", took, tt.wait, tt.timeout)
 				}
 				for range 5 {
-					if failure == nil {
-						break
+					if left {
+						left = deliver()
 					}
-					_, failure = r.invokeWithin(payload, tt.timeout)
 				}
-				if failure != nil {
-					t.Errorf("in the end: %v", failure)
+				if left {
+					t.Error("it has no end")
 				}
 				if n := len(late.accepted[a]) + len(late.accepted[b]); n != 2 {
 					t.Errorf("CBR accepted %d requests, want one of each vault", n)

@@ -49,6 +49,9 @@ type Batch struct {
 	Deadline time.Time
 	// AtOnce: the source redelivers at once what is handed back.
 	AtOnce bool
+	// OneByOne: only the deliveries that are handed back are redelivered, not those
+	// that were acknowledged.
+	OneByOne bool
 	// WarmUp: the call only keeps the function warm. It has no deliveries.
 	WarmUp bool
 	reply  func([]delivery.Outcome) ([]byte, error)

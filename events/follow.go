@@ -46,8 +46,8 @@ type acceptedData struct {
 	Replication json.RawMessage `json:"replication"`
 }
 
-// tracked completes a delivery of the follow queue. A fault of it is never
-// published for its receive count: what ends it is what has become of the copies.
+// tracked completes a delivery of the follow queue. Its receive count never makes it
+// the last one: it ends when its copies have ended.
 func (d *Decoder) tracked(del delivery.Delivery, correlation string) delivery.Delivery {
 	body := del.Body()
 	del.Tracked, del.Last = true, false
@@ -70,10 +70,10 @@ func (d *Decoder) tracked(del delivery.Delivery, correlation string) delivery.De
 	return d.correlate(del, correlation)
 }
 
-// askedFor completes a direct delivery that is a request, or that asks for a look
-// at the copies of an accepted event or of its data.
+// askedFor completes a direct delivery. It is a request, or it asks about the copies of
+// an accepted event, given as the event or as its data.
 func (d *Decoder) askedFor(body []byte, del delivery.Delivery) delivery.Delivery {
-	if s := detect(body); !s.keys[followKey] || s.keys[replicateKey] {
+	if f := detect(body); !f.keys[followKey] || f.keys[replicateKey] {
 		return d.deliver(body, del, "")
 	}
 	var asked struct {
@@ -95,8 +95,8 @@ func (d *Decoder) readAccepted(text []byte) (event acceptedEvent, err error) {
 	return event, json.Unmarshal(text, &event)
 }
 
-// follow completes a delivery with the request and the copies of an event. within
-// is where that stands.
+// follow completes a delivery with the request and the copies of an event. within is
+// the event's path in the payload.
 func (d *Decoder) follow(del delivery.Delivery, event acceptedEvent, err error, within string) delivery.Delivery {
 	var data acceptedData
 	if err == nil && len(event.Data) > 0 {
@@ -149,7 +149,7 @@ func (d *Decoder) follow(del delivery.Delivery, event acceptedEvent, err error, 
 		return d.notFollowed(del, errors.Join(problems...), within)
 	}
 	since := firstTime(data.Since, data.Request.RequestedAt)
-	if since.IsZero() { // an event of a version that did not say
+	if since.IsZero() { // an event of an older version
 		since = at.Add(-time.Duration(data.DurationMS) * time.Millisecond)
 	}
 	r.Followed = &delivery.Accepted{ID: event.ID, Since: since, At: at, Replication: data.Replication}
@@ -157,7 +157,7 @@ func (d *Decoder) follow(del delivery.Delivery, event acceptedEvent, err error, 
 	return del
 }
 
-// notFollowed completes a delivery of which an event cannot be followed.
+// notFollowed completes a delivery whose event cannot be followed.
 func (d *Decoder) notFollowed(del delivery.Delivery, err error, within string) delivery.Delivery {
 	texts := strings.Split(plain(err), "\n")
 	for i := range texts {

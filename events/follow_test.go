@@ -14,7 +14,7 @@ import (
 
 const followQueue = "arn:aws:sqs:eu-central-1:123456789012:follow"
 
-// acceptedSample is an accepted event of ours, changed.
+// acceptedSample returns an accepted event of ours with a change.
 func acceptedSample(t testing.TB, change func(event, data map[string]any)) map[string]any {
 	t.Helper()
 	data := map[string]any{
@@ -54,8 +54,8 @@ func followed(t testing.TB, event map[string]any) *delivery.Accepted {
 	}
 }
 
-// TestFollowQueue: accepted events are followed, raw and in envelopes. Nothing else
-// from there is, and nothing from there is ever replicated.
+// TestFollowQueue: of the messages in the follow queue only accepted events are
+// followed, raw or in envelopes, and none is replicated.
 func TestFollowQueue(t *testing.T) {
 	t.Parallel()
 	event := acceptedSample(t, nil)
@@ -110,7 +110,7 @@ func TestFollowQueue(t *testing.T) {
 	}
 }
 
-// TestFollowAnOlderEvent: one without the times that are followed from.
+// TestFollowAnOlderEvent: an event of an older version has no times, and is followed.
 func TestFollowAnOlderEvent(t *testing.T) {
 	t.Parallel()
 	older := func(requested bool) delivery.Delivery {
@@ -130,7 +130,7 @@ func TestFollowAnOlderEvent(t *testing.T) {
 	}
 }
 
-// TestAskedToFollow: a direct call gives an event or its data. Nothing else can.
+// TestAskedToFollow: only a direct call can ask to follow, with an event or its data.
 func TestAskedToFollow(t *testing.T) {
 	t.Parallel()
 	event := acceptedSample(t, nil)
@@ -167,8 +167,8 @@ func TestAskedToFollow(t *testing.T) {
 	}
 }
 
-// FuzzFollow: whatever comes from the follow queue, it is followed, ours or
-// refused, and never a request.
+// FuzzFollow: any message of the follow queue is followed, ours or refused, and never
+// a request.
 func FuzzFollow(f *testing.F) {
 	f.Add(string(encode(f, acceptedSample(f, nil))))
 	f.Add(`{"specversion":"1.0","type":"` + acceptedType + `","data":{"status":"accepted","request":{"replicate":{"vault_id":1}}}}`)

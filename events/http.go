@@ -113,11 +113,11 @@ type httpReplication struct {
 	Replication json.RawMessage `json:"replication"`
 }
 
-// httpBatch routes a request. The HTTP API is CBR's own, so that a client of CBR
-// can call the function instead: the same path, body, status and error. The path
-// is matched as a suffix, since a stage or a base path may be before it. write
-// encodes an answer in the trigger's format. An answer is never a Lambda error,
-// since the caller would see only a 502.
+// httpBatch routes a request. The HTTP API is CBR's own, but for the
+// authentication: the same path, body, status and error. The path is matched as a
+// suffix, since a stage or a base path may be before it. write encodes an answer in
+// the trigger's format. An answer is never a Lambda error, since the caller would see
+// only a 502.
 func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, error)) (*Batch, error) {
 	inFormat := write
 	write = func(r httpResponse) ([]byte, error) {

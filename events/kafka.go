@@ -82,7 +82,7 @@ func decodeKafka(d *Decoder, payload []byte, _ delivery.Invocation) (*Batch, err
 	}
 	b, err := d.kafkaBatch(records)
 	if err == nil && d.KafkaItemFailures {
-		b.reply = kafkaReply(records)
+		b.OneByOne, b.reply = true, kafkaReply(records)
 	}
 	return b, err
 }

@@ -165,12 +165,12 @@ func TestRequestIsWrong(t *testing.T) {
 			},
 		},
 		"names that are nearly right": {
-			`{"regoin":"x","correlationId":"x","x-region":1,"replicate":{"vaultid":1,"destination-region":1,"destinaton_vault_id":1}}`, fullDefaults,
+			`{"regoin":"x","correlationId":"x","x-region":1,"replicate":{"vaultid":1,"destination-region":1,"destination_valt_id":1}}`, fullDefaults,
 			[]string{
 				"unknown field regoin; did you mean region?", "unknown field correlationId; did you mean correlation_id?",
 				"unknown field x-region; did you mean region?", "unknown field replicate.vaultid; did you mean vault_id?",
 				"unknown field replicate.destination-region; did you mean destination_region?",
-				"unknown field replicate.destinaton_vault_id; did you mean destination_vault_id?",
+				"unknown field replicate.destination_valt_id; did you mean destination_vault_id?",
 			},
 		},
 		"names that are like none": {

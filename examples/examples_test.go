@@ -5,6 +5,7 @@ package examples_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -319,6 +320,40 @@ func TestOutputs(t *testing.T) {
 	}
 	if found < 4 {
 		t.Errorf("only %d outputs are asked for", found)
+	}
+}
+
+// TestTerraformKeepsStep: what main.tf and its README say of the stack is so.
+func TestTerraformKeepsStep(t *testing.T) {
+	t.Parallel()
+	stack := yamlFile[struct {
+		Parameters map[string]any `yaml:"Parameters"`
+		Outputs    map[string]any `yaml:"Outputs"`
+	}](t, "../template.yaml")
+	main := read(t, "terraform/main.tf")
+	_, outputs, _ := strings.Cut(main, "output \"stack\"")
+	outputs, _, _ = strings.Cut(outputs, "value ")
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(stack.Outputs)), slices.Sorted(slices.Values(regexp.MustCompile(`[A-Z][a-z]+[A-Z]\w+`).FindAllString(outputs, -1)))); diff != "" {
+		t.Errorf("outputs (-template.yaml +main.tf):\n%s", diff)
+	}
+	_, given, _ := strings.Cut(read(t, "terraform/README.md"), "'parameters={")
+	given, _, _ = strings.Cut(given, "}'")
+	names := regexp.MustCompile(`(?m)^  (\w+) +=`).FindAllStringSubmatch(given, -1)
+	_, required, _ := strings.Cut(main, "\"Parameters of template.yaml.")
+	required, _, _ = strings.Cut(required, "\n")
+	for _, name := range regexp.MustCompile(`[A-Z][a-z]+[A-Z]\w+`).FindAllString(required, -1) {
+		names = append(names, []string{"", name})
+	}
+	if len(names) < 8 {
+		t.Errorf("only the parameters %q", names)
+	}
+	for _, name := range names {
+		if stack.Parameters[name[1]] == nil {
+			t.Errorf("the stack has no parameter %s", name[1])
+		}
+	}
+	if limit := regexp.MustCompile(`length\(var\.name\) <= (\d+)`).FindStringSubmatch(main); limit == nil || !strings.Contains(read(t, "../docs/deploy.md"), "It has at most "+limit[1]+" characters") {
+		t.Errorf("main.tf's limit of the stack's name is %q, which is not that of docs/deploy.md", limit)
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 	"cbr-replicator/internal/sandbox"
 )
 
-// follow takes what is visible in the follow queue through the function, and
-// returns how much of it is handed back.
+// follow delivers the visible messages of the follow queue to the function, and returns
+// how many are handed back.
 func (r *rig) follow() (back int) {
 	r.t.Helper()
 	mapping := sandbox.Mapping{Queue: r.stack.Follow, Invoke: func(_ context.Context, payload []byte) (sandbox.Response, error) {
@@ -32,7 +32,7 @@ func (r *rig) follow() (back int) {
 	return len(failed)
 }
 
-// ends are the results about copies, by vault.
+// ends returns the results about copies, by vault.
 func (r *rig) ends() (all []string) {
 	r.t.Helper()
 	for _, m := range r.topic.Messages() {
@@ -45,7 +45,7 @@ func (r *rig) ends() (all []string) {
 	return all
 }
 
-// TestFollowed: from a request to the end of its copies, with the built binary and
+// TestFollowed goes from a request to the end of its copies, with the built binary and
 // the clock of a stand-in for CBR. Every accepted result has one end.
 func TestFollowed(t *testing.T) {
 	t.Parallel()

@@ -13,9 +13,14 @@ terraform {
 }
 
 variable "name" {
-  description = "The stack's name."
+  description = "The stack's name. Its queue is named after it, and SQS takes no longer names."
   type        = string
   default     = "cbr-replicator"
+
+  validation {
+    condition     = length(var.name) <= 71
+    error_message = "The name has more than 71 characters."
+  }
 }
 
 variable "bucket" {
@@ -35,7 +40,7 @@ variable "template" {
 }
 
 variable "parameters" {
-  description = "Parameters of template.yaml. AllowedDestinations and TokenSecretArn are required."
+  description = "Parameters of template.yaml. AllowedDestinations and TokenSecretArn are required, and AllowedProjectIds or HuaweiProjectId."
   type        = map(string)
 }
 
@@ -80,6 +85,6 @@ resource "aws_cloudformation_stack" "cbr_replicator" {
 }
 
 output "stack" {
-  description = "QueueUrl, QueueArn, DeadLetterQueueUrl, ResultTopicArn, HttpApiUrl, FunctionArn and DashboardUrl."
+  description = "QueueUrl, QueueArn, DeadLetterQueueUrl, RejectedQueueUrl, ResultTopicArn, HttpApiUrl, FunctionArn and DashboardUrl."
   value       = aws_cloudformation_stack.cbr_replicator.outputs
 }
