@@ -25,6 +25,8 @@ import (
 type Decoder struct {
 	// Defaults are for the fields that a request does not give.
 	Defaults Defaults
+	// Now is the clock that requests are held against, time.Now if nil.
+	Now func() time.Time
 	// Redact cleans all text from outside that is passed on. It is required.
 	Redact *redact.Redactor
 	// HTTPTimeout is the time from a request's arrival at API Gateway to its

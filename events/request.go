@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,8 @@ type Defaults struct {
 	DestinationVaultID   string
 	DestinationProjectID string
 	DestinationRegion    string
+	// MaxAge is how old a replica may be if a check does not say.
+	MaxAge time.Duration
 }
 
 // maxCorrelationID is how long a correlation id may be.
@@ -76,10 +79,13 @@ const timeWanted = "a time such as 2026-11-23T02:00:00Z"
 // draft is a request that is being read.
 type draft struct {
 	delivery.Request
-	requestedAt, urn string
+	requestedAt, urn, maxAge string
+	dryRun                   *bool
+	choice                   delivery.Select
+	tag                      delivery.Tag // of choice, being read
 }
 
-// field is one field of an object: a text, a flag or an object.
+// field is one field of an object: a text, a flag, an object or a list.
 type field struct {
 	name   string
 	text   func(*draft) *string // where a text is kept
@@ -87,27 +93,43 @@ type field struct {
 	want   string // the form in words
 	env    string // the variable with a text's default; empty: the field is optional
 	flag   func(*draft) **bool
+	list   func(p *parser, path string) // reads a list
 	fields []field
+	action bool // the object says what is asked for
 }
 
-// replicateKey is the key of the action replicate. It is the only action, so each
-// request asks for it.
-const replicateKey = "replicate"
+// The keys of the actions. A request without any asks to replicate.
+const (
+	replicateKey = "replicate"
+	checkKey     = "check"
+)
 
 var requestFields = []field{
 	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_PROJECT_ID"},
 	{name: "region", text: func(d *draft) *string { return &d.Region }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_REGION_NAME"},
 	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: isCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
 	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: timeWanted},
-	{name: replicateKey, fields: []field{
-		{name: "vault_id", text: func(d *draft) *string { return &d.Replicate.VaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_VAULT_ID"},
-		{name: "destination_vault_id", text: func(d *draft) *string { return &d.Replicate.DestinationVaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_DESTINATION_VAULT_ID"},
-		{name: "destination_project_id", text: func(d *draft) *string { return &d.Replicate.DestinationProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_CBR_DESTINATION_PROJECT_ID"},
-		{name: "destination_region", text: func(d *draft) *string { return &d.Replicate.DestinationRegion }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_CBR_DESTINATION_REGION"},
+	{name: "dry_run", flag: func(d *draft) **bool { return &d.dryRun }},
+	{name: selectKey, fields: selectFields},
+	{name: replicateKey, action: true, fields: append(slices.Clone(placeFields), []field{
+		{name: "backup_id", text: func(d *draft) *string { return &d.Replicate.BackupID }, form: cbr.IsVaultID, want: cbr.VaultForm},
+		{name: "name", text: func(d *draft) *string { return &d.Replicate.Name }, form: ofRunes(1, 64), want: "1 to 64 characters"},
+		{name: "description", text: func(d *draft) *string { return &d.Replicate.Description }, form: isDescription, want: "at most 255 characters without < and >"},
 		{name: "auto_trigger", flag: func(d *draft) **bool { return &d.Replicate.AutoTrigger }},
 		{name: "enable_acceleration", flag: func(d *draft) **bool { return &d.Replicate.EnableAcceleration }},
 		{name: "cross_account_urn", text: func(d *draft) *string { return &d.urn }, form: isURN, want: "1 to 512 printable ASCII characters"},
-	}},
+	}...)},
+	{name: checkKey, action: true, fields: append(slices.Clone(placeFields), field{
+		name: "max_age", text: func(d *draft) *string { return &d.maxAge }, form: isAge, want: "a whole number of seconds, minutes, hours or days such as 30h",
+	})},
+}
+
+// placeFields say what is copied and where to.
+var placeFields = []field{
+	{name: vaultKey, text: func(d *draft) *string { return &d.Replicate.VaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_VAULT_ID"},
+	{name: destinationKey, text: func(d *draft) *string { return &d.Replicate.DestinationVaultID }, form: cbr.IsVaultID, want: cbr.VaultForm, env: "HW_CBR_DESTINATION_VAULT_ID"},
+	{name: "destination_project_id", text: func(d *draft) *string { return &d.Replicate.DestinationProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_CBR_DESTINATION_PROJECT_ID"},
+	{name: "destination_region", text: func(d *draft) *string { return &d.Replicate.DestinationRegion }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_CBR_DESTINATION_REGION"},
 }
 
 // draft returns a draft with the defaults in its fields.
@@ -130,26 +152,44 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	defer p.done()
 	p.body.Reset(body)
 	p.defaults = d.Defaults.draft()
-	p.object("$", "", requestFields)
+	if given := p.object("$", "", requestFields); given != nil {
+		p.absent("", requestFields, given)
+		p.complete()
+	}
 	if err := p.body.End(); err != nil {
-		p.got, p.problems, p.length = draft{}, nil, 0
+		p.got, p.problems, p.length, p.action = draft{}, nil, 0, nil
 		p.expected("", "$", "a JSON object and nothing else; "+fault(body, err, p.body.Offset()))
 	}
 	r := p.got.Request
-	r.Action = replicateKey
+	if r.Action = replicateKey; p.action != nil {
+		r.Action = p.action.name
+	}
+	if at := p.got.requestedAt; at != "" {
+		r.RequestedAt, _ = parseTime(at) // as isTime did
+		if r.Action == checkKey {
+			r.RequestedAt = time.Time{} // it means nothing to a check
+		} else if d.tooOld(r.RequestedAt) {
+			p.expected("", "requested_at", recently)
+		}
+	}
 	// It is free text that the result repeats.
 	r.CorrelationID = d.Redact.ID(r.CorrelationID)
 	if len(p.problems) > 0 {
-		return delivery.Request{CorrelationID: r.CorrelationID}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
+		return delivery.Request{CorrelationID: r.CorrelationID, Action: r.Action}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
 	}
 
 	to := &r.Replicate
 	// Ids are compared, and hex digits may be in upper or lower case.
-	for _, id := range []*string{&r.ProjectID, &to.VaultID, &to.DestinationVaultID, &to.DestinationProjectID} {
+	for _, id := range []*string{&r.ProjectID, &to.VaultID, &to.BackupID, &to.DestinationVaultID, &to.DestinationProjectID} {
 		*id = strings.ToLower(*id)
 	}
-	if at := p.got.requestedAt; at != "" {
-		r.RequestedAt, _ = parseTime(at) // as isTime did
+	if r.Action == checkKey {
+		r.MaxAge = cmp.Or(ageOf(p.got.maxAge), d.Defaults.MaxAge)
+	}
+	if p.selects {
+		choice := p.got.choice
+		r.Select, r.DryRun = &choice, p.got.dryRun != nil && *p.got.dryRun
+		r.Plans, r.Action = r.Action, planKey
 	}
 	if urn := p.got.urn; urn != "" {
 		to.CrossAccountURN = &urn
@@ -186,6 +226,11 @@ type parser struct {
 	got, defaults draft
 	problems      []string
 	length        int // of all problems, in bytes
+	// action is the object that says what is asked for, nil without one, and given
+	// are those of its fields that are there. selects: there is select.
+	action  *field
+	given   []bool
+	selects bool
 }
 
 // parsers are those not in use: a batch needs only one.
@@ -194,7 +239,7 @@ var parsers = sync.Pool{New: func() any { return new(parser) }}
 // done empties p and puts it back into parsers.
 func (p *parser) done() {
 	p.body.Reset(nil)
-	p.got, p.defaults, p.problems, p.length = draft{}, draft{}, nil, 0
+	*p = parser{body: p.body}
 	parsers.Put(p)
 }
 
@@ -230,16 +275,16 @@ func (p *parser) problem(text string) {
 	p.length += len(text)
 }
 
-// object reads the object of that name. within is the path of its fields.
-// encoding/json is not used: it ignores the case of names, takes the last of two
+// object reads the object of that name, and returns which of its fields are given,
+// nil if it is no object. within is the path of its fields. encoding/json is not used: it ignores the case of names, takes the last of two
 // with the same name, and stops at the first wrong type.
-func (p *parser) object(name, within string, fields []field) {
+func (p *parser) object(name, within string, fields []field) (given []bool) {
 	if p.body.Peek() != jsontext.KindBeginObject {
 		p.body.Value()
 		p.expected("", name, "an object")
-		return
+		return nil
 	}
-	given := make([]bool, len(fields))
+	given = make([]bool, len(fields))
 	for name := range p.body.Members {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
@@ -252,14 +297,23 @@ func (p *parser) object(name, within string, fields []field) {
 			p.value(within, &fields[i])
 		}
 	}
-	p.absent(within, fields, given)
+	return given
 }
 
 // value reads the value of a field.
 func (p *parser) value(within string, f *field) {
 	switch {
+	case f.action && p.action != nil:
+		p.expected(within, f.name, "none beside "+p.action.name)
+		p.body.Value()
+	case f.action:
+		p.action = f
+		p.given = p.object(f.name, f.name+".", f.fields)
 	case f.fields != nil:
+		p.selects = true
 		p.object(f.name, f.name+".", f.fields)
+	case f.list != nil:
+		f.list(p, within+f.name)
 	case f.flag != nil:
 		switch value := p.body.Value(); string(value) {
 		case "true", "false":
@@ -282,15 +336,57 @@ func (p *parser) absent(within string, fields []field, given []bool) {
 	for i := range fields {
 		f := &fields[i]
 		switch {
-		case given[i] || f.flag != nil:
-		case f.fields != nil:
-			p.absent(f.name+".", f.fields, make([]bool, len(f.fields)))
+		case given[i] || f.text == nil:
 		case *f.text(&p.defaults) != "":
 			p.set(within, f, *f.text(&p.defaults))
 		case f.env != "":
 			p.expected(within, f.name, f.want+" (it is missing, and "+f.env+" is not set)")
 		}
 	}
+}
+
+// complete sets the fields of the action that are not given, and notes those that
+// do not go together.
+func (p *parser) complete() {
+	action, given := p.action, p.given
+	switch {
+	case action == nil:
+		action = &requestFields[slices.IndexFunc(requestFields, func(f field) bool { return f.name == replicateKey })]
+		given = make([]bool, len(action.fields))
+	case given == nil:
+		return // it is no object
+	}
+	within := action.name + "."
+	has := func(name string) bool {
+		i := slices.IndexFunc(action.fields, func(f field) bool { return f.name == name })
+		return i >= 0 && given[i]
+	}
+	byTag := p.selects && p.got.choice.DestinationVaultTag != ""
+	for _, c := range []struct {
+		name string
+		is   bool
+		want string
+	}{
+		{vaultKey, p.selects, "none beside select"},
+		{"backup_id", p.selects, "none beside select"},
+		{"backup_id", has(vaultKey), "none beside vault_id"},
+		{"auto_trigger", has("backup_id"), "none beside backup_id"},
+		{"name", !has("backup_id"), "backup_id beside it"},
+		{"description", !has("backup_id"), "backup_id beside it"},
+		{destinationKey, byTag, "none beside select.destination_vault_tag"},
+	} {
+		if c.is && has(c.name) {
+			p.expected(within, c.name, c.want)
+		}
+	}
+	if p.got.dryRun != nil && !p.selects {
+		p.expected("", "dry_run", "select beside it")
+	}
+	skipped := slices.Clone(given)
+	for i, f := range action.fields {
+		skipped[i] = given[i] || f.name == vaultKey && (p.selects || has("backup_id")) || f.name == destinationKey && byTag
+	}
+	p.absent(within, action.fields, skipped)
 }
 
 func (p *parser) set(within string, f *field, s string) {
