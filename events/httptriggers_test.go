@@ -182,7 +182,8 @@ func TestHTTPRequestedAt(t *testing.T) {
 		"within an envelope":     {"2026-11-23T02:00:00Z", "/", `{"Type":"Notification","Message":"{}"}`, at, ""},
 		"not of a wrong request": {"yesterday", "/", `{"region":1}`, time.Time{}, "region: expected a string, " + wantRegion},
 		"another project, too": {
-			"yesterday", replicatePath, `{"project_id":"0123456789abcdef0123456789abcdef","correlation_id":"c"}`, time.Time{},
+			"yesterday", replicatePath, `{"project_id":"0123456789abcdef0123456789abcdef","correlation_id":"c"}`,
+			time.Time{},
 			"project_id: expected the one in the path; X-Requested-At: expected " + wantTime,
 		},
 	} {
