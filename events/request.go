@@ -221,9 +221,9 @@ func (p *parser) unknown(within string, name []byte, fields []field) {
 	}
 }
 
-// problem adds a problem to the list, once.
+// problem adds a problem to the list.
 func (p *parser) problem(text string) {
-	if p.length > redact.MaxText || slices.Contains(p.problems, text) {
+	if p.length > redact.MaxText {
 		return
 	}
 	p.problems = append(p.problems, text)
@@ -239,17 +239,18 @@ func (p *parser) object(name, within string, fields []field) {
 		p.expected("", name, "an object")
 		return
 	}
-	given := make([]bool, len(fields))
+	given := make([]uint8, len(fields)) // how often, as far as it matters
 	for name := range p.body.Members {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
 		case i < 0:
 			p.unknown(within, name, fields)
-		case given[i]:
-			p.expected(within, string(name), "to be given once")
-		default:
-			given[i] = true
+		case given[i] == 0:
+			given[i] = 1
 			p.value(within, &fields[i])
+		case given[i] == 1:
+			given[i] = 2
+			p.expected(within, string(name), "to be given once")
 		}
 	}
 	p.absent(within, fields, given)
@@ -278,13 +279,13 @@ func (p *parser) value(within string, f *field) {
 
 // absent sets the fields that are not given to their defaults, or notes that they
 // are missing.
-func (p *parser) absent(within string, fields []field, given []bool) {
+func (p *parser) absent(within string, fields []field, given []uint8) {
 	for i := range fields {
 		f := &fields[i]
 		switch {
-		case given[i] || f.flag != nil:
+		case given[i] > 0 || f.flag != nil:
 		case f.fields != nil:
-			p.absent(f.name+".", f.fields, make([]bool, len(f.fields)))
+			p.absent(f.name+".", f.fields, make([]uint8, len(f.fields)))
 		case *f.text(&p.defaults) != "":
 			p.set(within, f, *f.text(&p.defaults))
 		case f.env != "":
