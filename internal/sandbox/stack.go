@@ -95,8 +95,8 @@ func (s *Stack) QueueOf(group string) *Queue {
 	return s.FIFO
 }
 
-// Env returns the variables by which the function finds the stack, and those given. The later wins; an empty value counts as
-// not set.
+// Env returns the variables by which the function finds the stack, and those given. If a variable is given more than once, the
+// last value counts. An empty value counts as not set.
 func (s *Stack) Env(more ...map[string]string) map[string]string {
 	env := map[string]string{
 		"RESULT_TOPIC_ARN":      s.Topic.ARN(),

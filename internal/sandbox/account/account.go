@@ -14,8 +14,8 @@ import (
 	"cbr-replicator/internal/huawei"
 )
 
-// uuidLength is what a vault's id must have to be one. Another is left to the
-// function to refuse.
+// uuidLength is the length of a vault's id. An id of another length is not added:
+// the function refuses it.
 const uuidLength = 36
 
 // roomy is the capacity of a destination vault, in GB. It is CBR's largest, so that nobody fills it by trying things: that
@@ -38,11 +38,11 @@ func New(options ...cbrtest.Option) *Account {
 	return a
 }
 
-// Furnish adds the projects and vaults that a payload names, wherever in it: in
-// objects that have a field "replicate", also in strings that hold JSON, in
-// base64 or not. A source vault gets two backups when it is first named. It
-// returns a source project and region that the payload names, empty where it
-// names none that could be one.
+// Furnish adds the projects and vaults that a payload names. It looks for objects
+// with a field "replicate" anywhere in the payload, also in strings that hold
+// JSON, in base64 or not. A source vault gets two backups when it is first named.
+// Furnish returns a source project and region that the payload names, empty if it
+// names none of the right form.
 func (a *Account) Furnish(payload []byte) (project, region string) {
 	walk(payload, func(request map[string]any) {
 		replicate, _ := request["replicate"].(map[string]any)
@@ -95,7 +95,7 @@ func (a *Account) BackUp() {
 	}
 }
 
-// backUp adds a backup, with an id of the vault's form. The caller holds mu.
+// backUp adds a backup, whose id is made from the vault's. The caller holds mu.
 func (a *Account) backUp(vault string) {
 	a.AddBackup(cbrtest.Backup{ID: fmt.Sprintf("%s%04d", vault[:len(vault)-4], a.vaults[vault]), VaultID: vault})
 	a.vaults[vault]++

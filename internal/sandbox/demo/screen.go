@@ -81,9 +81,9 @@ func (s *screen) ill(what string) {
 	s.ills = append(s.ills, what)
 }
 
-// verdict is nil if every delivery was accepted, or had nothing to be done, and
-// its result is on the topic.
-func (s *screen) verdict() error {
+// failures is nil if every delivery was accepted or had nothing to do, and its
+// result is on the topic.
+func (s *screen) failures() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.ills) == 0 {
@@ -150,7 +150,7 @@ func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload
 // results shows what stands on the topic, and its first event whole.
 func (s *screen) results(messages []sandbox.Published) {
 	if len(messages) == 0 {
-		return // a health check, or a delivery that went back
+		return // a health check, or a delivery that was handed back
 	}
 	s.heading("Results on the topic")
 	s.line(fmt.Sprintf("  %-9s  %-8s  %-18s %-5s %s", "status", "vault", "kind", "tries", "event id"))

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// maxEntries is how much of what happened is kept for a page that is opened or loaded again.
+	// maxEntries is how much of what happened is kept for a page that is opened or reloaded.
 	maxEntries = 400
 	// maxDetail bounds the document that an entry shows, in bytes: a payload may have 6 MB.
 	maxDetail = 64 << 10
@@ -22,7 +22,7 @@ const (
 	stepInvoked  = "invoked"  // a payload goes to the function; begins an invocation
 	stepCBR      = "cbr"      // a request reached CBR
 	stepLogin    = "login"    // a request for a token reached IAM
-	stepRetry    = "retry"    // the function tries again in place
+	stepRetry    = "retry"    // the function retries in place
 	stepOutcome  = "outcome"  // the function's log line about a delivery
 	stepLog      = "log"      // another log line
 	stepResult   = "result"   // a message on the topic
@@ -108,7 +108,7 @@ func (j *journal) clear() {
 	j.tell(event{"reset", []byte("{}")})
 }
 
-// tell hands a message to those who listen. One that is too far behind is let go. The caller holds mu.
+// tell sends an event to each listener, and drops a listener that is too far behind. The caller holds mu.
 func (j *journal) tell(e event) {
 	for listener := range j.listeners {
 		select {

@@ -219,7 +219,7 @@ func (r *rig) serveFaults(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// serveAct does what a button without more to say asks for.
+// serveAct does what a button asks for that sends no body.
 func (r *rig) serveAct(act func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if err := act(); err != nil {

@@ -141,7 +141,7 @@ func (r *rig) poll() {
 	}
 }
 
-// deliver delivers one batch, if there is one, and settles it. The caller has the turn.
+// deliver delivers one batch, if there is one. The caller has the turn.
 func (r *rig) deliver(q *queue) {
 	buried := len(q.DeadLetters().Messages())
 	messages := q.Receive(sandbox.BatchSize)
@@ -183,7 +183,7 @@ func batchTitle(messages []sandbox.Message) string {
 	return title
 }
 
-// redrive sends the dead letters to their queue again, as new messages (SQS API reference, StartMessageMoveTask).
+// redrive moves the dead letters back to their queue, as new messages (SQS API reference, StartMessageMoveTask).
 func (r *rig) redrive() error {
 	return r.alone(func() {
 		none := true

@@ -212,7 +212,7 @@ func (s *site) do(method, path, body string, header ...string) (*http.Response, 
 	return answer, string(text)
 }
 
-// post sends what must be taken.
+// post sends a request that must succeed.
 func (s *site) post(path, body string) {
 	s.Helper()
 	if answer, text := s.do(http.MethodPost, path, body); answer.StatusCode > 299 {
@@ -748,6 +748,6 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := run(t.Context(), io.Discard, port); err == nil || !strings.Contains(err.Error(), "PORT=") {
-		t.Errorf("on a port that is taken: %v", err)
+		t.Errorf("on a port that is in use: %v", err)
 	}
 }

@@ -214,7 +214,7 @@ func TestPage(t *testing.T) {
 	p.click("#to-queue")
 	p.until("the vaults are busy", `document.querySelectorAll('[data-step="outcome"] [data-status="redelivered"]').length >= 2`)
 	p.until("the messages wait", `document.querySelectorAll('#queue > li').length === 2`)
-	p.until("they are settled", `document.querySelectorAll('#queue > li').length === 0`)
+	p.until("the queue is empty", `document.querySelectorAll('#queue > li').length === 0`)
 	p.until("the copies are done", copied)
 	p.click("#to-queue")
 	p.until("nothing is left to copy", top+`?.querySelectorAll('[data-step="outcome"] [data-status="unchanged"]').length === 2`)
