@@ -199,7 +199,7 @@ func (r *report) money(s *strings.Builder) {
 func (r *report) growthTables(s *strings.Builder) {
 	fmt.Fprintf(s, "How it grows with the batch (CBR takes %d ms, `BATCH_CONCURRENCY` 10):\n\n", quick.Milliseconds())
 	r.byBatch.table(s, "records")
-	fmt.Fprintf(s, "From 100 records on, each figure grows as the batch to the power of: time %s, CPU %s, memory above that of one record %s. The knee is at %s records: up to there a batch takes at most half as long again as one record.\n\n",
+	fmt.Fprintf(s, "From 100 records on, each figure grows as the batch to the power of: time %s, CPU %s, memory above that of one record %s. The knee is at %s records: up to there a batch takes at most 1.5 times as long as one record.\n\n",
 		number(r.byBatch.exponent(r.byBatch.wall)), number(r.byBatch.exponent(r.byBatch.cpu)), number(r.byBatch.exponent(above(r.byBatch.peak))), number(r.byBatch.batchKnee()))
 	s.WriteString("![Time, CPU time and peak memory by batch size](benchmarks-batch.svg)\n\n")
 	fmt.Fprintf(s, "And with the concurrency (a batch of %d, CBR takes %d ms):\n\n", inFlight, concurrencyLatency.Milliseconds())

@@ -127,7 +127,7 @@ func (m *mover) run(ctx context.Context) error {
 	}
 	fmt.Fprintf(m.out, "%d %s, %d left in %s\n", m.moved, moved, m.left, place)
 	if m.hidden > 0 {
-		err = errors.Join(err, fmt.Errorf("up to %d more messages may be out of sight for %v, since the answer that had them was lost: start again after that", m.hidden, hold))
+		err = errors.Join(err, fmt.Errorf("up to %d more messages may be out of sight for %v, since the answer that had them was lost: run the command once more after that", m.hidden, hold))
 	}
 	if m.left > 0 {
 		err = errors.Join(err, errors.New("messages are left, and their lines say why: -force (make: FORCE=1) moves as it is what cannot be read, without a lookup of what it did before"))

@@ -102,22 +102,20 @@ func (s *SQS) changeVisibilityBatch(w http.ResponseWriter, body []byte, fault SQ
 	case len(ids) < len(call.Entries):
 		refuseSQS(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
 	default:
-		answer := changeVisibilities(queue, call.Entries, fault.Entries)
+		answer := changeVisibilities(queue, call.Entries, fault)
 		sqsProtocol.answer(w, answer, fault.AnswerLost)
 	}
 }
 
-// changeVisibilities does what the entries ask for, but for those that are scripted to fail.
-func changeVisibilities(q *Queue, entries []changeVisibilityEntry, faults map[int]bool) changeVisibilityBatchResult {
+// changeVisibilities does what the entries ask for, except those that are scripted to fail.
+func changeVisibilities(q *Queue, entries []changeVisibilityEntry, fault SQSFault) changeVisibilityBatchResult {
 	answer := changeVisibilityBatchResult{Successful: []batchResult{}, Failed: []batchResultErrorEntry{}}
 	for i, e := range entries {
+		scripted, ok := fault.refuses(i, e.ID, "InvalidParameterValue")
 		var refused *VisibilityError
-		senderFault, scripted := faults[i]
 		switch {
-		case scripted && senderFault:
-			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, "InvalidParameterValue", "scripted", true})
-		case scripted:
-			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, "InternalError", "scripted", false})
+		case ok:
+			answer.Failed = append(answer.Failed, scripted)
 		case errors.As(q.ChangeVisibility(e.ReceiptHandle, time.Duration(e.VisibilityTimeout)*time.Second), &refused):
 			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, refused.Code, refused.Text, true})
 		default:

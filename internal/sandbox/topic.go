@@ -47,6 +47,16 @@ type TopicFault struct {
 // SQSFault is how SQS fails one call: in the same ways as a topic.
 type SQSFault = TopicFault
 
+// refuses returns the error of a batch's entry, if the fault refuses the entry.
+// code is that of an error that is the sender's fault.
+func (f TopicFault) refuses(index int, id, code string) (refused batchResultErrorEntry, ok bool) {
+	senderFault, ok := f.Entries[index]
+	if !senderFault {
+		code = "InternalError"
+	}
+	return batchResultErrorEntry{id, code, "scripted", senderFault}, ok
+}
+
 // Published is a message on the topic.
 type Published struct {
 	ID              string
@@ -159,7 +169,7 @@ func (t *Topic) publishBatch(w http.ResponseWriter, form url.Values, fault Topic
 	case invalid >= 0:
 		refuse(w, http.StatusBadRequest, entries[invalid].code, entries[invalid].problem)
 	default:
-		answer := t.publish(entries, fault.Entries)
+		answer := t.publish(entries, fault)
 		if fault.AnswerLost {
 			cut()
 		}
@@ -189,19 +199,15 @@ type batchResultErrorEntry struct {
 }
 
 // publish puts the entries on the topic, except those that are scripted to fail.
-func (t *Topic) publish(entries []entry, faults map[int]bool) publishBatchResponse {
+func (t *Topic) publish(entries []entry, fault TopicFault) publishBatchResponse {
 	answer := publishBatchResponse{RequestID: newUUID()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	maps.DeleteFunc(t.dedup, func(_ string, at time.Time) bool { return time.Since(at) >= dedupWindow })
 	for i, e := range entries {
-		senderFault, scripted := faults[i]
-		switch {
-		case scripted && senderFault:
-			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.id, "InvalidParameter", "scripted", true})
-		case scripted:
-			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.id, "InternalError", "scripted", false})
-		default:
+		if refused, ok := fault.refuses(i, e.id, "InvalidParameter"); ok {
+			answer.Failed = append(answer.Failed, refused)
+		} else {
 			answer.Successful = append(answer.Successful, publishBatchResult{e.id, t.add(e.published)})
 		}
 	}

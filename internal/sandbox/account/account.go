@@ -86,7 +86,7 @@ func (a *Account) addSource(vault, project string) {
 }
 
 // BackUp adds one backup to each source vault, as a night of backups does, so
-// that there is something to replicate again.
+// that there is something new to replicate.
 func (a *Account) BackUp() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

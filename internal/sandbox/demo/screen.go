@@ -147,7 +147,7 @@ func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload
 	return response, nil
 }
 
-// results shows what stands on the topic, and its first event whole.
+// results lists the results on the topic, and shows the first one in full.
 func (s *screen) results(messages []sandbox.Published) {
 	if len(messages) == 0 {
 		return // a health check, or a delivery that was handed back

@@ -15,7 +15,7 @@ const (
 	memoryGB              = 0.25         // template.yaml's MemorySize
 	perMillionSQS         = 0.40         // standard queue; a batch is a request
 	perMillionSNS         = 0.50         // a batch of less than 64 KB is a request
-	perGBLogs             = 0.50         // taken in
+	perGBLogs             = 0.50         // ingested
 )
 
 // The sizes of log lines, in bytes, about.

@@ -24,7 +24,7 @@ type chance[F any] struct {
 // answer after that.
 var copyChances = []chance[cbrtest.Fault]{
 	{"throttled", 60, cbrtest.Throttled(0)},
-	{"throttled, for longer than is waited in place", 20, cbrtest.Throttled(40 * time.Second)},
+	{"throttled, for longer than the function waits in place", 20, cbrtest.Throttled(40 * time.Second)},
 	{"503", 30, cbrtest.Raw(http.StatusServiceUnavailable, "")},
 	{"APIG.0613", 30, cbrtest.Unavailable()},
 	{"BackupService.4005", 30, cbrtest.Refusal(http.StatusInternalServerError, "BackupService.4005", "Checking the destination vault failed.")},

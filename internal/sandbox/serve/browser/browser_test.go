@@ -209,7 +209,7 @@ func TestPage(t *testing.T) {
 	p.click(`.card [data-step="result"] summary`)
 	p.until("it shows its document", `document.querySelector('[data-step="result"] pre')?.textContent.includes('"type": "cbr.checkpoint.replication.accepted.v1"')`)
 
-	// The same again: the vaults are busy at first. Whether the copies then count as the second request's own depends on
+	// The same sample once more: the vaults are busy at first. Whether the copies then count as the second request's own depends on
 	// their age. Once they are done there is nothing left.
 	p.click("#to-queue")
 	p.until("the vaults are busy", `document.querySelectorAll('[data-step="outcome"] [data-status="redelivered"]').length >= 2`)
@@ -285,10 +285,10 @@ func TestPage(t *testing.T) {
 	p.click("#redrive")
 	p.until("there is nothing to redrive", `document.querySelector('#log > .line .text')?.textContent === 'No dead letter to redrive'`)
 
-	// A small screen, and a page that is loaded again.
+	// A small screen, and a page that is reloaded.
 	for _, width := range []int64{360, 375} {
 		p.do("a small screen", chromedp.EmulateViewport(width, 667), chromedp.Reload())
-		p.until("what happened is there again", `document.querySelectorAll('#log > .card').length >= 5`)
+		p.until("what happened is shown after the reload", `document.querySelectorAll('#log > .card').length >= 5`)
 		if got := eval[int64](p, `document.documentElement.scrollWidth`); got > width {
 			t.Errorf("at %d px the page is %d px wide", width, got)
 		}
