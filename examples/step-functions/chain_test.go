@@ -40,8 +40,8 @@ import (
 	"cbr-replicator/internal/sandbox/moto"
 )
 
-// setup has moto's Step Functions execute, and at the host that it is formatted with invoke Lambda and say how long
-// they would wait. They go on when that was heard.
+// setup makes moto's Step Functions execute. It is formatted with a host: there they invoke Lambda, and there they report
+// each wait instead of waiting.
 const setup = `
 import http.client
 import types

@@ -22,13 +22,13 @@ type StackConfig struct {
 }
 
 // Stack is what template.yaml makes around the function: two queues for requests, each with its dead letters, the queue of
-// rejected bodies, the queue that copies are followed from, the SQS that they are in, and the topic of results, to which that
-// queue is subscribed. Safe for concurrent use.
+// rejected bodies, the queue for following copies, the SQS that they are in, and the topic of results, to which that queue is
+// subscribed. Safe for concurrent use.
 type Stack struct {
 	Requests *Queue
 	FIFO     *Queue
 	Rejected *Queue
-	// Follow takes the accepted results on the topic, which are followed.
+	// Follow gets the accepted results of the topic, whose copies are followed.
 	Follow *Queue
 	SQS    *SQS
 	Topic  *Topic

@@ -18,8 +18,8 @@ import (
 // the function refuses it.
 const uuidLength = 36
 
-// roomy is the capacity of a destination vault, in GB. It is CBR's largest, so that nobody fills it by trying things: that
-// a vault is full is a fault to be switched on.
+// roomy is the capacity of a destination vault, in GB. It is CBR's largest, so that requests do not fill the vault. A full
+// vault is a fault that can be switched on.
 const roomy = 10 << 20
 
 // Account is a CBR that is furnished as payloads come in. It is safe for

@@ -159,7 +159,7 @@ func (s *show) send(ctx context.Context, payload []byte) error {
 	}
 	s.document("The function's answer", response.Payload)
 	if response.Error != nil && response.Error.Type != "" {
-		s.ill(response.Error.Message)
+		s.fault(response.Error.Message)
 	}
 	return nil
 }

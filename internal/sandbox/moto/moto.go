@@ -21,8 +21,8 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).st
 main(["-H", "127.0.0.1", "-p", "0"])
 `
 
-// Start starts moto, waits until it answers and returns its URL. setup is Python that runs before it starts. It is to tell
-// nothing by what it prints: once moto runs, its threads print between each other's words. moto ends with the test.
+// Start starts moto, waits until it answers and returns its URL. setup is Python that runs before it starts. Its output must not
+// matter: once moto runs, the output of its threads is mixed. moto ends with the test.
 func Start(t testing.TB, setup string) (url string) {
 	t.Helper()
 	python := os.Getenv("MOTO_PYTHON")

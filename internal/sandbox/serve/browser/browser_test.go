@@ -337,7 +337,7 @@ func TestMany(t *testing.T) {
 	p.click("#to-function")
 	counted("at first")
 
-	// What was edited is there again, and so is what happened.
+	// After a reload, the edited payload and the history are shown.
 	p.do("loading the page again", chromedp.Reload())
 	counted("loaded again,")
 	p.until("the payload is the edited one", `JSON.parse(document.getElementById('payload').value).length === 1000`)
@@ -345,11 +345,11 @@ func TestMany(t *testing.T) {
 		t.Errorf("loaded again, the sample is %s", got)
 	}
 
-	// What folds opens.
+	// A fold opens.
 	p.click("#log .fold summary")
 	p.until("rows are there", `document.querySelector('#log .fold details').open && document.querySelector('#log .fold .steps').children.length > 100`)
 
-	// Old cards close, but for those that somebody looks into.
+	// Old cards close, except those that were opened.
 	p.choose("sample", "direct")
 	p.until("the sample is there", `document.getElementById('payload').value.startsWith('{')`)
 	for n := range 3 {
