@@ -11,7 +11,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 DIST ?= dist
 
-.PHONY: help run serve live test soak fleet bench browser sdk fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
+.PHONY: help run serve live test soak fleet bench browser clients fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,8 @@ fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cos
 bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=3 is quicker, DOCS=1 rewrites docs/benchmarks.md); needs Linux and Node.js 20
 	@cd internal/bench && go run . $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(BENCHTIME),-benchtime $(BENCHTIME)) $(if $(DOCS),-docs ../../docs)
 
-sdk: ## Huawei's official SDK against the function's HTTP API
-	cd internal/sandbox/serve/sdk && go test -count=1 ./...
+clients: .tools/clients-python/installed .tools/clients-node/installed ## clients generated from docs/openapi.yaml and Huawei's SDKs against `make serve`, the schemas in check-jsonschema; needs Python 3.11 with venv and Node.js 20
+	cd internal/sandbox/serve/clients && go test -count=1 ./...
 
 browser: ## the page of `make serve` in a real Chromium (SCREENSHOT=1 takes docs/sandbox.png anew); installs Debian's chromium as root
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
@@ -82,9 +82,16 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 
 .tools/moto/installed: internal/sandbox/integration/requirements.txt
 .tools/checkov/installed: internal/stack/requirements.txt
+.tools/clients-python/installed: internal/sandbox/serve/clients/python/requirements.txt
 .tools/%/installed:
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
+
+.tools/clients-node/installed: internal/sandbox/serve/clients/typescript/package-lock.json
+	mkdir -p $(@D)
+	cp $(<D)/package.json $(<D)/package-lock.json $(@D)
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	touch $@
 
 redrive: ## dead letters of STACK, or DLQ=… QUEUE=… as URLs or ARNs, back to their queue (REJECTED=1: rejected bodies; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -381,6 +382,11 @@ func (c *lateCBR) Replicate(_ context.Context, _ huawei.Scope, r cbr.Replicate) 
 		return cbr.Answer{Sent: true}, &kind.Error{Kind: kind.Unknown, Message: "the answer was lost"}
 	}
 	return accept(r)
+}
+
+// ShowBackup is not asked: all requests are for vaults.
+func (c *lateCBR) ShowBackup(context.Context, huawei.Scope, string, func(*cbr.Backup)) (cbr.Clocks, error) {
+	return cbr.Clocks{}, errors.New("not asked")
 }
 
 func (c *lateCBR) ListBackups(_ context.Context, src huawei.Scope, vault string, each func(*cbr.Backup)) (cbr.Clocks, error) {

@@ -109,11 +109,15 @@ func (t *telling) log(ctx context.Context, o *delivery.Outcome, handedBack bool)
 		t.Log.ErrorContext(ctx, "unexpected", "error", t.Redact.Text(o.Err.Cause.Error()), "causation_id", d.CausationID)
 	}
 	r := &d.Request
+	log := t.Log
+	if id := r.Replicate.BackupID; id != "" {
+		log = log.With("backup_id", id)
+	}
 	// Typed, unlike other lines, which are rare.
-	t.Log.LogAttrs(ctx, level, "delivery",
+	log.LogAttrs(ctx, level, "delivery",
 		slog.String("status", status), slog.String("kind", string(k)), slog.String("code", err.Code), slog.String("error", err.Message),
 		slog.Int("attempts", o.Data.Attempts), slog.Int("deliveries", d.Queue.Receives), slog.Int64("duration_ms", time.Since(t.began).Milliseconds()),
-		slog.String("vault_id", r.Replicate.VaultID), slog.String("backup_id", r.Replicate.BackupID), slog.String("source_region", r.Region), slog.String("destination_region", r.Replicate.DestinationRegion),
+		slog.String("vault_id", r.Replicate.VaultID), slog.String("source_region", r.Region), slog.String("destination_region", r.Replicate.DestinationRegion),
 		slog.String("causation_id", d.CausationID), slog.String("correlation_id", d.CorrelationID), slog.String("cbr_request_id", o.Answer.RequestID))
 }
 

@@ -93,7 +93,7 @@ type field struct {
 	want   string // the form in words
 	env    string // the variable with a text's default; empty: the field is optional
 	flag   func(*draft) **bool
-	list   func(p *parser, path string) // reads a list
+	list   string // the list that it is
 	fields []field
 	action bool // the object says what is asked for
 }
@@ -153,8 +153,13 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	p.body.Reset(body)
 	p.defaults = d.Defaults.draft()
 	if given := p.object("$", "", requestFields); given != nil {
-		p.absent("", requestFields, given)
-		p.complete()
+		if p.action != nil { // in the order of the body
+			p.complete()
+			p.absent("", requestFields, given)
+		} else {
+			p.absent("", requestFields, given)
+			p.complete()
+		}
 	}
 	if err := p.body.End(); err != nil {
 		p.got, p.problems, p.length, p.action = draft{}, nil, 0, nil
@@ -175,7 +180,11 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 	// It is free text that the result repeats.
 	r.CorrelationID = d.Redact.ID(r.CorrelationID)
 	if len(p.problems) > 0 {
-		return delivery.Request{CorrelationID: r.CorrelationID, Action: r.Action}, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
+		wrong := delivery.Request{CorrelationID: r.CorrelationID}
+		if r.Action == checkKey && !p.several {
+			wrong.Action = checkKey // its result is about replicas
+		}
+		return wrong, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(p.problems, "; "))}
 	}
 
 	to := &r.Replicate
@@ -228,8 +237,10 @@ type parser struct {
 	length        int // of all problems, in bytes
 	// action is the object that says what is asked for, nil without one, and given
 	// are those of its fields that are there. selects: there is select.
+	// several: there is more than one.
 	action  *field
-	given   []bool
+	several bool
+	given   []uint8
 	selects bool
 }
 
@@ -266,35 +277,36 @@ func (p *parser) unknown(within string, name []byte, fields []field) {
 	}
 }
 
-// problem adds a problem to the list, once.
+// problem adds a problem to the list.
 func (p *parser) problem(text string) {
-	if p.length > redact.MaxText || slices.Contains(p.problems, text) {
+	if p.length > redact.MaxText {
 		return
 	}
 	p.problems = append(p.problems, text)
 	p.length += len(text)
 }
 
-// object reads the object of that name, and returns which of its fields are given,
-// nil if it is no object. within is the path of its fields. encoding/json is not used: it ignores the case of names, takes the last of two
+// object reads the object of that name. It returns for each field whether it is given,
+// 2 if more than once, or nil if it is no object. within is the path of its fields. encoding/json is not used: it ignores the case of names, takes the last of two
 // with the same name, and stops at the first wrong type.
-func (p *parser) object(name, within string, fields []field) (given []bool) {
+func (p *parser) object(name, within string, fields []field) (given []uint8) {
 	if p.body.Peek() != jsontext.KindBeginObject {
 		p.body.Value()
 		p.expected("", name, "an object")
 		return nil
 	}
-	given = make([]bool, len(fields))
+	given = make([]uint8, len(fields))
 	for name := range p.body.Members {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
 		case i < 0:
 			p.unknown(within, name, fields)
-		case given[i]:
-			p.expected(within, string(name), "to be given once")
-		default:
-			given[i] = true
+		case given[i] == 0:
+			given[i] = 1
 			p.value(within, &fields[i])
+		case given[i] == 1:
+			given[i] = 2
+			p.expected(within, string(name), "to be given once")
 		}
 	}
 	return given
@@ -304,6 +316,7 @@ func (p *parser) object(name, within string, fields []field) (given []bool) {
 func (p *parser) value(within string, f *field) {
 	switch {
 	case f.action && p.action != nil:
+		p.several = true
 		p.expected(within, f.name, "none beside "+p.action.name)
 		p.body.Value()
 	case f.action:
@@ -312,8 +325,8 @@ func (p *parser) value(within string, f *field) {
 	case f.fields != nil:
 		p.selects = true
 		p.object(f.name, f.name+".", f.fields)
-	case f.list != nil:
-		f.list(p, within+f.name)
+	case f.list != "":
+		p.list(f.list, within+f.name)
 	case f.flag != nil:
 		switch value := p.body.Value(); string(value) {
 		case "true", "false":
@@ -332,11 +345,11 @@ func (p *parser) value(within string, f *field) {
 
 // absent sets the fields that are not given to their defaults, or notes that they
 // are missing.
-func (p *parser) absent(within string, fields []field, given []bool) {
+func (p *parser) absent(within string, fields []field, given []uint8) {
 	for i := range fields {
 		f := &fields[i]
 		switch {
-		case given[i] || f.text == nil:
+		case given[i] > 0 || f.text == nil:
 		case *f.text(&p.defaults) != "":
 			p.set(within, f, *f.text(&p.defaults))
 		case f.env != "":
@@ -352,14 +365,14 @@ func (p *parser) complete() {
 	switch {
 	case action == nil:
 		action = &requestFields[slices.IndexFunc(requestFields, func(f field) bool { return f.name == replicateKey })]
-		given = make([]bool, len(action.fields))
+		given = make([]uint8, len(action.fields))
 	case given == nil:
 		return // it is no object
 	}
 	within := action.name + "."
 	has := func(name string) bool {
 		i := slices.IndexFunc(action.fields, func(f field) bool { return f.name == name })
-		return i >= 0 && given[i]
+		return i >= 0 && given[i] > 0
 	}
 	byTag := p.selects && p.got.choice.DestinationVaultTag != ""
 	for _, c := range []struct {
@@ -384,7 +397,9 @@ func (p *parser) complete() {
 	}
 	skipped := slices.Clone(given)
 	for i, f := range action.fields {
-		skipped[i] = given[i] || f.name == vaultKey && (p.selects || has("backup_id")) || f.name == destinationKey && byTag
+		if f.name == vaultKey && (p.selects || has("backup_id")) || f.name == destinationKey && byTag {
+			skipped[i] = 1
+		}
 	}
 	p.absent(within, action.fields, skipped)
 }

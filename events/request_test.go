@@ -227,10 +227,10 @@ func TestRequestIsWrong(t *testing.T) {
 			},
 		},
 		"wrong, missing and unknown": {
-			`{"region":"Region1","replicate":{"vault_id":"` + project + `","dry_run":true}}`,
+			`{"region":"Region1","replicate":{"vault_id":"` + project + `","priority":true}}`,
 			Defaults{ProjectID: project, DestinationVaultID: destinationVault},
 			[]string{
-				"region: expected " + wantRegion, "replicate.vault_id: expected " + wantVault, "unknown field replicate.dry_run",
+				"region: expected " + wantRegion, "replicate.vault_id: expected " + wantVault, "unknown field replicate.priority",
 				none[4], none[5],
 			},
 		},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"pgregory.net/rapid"
@@ -93,7 +94,7 @@ type agreement struct {
 func newAgreement(t testing.TB) agreement {
 	t.Helper()
 	schema, _ := schemas(t)
-	return agreement{schema, &events.Decoder{Redact: new(redact.Redactor), Defaults: events.Defaults{
+	return agreement{schema, &events.Decoder{Now: func() time.Time { return time.Time{} }, Redact: new(redact.Redactor), Defaults: events.Defaults{
 		ProjectID: strings.Repeat("0", 32), Region: "region1", VaultID: "3b5816b5-f29c-4172-9d9a-76c719a659ce",
 		DestinationVaultID:   "0ca3eb86-8800-46da-9c37-9d657a825274",
 		DestinationProjectID: strings.Repeat("1", 32), DestinationRegion: "region2",

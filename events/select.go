@@ -22,75 +22,88 @@ const (
 )
 
 const (
-	// maxSelected is how many vaults a plan may name.
+	// maxSelected is how many vaults a plan may name, maxTags how many tags.
 	maxSelected = 1000
+	maxTags     = 100
 	// oldestRequest is how old a requested_at may be: a constant in a schedule would
 	// stop replication without a word.
 	oldestRequest = 28 * 24 * time.Hour
 	recently      = "a time of the last 28 days; a constant would stop replication"
 )
 
+// Lists of a request.
+const (
+	tagList    = "tags"
+	idList     = "vault_ids"
+	valuesList = "values"
+)
+
 // selectFields say which vaults a plan selects.
 var selectFields = []field{
-	{name: "tags", list: func(p *parser, path string) {
-		n := p.elements(path, func(i int) {
-			p.got.tag = delivery.Tag{}
-			within := fmt.Sprintf("%s[%d]", path, i)
-			if given := p.object(within, within+".", tagFields); given != nil && !given[0] {
-				p.expected(within+".", "key", "a tag's key")
-			}
-			p.got.choice.Tags = append(p.got.choice.Tags, p.got.tag)
-		})
-		if n == 0 {
-			p.expected("", path, "at least one tag")
-		}
-		if len(p.got.choice.VaultIDs) > 0 {
-			p.expected("", path, "none beside vault_ids")
-		}
-	}},
-	{name: "vault_ids", list: func(p *parser, path string) {
-		n := p.elements(path, func(i int) {
-			s, ok := jsonscan.Text(p.body.Value())
-			if !ok || !cbr.IsVaultID(s) {
-				p.expected("", fmt.Sprintf("%s[%d]", path, i), cbr.VaultForm)
-			}
-			if i < maxSelected {
-				p.got.choice.VaultIDs = append(p.got.choice.VaultIDs, strings.ToLower(s))
-			}
-		})
-		if n == 0 || n > maxSelected {
-			p.expected("", path, fmt.Sprintf("1 to %d ids", maxSelected))
-		}
-		if len(p.got.choice.Tags) > 0 {
-			p.expected("", path, "none beside tags")
-		}
-	}},
+	{name: tagList, list: tagList},
+	{name: idList, list: idList},
 	{name: "destination_vault_tag", text: func(d *draft) *string { return &d.choice.DestinationVaultTag }, form: ofRunes(1, 128), want: "1 to 128 characters"},
 }
 
 var tagFields = []field{
 	{name: "key", text: func(d *draft) *string { return &d.tag.Key }, form: ofRunes(1, 128), want: "1 to 128 characters"},
-	{name: "values", list: func(p *parser, path string) {
-		p.elements(path, func(i int) {
+	{name: "values", list: valuesList},
+}
+
+// list reads a list.
+func (p *parser) list(list, path string) {
+	choice := &p.got.choice
+	switch list {
+	case tagList:
+		n := p.elements(path, func(at string) {
+			p.got.tag = delivery.Tag{}
+			if given := p.object(at, at+".", tagFields); given != nil && given[0] == 0 {
+				p.expected(at+".", "key", "a tag's key")
+			}
+			choice.Tags = append(choice.Tags, p.got.tag)
+		})
+		p.bound(path, n, maxTags)
+	case idList:
+		n := p.elements(path, func(at string) {
+			s, ok := jsonscan.Text(p.body.Value())
+			if !ok || !cbr.IsVaultID(s) {
+				p.expected("", at, cbr.VaultForm)
+			}
+			choice.VaultIDs = append(choice.VaultIDs, strings.ToLower(s))
+		})
+		p.bound(path, n, maxSelected)
+	case valuesList:
+		p.elements(path, func(at string) {
 			s, ok := jsonscan.Text(p.body.Value())
 			if !ok || utf8.RuneCountInString(s) > 255 {
-				p.expected("", fmt.Sprintf("%s[%d]", path, i), "a string of at most 255 characters")
+				p.expected("", at, "a string of at most 255 characters")
 			}
 			p.got.tag.Values = append(p.got.tag.Values, s)
 		})
-	}},
+	}
+	if len(choice.Tags) > 0 && len(choice.VaultIDs) > 0 {
+		p.expected(selectKey+".", idList, "none beside tags")
+	}
 }
 
-// elements calls each before each element of a list, and returns how many there are,
-// -1 if it is no list.
-func (p *parser) elements(path string, each func(i int)) (n int) {
+// bound notes that a list, of n elements, is too long or empty: an empty one may be
+// a fault of what made it, and would select every vault.
+func (p *parser) bound(path string, n, most int) {
+	if n == 0 || n > most {
+		p.expected("", path, fmt.Sprintf("1 to %d elements", most))
+	}
+}
+
+// elements calls each before each element of a list, with its path, and returns how
+// many there are, -1 if it is no list.
+func (p *parser) elements(path string, each func(at string)) (n int) {
 	if p.body.Peek() != jsontext.KindBeginArray {
 		p.body.Value()
 		p.expected("", path, "a list")
 		return -1
 	}
 	for range p.body.Elements {
-		each(n)
+		each(fmt.Sprintf("%s[%d]", path, n))
 		n++
 	}
 	return n

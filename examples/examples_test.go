@@ -1,5 +1,5 @@
-// Package examples_test holds the examples to what they build on: the request's
-// schema, the result's message attributes, and template.yaml.
+// Package examples_test checks the examples against the request's schema, the
+// result's message attributes and template.yaml.
 package examples_test
 
 import (
@@ -46,7 +46,7 @@ func yamlFile[T any](t *testing.T, file string) (v T) {
 	return v
 }
 
-// checkRequest holds a message's body to the request's schema.
+// checkRequest checks a message's body against the request's schema.
 func checkRequest(t *testing.T, body string) {
 	t.Helper()
 	c := jsonschema.NewCompiler()
@@ -64,8 +64,8 @@ func checkRequest(t *testing.T, body string) {
 	}
 }
 
-// TestSchedule: what a schedule sends, once Scheduler and CloudFormation have
-// filled it in.
+// TestSchedule: what a schedule sends after Scheduler and CloudFormation have set
+// the values.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	input := regexp.MustCompile(`Input: !Sub '(.*)'`).FindStringSubmatch(read(t, "schedule/template.yaml"))
@@ -75,8 +75,8 @@ func TestSchedule(t *testing.T) {
 	checkRequest(t, strings.NewReplacer("<aws.scheduler.scheduled-time>", "2026-11-23T02:30:00Z", "${VaultId}", vaultA).Replace(input[1]))
 }
 
-// TestSend runs the script with a stand-in for the AWS CLI, which notes the
-// entries of each call and says how many of them failed.
+// TestSend runs the script with a stand-in for the AWS CLI. The stand-in writes down
+// the entries of each call and prints how many of them failed.
 func TestSend(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "jq"} {
@@ -152,7 +152,7 @@ echo ` + failed
 			t.Errorf("%d calls, %v", len(batches), err)
 		}
 	})
-	t.Run("not all taken", func(t *testing.T) {
+	t.Run("a message fails", func(t *testing.T) {
 		t.Parallel()
 		if batches, err := send(t, strings.Repeat(vaultA+"\n", 23), "1"); len(batches) != 1 || err == nil {
 			t.Errorf("%d calls, %v", len(batches), err)
@@ -160,8 +160,8 @@ echo ` + failed
 	})
 }
 
-// TestFilterPolicies: each matches on an attribute that results have, by values
-// that it can have. A parameter's values are its AllowedValues.
+// TestFilterPolicies: each names an attribute that results have, and values that it
+// can have. A parameter's values are its AllowedValues.
 func TestFilterPolicies(t *testing.T) {
 	t.Parallel()
 	enums := map[string][]string{}
@@ -225,8 +225,8 @@ func TestFilterPolicies(t *testing.T) {
 	}
 }
 
-// TestRules: a rule on the results' bus matches all that the function puts there,
-// with the prefix of types that it has by default.
+// TestRules: a rule on the results' bus matches every event that the function puts
+// there, with the default prefix of types.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	types := yamlFile[struct {
@@ -285,7 +285,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// captured is what a bus is sent.
+// captured is what is put on a bus.
 type captured struct {
 	Entries []struct{ Source, DetailType string }
 }
@@ -298,7 +298,7 @@ func (c *captured) Call(_ context.Context, _ string, in, _ any) error {
 	return json.Unmarshal(body, c)
 }
 
-// TestOutputs: what the examples' parameters ask for is among the outputs of
+// TestOutputs: the outputs that the examples' parameters name are outputs of
 // template.yaml.
 func TestOutputs(t *testing.T) {
 	t.Parallel()
@@ -367,7 +367,7 @@ func TestTerraform(t *testing.T) {
 	_, text, _ := strings.Cut(read(t, "terraform/main.tf"), "variable \"name\"")
 	text, _, found := strings.Cut(text, "data \"aws_s3_bucket\"")
 	if !found {
-		t.Fatal("main.tf is not what this test takes it for")
+		t.Fatal("main.tf has not the form that this test expects")
 	}
 	dir := t.TempDir()
 	for name, content := range map[string]string{"main.tf": "variable \"name\"" + text, "function.zip": "a zip", "template.yaml": read(t, "../template.yaml")} {

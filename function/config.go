@@ -55,6 +55,9 @@ type config struct {
 	FollowQueueARN  string `envconfig:"FOLLOW_QUEUE_ARN" unset:"none: copies are not followed" desc:"the SQS queue that |accepted| events come from, to be [followed to their end](guarantees.md#followed-to-the-end)"`
 	FollowFor       days   `envconfig:"FOLLOW_FOR" default:"72h" desc:"how long copies are followed, at most |7d|. A duration, or days such as |3d|"`
 
+	PlanSpread    time.Duration `envconfig:"PLAN_SPREAD" default:"0s" desc:"over how long the requests of a plan become visible, evenly, at most |15m|. Not on a FIFO queue"`
+	MaxReplicaAge days          `envconfig:"MAX_REPLICA_AGE" default:"30h" desc:"how old a replica may be, if a check does not say. A duration, or days such as |2d|"`
+
 	// Other endpoints of AWS, under its own names.
 	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS" desc:"other endpoints of AWS; AWS's own names"`
 	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE" desc:"ditto"`
@@ -167,6 +170,9 @@ type days time.Duration
 // a redrive.
 const maxFollowFor = days(7 * 24 * time.Hour)
 
+// maxSpread is the longest delay of a message (SQS API reference, SendMessage).
+const maxSpread = 15 * time.Minute
+
 // Decode reads a duration, for envconfig.
 func (d *days) Decode(s string) error {
 	if n, ok := strings.CutSuffix(s, "d"); ok {
@@ -277,6 +283,12 @@ func (s *settings) checkBounds(p *problems) {
 	}
 	if s.RetryInitial > s.RetryMax && s.RetryMax > 0 {
 		p.add("RETRY_INITIAL_INTERVAL", "expected at most RETRY_MAX_INTERVAL")
+	}
+	if s.PlanSpread < 0 || s.PlanSpread > maxSpread {
+		p.add("PLAN_SPREAD", "expected a duration such as 10m, at most 15m")
+	}
+	if s.MaxReplicaAge <= 0 {
+		p.add("MAX_REPLICA_AGE", "expected a positive duration such as 30h or 2d")
 	}
 	if s.FollowFor <= 0 || s.FollowFor > maxFollowFor {
 		p.add("FOLLOW_FOR", daysForm)
@@ -465,5 +477,6 @@ func (s *settings) requestDefaults() events.Defaults {
 		DestinationVaultID:   s.DestinationVaultID,
 		DestinationProjectID: s.DestinationProjectID,
 		DestinationRegion:    s.DestinationRegion,
+		MaxAge:               time.Duration(s.MaxReplicaAge),
 	}
 }

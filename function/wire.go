@@ -16,10 +16,12 @@ import (
 	"cbr-replicator/events"
 	"cbr-replicator/internal/awsjson"
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/check"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/follow"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/plan"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/rejected"
@@ -87,6 +89,18 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 		}
 	}
 
+	var requests plan.Sender
+	if s.requests != nil {
+		requests = &plan.Queue{
+			Name:   *s.requests,
+			SQS:    s.aws("sqs", "AmazonSQS", "1.0", s.requests.Region, s.EndpointSQS, client, userAgent),
+			Retry:  publishing.Do,
+			Log:    log,
+			Redact: hidden,
+			Spread: s.PlanSpread,
+		}
+	}
+
 	return &replicator.Handler{
 		Decoder: &events.Decoder{
 			Defaults:    s.requestDefaults(),
@@ -100,6 +114,8 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 		Allow: s.allow,
 		Actions: []delivery.Action{
 			&replicate.Action{CBR: service, Lookups: reconcile.New(service), Retry: policy, Reads: reads, Log: log, Redact: hidden},
+			&check.Action{Lookups: reconcile.New(service), Reads: looks, Log: log, Redact: hidden},
+			&plan.Action{Vaults: service, Requests: requests, Allow: s.allow, Reads: looks, Log: log, Redact: hidden},
 			&follow.Action{Lookups: reconcile.New(service), Reads: looks, For: time.Duration(s.FollowFor), Log: log, Redact: hidden, Rand: rand.Float64},
 		},
 		Endpoints: s.endpoints,

@@ -1,8 +1,8 @@
 """Consumes cbr-replicator's results from a queue, each once.
 
 SNS and SQS deliver at least once, and the function may publish a result twice.
-Both times it has the same event id, so an id that was handled is dropped. The
-store says which are; DynamoDBStore is one, and a test's is a dictionary.
+Both times it has the same event id. A store remembers the ids that are handled,
+and a duplicate is dropped. DynamoDBStore is such a store.
 """
 
 import enum
@@ -11,23 +11,23 @@ import os
 import time
 from typing import Protocol
 
-# How long a claim lasts that is neither settled nor released, since its process
-# ended: longer than the function's time-out, or two work on one result.
+# How long a claim lasts if its process ends before the result is handled. Longer
+# than the function's time-out, so that no two processes handle one result.
 LEASE = 60
-# How long an id is remembered: longer than any queue keeps a message.
+# How long an id is remembered: longer than a queue keeps a message.
 MEMORY = 15 * 24 * 3600
 
 
 class Claim(enum.Enum):
     MINE = enum.auto()
-    BUSY = enum.auto()  # somebody else is at it, or was and ended
+    BUSY = enum.auto()  # another process handles it, or has ended while it did
     DONE = enum.auto()
 
 
 class Store(Protocol):
     def claim(self, event_id: str) -> Claim: ...
 
-    def settle(self, event_id: str) -> None: ...
+    def mark_done(self, event_id: str) -> None: ...
 
     def release(self, event_id: str) -> None: ...
 
@@ -37,26 +37,26 @@ def handler(event, _context):
 
 
 def next_step(result):
-    """Yours. It must bear to be called again for a result if it fails or is cut short in the middle."""
+    """Yours. If it fails or is interrupted in the middle, it is called once more for the same result."""
     print(json.dumps({"status": result["data"]["status"], "subject": result.get("subject"), "correlation_id": result["correlationid"]}))
 
 
 def consume(event, store: Store, handle):
-    """Handles the results of an SQS batch; returns what is to be delivered again."""
-    again = []
+    """Handles the results of an SQS batch; returns the batch item failures."""
+    failed = []
     for record in event["Records"]:
         try:
             result = json.loads(record["body"])
             if not once(result, store, handle):
-                again.append(record)
-        except Exception as error:  # one result's fault is not its neighbours'
+                failed.append(record)
+        except Exception as error:  # the other results are not affected
             print(json.dumps({"level": "ERROR", "message_id": record["messageId"], "error": repr(error)}))
-            again.append(record)
-    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in again]}
+            failed.append(record)
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
 
 def once(result, store: Store, handle):
-    """Reports whether the result is handled, now or earlier."""
+    """Returns whether the result is handled, now or earlier."""
     claim = store.claim(result["id"])
     if claim is Claim.MINE:
         try:
@@ -64,7 +64,7 @@ def once(result, store: Store, handle):
         except Exception:
             store.release(result["id"])
             raise
-        store.settle(result["id"])
+        store.mark_done(result["id"])
     return claim is not Claim.BUSY
 
 
@@ -88,12 +88,12 @@ class DynamoDBStore:
                 ExpressionAttributeValues={":now": {"N": str(now)}},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except self.client.exceptions.ConditionalCheckFailedException as taken:
-            return Claim.BUSY if "lease" in taken.response["Item"] else Claim.DONE
+        except self.client.exceptions.ConditionalCheckFailedException as claimed:
+            return Claim.BUSY if "lease" in claimed.response["Item"] else Claim.DONE
         return Claim.MINE
 
-    def settle(self, event_id):
-        # Without a lease it is never claimed again.
+    def mark_done(self, event_id):
+        # Without a lease it cannot be claimed.
         self.client.update_item(TableName=self.table, Key={"id": {"S": event_id}}, UpdateExpression="REMOVE lease")
 
     def release(self, event_id):

@@ -26,7 +26,7 @@ class Memory:
         self.claims[event_id] = app.Claim.BUSY
         return app.Claim.MINE
 
-    def settle(self, event_id):
+    def mark_done(self, event_id):
         self.claims[event_id] = app.Claim.DONE
 
     def release(self, event_id):
@@ -52,12 +52,12 @@ class TestConsume(unittest.TestCase):
         answer = app.consume(batch(*bodies), self.store, handle or self.handle)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
-    def test_doubles(self):
+    def test_duplicates(self):
         self.assertEqual(self.consume(result("a"), result("b"), result("a")), [])
         self.assertEqual(self.consume(result("b")), [])
         self.assertEqual(self.handled, ["a", "b"])
 
-    def test_failure_is_handled_again(self):
+    def test_failure_is_handled_when_redelivered(self):
         def fail(result):
             raise RuntimeError("the next step is down")
 
@@ -65,11 +65,11 @@ class TestConsume(unittest.TestCase):
         self.assertEqual(self.consume(result("a")), [])
         self.assertEqual(self.handled, ["a"])
 
-    def test_no_result_is_no_neighbours_fault(self):
+    def test_no_result_does_not_affect_others(self):
         self.assertEqual(self.consume("{", result("a"), "{}"), ["m0", "m2"])
         self.assertEqual(self.handled, ["a"])
 
-    def test_busy_comes_again(self):
+    def test_busy_is_handed_back(self):
         self.store.claim("a")
         self.assertEqual(self.consume(result("a")), ["m0"])
         self.assertEqual(self.handled, [])
@@ -90,10 +90,10 @@ class TestDynamoDBStore(unittest.TestCase):
         self.time = 1_000_000
         self.store = app.DynamoDBStore("seen", lambda: self.time)
 
-    def test_settled_for_good(self):
+    def test_done_stays_done(self):
         self.assertIs(self.store.claim("a"), app.Claim.MINE)
         self.assertIs(self.store.claim("a"), app.Claim.BUSY)
-        self.store.settle("a")
+        self.store.mark_done("a")
         self.time += 10 * app.LEASE
         self.assertIs(self.store.claim("a"), app.Claim.DONE)
 

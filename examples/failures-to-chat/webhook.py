@@ -1,7 +1,7 @@
 """Posts cbr-replicator's bad results to a chat's incoming webhook.
 
-Invoked by SNS. A webhook that does not answer with 2xx fails the invocation:
-Lambda tries it twice more, and then the message is in the dead-letter queue.
+Invoked by SNS. If the webhook does not answer with 2xx, the invocation fails.
+Lambda invokes it twice more, and then the message is in the dead-letter queue.
 """
 
 import functools
@@ -25,7 +25,7 @@ def text(result):
         what = f"vault {replicate['vault_id']} to {replicate['destination_region']}"
     code = f" {error['code']}" if "code" in error else ""
     line = f"{what}: {data['status']}, {error['kind']}{code}: {error['message']} ({result['correlationid']})"
-    # What Slack's mrkdwn and its kin ask to be escaped: error texts come from elsewhere.
+    # Escaped for Slack's mrkdwn and its like: error texts come from outside.
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -4,9 +4,9 @@
 #   send.sh QUEUE_URL [REQUESTED_AT] < vaults.txt
 #
 # A line is a source vault's id and, unless the stack has a default, its
-# destination vault's; # begins a comment. REQUESTED_AT is now. To run a list
-# again, give it the first run's, which is printed: what was replicated since then
-# is not replicated again.
+# destination vault's; # begins a comment. REQUESTED_AT is now, and is printed. If
+# you send a list a second time, use the REQUESTED_AT of the first time: what was
+# replicated since then is not replicated twice.
 set -euo pipefail
 queue=${1:?"usage: send.sh QUEUE_URL [REQUESTED_AT] < vaults.txt"}
 requested_at=${2:-$(date -u +%Y-%m-%dT%H:%M:%SZ)}
@@ -26,10 +26,10 @@ fi
 
 sent=0
 while read -r batch; do
-  # The call succeeds although messages in it fail.
+  # The call succeeds even if messages in it fail.
   failed=$(aws sqs send-message-batch --queue-url "$queue" --entries "$batch" --output text --query 'length(Failed || `[]`)')
   if [ "$failed" != 0 ]; then
-    echo "$failed messages were not taken, after $sent. Run it again with $requested_at." >&2
+    echo "$failed messages failed, after $sent. Send the list once more, with $requested_at." >&2
     exit 1
   fi
   sent=$((sent + $(jq length <<<"$batch")))

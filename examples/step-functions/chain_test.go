@@ -7,9 +7,9 @@
 // function's built binary, with a CBR of package cbrtest behind it and moto's SNS
 // for the results.
 //
-// moto deploys next-step.yaml, too. It knows neither AWS::SNS::Subscription in a
-// template nor runs pipes: the test makes the one, and stands in for the other,
-// by their properties in the template. Permissions are not checked.
+// moto deploys next-step.yaml, too. It does not make an AWS::SNS::Subscription of a
+// template and does not run pipes: the test does both, with their properties in the
+// template. Permissions are not checked.
 package stepfunctions_test
 
 import (
@@ -40,8 +40,8 @@ import (
 	"cbr-replicator/internal/sandbox/moto"
 )
 
-// setup has moto's Step Functions execute, and at the host that it is formatted with invoke Lambda and say how long
-// they would wait. They go on when that was heard.
+// setup makes moto's Step Functions execute. It is formatted with a host: there they invoke Lambda, and there they report
+// each wait instead of waiting.
 const setup = `
 import http.client
 import types
@@ -249,15 +249,15 @@ func (r *rig) execute(machine, name string, requests ...any) execution {
 	return e
 }
 
-// posts is how often CBR was asked to replicate a vault.
+// posts is how many requests to replicate a vault CBR got.
 func (r *rig) posts(vault string) int {
 	return len(slices.DeleteFunc(r.cbr.Calls(), func(c cbrtest.Call) bool { return c.Vault != vault }))
 }
 
 func request(vault string) object { return object{"replicate": object{"vault_id": vault}} }
 
-// TestChain runs a list of vaults, and what failed of it again. What was accepted
-// goes on to the next step.
+// TestChain runs a list of vaults, and then a second time what has failed. The
+// accepted results reach the next step.
 func TestChain(t *testing.T) {
 	r := newRig(t)
 	next := r.deployNextStep()
@@ -304,9 +304,9 @@ func TestChain(t *testing.T) {
 	}
 	r.mu.Unlock()
 
-	// What failed, and one that was accepted: of that nothing is done again, since
+	// What has failed, and a request that was accepted: that one does nothing, since
 	// it has the first run's requested_at.
-	again := []any{}
+	rerun := []any{}
 	for _, failed := range first.Failed {
 		var sent struct {
 			RequestedAt time.Time `json:"requested_at"`
@@ -315,13 +315,13 @@ func TestChain(t *testing.T) {
 		if err := json.Unmarshal(failed.Request, &sent); err != nil || sent.RequestedAt.IsZero() || sent.Correlation != "nightly" {
 			t.Errorf("%s: %v", failed.Request, err)
 		}
-		again = append(again, failed.Request)
+		rerun = append(rerun, failed.Request)
 		repeated := request(fine)
 		repeated["requested_at"] = sent.RequestedAt
-		again = append(again, repeated)
+		rerun = append(rerun, repeated)
 	}
-	second := r.execute(machine, "nightly-again", again...)
-	if second.Status != "SUCCEEDED" || len(second.Replicated) != len(again) || len(second.Failed) != 0 {
+	second := r.execute(machine, "nightly-second", rerun...)
+	if second.Status != "SUCCEEDED" || len(second.Replicated) != len(rerun) || len(second.Failed) != 0 {
 		t.Errorf("the second run ended as %s: %v", second.Status, second.outcomes(t))
 	}
 	for vault, n := range map[string]int{fine: 1, gone: 2, exhausted: 12} {
@@ -333,8 +333,8 @@ func TestChain(t *testing.T) {
 	got := slices.Sorted(slices.Values(next.arrivals()))
 	want = []string{
 		fine + " nightly", busy + " nightly", slow + " nightly", lost + " nightly",
-		gone + " nightly", exhausted + " nightly", // from the second run, with what they had of the first
-		fine + " nightly-again", fine + " nightly-again", // told again, not done again
+		gone + " nightly", exhausted + " nightly", // from the second run, with the first run's correlation id
+		fine + " nightly-second", fine + " nightly-second", // published once more, not replicated
 	}
 	slices.Sort(want)
 	if diff := gocmp.Diff(want, got); diff != "" {
@@ -342,7 +342,7 @@ func TestChain(t *testing.T) {
 	}
 }
 
-// pipeTarget says what the pipe makes of a message.
+// pipeTarget is how the pipe makes an event of a message.
 type pipeTarget struct {
 	Bus struct {
 		Source     string `yaml:"Source"`
@@ -430,7 +430,7 @@ func (r *rig) cloudFormation(form url.Values) {
 		r.t.Fatal(err)
 	}
 	post.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	// moto reads the service and the region from the scope of a signature, and no more of it.
+	// Of a signature moto reads the scope alone, for the service and the region.
 	post.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/"+sandbox.Region+"/cloudformation/aws4_request, SignedHeaders=host, Signature=none")
 	response, err := http.DefaultClient.Do(post)
 	if err != nil {
@@ -443,8 +443,8 @@ func (r *rig) cloudFormation(form url.Values) {
 	}
 }
 
-// arrivals does what the pipe does with all that is in its queue, and returns
-// "vault correlation" of the events that then came to the target.
+// arrivals does the pipe's work for all messages in its queue. It returns "vault
+// correlation" of the events that then reach the target.
 func (n *nextStep) arrivals() (events []string) {
 	n.t.Helper()
 	if n.pipe.InputTemplate != "<$.body>" || n.pipe.Bus.DetailType != "$.body.type" {

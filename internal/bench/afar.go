@@ -19,20 +19,20 @@ import (
 // place is where CBR and the topic are, and how fast CBR is there.
 type place struct {
 	latency time.Duration // of a call of CBR
-	// authority is nil on this machine, over plain HTTP; else it is TLS, and
-	// a roundTrip away.
+	// authority is nil for plain HTTP on this machine. Otherwise it is TLS at a
+	// distance of a roundTrip.
 	authority *authority
 }
 
-// roundTrip is a distance of about a thousand kilometres: from one cloud to the
-// next, on one continent.
+// roundTrip stands for about a thousand kilometres: from one cloud to another on the
+// same continent.
 const roundTrip = 20 * time.Millisecond
 
 // authority is a certificate authority that lives as long as the bench does.
 type authority struct {
 	server *tls.Config
-	// env has a contestant trust it, besides those that it trusts anyway:
-	// reading these is part of a first connection.
+	// env makes a contestant accept its certificates, besides those of the system's
+	// authorities: reading those is part of a first connection.
 	env []string
 }
 
@@ -79,10 +79,10 @@ func newAuthority(dir string) (*authority, error) {
 	}, nil
 }
 
-// far puts the distance before a server and returns where to reach it then.
-// What a client sends arrives a round trip later and what the server sends at
-// once, so that each flight costs one round trip, however many packets it has.
-// TCP's handshake costs one more, on top of the first flight.
+// far listens for a server that is at a distance. What a client sends arrives a
+// round trip later, and what the server sends arrives at once. So each exchange
+// costs one round trip, however many packets it has. TCP's handshake costs one more,
+// before the first.
 func far(server string) (net.Listener, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -100,8 +100,8 @@ func far(server string) (net.Listener, error) {
 	return l, nil
 }
 
-// relay carries what client sends, none of it before the time that earliest
-// says. It ends when either side does.
+// relay carries data between client and server. None of the client's arrives before
+// earliest. It ends when either side closes.
 func relay(client net.Conn, server string, earliest time.Time) {
 	defer client.Close()
 	there, err := net.Dial("tcp", server)
@@ -118,7 +118,7 @@ func relay(client net.Conn, server string, earliest time.Time) {
 		defer there.Close()
 		for f := range flights {
 			time.Sleep(time.Until(f.due))
-			_, _ = there.Write(f.bytes) // fails if the server has closed; then the client is told below
+			_, _ = there.Write(f.bytes) // fails if the server has closed; the client's connection is then closed below
 		}
 	}()
 	go func() {

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// topicLatency is short, which favours who publishes one by one. It is not
-// zero: an answer that overtakes the end of the SDK's own request costs the SDK
-// its connection, which happens on loopback alone.
+// topicLatency is short, which favours a function that publishes one by one. It is
+// not zero: on loopback an answer could come before the end of the SDK's own
+// request, and the SDK would lose its connection.
 const topicLatency = time.Millisecond
 
-// cloud is the CBR and the topic that one process talks to. Both do as little
-// as they can, since they run on the processors that are measured.
+// cloud is the CBR and the topic that one process talks to. Both do as little as
+// possible, since they run on the processors that are measured.
 type cloud struct {
 	place
 	cbr    *http.Server
@@ -153,9 +153,9 @@ func (c *cloud) publish(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer.String()) // fails only if the caller is gone
 }
 
-// settle returns what was counted since it was last called, or an error if not
-// each of n requests was made once and its result published once.
-func (c *cloud) settle(n int) (tally, error) {
+// collect returns what was counted since its last call. It is an error if not each
+// of n requests was made once, and its result published once.
+func (c *cloud) collect(n int) (tally, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	calls := 0

@@ -33,12 +33,13 @@ type contestant struct {
 	zip, binary int
 }
 
-// field are all contestants: hello is the floor, which handles no batch.
+// field is all contestants. hello is the least that a function costs: it handles no
+// batch.
 type field struct {
 	hello, ours, usual, sdk, node *contestant
 }
 
-// batching are those that do the job.
+// batching are the contestants that handle batches.
 func (f *field) batching() []*contestant { return []*contestant{f.ours, f.usual, f.sdk, f.node} }
 
 func (f *field) all() []*contestant { return append([]*contestant{f.hello}, f.batching()...) }
@@ -92,8 +93,8 @@ func goBuild(dir, sources, tags, target, arch string) error {
 	return execute(cmd)
 }
 
-// buildNode installs and bundles the Node.js peer. Its package has no runtime
-// in it: Lambda brings that.
+// buildNode installs and bundles the Node.js peer. Its package has no runtime: Lambda
+// has one.
 func (f *field) buildNode() error {
 	const dir = "peers/node"
 	for _, args := range [][]string{{"ci", "--silent", "--no-audit", "--no-fund"}, {"run", "--silent", "build"}} {
@@ -155,7 +156,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// batches makes payloads of the sample that the function's tests and documents
+// batches makes payloads from the sample that the function's tests and documents
 // share.
 type batches struct{ record map[string]any }
 
@@ -172,8 +173,8 @@ func readSample(path string) (*batches, error) {
 }
 
 // of returns an SQS event of n records, each for a vault of its own. Receipt
-// handles are nearly as long as SQS's own: 5,000 records are 5 MB, of the 6 that
-// Lambda takes.
+// handles are nearly as long as SQS's own: 5,000 records are 5 MB, and Lambda takes
+// 6 MB.
 func (b *batches) of(n int) ([]byte, error) {
 	records := make([]map[string]any, n)
 	for i := range records {

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// handlerBench is the test binary that holds the handler's own benchmarks, the
-// network taken out.
+// handlerBench is the test binary with the handler's own benchmarks, which use no
+// network.
 type handlerBench struct{ binary string }
 
-// goFigure is what go test says of a benchmark.
+// goFigure is go test's figures of a benchmark.
 type goFigure struct{ microseconds, bytes, allocations series }
 
 // handlerFigures are of a batch of ten: handled, and decoded once into
@@ -26,7 +26,7 @@ func buildHandlerBench(dir string) (handlerBench, error) {
 	return h, execute(cmd)
 }
 
-// run runs both benchmarks in turn. On one processor the time is the work.
+// run runs both benchmarks in turn, on one processor, so that the time is the work.
 func (h handlerBench) run(rounds int, benchTime string) (f handlerFigures, err error) {
 	for range rounds {
 		cmd := exec.Command(h.binary, "-test.run", "^$", "-test.bench", "^Benchmark(Invoke|Decode)$", "-test.benchmem", "-test.cpu", "1", "-test.benchtime", benchTime)

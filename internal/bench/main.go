@@ -1,7 +1,7 @@
-// Command bench measures the function side by side with what a user would
-// otherwise write (see peers/): same event, same CBR and topic on loopback,
-// same Runtime API, in turn. It prints Markdown. It needs Linux, for the
-// processes' own clocks and peaks of memory, and Node.js with npm.
+// Command bench compares the function with what a user would otherwise write (see
+// peers/): in turn, with the same event, the same CBR and topic on loopback and the
+// same Runtime API. It prints Markdown. It needs Linux, to read the CPU time and the
+// peak memory of a process, and Node.js with npm.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 }
 
 func bench() error {
-	rounds := flag.Int("rounds", 15, "how often each figure is taken, unless that takes long")
+	rounds := flag.Int("rounds", 15, "how often each figure is measured, unless that takes long")
 	benchTime := flag.String("benchtime", "0.5s", "of each round of the Go benchmarks")
 	docs := flag.String("docs", "", "directory of benchmarks.md, to write the result there, too")
 	flag.Parse()
@@ -55,45 +55,28 @@ func bench() error {
 
 	out := &report{run: r, command: "make bench ROUNDS=" + fmt.Sprint(*rounds) + " BENCHTIME=" + *benchTime, machine: machine()}
 	r.packages()
-	progress("starts")
-	if err := r.starts(); err != nil {
-		return err
-	}
-	progress("one record")
-	if err := r.oneRecord(); err != nil {
-		return err
-	}
-	progress("far from here")
 	authority, err := newAuthority(bin)
 	if err != nil {
 		return err
 	}
-	if err := r.afar(authority); err != nil {
-		return err
-	}
-	progress("batches of 10")
-	if out.costs, err = r.batchesOfTen(); err != nil {
-		return err
-	}
-	progress("batches of 1,000")
-	if err := r.batchesOfThousand(); err != nil {
-		return err
-	}
-	progress("memory")
-	if err := r.memory(); err != nil {
-		return err
-	}
-	progress("the handler without the network")
-	if out.handler, err = handler.run(*rounds, *benchTime); err != nil {
-		return err
-	}
-	progress("growth with the batch")
-	if out.byBatch, err = r.growWithBatch(); err != nil {
-		return err
-	}
-	progress("growth with the concurrency")
-	if out.byConcurrency, err = r.growWithConcurrency(); err != nil {
-		return err
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"starts", r.starts},
+		{"one record", r.oneRecord},
+		{"far from here", func() error { return r.afar(authority) }},
+		{"batches of 10", func() (err error) { out.costs, err = r.batchesOfTen(); return err }},
+		{"batches of 1,000", r.batchesOfThousand},
+		{"memory", r.memory},
+		{"the handler without the network", func() (err error) { out.handler, err = handler.run(*rounds, *benchTime); return err }},
+		{"growth with the batch", func() (err error) { out.byBatch, err = r.growWithBatch(); return err }},
+		{"growth with the concurrency", func() (err error) { out.byConcurrency, err = r.growWithConcurrency(); return err }},
+	} {
+		progress(step.what)
+		if err := step.do(); err != nil {
+			return err
+		}
 	}
 	text := out.markdown()
 	fmt.Print(text)
@@ -103,7 +86,7 @@ func bench() error {
 	return out.save(*docs, text)
 }
 
-// machine describes what the figures were taken on.
+// machine describes the machine that the figures are of.
 func machine() string {
 	model := "unknown processor"
 	cores := 0

@@ -12,12 +12,12 @@ import (
 type run struct {
 	field   *field
 	batches *batches
-	// rounds is how often each figure is taken of each contestant.
+	// rounds is how often each figure of each contestant is measured.
 	rounds int
 	lines  []*line
-	// held are those of the lines that budgets are about.
+	// held are the lines that have a budget.
 	held struct{ start, zip, oneQuick, oneSlow, cpuQuick, idle, thousands, calls *line }
-	// progress says what is being measured.
+	// progress prints what is being measured.
 	progress func(string)
 }
 
@@ -25,7 +25,7 @@ type run struct {
 type line struct {
 	name, unit string
 	values     map[*contestant]series
-	// instead stands where a contestant brought no value.
+	// instead is the text for a contestant without a value.
 	instead map[*contestant]string
 }
 
@@ -45,9 +45,9 @@ func (l *line) add(c *contestant, v float64) { l.values[c] = append(l.values[c],
 // ratio is a's median by b's.
 func (l *line) ratio(a, b *contestant) float64 { return l.values[a].median() / l.values[b].median() }
 
-// turns takes contestants in turn, so that what disturbs one disturbs all. It
-// stops early, but not before three rounds, when it has taken long.
-func (r *run) turns(contestants []*contestant, take func(*contestant) error) error {
+// turns measures contestants in turn, so that a disturbance affects all of them. It
+// stops early if it takes long, but not before three rounds.
+func (r *run) turns(contestants []*contestant, measure func(*contestant) error) error {
 	const patience, least = 12 * time.Second, 3
 	began := time.Now()
 	for round := range r.rounds {
@@ -55,7 +55,7 @@ func (r *run) turns(contestants []*contestant, take func(*contestant) error) err
 			return nil
 		}
 		for _, c := range contestants {
-			if err := take(c); err != nil {
+			if err := measure(c); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
@@ -77,7 +77,7 @@ func (r *run) packages() {
 func (r *run) starts() error {
 	l := r.line("exec → first poll", "ms")
 	r.held.start = l
-	// Short, and of much noise: three times as often as the rest.
+	// Short, and with much noise: three times as often as the other figures.
 	return r.turns(slices.Repeat(r.field.all(), 3), func(c *contestant) error {
 		p, err := launch(c, place{})
 		if err != nil {
@@ -89,7 +89,8 @@ func (r *run) starts() error {
 	})
 }
 
-// quick is the fastest CBR of the table: there a function's own time counts.
+// quick is the latency of the fastest CBR of the table, with which a function's own
+// time matters most.
 const quick = 5 * time.Millisecond
 
 func (r *run) oneRecord() error {
@@ -122,8 +123,7 @@ func (r *run) oneRecord() error {
 	})
 }
 
-// afar takes what connections cost where they cost something: over TLS, at a
-// distance.
+// afar measures what connections cost over TLS, at a distance.
 func (r *run) afar(authority *authority) error {
 	at := place{latency: quick, authority: authority}
 	where := fmt.Sprintf("TLS, %d ms away", roundTrip.Milliseconds())
@@ -168,9 +168,8 @@ func (r *run) afar(authority *authority) error {
 	})
 }
 
-// warm has a process of each contestant handle batches of n, in turn, again and
-// again. take gets the usages of each turn, fewer than invocations where they
-// take long.
+// warm has a process of each contestant handle batches of n, in turn, many times.
+// take gets the usages of each turn, fewer than invocations if they take long.
 func (r *run) warm(n int, latency time.Duration, invocations int, take func(*contestant, []usage)) error {
 	payload, err := r.batches.of(n)
 	if err != nil {
@@ -216,8 +215,8 @@ func medianWall(usages []usage) float64 {
 	return walls.median()
 }
 
-// costs are the figures that money is worked out from: of batches of ten, time
-// and CPU time with the slowest CBR.
+// costs are the figures from which the price is calculated: of batches of ten, with
+// time and CPU time of the slowest CBR.
 type costs struct{ wall, cpu, logs, snsBilled *line }
 
 func (r *run) batchesOfTen() (c costs, err error) {
@@ -256,8 +255,8 @@ func (r *run) batchesOfTen() (c costs, err error) {
 	return c, nil
 }
 
-// like50 has the function run as many deliveries at once as the Node.js peer
-// makes connections.
+// like50 makes the function run as many deliveries at once as the Node.js peer makes
+// connections.
 const like50 = "BATCH_CONCURRENCY=50"
 
 func (r *run) batchesOfThousand() error {
@@ -276,7 +275,7 @@ func (r *run) batchesOfThousand() error {
 	}
 	connections, calls := newLine("connections opened, a batch of 1,000", ""), newLine("calls to SNS per 1,000 results", "")
 	r.held.calls = calls
-	// What takes minutes is taken once, all of it at the same time: it sleeps.
+	// What takes minutes is measured once, all at the same time: it mostly sleeps.
 	type outcome struct {
 		line *line
 		c    *contestant
@@ -395,8 +394,8 @@ type growth struct {
 	wall, cpu, peak []series // ms, ms, MB
 }
 
-// grow measures the function at each x, in turn. The shorter runs are taken
-// as often as the other figures, those of more than five seconds once.
+// grow measures the function at each x, in turn. Runs of more than five seconds are
+// made once, shorter ones as often as the other figures, but at most five times.
 func (r *run) grow(of string, xs []int, latency time.Duration, batch func(x int) (n int, env []string)) (*growth, error) {
 	g := &growth{of: of, wall: make([]series, len(xs)), cpu: make([]series, len(xs)), peak: make([]series, len(xs))}
 	for _, x := range xs {
@@ -421,13 +420,13 @@ func (r *run) grow(of string, xs []int, latency time.Duration, batch func(x int)
 	return g, nil
 }
 
-// growWithBatch goes up to the largest batch that an event source takes.
+// growWithBatch goes up to the largest batch of any event source.
 func (r *run) growWithBatch() (*growth, error) {
 	return r.grow("batch", []int{1, 3, 10, 30, 100, 300, 1000, 3000, 10_000}, quick, func(n int) (int, []string) { return n, nil })
 }
 
-// inFlight is the batch with which concurrency is varied, concurrencyLatency
-// what CBR takes then.
+// inFlight is the batch size for which the concurrency is varied, and
+// concurrencyLatency is CBR's latency then.
 const (
 	inFlight           = 500
 	concurrencyLatency = 50 * time.Millisecond

@@ -64,7 +64,7 @@ func (p panel) draw(s *strings.Builder, of string, x []float64) {
 	}
 }
 
-// bounds are the whole decades that hold v, as powers of ten.
+// bounds are the decades around v, as powers of ten.
 func bounds(v []float64) (low, high float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, y := range v {

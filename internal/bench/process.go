@@ -55,11 +55,11 @@ type answer struct {
 	err  error
 }
 
-// usage is what an invocation took.
+// usage is what an invocation used.
 type usage struct {
 	tally
-	wall time.Duration // from the payload's departure to the answer's arrival
-	cpu  time.Duration // of the whole process, until it polls again
+	wall time.Duration // from sending the payload to receiving the answer
+	cpu  time.Duration // of the process with all its threads, until its next poll
 	logs int           // bytes
 }
 
@@ -97,7 +97,7 @@ func launch(c *contestant, at place, env ...string) (_ *process, err error) {
 		return nil, err
 	}
 	go func() {
-		_ = p.cmd.Wait() // however it ends, it is not wanted back
+		_ = p.cmd.Wait() // how it ends does not matter
 		close(p.exited)
 	}()
 	select {
@@ -113,9 +113,9 @@ func launch(c *contestant, at place, env ...string) (_ *process, err error) {
 	return nil, fmt.Errorf("%s: %w\n%s", c.name, err, p.cmd.Stderr.(*lastWords).tail)
 }
 
-// environment is what Lambda sets and what the contestants are configured with.
-// Each takes from it what it knows. The credentials are the examples of AWS's
-// documentation.
+// environment has the variables that Lambda sets and those that configure the
+// contestants. Each reads those that it knows. The credentials are the examples of
+// AWS's documentation.
 func environment(c *cloud, api string) []string {
 	return []string{
 		"AWS_LAMBDA_RUNTIME_API=" + api,
@@ -152,8 +152,8 @@ func (p *process) stop() {
 	})
 }
 
-// invoke hands the process a batch of n records and returns when it polls
-// again, having done all of it.
+// invoke gives the process a batch of n records and returns at its next poll, when
+// all of them are done.
 func (p *process) invoke(payload []byte, n int) (usage, error) {
 	before, logged := p.cpu(), p.logged.Load()
 	inv := &invocation{payload: payload, answer: make(chan answer, 1)}
@@ -184,7 +184,7 @@ func (p *process) invoke(payload []byte, n int) (usage, error) {
 	}
 	u.cpu, u.logs = p.cpu()-before, int(p.logged.Load()-logged)
 	var err error
-	u.tally, err = p.cloud.settle(n)
+	u.tally, err = p.cloud.collect(n)
 	return u, err
 }
 
@@ -218,8 +218,8 @@ func (p *process) serveAnswer(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// cpu is the process's clock: the time of all its threads, those that have
-// ended too (clock_getcpuclockid(3)).
+// cpu is the CPU time of the process: of all its threads, also those that have
+// ended (clock_getcpuclockid(3)).
 func (p *process) cpu() time.Duration {
 	const perProcess = 2 // CPUCLOCK_SCHED
 	var t unix.Timespec
@@ -229,7 +229,7 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// peak is the most memory the process has had resident, in bytes.
+// peak is the most resident memory that the process has had, in bytes.
 func (p *process) peak() (int, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -241,7 +241,7 @@ func (p *process) peak() (int, error) {
 	return n << 10, err
 }
 
-// lastWords counts what a process prints and keeps its end.
+// lastWords counts the bytes that a process prints and keeps the last ones.
 type lastWords struct {
 	logged *atomic.Int64
 	tail   []byte

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// report is what a run came to.
+// report is the result of a run.
 type report struct {
 	run              *run
 	command, machine string
@@ -19,14 +19,13 @@ type report struct {
 	byConcurrency    *growth
 }
 
-// The places of docs/benchmarks.md between which a run writes.
+// A run writes between these two lines of docs/benchmarks.md.
 const (
 	beginMark = "<!-- from here on written by make bench -->\n"
 	endMark   = "<!-- to here -->\n"
 )
 
-// save writes the result into a directory's benchmarks.md, and its plots beside
-// it.
+// save writes the result into benchmarks.md of a directory, and its plots beside it.
 func (r *report) save(dir, text string) error {
 	path := filepath.Join(dir, "benchmarks.md")
 	old, err := os.ReadFile(path)
@@ -79,7 +78,7 @@ func (r *report) table(s *strings.Builder) {
 	s.WriteString("\n")
 }
 
-// cell is a contestant's figure and, for a peer, the ratio of ours to it.
+// cell is a contestant's figure and, for a peer, how many times ours is as much.
 func (l *line) cell(c, ours *contestant) string {
 	v := l.values[c]
 	switch {
@@ -109,7 +108,7 @@ func (r *report) handlerTable(s *strings.Builder) {
 	s.WriteString("\n")
 }
 
-// budgets holds the run against the budgets of the function's design.
+// budgets compares the run with the budgets of the function's design.
 func (r *report) budgets(s *strings.Builder) {
 	f, held := r.run.field, r.run.held
 	ours := func(l *line) float64 { return l.values[f.ours].median() }
@@ -131,12 +130,12 @@ func (r *report) budgets(s *strings.Builder) {
 		{"one warm record, by the usual function's", held.oneQuick.ratio(f.ours, f.usual), 1.05, ""},
 	} {
 		met := "yes"
-		if !(b.value <= b.budget) { // nothing measured is not met either
+		if !(b.value <= b.budget) { // also if nothing was measured: NaN
 			met = "**no**"
 		}
 		value := number(b.value)
 		if b.value < 10 {
-			value = fmt.Sprintf("%.3f", b.value) // two digits may hide on which side it is
+			value = fmt.Sprintf("%.3f", b.value) // two decimals may not show on which side it is
 		}
 		fmt.Fprintf(s, "| %s | %s%s | %s%s | %s |\n", b.name, value, b.unit, number(b.budget), b.unit, met)
 	}
@@ -153,14 +152,14 @@ const (
 	perSQSRequest = 0.40 / 1e6
 	perLogGB      = 0.50
 
-	// megabytesPerCPU is the memory size that comes with one processor (AWS
-	// Lambda developer guide, "Configure Lambda function memory").
+	// megabytesPerCPU is the memory size that has one processor (AWS Lambda developer
+	// guide, "Configure Lambda function memory").
 	megabytesPerCPU = 1769.0
 )
 
-// money is what a million deliveries in batches of ten cost with a CBR that
-// takes 300 ms. The time billed is what was measured, with the CPU time
-// stretched to the share of a processor that the memory size comes with.
+// money is the price of a million deliveries in batches of ten with a CBR that takes
+// 300 ms. The time billed is the measured time, with the CPU time extended by the
+// share of a processor that the memory size has.
 func (r *report) money(s *strings.Builder) {
 	const deliveries, batch = 1e6, 10
 	const batches = deliveries / batch
@@ -200,7 +199,7 @@ func (r *report) money(s *strings.Builder) {
 func (r *report) growthTables(s *strings.Builder) {
 	fmt.Fprintf(s, "How it grows with the batch (CBR takes %d ms, `BATCH_CONCURRENCY` 10):\n\n", quick.Milliseconds())
 	r.byBatch.table(s, "records")
-	fmt.Fprintf(s, "From 100 records on, each figure grows as the batch to the power of: time %s, CPU %s, memory above that of one record %s. The knee is at %s records: up to there a batch takes at most half as long again as one record.\n\n",
+	fmt.Fprintf(s, "From 100 records on, each figure grows as the batch to the power of: time %s, CPU %s, memory above that of one record %s. The knee is at %s records: up to there a batch takes at most 1.5 times as long as one record.\n\n",
 		number(r.byBatch.exponent(r.byBatch.wall)), number(r.byBatch.exponent(r.byBatch.cpu)), number(r.byBatch.exponent(above(r.byBatch.peak))), number(r.byBatch.batchKnee()))
 	s.WriteString("![Time, CPU time and peak memory by batch size](benchmarks-batch.svg)\n\n")
 	fmt.Fprintf(s, "And with the concurrency (a batch of %d, CBR takes %d ms):\n\n", inFlight, concurrencyLatency.Milliseconds())
@@ -217,7 +216,7 @@ func (g *growth) table(s *strings.Builder, of string) {
 	s.WriteString("\n")
 }
 
-// exponent is how y grows with x from 100 on.
+// exponent is the power of x with which y grows, from 100 on.
 func (g *growth) exponent(y []series) float64 {
 	from := 0
 	for g.x[from] < 100 {
@@ -226,7 +225,7 @@ func (g *growth) exponent(y []series) float64 {
 	return slope(g.x[from:], medians(y[from:]))
 }
 
-// above is what is above the first.
+// above is how much each value is above the first.
 func above(s []series) []series {
 	out := make([]series, len(s))
 	for i := range s {
@@ -237,8 +236,7 @@ func above(s []series) []series {
 	return out
 }
 
-// batchKnee is the largest batch that takes at most half as long again as one
-// record.
+// batchKnee is the largest batch that takes at most 1.5 times as long as one record.
 func (g *growth) batchKnee() (knee float64) {
 	for i, wall := range medians(g.wall) {
 		if wall <= 1.5*g.wall[0].median() {
@@ -248,7 +246,7 @@ func (g *growth) batchKnee() (knee float64) {
 	return knee
 }
 
-// idealWalls are the times if CBR alone took any.
+// idealWalls are the times if only CBR took time.
 func (g *growth) idealWalls() []float64 {
 	ideal := make([]float64, len(g.x))
 	for i, c := range g.x {

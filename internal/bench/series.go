@@ -22,7 +22,7 @@ func (s series) median() float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// text is the median with, where there is noise, the least and the most.
+// text is the median. If there is noise, the least and the most follow.
 func (s series) text(unit string) string {
 	m := s.median()
 	low, high := slices.Min(s), slices.Max(s)
@@ -32,7 +32,7 @@ func (s series) text(unit string) string {
 	return fmt.Sprintf("%s (%s–%s)", strings.TrimSpace(number(m)+" "+unit), number(low), number(high))
 }
 
-// number has three digits that count.
+// number writes v with three significant digits.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case a == math.Trunc(a) && a < 1e6, a >= 100:

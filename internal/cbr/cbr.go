@@ -26,7 +26,7 @@ type Replicate struct {
 	BackupID             string  `json:"backup_id,omitempty"`
 	Name                 string  `json:"name,omitempty"`
 	Description          string  `json:"description,omitempty"`
-	DestinationVaultID   string  `json:"destination_vault_id"`
+	DestinationVaultID   string  `json:"destination_vault_id,omitempty"`
 	DestinationProjectID string  `json:"destination_project_id"`
 	DestinationRegion    string  `json:"destination_region"`
 	AutoTrigger          *bool   `json:"auto_trigger,omitempty"`

@@ -6,6 +6,7 @@ package delivery
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"cbr-replicator/internal/cbr"
@@ -170,6 +171,37 @@ type Accepted struct {
 	Since, At time.Time
 	// Replication is CBR's response object, as the event has it.
 	Replication json.RawMessage
+}
+
+// MarshalJSON encodes the request as a body.
+func (r Request) MarshalJSON() ([]byte, error) {
+	type common struct {
+		ProjectID     string    `json:"project_id"`
+		Region        string    `json:"region"`
+		CorrelationID string    `json:"correlation_id,omitempty"`
+		RequestedAt   time.Time `json:"requested_at,omitzero"`
+		Select        *Select   `json:"select,omitempty"`
+		DryRun        bool      `json:"dry_run,omitempty"`
+	}
+	c := common{r.ProjectID, r.Region, r.CorrelationID, r.RequestedAt, r.Select, r.DryRun}
+	if !r.OfReplicas() {
+		return json.Marshal(struct {
+			common
+			Replicate cbr.Replicate `json:"replicate"`
+		}{c, r.Replicate})
+	}
+	type check struct {
+		VaultID              string `json:"vault_id,omitempty"`
+		DestinationVaultID   string `json:"destination_vault_id,omitempty"`
+		DestinationProjectID string `json:"destination_project_id"`
+		DestinationRegion    string `json:"destination_region"`
+		MaxAge               string `json:"max_age"`
+	}
+	to := &r.Replicate
+	return json.Marshal(struct {
+		common
+		Check check `json:"check"`
+	}{c, check{to.VaultID, to.DestinationVaultID, to.DestinationProjectID, to.DestinationRegion, strconv.Itoa(int(r.MaxAge.Seconds())) + "s"}})
 }
 
 // Scope returns where the vault is.

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"encoding/json"
 	"slices"
 
 	"cbr-replicator/internal/cbr"
@@ -41,6 +40,3 @@ func (r *Request) Planned(vaultID string) Request {
 	planned.Replicate.VaultID = vaultID
 	return planned
 }
-
-// Body returns the request as the body of a message.
-func (r *Request) Body() ([]byte, error) { return json.Marshal(r) }

@@ -35,6 +35,10 @@ func (l lists) ListBackups(_ context.Context, _ huawei.Scope, _ string, each fun
 	return cbr.Clocks{Ours: time.Now(), Theirs: time.Now(), Newest: time.Now()}, l(each)
 }
 
+func (l lists) ShowBackup(ctx context.Context, src huawei.Scope, id string, each func(*cbr.Backup)) (cbr.Clocks, error) {
+	return l.ListBackups(ctx, src, id, each)
+}
+
 var to = cbr.Replicate{
 	VaultID: "3b5816b5-f29c-4172-9d9a-76c719a659ce", DestinationVaultID: "0ca3eb86-8800-46da-9c37-9d657a825274",
 	DestinationProjectID: "68589cac08274b82b4e254268a3862d8", DestinationRegion: "region2",

@@ -6,6 +6,7 @@ package plan
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -176,7 +177,9 @@ func (c *carrying) choose(ctx context.Context) *kind.Error {
 // take makes the request for a vault that is selected.
 func (c *carrying) take(v *cbr.Vault, at time.Time) {
 	r := c.d.Request.Planned(strings.ToLower(v.ID))
-	r.CorrelationID, r.RequestedAt = c.d.CorrelationID, at
+	if r.CorrelationID = c.d.CorrelationID; !r.OfReplicas() {
+		r.RequestedAt = at
+	}
 	if name := c.d.Request.Select.DestinationVaultTag; name != "" {
 		value, ok := v.Tag(name)
 		switch {
@@ -193,7 +196,7 @@ func (c *carrying) take(v *cbr.Vault, at time.Time) {
 		c.skip(r.Replicate.VaultID, v.Name, err.Message)
 		return
 	}
-	body, err := r.Body()
+	body, err := json.Marshal(r)
 	if err != nil {
 		c.skip(r.Replicate.VaultID, v.Name, "its request cannot be encoded")
 		return

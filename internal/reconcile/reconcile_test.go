@@ -37,6 +37,11 @@ var (
 // lists is a Lister.
 type lists func(ctx context.Context, src huawei.Scope, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error)
 
+// ShowBackup answers as ListBackups does.
+func (f lists) ShowBackup(ctx context.Context, src huawei.Scope, backupID string, each func(*cbr.Backup)) (cbr.Clocks, error) {
+	return f(ctx, src, backupID, each)
+}
+
 func (f lists) ListBackups(ctx context.Context, src huawei.Scope, vaultID string, each func(*cbr.Backup)) (cbr.Clocks, error) {
 	return f(ctx, src, vaultID, each)
 }
@@ -281,6 +286,10 @@ func TestFindInCBR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n := len(f.Uncovered); n != reconcile.MaxUncovered {
+		t.Errorf("%d uncovered backups are named", n)
+	}
+	f.Uncovered = nil
 	if diff := cmp.Diff(reconcile.Finding{Decision: reconcile.NotFound, Coverage: reconcile.Coverage{Backups: backups}}, f); diff != "" {
 		t.Errorf("before (-want +got):\n%s", diff)
 	}

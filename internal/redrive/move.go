@@ -23,17 +23,17 @@ import (
 const (
 	// most is how many messages one call to SQS is for at most.
 	most = 10
-	// wait makes the receive a long poll, which asks all of SQS's servers, so
-	// that none found is none there (SQS developer guide, "Amazon SQS short and
+	// wait makes the receive a long poll. That asks all of SQS's servers, so it
+	// finds a message if there is one (SQS developer guide, "Amazon SQS short and
 	// long polling").
 	wait = 2 * time.Second
-	// hold is how long a message is out of sight once it was received. What is
-	// left comes back sooner, at the end of the run.
+	// hold is how long a received message is out of sight. A message that is left
+	// is visible sooner, at the end of the run.
 	hold = 15 * time.Minute
 )
 
-// How long a call may take. An interrupt does not end it. What is received at
-// once is moved within hold, if each step is as slow as may be.
+// How long a call may take. An interrupt does not end it. All messages of one
+// receive are moved within hold, even if each step takes as long as it may.
 const (
 	brief      = 10 * time.Second
 	forMessage = time.Minute     // a message of 1 MiB on a slow line
@@ -57,7 +57,7 @@ type message struct {
 
 // parcel is what a message is moved as.
 type parcel struct {
-	body       string // empty where it cannot be moved at all
+	body       string // empty if it cannot be moved at all
 	attributes map[string]json.RawMessage
 	about      string // for the screen
 }
@@ -73,18 +73,18 @@ type mover struct {
 
 	// batch is how many messages are asked for at once.
 	batch int
-	// seen are the messages of this run by their ids, those that it sent, too,
-	// which may die again before it ends.
+	// seen are the messages of this run by their ids, also those that it sent: they
+	// may become dead letters before it ends.
 	seen map[string]bool
 	// held are the receipts of what is out of sight, by the messages' ids.
 	held map[string]string
-	// hidden is how many more may be out of sight: those of answers that were lost.
+	// hidden is how many more may be out of sight, since an answer was lost.
 	hidden      int
 	moved, left int
 }
 
-// call makes one call to SQS, which an interrupt does not end: a call that is cut
-// may have done its work unseen.
+// call makes one call to SQS. An interrupt does not end it: nobody would know
+// whether SQS has done it.
 func (m *mover) call(ctx context.Context, limit time.Duration, operation string, in, out any) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
@@ -96,11 +96,11 @@ func (m *mover) call(ctx context.Context, limit time.Duration, operation string,
 	return client.Call(ctx, operation, in, out)
 }
 
-// errCredentials is the error of a call that was not made for want of them.
+// errCredentials is the error of a call that was not made, since there are none.
 var errCredentials = errors.New("AWS credentials")
 
 // lost reports whether SQS may have done what a call asked for, although the call
-// brought an error.
+// ended with an error.
 func lost(err error) bool {
 	if _, answered := errors.AsType[*awsjson.Error](err); answered || errors.Is(err, errCredentials) {
 		return false
@@ -109,7 +109,7 @@ func lost(err error) bool {
 	return !ok || connecting.Op != "dial"
 }
 
-// run goes through the queue until it is empty but for what is held.
+// run moves messages until the queue has only those that are held.
 func (m *mover) run(ctx context.Context) error {
 	place := "the dead-letter queue"
 	if m.rejected {
@@ -127,7 +127,7 @@ func (m *mover) run(ctx context.Context) error {
 	}
 	fmt.Fprintf(m.out, "%d %s, %d left in %s\n", m.moved, moved, m.left, place)
 	if m.hidden > 0 {
-		err = errors.Join(err, fmt.Errorf("up to %d more messages may be out of sight for %v, since the answer that had them was lost: start again after that", m.hidden, hold))
+		err = errors.Join(err, fmt.Errorf("up to %d more messages may be out of sight for %v, since the answer that had them was lost: run the command once more after that", m.hidden, hold))
 	}
 	if m.left > 0 {
 		err = errors.Join(err, errors.New("messages are left, and their lines say why: -force (make: FORCE=1) moves as it is what cannot be read, without a lookup of what it did before"))
@@ -135,8 +135,8 @@ func (m *mover) run(ctx context.Context) error {
 	return err
 }
 
-// moveAll stops where what failed may fail for each message, or where it is not
-// known what was done.
+// moveAll stops if a failure may be the same for each message, or if it is not known
+// what was done.
 func (m *mover) moveAll(ctx context.Context) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -172,7 +172,7 @@ func (m *mover) move(ctx context.Context, msg message) error {
 	if !m.dryRun {
 		err := m.send(ctx, msg, p)
 		if reason := refusal(err, p); reason != nil && m.force && p.body != msg.Body && !m.rejected {
-			// Without requested_at it had room in such a queue before.
+			// Without requested_at it is as short as it was in the queue before.
 			unread, p.body = reason, msg.Body
 			err = m.send(ctx, msg, p)
 		}
@@ -199,8 +199,8 @@ func (m *mover) leave(msg message, why error) {
 	fmt.Fprintf(m.out, "%s  left: %v\n", msg.ID, why)
 }
 
-// prepare makes of a message what it is moved as. Its error says why the message
-// cannot be read; the parcel is then of the message as it is.
+// prepare returns what a message is moved as. If the message cannot be read, the
+// error says why, and the parcel has the message as it is.
 func (m *mover) prepare(msg message) (parcel, error) {
 	if m.rejected {
 		return restore(msg)
@@ -218,9 +218,9 @@ func (m *mover) prepare(msg message) (parcel, error) {
 	return p, nil
 }
 
-// refusal returns why SQS does not take this one message, nil where err is of
-// another kind. Too long a message is an InvalidParameterValue; the names are
-// those of SQS's errors (SQS API reference, SendMessage and "Common error types").
+// refusal returns why SQS refuses this one message; nil if err is another error. A
+// message that is too long is an InvalidParameterValue. The codes are SQS's (SQS API
+// reference, SendMessage and "Common error types").
 func refusal(err error, p parcel) error {
 	e, ok := errors.AsType[*awsjson.Error](err)
 	if !ok {
@@ -236,8 +236,8 @@ func refusal(err error, p parcel) error {
 	return fmt.Errorf("the queue does not take its %d bytes: %w", len(p.body), e)
 }
 
-// send sends a message and deletes where it was. An interrupt comes before both
-// or after.
+// send sends a message and deletes it from its queue. An interrupt comes before
+// both or after both.
 func (m *mover) send(ctx context.Context, msg message, p parcel) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -252,8 +252,8 @@ func (m *mover) send(ctx context.Context, msg message, p parcel) error {
 		in["MessageGroupId"] = msg.Attributes.GroupID
 	}
 	if m.to.FIFO() {
-		// With its own, SQS would drop what was first sent less than five minutes
-		// ago. Another run makes the same of the same dead letter.
+		// With its own id, SQS would drop a message that was first sent less than
+		// five minutes ago. Every run makes the same id of the same dead letter.
 		in["MessageDeduplicationId"] = "redrive-" + msg.ID
 		if msg.Attributes.GroupID == "" {
 			in["MessageGroupId"] = "redrive-" + msg.ID
@@ -277,8 +277,8 @@ func (m *mover) send(ctx context.Context, msg message, p parcel) error {
 	return nil
 }
 
-// receive asks for fewer messages after an answer that was lost: what it had is
-// out of sight, and nothing can bring it back sooner.
+// receive asks for fewer messages after a lost answer: its messages are out of
+// sight for as long as they are held.
 func (m *mover) receive(ctx context.Context) ([]message, error) {
 	for {
 		var out struct{ Messages []message }
@@ -307,8 +307,8 @@ func (m *mover) receive(ctx context.Context) ([]message, error) {
 	}
 }
 
-// release brings back into sight what is held. It is a courtesy: without it, that
-// takes until hold has passed.
+// release makes the messages that are held visible. Without it they would be
+// visible after hold.
 func (m *mover) release(ctx context.Context) {
 	var failed error
 	for receipts := range slices.Chunk(slices.Collect(maps.Values(m.held)), most) {
@@ -337,11 +337,11 @@ type entry struct {
 	VisibilityTimeout *int   `json:"VisibilityTimeout,omitempty"` // seconds
 }
 
-// errEntry is the error of an entry where the call itself went well.
+// errEntry is the error of an entry of a call that went well.
 var errEntry = errors.New("not done for each message")
 
-// batchOf does the same to some messages. Its error is the first of an entry's
-// where the call itself went well.
+// batchOf does an operation to some messages. If the call itself goes well, its
+// error is that of the first entry that failed.
 func (m *mover) batchOf(ctx context.Context, operation string, entries []entry) error {
 	var out struct {
 		Failed []struct{ Code, Message string }

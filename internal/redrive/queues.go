@@ -21,9 +21,9 @@ import (
 var regionOf = regexp.MustCompile(`(?:^|\.)sqs\.([a-z0-9-]+)\.`)
 
 // parseQueue reads a queue's ARN or URL (SQS developer guide, "Amazon SQS queue
-// and message identifiers"). region is for a URL whose host names none. What it
-// returns has no partition, since a URL does not tell it: so two names of one queue
-// are equal.
+// and message identifiers"). region is for a URL whose host names none. The name
+// that it returns has no partition, since a URL has none: so ARN and URL of one
+// queue are equal.
 func parseQueue(s, region string) (queue.Name, error) {
 	n, err := queue.Parse(s)
 	if err != nil {
@@ -113,10 +113,10 @@ func (m *mover) source() string {
 	return "-dlq"
 }
 
-// guard refuses to empty a queue of requests, and finds the queue that the
-// messages go to where none is named. What may be emptied is a queue whose dead
-// letters SQS keeps there, or the one of rejected bodies: that is no dead-letter
-// queue and has none, while a queue of requests has one.
+// guard refuses to empty a queue of requests. It also finds the queue that the
+// messages go to, if none is named. Two queues may be emptied: a dead-letter queue,
+// and the queue of rejected bodies. That one is no dead-letter queue and has none,
+// while a queue of requests has one.
 func (m *mover) guard(ctx context.Context) error {
 	feeding, err := m.feeding(ctx)
 	if err != nil {
@@ -160,10 +160,10 @@ func (m *mover) guardRejected(ctx context.Context) error {
 	return nil
 }
 
-// maxPages bounds what is read of a list: a thousand queues each.
+// maxPages bounds how many pages of a list are read. A page has a thousand queues.
 const maxPages = 100
 
-// feeding are the queues whose dead letters come to the one that is emptied.
+// feeding are the queues whose dead-letter queue is the one that is emptied.
 func (m *mover) feeding(ctx context.Context) ([]queue.Name, error) {
 	var all []queue.Name
 	in := map[string]any{"QueueUrl": m.from.URL(), "MaxResults": 1000}

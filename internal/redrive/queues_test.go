@@ -14,11 +14,11 @@ const policy = `{"deadLetterTargetArn":"` + bases + `dead","maxReceiveCount":10}
 // its dead letters, rejected bodies, and a queue of others with its own.
 func account() *fake {
 	return &fake{
-		queues: map[string][]*letter{
-			base + "live":     letters(good),
-			base + "dead":     letters(good),
-			base + "rejected": {rejectedLetter("id-0", good, "InvalidEvent")},
-			base + "other":    letters(good),
+		queues: map[string][]*stored{
+			base + "live":     messagesOf(good),
+			base + "dead":     messagesOf(good),
+			base + "rejected": {rejectedMessage("id-0", good, "InvalidEvent")},
+			base + "other":    messagesOf(good),
 		},
 		sources:  map[string][]string{base + "dead": {base + "live"}, base + "shared": {base + "other", base + "live"}},
 		policies: map[string]string{base + "live": policy, base + "other": policy, base + "empty": "{}"},
@@ -26,7 +26,7 @@ func account() *fake {
 	}
 }
 
-// TestGuard: no run empties a queue of requests, and what is refused moves
+// TestGuard: no run empties a queue of requests, and a run that is refused moves
 // nothing.
 func TestGuard(t *testing.T) {
 	t.Parallel()
@@ -74,14 +74,15 @@ func TestGuard(t *testing.T) {
 			case err == nil || !strings.HasPrefix(err.Error(), tt.err):
 				t.Errorf("error %v, want %s", err, tt.err)
 			}
-			if diff := cmp.Diff(want, f.queues, cmp.AllowUnexported(letter{})); diff != "" {
+			if diff := cmp.Diff(want, f.queues, cmp.AllowUnexported(stored{})); diff != "" {
 				t.Errorf("queues (-before +after):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestGuardFails: where SQS does not say whose the queue is, nothing is moved.
+// TestGuardFails: if SQS does not say whose dead-letter queue it is, nothing is
+// moved.
 func TestGuardFails(t *testing.T) {
 	t.Parallel()
 	for operation, args := range map[string][]string{
@@ -100,7 +101,7 @@ func TestGuardFails(t *testing.T) {
 			if _, err := f.run(t, t.Context(), args...); err == nil || !strings.HasSuffix(err.Error(), "AccessDeniedException: no "+operation) {
 				t.Errorf("error %v", err)
 			}
-			if diff := cmp.Diff(account().queues, f.queues, cmp.AllowUnexported(letter{})); diff != "" {
+			if diff := cmp.Diff(account().queues, f.queues, cmp.AllowUnexported(stored{})); diff != "" {
 				t.Errorf("queues (-before +after):\n%s", diff)
 			}
 		})

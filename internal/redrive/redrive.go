@@ -1,21 +1,21 @@
-// Package redrive moves dead letters back to their queue, each with requested_at
-// set to when it was first sent: `make redrive`. The function then looks up what
-// the first life of the message may have done at CBR before it sends the request
-// again. A redrive by the console or StartMessageMoveTask gives a message a new
-// id and a new life, of which nobody could tell that it is a second.
+// Package redrive moves dead letters back to their queue: `make redrive`. Each gets
+// the time it was first sent as requested_at. So before the function sends the
+// request, it looks up what the message may have done at CBR before. A redrive by
+// the console or StartMessageMoveTask gives a message a new id, and the function
+// cannot see that it was delivered before.
 //
-// A message is sent first and deleted after: a run that dies between the two
+// A message is sent first and deleted after that. A run that dies between the two
 // leaves the message in both queues. The next run moves it once more, with the
-// same requested_at, which makes the double harmless.
+// same requested_at, which makes the duplicate harmless.
 //
-// It moves what the function rejected, too, out of the queue that keeps that: as
-// it came, since a request that was rejected was never sent.
+// The command also moves rejected bodies out of their queue, as they came: a
+// request that was rejected was never sent to CBR.
 //
-// Which queue is whose is SQS's to say: a run that would move messages out of a
-// live queue is refused.
+// SQS itself says which queue is whose dead-letter queue. A run that would move
+// messages out of a queue of requests is refused.
 //
-// It calls SQS once for each step and does not try again: a run that fails can
-// be started again. It needs sqs:ReceiveMessage, sqs:DeleteMessage,
+// The command calls SQS once for each step, without retries: a run that fails can
+// be started once more. It needs sqs:ReceiveMessage, sqs:DeleteMessage,
 // sqs:ChangeMessageVisibility and sqs:ListDeadLetterSourceQueues on the queue that
 // it empties and sqs:SendMessage on the other; for rejected bodies
 // sqs:GetQueueAttributes on both; with -stack cloudformation:DescribeStacks.
@@ -36,9 +36,9 @@ import (
 	"cbr-replicator/internal/awsjson"
 )
 
-// Run moves, as args say, and tells on out what it did. That a message was left
-// is an error, in a dry run too. AWS's region, credentials and endpoints come from
-// where the AWS CLI has them: the environment and its files.
+// Run moves messages as args say, and prints on out what it did. If a message is
+// left, that is an error, also in a dry run. AWS's region, credentials and endpoints
+// come from where the AWS CLI has them: the environment and its files.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	load := func(ctx context.Context) (aws.Config, error) { return config.LoadDefaultConfig(ctx) }
 	return run(ctx, args, load, out)
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, load func(context.Context) (aws.Con
 	return m.run(ctx)
 }
 
-// connect takes the queues from the options, without a question to AWS.
+// connect takes the queues from the options, without a call to AWS.
 func (m *mover) connect(ctx context.Context, o options, cfg aws.Config) error {
 	var err error
 	m.rejected = o.rejected != ""
@@ -109,9 +109,9 @@ func (m *mover) connect(ctx context.Context, o options, cfg aws.Config) error {
 	return nil
 }
 
-// maxAnswer is the most that an answer of SQS's may have: ten messages of 1 MiB,
-// attributes included (SQS developer guide, "Amazon SQS message quotas"), of which
-// JSON may write each byte as six, and what SQS says about them.
+// maxAnswer is the most bytes that an answer of SQS may have: ten messages of 1 MiB,
+// attributes included (SQS developer guide, "Amazon SQS message quotas"), each byte
+// of them up to six bytes in JSON, and what SQS adds.
 const maxAnswer = (10*6 + 4) << 20
 
 // newClient takes the endpoint as the SDK's own clients do ("Service-specific

@@ -11,10 +11,10 @@ import (
 	"cbr-replicator/internal/queue"
 )
 
-// restore makes of a rejected body, as the function keeps it, what came to the
-// function: its body, and the attributes without those that say why it is kept. It
-// gets no requested_at: it was never sent to CBR, and as a second life it would
-// pass for done where another request copied the vault meanwhile.
+// restore turns a rejected body, as the function keeps it, into the message that came
+// to the function: the body, and the attributes without those that say why it is
+// kept. The message gets no requested_at, since it was never sent to CBR. With one,
+// it would count as done if another request has copied the vault meanwhile.
 func restore(msg message) (parcel, error) {
 	p := parcel{body: msg.Body, attributes: maps.Clone(msg.MessageAttributes)}
 	kind, encoding := attribute(msg, "kind"), attribute(msg, "encoding")
@@ -49,7 +49,7 @@ func restore(msg message) (parcel, error) {
 	return p, nil
 }
 
-// kindForm is the form of a kind's name, which goes to the screen.
+// kindForm is the form of a kind's name, which the screen shows.
 var kindForm = regexp.MustCompile(`^[A-Za-z]{1,40}$`)
 
 // attribute returns a message attribute of type String, empty without it.
@@ -61,8 +61,8 @@ func attribute(msg message, name string) string {
 	return a.StringValue
 }
 
-// carriesObject reports whether a text is a JSON object, or JSON strings of one,
-// as the function takes it.
+// carriesObject reports whether a text is a JSON object, or one in JSON strings, as
+// the function reads it.
 func carriesObject(text []byte) bool {
 	_, _, err := inStrings(maxEnvelopes, func(text []byte) ([]byte, request, error) {
 		_, err := parse(text)

@@ -11,8 +11,8 @@ import (
 
 const kept = `{"a":{"DataType":"Number","StringValue":"1"},"correlation_id":{"DataType":"String","StringValue":"nightly"}}`
 
-// rejectedLetter is a body as the function keeps it.
-func rejectedLetter(id, body, kind string, encoding ...string) *letter {
+// rejectedMessage is a body as the function keeps it.
+func rejectedMessage(id, body, kind string, encoding ...string) *stored {
 	text := func(s string) any { return map[string]string{"DataType": "String", "StringValue": s} }
 	attributes := map[string]any{"causation_id": text("59f1c6e7-0b4f-4b7e-8f6a-3d6b8a1f2c11"), "kind": text(kind)}
 	for _, e := range encoding {
@@ -22,11 +22,11 @@ func rejectedLetter(id, body, kind string, encoding ...string) *letter {
 	_ = json.Unmarshal([]byte(kept), &others)
 	maps.Copy(attributes, others)
 	all, _ := json.Marshal(attributes)
-	return &letter{id: id, body: body, attributes: all}
+	return &stored{id: id, body: body, attributes: all}
 }
 
-// TestRunRejected: a rejected body goes back as it came, without what the function
-// said of it. It was never sent to CBR, so it gets no requested_at.
+// TestRunRejected: a rejected body is moved as it came, without the attributes that
+// the function added. It was never sent to CBR, so it gets no requested_at.
 func TestRunRejected(t *testing.T) {
 	t.Parallel()
 	const (
@@ -34,20 +34,20 @@ func TestRunRejected(t *testing.T) {
 		timed = `{"requested_at":"2026-01-01T00:00:00Z","replicate":{}}`
 		text  = `not json`
 	)
-	dead := func() []*letter {
-		return []*letter{
-			rejectedLetter("good", good, "NotAllowed"),
-			rejectedLetter("odd", odd, "InvalidEvent"),
-			rejectedLetter("timed", timed, "InvalidEvent"),
-			rejectedLetter("encoded", b64(good), "InvalidEvent", "base64"),
-			rejectedLetter("quoted", string(quote([]byte(good))), "InvalidEvent"),
-			rejectedLetter("text", text, "InvalidEvent"),
-			rejectedLetter("array", `[{}]`, "InvalidEvent"),
-			rejectedLetter("binary", b64("{\x00}"), "InvalidEvent", "base64"),
-			rejectedLetter("latin", b64("{\"\xe9\":1}"), "InvalidEvent", "base64"),
-			rejectedLetter("damaged", "{}", "InvalidEvent", "base64"),
-			rejectedLetter("zipped", "{}", "InvalidEvent", "gzip"),
-			rejectedLetter("unkind", good, "\x1b[31m"),
+	dead := func() []*stored {
+		return []*stored{
+			rejectedMessage("good", good, "NotAllowed"),
+			rejectedMessage("odd", odd, "InvalidEvent"),
+			rejectedMessage("timed", timed, "InvalidEvent"),
+			rejectedMessage("encoded", b64(good), "InvalidEvent", "base64"),
+			rejectedMessage("quoted", string(quote([]byte(good))), "InvalidEvent"),
+			rejectedMessage("text", text, "InvalidEvent"),
+			rejectedMessage("array", `[{}]`, "InvalidEvent"),
+			rejectedMessage("binary", b64("{\x00}"), "InvalidEvent", "base64"),
+			rejectedMessage("latin", b64("{\"\xe9\":1}"), "InvalidEvent", "base64"),
+			rejectedMessage("damaged", "{}", "InvalidEvent", "base64"),
+			rejectedMessage("zipped", "{}", "InvalidEvent", "gzip"),
+			rejectedMessage("unkind", good, "\x1b[31m"),
 			{id: "bare", body: good},
 		}
 	}
@@ -87,7 +87,7 @@ func TestRunRejected(t *testing.T) {
 			want = append(append(append(append([]string{}, want...), unread...), hopeless...), last...)
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				f := &fake{queues: map[string][]*letter{base + "rejected" + suffix: dead()}, policies: map[string]string{base + "live" + suffix: policy}}
+				f := &fake{queues: map[string][]*stored{base + "rejected" + suffix: dead()}, policies: map[string]string{base + "live" + suffix: policy}}
 				for _, l := range f.queues[base+"rejected"+suffix] {
 					if suffix != "" && l.id != "odd" { // of a standard queue there may be no group
 						l.group = "a group"

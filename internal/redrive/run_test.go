@@ -20,8 +20,8 @@ import (
 	"cbr-replicator/internal/queue"
 )
 
-// letter is a message in a queue of the fake SQS.
-type letter struct {
+// stored is a message in a queue of the fake SQS.
+type stored struct {
 	id, body, group, dedup string
 	attributes             json.RawMessage
 	hidden                 bool
@@ -31,7 +31,7 @@ type letter struct {
 // the message's id.
 type fake struct {
 	mu     sync.Mutex
-	queues map[string][]*letter // by the queue's URL
+	queues map[string][]*stored // by the queue's URL
 	// sources are the queues whose dead letters come to a queue, policies the
 	// queues' redrive policies, both by URL.
 	sources  map[string][]string
@@ -116,11 +116,11 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, coded{"InvalidParameterValueException", fmt.Sprintf("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", size)})
 			return
 		}
-		l := &letter{"sent-" + fmt.Sprint(len(f.queues[in.QueueUrl])), in.MessageBody, in.MessageGroupId, in.MessageDeduplicationId, in.MessageAttributes, false}
+		l := &stored{"sent-" + fmt.Sprint(len(f.queues[in.QueueUrl])), in.MessageBody, in.MessageGroupId, in.MessageDeduplicationId, in.MessageAttributes, false}
 		f.queues[in.QueueUrl] = append(f.queues[in.QueueUrl], l)
 		answer["MessageId"] = l.id
 	case "DeleteMessageBatch":
-		f.queues[in.QueueUrl] = slices.DeleteFunc(f.queues[in.QueueUrl], func(l *letter) bool { return l.id == in.Entries[0].Receipt })
+		f.queues[in.QueueUrl] = slices.DeleteFunc(f.queues[in.QueueUrl], func(l *stored) bool { return l.id == in.Entries[0].Receipt })
 	case "ChangeMessageVisibilityBatch":
 		for _, e := range in.Entries {
 			for _, l := range f.queues[in.QueueUrl] {
@@ -168,12 +168,17 @@ const (
 	bases = "arn:aws:sqs:eu-central-1:123456789012:"
 )
 
-// redrive runs the command with a dead-letter queue of these letters.
-func redrive(t *testing.T, f *fake, suffix string, dead []*letter, extra ...string) (out string, err error) {
+// redrive runs the command with these dead letters.
+func (f *fake) redrive(t *testing.T, suffix string, dead []*stored, extra ...string) (out string, err error) {
 	t.Helper()
-	f.queues = map[string][]*letter{base + "dead" + suffix: dead}
+	f.queues = map[string][]*stored{base + "dead" + suffix: dead}
 	f.sources = map[string][]string{base + "dead" + suffix: {base + "live" + suffix}}
 	return f.run(t, t.Context(), append([]string{"-dlq", bases + "dead" + suffix, "-queue", base + "live" + suffix}, extra...)...)
+}
+
+// withDeadLetters has these dead letters of the queue live.
+func withDeadLetters(bodies ...string) *fake {
+	return &fake{queues: map[string][]*stored{base + "dead": messagesOf(bodies...)}, sources: map[string][]string{base + "dead": {base + "live"}}}
 }
 
 // run runs the command.
@@ -204,25 +209,39 @@ func configured(endpoint string) func(context.Context) (aws.Config, error) {
 	}
 }
 
-func letters(bodies ...string) []*letter {
-	var all []*letter
+// messagesOf makes messages with the ids id-0, id-1, …
+func messagesOf(bodies ...string) []*stored {
+	var all []*stored
 	for i, body := range bodies {
-		all = append(all, &letter{id: fmt.Sprintf("id-%d", i), body: body})
+		all = append(all, &stored{id: fmt.Sprintf("id-%d", i), body: body})
 	}
 	return all
 }
 
-func bodies(letters []*letter) []string {
+// wantBodies compares the bodies in the queues dead and live. One that is out of
+// sight begins with hidden.
+func (f *fake) wantBodies(t *testing.T, dead, live []string) {
+	t.Helper()
+	for name, want := range map[string][]string{"dead": dead, "live": live} {
+		if diff := cmp.Diff(want, f.bodies(name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s\ncalls %v", name, diff, f.calls)
+		}
+	}
+}
+
+func (f *fake) bodies(name string) []string {
 	var all []string
-	for _, l := range letters {
-		if l.hidden {
-			all = append(all, "hidden: "+l.body)
+	for _, m := range f.queues[base+name] {
+		if m.hidden {
+			all = append(all, hidden+m.body)
 		} else {
-			all = append(all, l.body)
+			all = append(all, m.body)
 		}
 	}
 	return all
 }
+
+const hidden = "hidden: "
 
 const (
 	good = `{"replicate":{"vault_id":"` + vault + `"}}`
@@ -260,54 +279,54 @@ func TestRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := &fake{}
-			out, err := redrive(t, f, "", letters(good, odd), tt.extra...)
+			out, err := f.redrive(t, "", messagesOf(good, odd), tt.extra...)
 			if !strings.HasPrefix(fmt.Sprint(err), tt.err) || (err == nil) != (tt.err == "") {
 				t.Errorf("error %v", err)
 			}
-			if diff := cmp.Diff([]any{tt.dead, tt.live, tt.out}, []any{bodies(f.queues[base+"dead"]), bodies(f.queues[base+"live"]), out}); diff != "" {
-				t.Errorf("dead letters, messages, output (-want +got):\n%s", diff)
+			if diff := cmp.Diff(tt.out, out); diff != "" {
+				t.Errorf("output (-want +got):\n%s", diff)
 			}
+			f.wantBodies(t, tt.dead, tt.live)
 		})
 	}
 }
 
-// TestRunMany: more than one call brings, and more than one batch makes visible.
+// TestRunMany: more messages than one call receives, and more than one batch makes
+// visible.
 func TestRunMany(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
 	all := slices.Concat(slices.Repeat([]string{good}, 25), slices.Repeat([]string{odd}, 25))
-	if out, err := redrive(t, f, "", letters(all...)); err == nil || !strings.Contains(out, "\n25 moved, 25 left") {
+	if out, err := f.redrive(t, "", messagesOf(all...)); err == nil || !strings.Contains(out, "\n25 moved, 25 left") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if diff := cmp.Diff(all[25:], bodies(f.queues[base+"dead"])); diff != "" {
-		t.Errorf("dead letters (-want +got):\n%s", diff)
-	}
+	f.wantBodies(t, all[25:], slices.Repeat([]string{told}, 25))
 }
 
-// TestRunFIFO: group and attributes go along, and the deduplication id is a new
-// one, the same for the same dead letter.
+// TestRunFIFO: group and attributes stay. The deduplication id is new, and always
+// the same for the same dead letter.
 func TestRunFIFO(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
 	attributes := json.RawMessage(`{"correlation_id":{"DataType":"String","StringValue":"nightly"}}`)
-	out, err := redrive(t, f, ".fifo", []*letter{{id: "id-0", body: good, group: "a group", attributes: attributes}})
+	out, err := f.redrive(t, ".fifo", []*stored{{id: "id-0", body: good, group: "a group", attributes: attributes}})
 	if err != nil || !strings.Contains(out, "does not keep when") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	want := []*letter{{"sent-0", told, "a group", "redrive-id-0", attributes, false}}
-	if diff := cmp.Diff(want, f.queues[base+"live.fifo"], cmp.AllowUnexported(letter{})); diff != "" {
+	want := []*stored{{"sent-0", told, "a group", "redrive-id-0", attributes, false}}
+	if diff := cmp.Diff(want, f.queues[base+"live.fifo"], cmp.AllowUnexported(stored{})); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}
 }
 
-// TestRunFails: SQS refuses at each step. Nothing is lost, and what was received
-// is visible again.
+// TestRunFails: SQS refuses at each step. Nothing is lost, and the received
+// messages are visible again.
 func TestRunFails(t *testing.T) {
 	t.Parallel()
-	for operation, want := range map[string][]string{
-		"ReceiveMessage":     {good, good},
-		"SendMessage":        {good, good},
-		"DeleteMessageBatch": {good, good},
+	for operation, live := range map[string][]string{
+		"ReceiveMessage":     nil,
+		"SendMessage":        nil,
+		"DeleteMessageBatch": {told},
 	} {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
@@ -317,19 +336,17 @@ func TestRunFails(t *testing.T) {
 				}
 				return nil
 			}}
-			out, err := redrive(t, f, "", letters(good, good))
+			out, err := f.redrive(t, "", messagesOf(good, good))
 			if err == nil || !strings.Contains(err.Error(), "no "+operation+" today") || !strings.Contains(out, "0 moved") {
 				t.Errorf("%v\n%s", err, out)
 			}
-			if diff := cmp.Diff(want, bodies(f.queues[base+"dead"])); diff != "" {
-				t.Errorf("dead letters (-want +got):\n%s", diff)
-			}
+			f.wantBodies(t, []string{good, good}, live)
 		})
 	}
 }
 
-// TestRunTwice: a message that is seen again while the command runs stays where
-// it is: one that could not be read, and one that died again.
+// TestRunTwice: a message is received twice while the command runs. It stays where
+// it is: one that could not be read, and one that is a dead letter once more.
 func TestRunTwice(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
@@ -338,17 +355,15 @@ func TestRunTwice(t *testing.T) {
 		if operation == "ReceiveMessage" && len(f.queues[live]) == 1 && f.queues[live][0].id == "sent-0" {
 			f.queues[dead] = append(f.queues[dead], f.queues[live]...)
 			f.queues[dead][0].hidden = false
-			f.queues[live] = []*letter{{id: "other", body: "{}"}}
+			f.queues[live] = []*stored{{id: "other", body: "{}"}}
 		}
 		return nil
 	}
-	out, err := redrive(t, f, "", letters(odd, good))
+	out, err := f.redrive(t, "", messagesOf(odd, good))
 	if err == nil || !strings.Contains(out, "1 moved, 1 left") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if diff := cmp.Diff([]string{odd, told}, bodies(f.queues[base+"dead"])); diff != "" {
-		t.Errorf("dead letters (-want +got):\n%s", diff)
-	}
+	f.wantBodies(t, []string{odd, told}, []string{"{}"})
 }
 
 // TestRunInterrupted: an interrupt comes between messages, never between the two
@@ -356,7 +371,7 @@ func TestRunTwice(t *testing.T) {
 func TestRunInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
-	f := &fake{queues: map[string][]*letter{base + "dead": letters(good, good)}, sources: map[string][]string{base + "dead": {base + "live"}}}
+	f := withDeadLetters(good, good)
 	f.before = func(operation string) error {
 		if operation == "SendMessage" {
 			interrupt()
@@ -366,17 +381,15 @@ func TestRunInterrupted(t *testing.T) {
 	if _, err := f.run(t, ctx, "-dlq", base+"dead", "-queue", base+"live"); !errors.Is(err, context.Canceled) {
 		t.Errorf("an interrupted run is no success: %v", err)
 	}
-	if diff := cmp.Diff([]any{[]string{good}, []string{told}}, []any{bodies(f.queues[base+"dead"]), bodies(f.queues[base+"live"])}); diff != "" {
-		t.Errorf("dead letters and messages (-want +got):\n%s\ncalls %v", diff, f.calls)
-	}
+	f.wantBodies(t, []string{good}, []string{told})
 }
 
-// TestRunInterruptedReceive: an interrupt does not cut an answer, whose messages
-// would be out of sight for as long as they are held.
+// TestRunInterruptedReceive: an interrupt does not cut an answer. Its messages would
+// be out of sight for as long as they are held.
 func TestRunInterruptedReceive(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
-	f := &fake{queues: map[string][]*letter{base + "dead": letters(good, good)}, sources: map[string][]string{base + "dead": {base + "live"}}}
+	f := withDeadLetters(good, good)
 	f.cut = func(operation string) bool {
 		if operation == "ReceiveMessage" {
 			interrupt()
@@ -386,13 +399,11 @@ func TestRunInterruptedReceive(t *testing.T) {
 	if out, err := f.run(t, ctx, "-dlq", base+"dead"); !errors.Is(err, context.Canceled) || !strings.Contains(out, "0 moved, 0 left") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if diff := cmp.Diff([]string{good, good}, bodies(f.queues[base+"dead"])); diff != "" {
-		t.Errorf("dead letters (-want +got):\n%s", diff)
-	}
+	f.wantBodies(t, []string{good, good}, nil)
 }
 
-// TestRunMovesTenOfTheLargest: ten messages of 1 MiB may come in one answer, of
-// which JSON may write each byte as six.
+// TestRunMovesTenOfTheLargest: an answer may have ten messages of 1 MiB, and JSON
+// may write each byte of them as six.
 func TestRunMovesTenOfTheLargest(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -411,14 +422,14 @@ func TestRunMovesTenOfTheLargest(t *testing.T) {
 			room := tt.size - len(frame) - len(stamped) - len(",")
 			large := strings.Replace(frame, `"description":"`, `"description":"`+strings.Repeat(tt.fill, room), 1)
 			f := &fake{}
-			out, err := redrive(t, f, "", letters(slices.Repeat([]string{large}, 10)...), tt.extra...)
+			out, err := f.redrive(t, "", messagesOf(slices.Repeat([]string{large}, 10)...), tt.extra...)
 			if err != nil || !strings.HasSuffix(out, tt.out) || len(f.queues[base+"live"]) != tt.live {
 				t.Errorf("%v\n%s", err, out)
 			}
 			if diff := cmp.Diff([]int{10, 10}, f.asked); diff != "" {
 				t.Errorf("asked for (-want +got):\n%s", diff)
 			}
-			for _, body := range bodies(f.queues[base+"live"]) {
+			for _, body := range f.bodies("live") {
 				if len(body) != tt.size {
 					t.Errorf("a message of %d bytes", len(body))
 				}
@@ -427,11 +438,10 @@ func TestRunMovesTenOfTheLargest(t *testing.T) {
 	}
 }
 
-// TestRunLostAnswer: what an answer had that cannot be read is out of sight. The
-// run says so, and asks for fewer from then on.
+// TestRunLostAnswer: the messages of an answer that cannot be read are out of sight.
+// The run says so, and asks for fewer from then on.
 func TestRunLostAnswer(t *testing.T) {
 	t.Parallel()
-	hidden := func(n int) []string { return slices.Repeat([]string{"hidden: " + good}, n) }
 	for name, tt := range map[string]struct {
 		lost  int // answers
 		asked []int
@@ -442,14 +452,14 @@ func TestRunLostAnswer(t *testing.T) {
 		"one": {
 			1,
 			[]int{10, 5, 5, 5, 5},
-			hidden(10),
+			slices.Repeat([]string{hidden + good}, 10),
 			[]string{"Next are 5 messages at once: ReceiveMessage: the answer cannot be read: it was cut", "\n14 moved, 0 left in the dead-letter queue\n"},
 			"up to 10 more messages may be out of sight for 15m0s",
 		},
 		"each": {
 			99,
 			[]int{10, 5, 2, 1},
-			append(hidden(18), slices.Repeat([]string{good}, 6)...),
+			slices.Concat(slices.Repeat([]string{hidden + good}, 18), slices.Repeat([]string{good}, 6)),
 			[]string{"Next are 1 messages at once", "\n0 moved, 0 left in the dead-letter queue\n"},
 			"dead: ReceiveMessage: the answer cannot be read: it was cut: unexpected EOF\nup to 18 more messages may be out of sight for 15m0s",
 		},
@@ -458,7 +468,7 @@ func TestRunLostAnswer(t *testing.T) {
 			t.Parallel()
 			f := &fake{}
 			f.cut = func(operation string) bool { return operation == "ReceiveMessage" && len(f.asked) <= tt.lost }
-			out, err := redrive(t, f, "", letters(slices.Repeat([]string{good}, 24)...))
+			out, err := f.redrive(t, "", messagesOf(slices.Repeat([]string{good}, 24)...))
 			if err == nil || !strings.HasPrefix(err.Error(), tt.err) {
 				t.Errorf("error %v", err)
 			}
@@ -467,15 +477,15 @@ func TestRunLostAnswer(t *testing.T) {
 					t.Errorf("the output has no %q:\n%s", want, out)
 				}
 			}
-			if diff := cmp.Diff([]any{tt.asked, tt.dead}, []any{f.asked, bodies(f.queues[base+"dead"])}); diff != "" {
+			if diff := cmp.Diff([]any{tt.asked, tt.dead}, []any{f.asked, f.bodies("dead")}); diff != "" {
 				t.Errorf("asked for, dead letters (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestRunLeavesWhatTheQueueRefuses: one message that SQS does not take, since
-// requested_at makes it too long say, does not keep the others.
+// TestRunLeavesWhatTheQueueRefuses: if SQS refuses one message, for example because
+// requested_at makes it too long, the others are moved.
 func TestRunLeavesWhatTheQueueRefuses(t *testing.T) {
 	t.Parallel()
 	long := strings.Replace(good, `}}`, `}`+strings.Repeat(" ", 100)+`}`, 1)
@@ -492,13 +502,11 @@ func TestRunLeavesWhatTheQueueRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := &fake{size: len(long)}
-			out, err := redrive(t, f, "", letters(long, good), tt.extra...)
+			out, err := f.redrive(t, "", messagesOf(long, good), tt.extra...)
 			if (err == nil) != (tt.dead == nil) || !strings.HasPrefix(out, tt.out+"\nid-1  moved: ") {
 				t.Errorf("%v\n%s", err, out)
 			}
-			if diff := cmp.Diff([]any{tt.dead, tt.live}, []any{bodies(f.queues[base+"dead"]), bodies(f.queues[base+"live"])}); diff != "" {
-				t.Errorf("dead letters, messages (-want +got):\n%s", diff)
-			}
+			f.wantBodies(t, tt.dead, tt.live)
 		})
 	}
 	for code, moves := range map[string]bool{
@@ -517,10 +525,10 @@ func TestRunLeavesWhatTheQueueRefuses(t *testing.T) {
 				}
 				return nil
 			}
-			if out, err := redrive(t, f, "", letters(good, good)); err == nil || strings.Contains(out, "1 moved, 1 left") != moves {
+			if out, err := f.redrive(t, "", messagesOf(good, good)); err == nil || strings.Contains(out, "1 moved, 1 left") != moves {
 				t.Errorf("%v\n%s", err, out)
 			}
-			for _, body := range bodies(f.queues[base+"dead"]) {
+			for _, body := range f.bodies("dead") {
 				if body != good {
 					t.Errorf("dead letter %s", body)
 				}
@@ -529,19 +537,17 @@ func TestRunLeavesWhatTheQueueRefuses(t *testing.T) {
 	}
 }
 
-// TestRunLostSend: a send whose answer is lost may have been one.
+// TestRunLostSend: a message may have been sent although the answer is lost.
 func TestRunLostSend(t *testing.T) {
 	t.Parallel()
 	f := &fake{cut: func(operation string) bool { return operation == "SendMessage" }}
-	if out, err := redrive(t, f, "", letters(good, good)); err == nil || !strings.Contains(err.Error(), "message id-0: it may have been sent, and is still in dead") {
+	if out, err := f.redrive(t, "", messagesOf(good, good)); err == nil || !strings.Contains(err.Error(), "message id-0: it may have been sent, and is still in dead") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if diff := cmp.Diff([]string{good, good}, bodies(f.queues[base+"dead"])); diff != "" {
-		t.Errorf("dead letters (-want +got):\n%s", diff)
-	}
+	f.wantBodies(t, []string{good, good}, []string{told})
 }
 
-// TestRunRefuses: what is refused before any question to AWS.
+// TestRunRefuses: what is refused before any call to AWS.
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -570,7 +576,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// TestRunConfiguration: what AWS's configuration lacks.
+// TestRunConfiguration: faults of AWS's configuration.
 func TestRunConfiguration(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -595,7 +601,7 @@ func TestRunConfiguration(t *testing.T) {
 	}
 }
 
-// endpoints is a source of configuration, as a profile is.
+// endpoints is a source of configuration, such as a profile.
 type endpoints map[string]string
 
 func (e endpoints) GetServiceBaseEndpoint(_ context.Context, sdkID string) (string, bool, error) {
@@ -645,7 +651,7 @@ func TestParseQueueRefuses(t *testing.T) {
 		{"arn:aws:sns:eu-central-1:123456789012:dead", "eu-central-1", "expected the URL or the ARN of a queue"},
 		{"http://127.0.0.1:5000/123456789012/dead", "", "the URL names no region, and AWS_REGION is not set"},
 		{base, "", "expected the URL of a queue, which ends in /account/name"},
-		{base + "dead/letters", "", "expected the URL of a queue, which ends in /account/name"},
+		{base + "dead/more", "", "expected the URL of a queue, which ends in /account/name"},
 		{"https://sqs.eu-central-1.amazonaws.com/dead", "", "expected the URL of a queue, which ends in /account/name"},
 	} {
 		if got, err := parseQueue(tt.in, tt.region); err == nil || err.Error() != tt.err {

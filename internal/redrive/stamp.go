@@ -13,17 +13,18 @@ import (
 	"cbr-replicator/internal/cbr"
 )
 
-// maxEnvelopes is how many the function takes a request out of (package events).
+// maxEnvelopes is how many envelopes of a request the function opens (package
+// events).
 const maxEnvelopes = 4
 
-// request is what the screen shows of a request. What is missing or not of its
-// form is a hyphen.
+// request is what the screen shows of a request. A hyphen stands for what is
+// missing or has the wrong form.
 type request struct{ vault, requestedAt string }
 
-// stamp returns a body whose request has requested_at, at unless it has one
-// already. The request may be in envelopes. All else stays as it is: only the
-// strings that the request is in are written anew. The error says why a body
-// cannot be understood, without any of it; the body is then returned as it is.
+// stamp adds requested_at to the request of a body, unless it has one. The request
+// may be in envelopes. All else stays as it is: only the strings that the request is
+// in are written anew. If a body cannot be read, it is returned as it is; the error
+// says why, without any part of the body.
 func stamp(body []byte, at time.Time) ([]byte, request, error) {
 	stamped, r, err := stampWithin(body, at, maxEnvelopes)
 	if err != nil {
@@ -63,8 +64,8 @@ func stampObject(text []byte, at time.Time, envelopes int) ([]byte, request, err
 // stamper stamps a text, and returns that text itself if there is nothing to do.
 type stamper func(text []byte) ([]byte, request, error)
 
-// inText makes a stamper for a value of one for what it has in it: the text of a
-// string, base64 or not, or what it is.
+// inText makes a stamper for a value from a stamper for its content: the text of a
+// string, in base64 or not. The content of any other value is the value itself.
 func inText(isBase64 bool, stamp stamper) stamper {
 	return func(value []byte) ([]byte, request, error) {
 		inner, seal, err := open(value, isBase64)
@@ -79,8 +80,8 @@ func inText(isBase64 bool, stamp stamper) stamper {
 	}
 }
 
-// inStrings takes JSON in a JSON string, too, as some senders encode it: up to
-// depth strings in each other. They count for no envelope.
+// inStrings makes a stamper that also reads JSON in a JSON string, as some senders
+// encode it: up to depth strings in each other. They do not count as envelopes.
 func inStrings(depth int, stamp stamper) stamper {
 	return func(text []byte) ([]byte, request, error) {
 		m := member{value: bytes.Trim(text, jsonSpace), at: len(text) - len(bytes.TrimLeft(text, jsonSpace))}
@@ -93,7 +94,7 @@ func inStrings(depth int, stamp stamper) stamper {
 
 func stampMember(o object, name string, stamp stamper) ([]byte, request, error) {
 	found := o.named(name)
-	if len(found) != 1 { // which of them the function takes is not for this command to settle
+	if len(found) != 1 { // this command does not decide which of them the function reads
 		return nil, request{}, fmt.Errorf("its envelope has %d fields named %s", len(found), name)
 	}
 	return stampAt(o.text, found[0], stamp)
@@ -107,9 +108,9 @@ func stampAt(text []byte, m member, stamp stamper) ([]byte, request, error) {
 	return slices.Concat(text[:m.at], stamped, text[m.at+len(m.value):]), r, nil
 }
 
-// stampRecords stamps the one record of SNS or SQS that a trigger's event has,
-// which a function's destination or dead-letter queue may have got. Several of
-// them would each be a request of its own.
+// stampRecords stamps the one record of SNS or SQS in a trigger's event. A
+// function's destination or dead-letter queue may have such an event. Several
+// records would be several requests.
 func stampRecords(array []byte, at time.Time, envelopes int) ([]byte, request, error) {
 	var records []json.RawMessage
 	if json.Unmarshal(array, &records) != nil || len(records) != 1 {
@@ -119,7 +120,7 @@ func stampRecords(array []byte, at time.Time, envelopes int) ([]byte, request, e
 	if err != nil {
 		return nil, request{}, err
 	}
-	// The queue that it is in got it after it had been tried.
+	// Its queue got it after its first delivery, so the record's own time is earlier.
 	if first := record.firstSent(); !first.IsZero() && first.Before(at) {
 		at = first
 	}
@@ -142,8 +143,8 @@ func stampRecords(array []byte, at time.Time, envelopes int) ([]byte, request, e
 	return nil, request{}, errors.New("its envelope has a record that is neither SNS's nor SQS's")
 }
 
-// stampRequest is strict, as the function is with requests: an object that has
-// a field of its own may be a form of event that this command does not know.
+// stampRequest is strict, as the function is: an object with an unknown field may be
+// an event whose form this command does not know.
 func stampRequest(o object, at time.Time) ([]byte, request, error) {
 	r := request{vault: "-"}
 	for _, m := range o.members {
@@ -203,7 +204,7 @@ type member struct {
 	at    int // where value is in the object's text
 }
 
-// parse reads an object. Its members are in their order, doubles included.
+// parse reads an object. Its members are in their order, duplicates included.
 func parse(text []byte) (object, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if first, _ := d.Token(); !json.Valid(text) || first != json.Delim('{') {
@@ -225,8 +226,8 @@ func (o object) has(name string) bool {
 	return slices.ContainsFunc(o.members, func(m member) bool { return m.name == name })
 }
 
-// named returns the members that the function would take for that of an envelope
-// with this name: in any case.
+// named returns the members that the function would read as an envelope's member
+// with this name: those in any letter case.
 func (o object) named(name string) []member {
 	var found []member
 	for _, m := range o.members {
@@ -242,8 +243,8 @@ const jsonSpace = " \t\r\n"
 
 const dataBase64 = "data_base64"
 
-// carrier names the member that the request is in, empty in the request itself.
-// The forms are told apart in the function's order (package events).
+// carrier names the member that the request is in, empty for the request itself.
+// The forms are recognized in the function's order (package events).
 func (o object) carrier() string {
 	switch {
 	case o.has("Records"): // a trigger's event
@@ -266,7 +267,7 @@ func (o object) carrier() string {
 
 func isNull(m member) bool { return string(m.value) == "null" }
 
-// source is what a record says that it is of. SNS alone writes its name with a
+// source is the source that a record names. Only SNS writes the field with a
 // capital.
 func (o object) source() (source string) {
 	for _, m := range o.members {
@@ -277,8 +278,8 @@ func (o object) source() (source string) {
 	return source
 }
 
-// firstSent is when SNS or SQS had the message of a record, zero where it does not
-// say.
+// firstSent is when the message of a record was sent to SNS or SQS, zero if the
+// record does not say.
 func (o object) firstSent() time.Time {
 	var record struct {
 		SNS struct {
@@ -294,8 +295,8 @@ func (o object) firstSent() time.Time {
 	return time.UnixMilli(record.Attributes.SentTimestamp)
 }
 
-// open returns the text that a value carries, and what makes such a value of a
-// text.
+// open returns the text in a value, and a function that puts a text into such a
+// value.
 func open(value []byte, isBase64 bool) (inner []byte, seal func([]byte) []byte, err error) {
 	if len(value) == 0 || value[0] != '"' {
 		return value, func(text []byte) []byte { return text }, nil
@@ -313,7 +314,7 @@ func open(value []byte, isBase64 bool) (inner []byte, seal func([]byte) []byte, 
 	return inner, func(text []byte) []byte { return quote([]byte(base64.StdEncoding.EncodeToString(text))) }, nil
 }
 
-// quote writes a JSON string that is as close to the usual as encoding/json gets.
+// quote writes a JSON string, without the escapes for HTML.
 func quote(text []byte) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

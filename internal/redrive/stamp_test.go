@@ -21,7 +21,7 @@ import (
 
 const vault = cbrtest.SourceVault
 
-// sent is the first enqueue time in these tests, and what is made of it.
+// sent is when the messages of these tests were first sent.
 var sent = time.Date(2026, 11, 23, 3, 0, 0, 123e6, time.FixedZone("", 3600))
 
 const stamped = `"requested_at":"2026-11-23T02:00:00.123Z"`
@@ -174,8 +174,8 @@ func TestStampLeaves(t *testing.T) {
 	}
 }
 
-// FuzzStamp holds the command against the function: what this command moves and
-// the function reads as a request is the same request, with requested_at.
+// FuzzStamp compares the command with the function: a request that this command
+// moves is the same request for the function, with requested_at.
 func FuzzStamp(f *testing.F) {
 	samples, err := filepath.Glob("../../events/*.json")
 	if err != nil || len(samples) == 0 {
@@ -209,16 +209,16 @@ func FuzzStamp(f *testing.F) {
 		if !json.Valid(out) {
 			t.Fatalf("no JSON: %s", out)
 		}
-		again, _, err := stamp(out, sent.Add(time.Hour))
-		if err != nil || string(again) != string(out) {
-			t.Fatalf("moved a second time it is %s, %v\nthe first time %s", again, err, out)
+		second, _, err := stamp(out, sent.Add(time.Hour))
+		if err != nil || string(second) != string(out) {
+			t.Fatalf("moved a second time it is %s, %v\nthe first time %s", second, err, out)
 		}
 		before, after := read(t, body), read(t, string(out))
 		if before.Err != nil {
 			return
 		}
 		if before.Request.RequestedAt.IsZero() {
-			// A record may say that it was sent before.
+			// A record may have an earlier time of its own.
 			before.Request.RequestedAt = after.Request.RequestedAt
 			if after.Request.RequestedAt.IsZero() || after.Request.RequestedAt.After(sent) {
 				t.Fatalf("requested_at is %v", after.Request.RequestedAt)
@@ -243,7 +243,7 @@ func read(t *testing.T, body string) delivery.Delivery {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := events.Decoder{Redact: new(redact.Redactor), Defaults: events.Defaults{
+	d := events.Decoder{Now: func() time.Time { return time.Time{} }, Redact: new(redact.Redactor), Defaults: events.Defaults{
 		ProjectID: strings.Repeat("a", 32), Region: "region1", VaultID: vault,
 		DestinationVaultID: vault, DestinationProjectID: strings.Repeat("b", 32), DestinationRegion: "region2",
 	}}

@@ -17,7 +17,7 @@ type jsonProtocol struct {
 	text    string // the key of an error's text, which differs between services
 }
 
-// outage is the part of a fault that concerns a whole call.
+// outage is the part of a fault that concerns the call, not one of its entries.
 type outage struct {
 	status int
 	code   string
@@ -28,6 +28,37 @@ type outage struct {
 // signed is the Authorization header of a request that is signed for the sandbox's region (IAM user guide, "Create a
 // signed AWS API request"). It ends before the signature itself: the sandbox has no keys to check that with.
 var signed = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=[^/]+/[0-9]{8}/` + Region + `/([a-z]+)/aws4_request, ?SignedHeaders=[^,]+, ?Signature=`)
+
+// serve has the function for a call's action answer the call, with the call's body.
+func (p jsonProtocol) serve(w http.ResponseWriter, r *http.Request, o outage, actions map[string]func(body []byte)) {
+	action, body, ok := p.open(w, r, o)
+	if !ok {
+		return
+	}
+	act := actions[action]
+	if act == nil {
+		p.refuse(w, http.StatusBadRequest, "UnknownOperationException", "the sandbox has no action "+action)
+		return
+	}
+	act(body)
+}
+
+// decode reads a body into call. It answers a body that cannot be read, and returns false.
+func (p jsonProtocol) decode(w http.ResponseWriter, body []byte, call any) (ok bool) {
+	if err := json.Unmarshal(body, call); err != nil {
+		p.refuse(w, http.StatusBadRequest, "SerializationException", err.Error())
+		return false
+	}
+	return true
+}
+
+// answer answers a call that was done, unless the answer is to be lost.
+func (p jsonProtocol) answer(w http.ResponseWriter, answer any, lost bool) {
+	if lost {
+		cut()
+	}
+	p.respond(w, http.StatusOK, answer)
+}
 
 // open reads a call and returns what it asks for. A call that meets an outage, is not signed or is none of the service's
 // gets its answer here, if any; ok is then false.

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// invocation is one payload on its way through an environment. The answer channel has room for the one answer, so that
-// whoever answers never waits for whoever gave up.
+// invocation is one payload on its way through an environment. The answer channel has room for the one answer, so that who
+// answers never waits for a caller that has given up.
 type invocation struct {
 	id      string
 	payload []byte
@@ -24,23 +24,23 @@ type invocation struct {
 	answer  chan Response
 }
 
-// environment is Lambda's execution environment: one process and the Runtime API it talks to. Each has a server of its
-// own, so that nothing late from one process reaches the next.
+// environment is Lambda's execution environment: one process and the Runtime API it talks to. Each has its own server, so
+// that a late request of one process does not reach the next.
 type environment struct {
 	cmd    *exec.Cmd
 	server *server
 	output *lineWriter
 
-	next      chan *invocation // unbuffered: an invocation is taken only by a poll
+	next      chan *invocation // unbuffered: only a poll receives an invocation
 	firstPoll sync.Once
 	polled    chan struct{} // closed by the first poll
 	done      chan struct{} // closed when the process has ended, its requests are over and all it printed has been written
 	exit      error         // written before done is closed, read after
 
 	mu        sync.Mutex
-	taken     map[string]*invocation
+	inFlight  map[string]*invocation // by id
 	initError *errorDocument
-	served    bool // it has taken an invocation
+	served    bool // it has received an invocation
 	killed    bool // the sandbox ended it
 }
 
@@ -50,11 +50,11 @@ func startEnvironment(config FunctionConfig, initTimeout time.Duration) (*enviro
 		return nil, fmt.Errorf("looking for the binary: %w", err)
 	}
 	e := &environment{
-		output: &lineWriter{out: config.Logs},
-		next:   make(chan *invocation),
-		polled: make(chan struct{}),
-		done:   make(chan struct{}),
-		taken:  make(map[string]*invocation),
+		output:   &lineWriter{out: config.Logs},
+		next:     make(chan *invocation),
+		polled:   make(chan struct{}),
+		done:     make(chan struct{}),
+		inFlight: make(map[string]*invocation),
 	}
 	e.cmd = exec.Command(path)
 	e.cmd.Dir = filepath.Dir(path)
@@ -128,7 +128,7 @@ func (e *environment) kill() {
 	<-e.done
 }
 
-// wait waits for the answer to an invocation that the process has taken.
+// wait waits for the answer to an invocation that the process has received.
 func (e *environment) wait(ctx context.Context, inv *invocation) (Response, error) {
 	timeout := time.NewTimer(inv.timeout)
 	defer timeout.Stop()
@@ -142,7 +142,7 @@ func (e *environment) wait(ctx context.Context, inv *invocation) (Response, erro
 	case <-e.done:
 		return e.ended(inv), nil
 	case <-ctx.Done():
-		// Nobody would keep watch over the time-out any more.
+		// Nobody would watch over the time-out.
 		e.kill()
 		return Response{}, fmt.Errorf("invoking the function: waiting for its answer: %w", context.Cause(ctx))
 	}
@@ -174,8 +174,8 @@ func (e *environment) failed(inv *invocation, errorType, message string) Respons
 	return response
 }
 
-// replaceable reports whether an invocation that waited for an environment that has ended goes to another. It does not
-// where the process ended by itself before it served any: the next would most likely end in the same way.
+// replaceable reports whether an invocation that waited for this environment, which has ended, gets another one. It gets none
+// if the process ended by itself before its first invocation: the next process would most likely end in the same way.
 func (e *environment) replaceable() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -224,7 +224,7 @@ func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.mu.Lock()
-	e.taken[inv.id] = inv
+	e.inFlight[inv.id] = inv
 	e.served = true
 	e.mu.Unlock()
 
@@ -243,8 +243,8 @@ func (e *environment) serveAnswer(readError func(*http.Request, []byte) *Functio
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
 		e.mu.Lock()
-		inv := e.taken[id]
-		delete(e.taken, id)
+		inv := e.inFlight[id]
+		delete(e.inFlight, id)
 		e.mu.Unlock()
 		if inv == nil {
 			writeStatus(w, http.StatusBadRequest, errorDocument{Type: "InvalidRequestID", Message: "Invalid request ID"})

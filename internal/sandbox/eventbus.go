@@ -20,16 +20,16 @@ const (
 
 var eventsProtocol = jsonProtocol{version: "1.1", service: "events", target: "AWSEvents", text: "message"}
 
-// EventBusFault is how the bus fails one call, instead of or besides taking it.
+// EventBusFault is how the bus fails one call, instead of or besides doing what it asks for.
 type EventBusFault struct {
-	// Status and Code refuse the whole call.
+	// Status and Code refuse the call.
 	Status int
 	Code   string
 	// Entries refuses these entries of the call, by index, with a code, such as ThrottlingException.
 	Entries map[int]string
-	// Reset cuts the connection before the call is taken.
+	// Reset cuts the connection before anything is done.
 	Reset bool
-	// AnswerLost takes the events, then cuts the connection: the caller cannot know that the call was taken.
+	// AnswerLost puts the events on the bus, then cuts the connection: the caller cannot know that they were put.
 	AnswerLost bool
 	// Delay comes before everything else.
 	Delay time.Duration
@@ -52,9 +52,8 @@ type BusEvent struct {
 // sign for EventBridge in [Region], and holds them to its limits. It has no order beyond that of the calls and drops no
 // duplicates. Safe for concurrent use.
 type EventBus struct {
-	script[EventBusFault]
-	name   string
-	server *server
+	service[EventBusFault]
+	name string
 
 	mu     sync.Mutex
 	events []BusEvent
@@ -63,21 +62,11 @@ type EventBus struct {
 // NewEventBus starts a bus.
 func NewEventBus(name string) (*EventBus, error) {
 	b := &EventBus{name: name}
-	var err error
-	if b.server, err = serve(http.HandlerFunc(b.serve)); err != nil {
-		return nil, fmt.Errorf("serving EventBridge: %w", err)
-	}
-	return b, nil
+	return b, b.start("EventBridge", b.serve)
 }
-
-// Close ends the bus's server.
-func (b *EventBus) Close() { b.server.close() }
 
 // ARN is the bus's ARN.
 func (b *EventBus) ARN() string { return arn("events", "event-bus/"+b.name) }
-
-// URL is for AWS_ENDPOINT_URL_EVENTBRIDGE.
-func (b *EventBus) URL() string { return "http://" + b.server.addr }
 
 // Events returns what was put on the bus, in order.
 func (b *EventBus) Events() []BusEvent {
@@ -117,17 +106,14 @@ type putEventsResult struct {
 
 func (b *EventBus) serve(w http.ResponseWriter, r *http.Request) {
 	fault := b.next()
-	action, body, ok := eventsProtocol.open(w, r, outage{fault.Status, fault.Code, fault.Reset, fault.Delay})
-	if !ok {
-		return
-	}
-	if action != "PutEvents" {
-		eventsProtocol.refuse(w, http.StatusBadRequest, "UnknownOperationException", "the sandbox has no action "+action)
-		return
-	}
+	eventsProtocol.serve(w, r, outage{fault.Status, fault.Code, fault.Reset, fault.Delay}, map[string]func([]byte){
+		"PutEvents": func(body []byte) { b.putEvents(w, body, fault) },
+	})
+}
+
+func (b *EventBus) putEvents(w http.ResponseWriter, body []byte, fault EventBusFault) {
 	var call struct{ Entries []putEventsEntry }
-	if err := json.Unmarshal(body, &call); err != nil {
-		eventsProtocol.refuse(w, http.StatusBadRequest, "SerializationException", err.Error())
+	if !eventsProtocol.decode(w, body, &call) {
 		return
 	}
 	total := 0
@@ -142,10 +128,7 @@ func (b *EventBus) serve(w http.ResponseWriter, r *http.Request) {
 		eventsProtocol.refuse(w, http.StatusBadRequest, "ValidationException", "Total size of the entries in the request is over the limit.")
 	default:
 		answer := b.put(call.Entries, fault.Entries)
-		if fault.AnswerLost {
-			cut()
-		}
-		eventsProtocol.respond(w, http.StatusOK, answer)
+		eventsProtocol.answer(w, answer, fault.AnswerLost)
 	}
 }
 
@@ -155,7 +138,7 @@ type putEventsResponse struct {
 	Entries          []putEventsResult
 }
 
-// put takes the entries, but for those that are not valid or scripted to fail.
+// put puts the entries on the bus, except those that are not valid or scripted to fail.
 func (b *EventBus) put(entries []putEventsEntry, faults map[int]string) putEventsResponse {
 	answer := putEventsResponse{Entries: make([]putEventsResult, len(entries))}
 	b.mu.Lock()
@@ -183,7 +166,7 @@ func (b *EventBus) put(entries []putEventsEntry, faults map[int]string) putEvent
 	return answer
 }
 
-// check says what is wrong with an entry. For a bus that is not there AWS itself answers as if it had taken the event.
+// check returns what is wrong with an entry. For a bus that does not exist AWS answers as if it had put the event.
 func (b *EventBus) check(e putEventsEntry) (code, text string) {
 	detail := map[string]json.RawMessage{}
 	switch {

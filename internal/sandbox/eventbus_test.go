@@ -18,13 +18,9 @@ type object = map[string]any
 
 func newEventBus(t *testing.T) (*EventBus, func(operation string, in, out any) (code string)) {
 	t.Helper()
-	b, err := NewEventBus("results")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
+	b := started(t, func() (*EventBus, error) { return NewEventBus("results") })
 	client := newHTTPClient(t)
-	// Without AWS's own client: a module for one test.
+	// Without AWS's own client, which would be a module for one test.
 	return b, func(operation string, in, out any) (code string) {
 		t.Helper()
 		body, err := json.Marshal(in)
@@ -37,7 +33,7 @@ func newEventBus(t *testing.T) (*EventBus, func(operation string, in, out any) (
 		}
 		req.Header.Set("Content-Type", "application/x-amz-json-1.1")
 		req.Header.Set("X-Amz-Target", "AWSEvents."+operation)
-		req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261123/"+Region+"/events/aws4_request, SignedHeaders=host, Signature=0")
+		req.Header.Set("Authorization", scope+"events/aws4_request, SignedHeaders=host, Signature=0")
 		resp, err := client.Do(req)
 		if errors.Is(err, io.EOF) {
 			return "EOF"
@@ -61,7 +57,7 @@ func newEventBus(t *testing.T) (*EventBus, func(operation string, in, out any) (
 	}
 }
 
-// entryWith is an entry that a bus takes, but for changes; nil leaves a member out.
+// entryWith is a valid entry with changes; nil leaves a member out.
 func entryWith(changes object) object {
 	e := object{"EventBusName": arn("events", "event-bus/results"), "Source": "s", "DetailType": "t", "Detail": `{"a":1}`}
 	for name, value := range changes {
@@ -100,7 +96,7 @@ func TestPutEvents(t *testing.T) {
 	}
 }
 
-// TestBusEntries: what is wrong with one entry is no other's affair.
+// TestBusEntries: a wrong entry does not affect the others.
 func TestBusEntries(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -123,11 +119,11 @@ func TestBusEntries(t *testing.T) {
 		if code := call("PutEvents", object{"Entries": []object{entryWith(tt.change), entryWith(nil)}}, &out); code != "" {
 			t.Fatal(code)
 		}
-		taken := 2
+		valid := 2
 		if tt.want != "" {
-			taken = 1
+			valid = 1
 		}
-		if out.Entries[0].ErrorCode != tt.want || out.Entries[1].ErrorCode != "" || out.FailedEntryCount != 2-taken || len(b.Events()) != taken {
+		if out.Entries[0].ErrorCode != tt.want || out.Entries[1].ErrorCode != "" || out.FailedEntryCount != 2-valid || len(b.Events()) != valid {
 			t.Errorf("%v: %+v", tt.change, out)
 		}
 	}
@@ -141,14 +137,14 @@ func TestBusRefusals(t *testing.T) {
 		entries []object
 		want    string // the code
 	}{
-		"no entries":                   {nil, "ValidationException"},
-		"eleven":                       {make([]object, 11), "ValidationException"},
-		"full to the byte":             {[]object{entryWith(object{"Time": 1, "Detail": `{"a":"` + full + `"}`})}, ""},
-		"one byte more":                {[]object{entryWith(object{"Time": 1, "Detail": `{"a":"` + full + `x"}`})}, "ValidationException"},
-		"full to the byte with more":   {[]object{entryWith(object{"Detail": `{"a":"` + full[1:] + `"}`, "Resources": []string{strings.Repeat("r", 15)}})}, ""},
-		"a resource's byte too much":   {[]object{entryWith(object{"Detail": `{"a":"` + full[1:] + `"}`, "Resources": []string{strings.Repeat("r", 16)}})}, "ValidationException"},
-		"too much, in two":             {[]object{entryWith(nil), entryWith(object{"Time": 1, "Detail": `{"a":"` + full + `"}`})}, "ValidationException"},
-		"an entry that is no object's": {nil, "SerializationException"},
+		"no entries":                 {nil, "ValidationException"},
+		"eleven":                     {make([]object, 11), "ValidationException"},
+		"full to the byte":           {[]object{entryWith(object{"Time": 1, "Detail": `{"a":"` + full + `"}`})}, ""},
+		"one byte more":              {[]object{entryWith(object{"Time": 1, "Detail": `{"a":"` + full + `x"}`})}, "ValidationException"},
+		"full to the byte with more": {[]object{entryWith(object{"Detail": `{"a":"` + full[1:] + `"}`, "Resources": []string{strings.Repeat("r", 15)}})}, ""},
+		"a resource's byte too much": {[]object{entryWith(object{"Detail": `{"a":"` + full[1:] + `"}`, "Resources": []string{strings.Repeat("r", 16)}})}, "ValidationException"},
+		"too much, in two":           {[]object{entryWith(nil), entryWith(object{"Time": 1, "Detail": `{"a":"` + full + `"}`})}, "ValidationException"},
+		"entries that are no list":   {nil, "SerializationException"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -173,7 +169,7 @@ func TestBusFaults(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		fault EventBusFault
-		taken int
+		put   int
 		code  string
 	}{
 		"refused":         {EventBusFault{Status: 400, Code: "ThrottlingException"}, 0, "ThrottlingException"},
@@ -193,10 +189,10 @@ func TestBusFaults(t *testing.T) {
 			if tt.code == "" && (out.FailedEntryCount != 1 || out.Entries[0].ErrorCode != "InternalFailure") {
 				t.Errorf("answer %+v", out)
 			}
-			if got := len(b.Events()); got != tt.taken {
-				t.Errorf("%d taken", got)
+			if got := len(b.Events()); got != tt.put {
+				t.Errorf("%d events", got)
 			}
-			if code := call("PutEvents", in, &out); code != "" || len(b.Events()) != tt.taken+1 || b.Calls() != 2 {
+			if code := call("PutEvents", in, &out); code != "" || len(b.Events()) != tt.put+1 || b.Calls() != 2 {
 				t.Errorf("after it: %s, %d events, %d calls", code, len(b.Events()), b.Calls())
 			}
 		})

@@ -38,7 +38,7 @@ type FunctionConfig struct {
 }
 
 // Function runs a function's binary as Lambda does: one process, started by the first invocation, kept for the next
-// ones and started anew after it ended. Safe for concurrent use; invocations the process does not poll for yet wait.
+// ones and started anew after it ended. Safe for concurrent use; an invocation waits until the process polls for it.
 // For several processes side by side make several Functions.
 type Function struct {
 	config      FunctionConfig
@@ -77,7 +77,7 @@ type FunctionError struct {
 	Message string
 	// XRayCause is the header Lambda-Runtime-Function-Xray-Error-Cause, into which aws-lambda-go copies the error's text.
 	XRayCause string
-	// Ended reports that the process ended, and not by what it answered. Output is the last lines that it printed.
+	// Ended reports that the process ended before it answered. Output is the last lines that it printed.
 	Ended  bool
 	Output []string
 }
@@ -97,7 +97,7 @@ type errorDocument struct {
 	Type    string `json:"errorType"`
 }
 
-// failure is a Response for an error that Lambda, not the function, words.
+// failure is the Response to an error that Lambda reports itself.
 func failure(requestID, errorType, message string) Response {
 	payload, _ := json.Marshal(errorDocument{Message: message, Type: errorType}) // two strings always marshal
 	return Response{RequestID: requestID, Payload: payload, Error: &FunctionError{Type: errorType, Message: message}}
@@ -107,8 +107,8 @@ func failure(requestID, errorType, message string) Response {
 // included, is in the Response. The error returned is the sandbox's: the process could not be started, payload is above
 // Lambda's limit, ctx ended or the function is closed ([ErrClosed]).
 //
-// The time-out runs from the moment the process takes the invocation. When it is over, the process is killed, with
-// every invocation it runs side by side. The same happens when ctx ends while the process works on the invocation.
+// The time-out begins when the process receives the invocation. When it is over, the process is killed, and with it every
+// other invocation in it. The same happens when ctx ends while the process works on the invocation.
 func (f *Function) Invoke(ctx context.Context, payload []byte, timeout time.Duration) (Response, error) {
 	if len(payload) > maxPayload {
 		return Response{}, fmt.Errorf("invoking the function: a payload of %d bytes, Lambda takes %d", len(payload), maxPayload)
@@ -150,7 +150,7 @@ func (f *Function) environment() (*environment, error) {
 	return env, nil
 }
 
-// Kill ends the process at once (kill -9) and returns when it has ended. Invocations it had taken fail with
+// Kill ends the process at once (kill -9) and returns when it has ended. The invocations in it fail with
 // Runtime.ExitError. The next invocation starts another process. Without a process it does nothing.
 func (f *Function) Kill() {
 	f.mu.Lock()

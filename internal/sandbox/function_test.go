@@ -109,7 +109,7 @@ func (f *Function) start(ctx context.Context, payload string, timeout time.Durat
 	return done
 }
 
-// wantError checks a failed invocation: its type, the message, in which %s stands for the request id, and the document.
+// wantError checks a failed invocation: type, message and error document. %s in message stands for the request id.
 func wantError(t *testing.T, got Response, errorType, message string) {
 	t.Helper()
 	if strings.Contains(message, "%s") {
@@ -257,7 +257,7 @@ func TestExit(t *testing.T) {
 	if !strings.HasSuffix(response.Error.Error(), "\nline 24\nan open line") {
 		t.Errorf("Error() = %q", response.Error.Error())
 	}
-	if got := invoke(t, f, `"again"`); string(got.Payload) != `"again"` {
+	if got := invoke(t, f, `"next"`); string(got.Payload) != `"next"` {
 		t.Errorf("after the exit: %+v", got)
 	}
 }
@@ -274,7 +274,7 @@ func TestTimeout(t *testing.T) {
 	mustBeReplaced(t, f, before.PID)
 }
 
-// TestTimeoutSideBySide: a time-out ends what runs in the same process.
+// TestTimeoutSideBySide: a time-out also ends the other invocations in the process.
 func TestTimeoutSideBySide(t *testing.T) {
 	t.Parallel()
 	lines := newLogs()
@@ -306,7 +306,7 @@ func TestKill(t *testing.T) {
 	}
 	mustBeReplaced(t, f, before.PID)
 	f.Kill() // nothing is invoked
-	invoke(t, f, `"again"`)
+	invoke(t, f, `"next"`)
 }
 
 func TestContextEnds(t *testing.T) {
@@ -327,7 +327,7 @@ func TestContextEnds(t *testing.T) {
 	}
 	select {
 	case got := <-hanging:
-		t.Errorf("one that waited ended the one that ran: %+v", got)
+		t.Errorf("the end of the one that waited also ended the one that ran: %+v", got)
 	default:
 	}
 
@@ -353,10 +353,10 @@ func TestClose(t *testing.T) {
 	if got := <-f.start(t.Context(), `"late"`, long); !errors.Is(got.err, ErrClosed) {
 		t.Errorf("an invocation after Close: %+v", got)
 	}
-	f.Close() // again
+	f.Close() // a second time does nothing
 }
 
-// TestCloseInInit: what waits for a process that has not polled yet waits as any other.
+// TestCloseInInit: Close also ends the wait for a process that has not polled yet.
 func TestCloseInInit(t *testing.T) {
 	t.Parallel()
 	lines := newLogs()
@@ -428,7 +428,7 @@ func TestTooLarge(t *testing.T) {
 	}
 	wantError(t, invoke(t, f, fmt.Sprintf(`{"do":"large","size":%d}`, maxPayload)), "Function.ResponseSizeTooLarge",
 		"Response payload size exceeded maximum allowed payload size (6291556 bytes).")
-	if got := invoke(t, f, `"again"`); string(got.Payload) != `"again"` {
+	if got := invoke(t, f, `"next"`); string(got.Payload) != `"next"` {
 		t.Errorf("after an answer above the limit: %+v", got)
 	}
 }
@@ -450,7 +450,7 @@ func TestInitFails(t *testing.T) {
 			t.Parallel()
 			f := newFunction(t, map[string]string{"INIT": tt.init}, nil)
 			f.initTimeout = tt.timeout
-			for range 2 { // each invocation tries anew
+			for range 2 { // each invocation starts a process
 				response := invoke(t, f, `{}`)
 				wantError(t, response, tt.errorType, tt.message)
 				if tt.init == "exit" && !slices.Equal(response.Error.Output, []string{"no token is configured"}) {
@@ -471,11 +471,11 @@ func TestNoBinary(t *testing.T) {
 	}
 }
 
-// TestRuntimeAPI: what aws-lambda-go does not do but another runtime may.
+// TestRuntimeAPI: requests that aws-lambda-go does not make, but another runtime may.
 func TestRuntimeAPI(t *testing.T) {
 	t.Parallel()
 	inv := &invocation{id: "8476a536", answer: make(chan Response, 1)}
-	e := &environment{taken: map[string]*invocation{inv.id: inv}}
+	e := &environment{inFlight: map[string]*invocation{inv.id: inv}}
 	post := func(path, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, "/2018-06-01/runtime/invocation/"+path, bytes.NewBufferString(body))
 		r.Header.Set("Lambda-Runtime-Function-Error-Type", "Runtime.Unknown")

@@ -8,7 +8,7 @@ import (
 const (
 	// tailLines is how much of a process's output is kept for the report of its end.
 	tailLines = 20
-	// maxLine bounds what a process that prints no line break can make us hold: CloudWatch Logs cuts an event at 1 MiB.
+	// maxLine bounds a line that does not end, and with it the memory: CloudWatch Logs cuts an event at 1 MiB.
 	maxLine = 1 << 20
 )
 

@@ -2,8 +2,8 @@ package sandbox
 
 import "encoding/json"
 
-// LogLine is a line that the function prints, as far as an onlooker needs it: its log in Lambda's JSON format, and its
-// metrics.
+// LogLine is a line that the function prints: its log in Lambda's JSON format, or its metrics. It has the fields that the
+// sandbox shows.
 type LogLine struct {
 	Message    string `json:"message"`
 	Status     string `json:"status"`
@@ -25,8 +25,8 @@ type LogLine struct {
 // IsLast reports whether a line is the last that an invocation prints.
 func (l LogLine) IsLast() bool { return l.Metrics != nil && l.Duration != nil }
 
-// ParseLogLine reads a line; ok is false for one that tells an onlooker nothing: one that is no JSON, such as those of Go's
-// own log, and the one in which a process names its version.
+// ParseLogLine reads a line. ok is false for a line that is not shown: one that is no JSON, such as those of Go's own log, and
+// the one in which a process names its version.
 func ParseLogLine(line []byte) (l LogLine, ok bool) {
 	err := json.Unmarshal(line, &l)
 	return l, err == nil && l.Message != "starting"

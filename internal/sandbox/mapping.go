@@ -19,23 +19,23 @@ type Source interface {
 	ARN() string
 	// Receive takes up to limit messages that are visible.
 	Receive(limit int) []Message
-	// Settle deletes the messages with the receipts done, and lets those with the receipts back be visible again: when their
-	// visibility timeout has run out, or after delay if the queue can do that and it is sooner.
-	Settle(done, back []string, delay time.Duration)
+	// Finish ends the delivery of messages. It deletes those with the receipts done. Those with the receipts handedBack are
+	// visible again when their visibility timeout ends, or after delay if that is earlier and the queue can do it.
+	Finish(done, handedBack []string, delay time.Duration)
 }
 
-// Mapping is Lambda's event source mapping of a queue, with ReportBatchItemFailures: it receives batches, invokes the
-// function with each and does with its messages what the answer says. Safe for concurrent use if its fields are.
+// Mapping is Lambda's event source mapping of a queue, with ReportBatchItemFailures. It receives batches, invokes the function
+// with each, and deletes the messages that the answer does not report. Safe for concurrent use if its fields are.
 type Mapping struct {
 	Queue Source
 	// Invoke hands a payload to the function and returns its answer, as [Function.Invoke] does.
 	Invoke func(ctx context.Context, payload []byte) (Response, error)
-	// Delay is how long a message that was handed back stays invisible at the most: nobody wants to wait for a visibility
-	// timeout of minutes. It gives way to a visibility that the function itself has chosen, unless the queue is impatient.
+	// Delay is how long a message that was handed back stays invisible at the most, so that nobody waits for a visibility
+	// timeout of minutes. A visibility that the function has chosen itself counts instead, unless the queue is impatient.
 	Delay time.Duration
 }
 
-// Drain takes batches through the function until no message is visible.
+// Drain delivers batches until no message is visible.
 func (m *Mapping) Drain(ctx context.Context) error {
 	for {
 		batch := m.Queue.Receive(BatchSize)
@@ -48,25 +48,25 @@ func (m *Mapping) Drain(ctx context.Context) error {
 	}
 }
 
-// Deliver takes messages that were received through the function. It deletes what succeeded, leaves alone what did not, and
-// returns the latter in the batch's order. An error, a broken answer, an item with a wrong key, an empty or an unknown id
-// fail the whole batch; no list or an empty one deletes it (Lambda developer guide, "Handling errors for an SQS event
-// source"). What was received again meanwhile is neither deleted nor delayed: its receipt is no longer the newest.
+// Deliver invokes the function with messages that were received. It deletes those that succeeded, and returns the others,
+// which are handed back, in the batch's order. An error, a broken answer, an item with a wrong key, an empty or an unknown id
+// hand back the batch; no list or an empty one deletes it (Lambda developer guide, "Handling errors for an SQS event
+// source"). A message that was redelivered meanwhile is neither deleted nor delayed: its receipt is no longer the newest.
 //
-// Its own error is Invoke's, with which nothing of the batch has succeeded.
+// The error is Invoke's. No message of the batch has then succeeded.
 func (m *Mapping) Deliver(ctx context.Context, batch []Message) (failed []Message, err error) {
 	response, err := m.Invoke(ctx, SQSEvent(m.Queue.ARN(), batch))
 	reported := reportedFailures(batch, response, err)
-	var done, back []string
+	var done, handedBack []string
 	for _, message := range batch {
 		if reported[message.ID] {
 			failed = append(failed, message)
-			back = append(back, message.Receipt)
+			handedBack = append(handedBack, message.Receipt)
 		} else {
 			done = append(done, message.Receipt)
 		}
 	}
-	m.Queue.Settle(done, back, m.Delay)
+	m.Queue.Finish(done, handedBack, m.Delay)
 	return failed, err
 }
 
@@ -123,7 +123,7 @@ func SQSEvent(queueARN string, messages []Message) []byte {
 	return payload
 }
 
-// reportedFailures returns the ids of the messages that an answer fails.
+// reportedFailures returns the ids of the messages that an answer hands back.
 func reportedFailures(messages []Message, response Response, err error) map[string]bool {
 	all := map[string]bool{}
 	for _, m := range messages {

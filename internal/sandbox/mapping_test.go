@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestSQSEvent(t *testing.T) {
 
 			var got events.SQSEvent
 			decoder := json.NewDecoder(bytes.NewReader(payload))
-			decoder.DisallowUnknownFields() // else a field that it does not know were lost
+			decoder.DisallowUnknownFields() // else a field that it does not know would be lost
 			if err := decoder.Decode(&got); err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +113,7 @@ func golden(t *testing.T, name string, payload []byte) {
 	}
 }
 
-// deliver takes messages through a function that answers so, and returns the bodies of those that are handed back.
+// deliver delivers messages to a function that answers with response. It returns the bodies of those that are handed back.
 func deliver(t *testing.T, q *Queue, messages []Message, response Response, delay time.Duration) []string {
 	t.Helper()
 	mapping := Mapping{Queue: q, Delay: delay, Invoke: func(context.Context, []byte) (Response, error) { return response, nil }}
@@ -165,7 +166,7 @@ func TestDeliver(t *testing.T) {
 			for _, body := range everything {
 				answer = strings.ReplaceAll(answer, "$"+body, q.Send(body, nil, ""))
 			}
-			q.Send("of the next batch", nil, "")
+			send(q, "", "of the next batch")
 			messages := q.Receive(3)
 
 			failed := deliver(t, q, messages, Response{Payload: []byte(answer), Error: tt.err}, time.Second)
@@ -182,15 +183,13 @@ func TestDeliver(t *testing.T) {
 	}
 }
 
-// TestDrain: batches of ten until nothing is visible. Where the function cannot be invoked, nothing of the batch has
-// succeeded, and there is no next.
+// TestDrain: batches of ten until no message is visible. If the function cannot be invoked, no message of the batch has
+// succeeded, and there is no further batch.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	q := c.queue("requests")
-	for range 25 {
-		q.Send("a", nil, "")
-	}
+	send(q, "", slices.Repeat([]string{"a"}, 25)...)
 	var sizes []int
 	broken := errors.New("no function")
 	mapping := Mapping{Queue: q, Delay: time.Second, Invoke: func(_ context.Context, payload []byte) (Response, error) {

@@ -24,7 +24,7 @@ type QueueConfig struct {
 	// DeadLetters takes messages that were received MaxReceiveCount times; nil for none.
 	DeadLetters     *Queue
 	MaxReceiveCount int
-	// Impatient is for a queue that somebody watches: [Queue.Settle] cuts short the waits that the function chooses, too.
+	// Impatient is for a queue that somebody watches: [Queue.Finish] also shortens the waits that the function has chosen.
 	Impatient bool
 	// Now is the clock.
 	Now func() time.Time
@@ -84,15 +84,15 @@ func (q *Queue) Send(body string, attributes map[string]string, group string) st
 	return m.ID
 }
 
-// Receive takes up to limit visible messages. What was received MaxReceiveCount times before goes to the dead letters
-// instead. Of a FIFO group nothing is received while a message of it is invisible.
+// Receive takes up to limit visible messages. A message that was received MaxReceiveCount times already becomes a dead letter
+// instead. While a message of a FIFO group is invisible, no other message of the group is received.
 func (q *Queue) Receive(limit int) []Message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.config.Now()
 	var received []Message
 	dead := map[*stored]bool{}
-	busy := map[string]bool{} // groups of which a message is out
+	busy := map[string]bool{} // groups with an invisible message
 	for _, m := range q.messages {
 		if q.fifo() && m.visible.After(now) {
 			busy[m.Group] = true
@@ -104,7 +104,7 @@ func (q *Queue) Receive(limit int) []Message {
 			continue
 		case q.config.DeadLetters != nil && m.ReceiveCount >= q.config.MaxReceiveCount:
 			dead[m] = true
-			q.config.DeadLetters.bury(m)
+			q.config.DeadLetters.addDeadLetter(m)
 			continue
 		case len(received) == limit:
 			continue
@@ -122,17 +122,17 @@ func (q *Queue) Receive(limit int) []Message {
 	return received
 }
 
-// receiptOrigin is what a receipt of the queue says before its message and the count of receives, so that one that SQS
-// never gave can be told from one that is out of date.
+// receiptOrigin begins each receipt of the queue; the message's id and its count of receives follow. So the queue knows its
+// own receipts, also those that are out of date.
 func (q *Queue) receiptOrigin() string { return q.config.Name + " " }
 
 func (q *Queue) receipt(m *stored) string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s%s %d", q.receiptOrigin(), m.ID, m.ReceiveCount))
 }
 
-// bury takes a message as a redrive does: with its id, and in a standard queue with the time it was first sent (SQS
-// developer guide, "Setting-up dead-letter queue retention").
-func (q *Queue) bury(m *stored) {
+// addDeadLetter takes a message from another queue. The message keeps its id and, in a standard queue, the time it was first
+// sent (SQS developer guide, "Setting-up dead-letter queue retention").
+func (q *Queue) addDeadLetter(m *stored) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m.Receipt, m.visible = "", q.config.Now()
@@ -145,19 +145,20 @@ func (q *Queue) bury(m *stored) {
 // Delete removes the message that was received with this receipt. A receipt that is not the newest, or whose message is
 // gone, deletes nothing and is no error (SQS API reference, DeleteMessage).
 func (q *Queue) Delete(receipt string) {
-	q.Settle([]string{receipt}, nil, 0)
+	q.Finish([]string{receipt}, nil, 0)
 }
 
-// Settle deletes the messages with the receipts done. It cuts the time that those with the receipts back stay invisible to
-// delay, unless their visibility was changed since they were received and the queue is patient. Receipts that are not the
+// Finish ends the delivery of messages. It deletes those with the receipts done. Those with the receipts handedBack are
+// visible again after delay, or earlier if their visibility timeout ends earlier. If the function has changed the visibility
+// of a message since the receive, that counts instead of delay, unless the queue is impatient. Receipts that are not the
 // newest do nothing.
-func (q *Queue) Settle(done, back []string, delay time.Duration) {
+func (q *Queue) Finish(done, handedBack []string, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	again := q.config.Now().Add(delay)
+	visible := q.config.Now().Add(delay)
 	q.messages = slices.DeleteFunc(q.messages, func(m *stored) bool {
-		if slices.Contains(back, m.Receipt) && (q.config.Impatient || !m.changed) && again.Before(m.visible) {
-			m.visible = again
+		if slices.Contains(handedBack, m.Receipt) && (q.config.Impatient || !m.changed) && visible.Before(m.visible) {
+			m.visible = visible
 		}
 		return m.Receipt != "" && slices.Contains(done, m.Receipt)
 	})

@@ -24,6 +24,13 @@ func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 
 const visibility = 30 * time.Second
 
+// send sends messages of a group.
+func send(q *Queue, group string, bodies ...string) {
+	for _, body := range bodies {
+		q.Send(body, nil, group)
+	}
+}
+
 // receive receives all it can and compares the bodies.
 func receive(t *testing.T, q *Queue, want ...string) []Message {
 	t.Helper()
@@ -71,16 +78,14 @@ func TestVisibility(t *testing.T) {
 	}
 	want.Receipt, want.ReceiveCount = second.Receipt, 2
 	if diff := cmp.Diff(want, second); diff != "" {
-		t.Errorf("message, received again (-want +got):\n%s", diff)
+		t.Errorf("message of the second receive (-want +got):\n%s", diff)
 	}
 }
 
 func TestReceiveLimit(t *testing.T) {
 	t.Parallel()
 	q := newClock().queue("requests")
-	for _, body := range []string{"a", "b", "c"} {
-		q.Send(body, nil, "")
-	}
+	send(q, "", "a", "b", "c")
 	if diff := cmp.Diff([]string{"a", "b"}, bodies(q.Receive(2))); diff != "" {
 		t.Errorf("received (-want +got):\n%s", diff)
 	}
@@ -91,8 +96,7 @@ func TestDelete(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	q := c.queue("requests")
-	q.Send("a", nil, "")
-	q.Send("b", nil, "")
+	send(q, "", "a", "b")
 	messages := receive(t, q, "a", "b")
 	q.Delete(messages[0].Receipt)
 	q.Delete(messages[0].Receipt) // gone already
@@ -108,18 +112,17 @@ func TestChangeVisibility(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	q := c.queue("requests")
-	q.Send("a", nil, "")
-	q.Send("b", nil, "")
+	send(q, "", "a", "b")
 	messages := receive(t, q, "a", "b")
 	change(t, q, messages[0], 0, "")
 	change(t, q, messages[1], time.Hour, "")
-	again := receive(t, q, "a")
+	second := receive(t, q, "a")
 	c.advance(visibility)
 	receive(t, q, "a")
 	c.advance(time.Hour - visibility)
 	receive(t, q, "a", "b")
 	change(t, q, messages[0], 0, "InvalidParameterValue")
-	change(t, q, again[0], 0, "InvalidParameterValue")
+	change(t, q, second[0], 0, "InvalidParameterValue")
 }
 
 // change changes a visibility and compares the error's code.
@@ -135,14 +138,13 @@ func change(t *testing.T, q *Queue, m Message, d time.Duration, want string) {
 	}
 }
 
-// TestVisibilityRefused: what SQS does not do, and that the message then is as it was.
+// TestVisibilityRefused: what SQS refuses does not change the message.
 func TestVisibilityRefused(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	q := c.queue("requests")
 	other := c.queue("others")
-	q.Send("a", nil, "")
-	q.Send("gone", nil, "")
+	send(q, "", "a", "gone")
 	other.Send("of another queue", nil, "")
 	messages := receive(t, q, "a", "gone")
 	a := messages[0]
@@ -164,12 +166,12 @@ func TestVisibilityRefused(t *testing.T) {
 	receive(t, q, "a")
 }
 
-// TestLateSettle: who is late, so that a message was received again, has no say in it.
-func TestLateSettle(t *testing.T) {
+// TestLateFinish: an old receipt does nothing to a message that was redelivered.
+func TestLateFinish(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	q := c.queue("requests")
-	q.Send("a", nil, "")
+	send(q, "", "a")
 	late := receive(t, q, "a")
 	c.advance(visibility)
 	receive(t, q, "a")
@@ -177,10 +179,10 @@ func TestLateSettle(t *testing.T) {
 	if got := len(q.Messages()); got != 1 {
 		t.Errorf("%d messages are left", got)
 	}
-	q.Settle(nil, []string{late[0].Receipt}, 0)
+	q.Finish(nil, []string{late[0].Receipt}, 0)
 	receive(t, q)
 
-	// Late, but not received again: SQS still deletes it.
+	// Late, but not redelivered: SQS still deletes it.
 	c.advance(visibility)
 	late = receive(t, q, "a")
 	c.advance(visibility)
@@ -188,8 +190,8 @@ func TestLateSettle(t *testing.T) {
 	receive(t, q)
 }
 
-// TestSettleLeavesAlone: when a message that failed is visible again.
-func TestSettleLeavesAlone(t *testing.T) {
+// TestFinishHandedBack: when a message that was handed back is visible again.
+func TestFinishHandedBack(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name      string
@@ -210,13 +212,13 @@ func TestSettleLeavesAlone(t *testing.T) {
 			t.Parallel()
 			c := newClock()
 			q := NewQueue(QueueConfig{Name: "requests", VisibilityTimeout: visibility, Impatient: tt.impatient, Now: c.Now})
-			q.Send("a", nil, "")
-			for range 2 { // a choice is for one receive
+			send(q, "", "a")
+			for range 2 { // a choice counts for one receive
 				messages := receive(t, q, "a")
 				if tt.chosen >= 0 {
 					change(t, q, messages[0], tt.chosen, "")
 				}
-				q.Settle(nil, []string{messages[0].Receipt}, tt.delay)
+				q.Finish(nil, []string{messages[0].Receipt}, tt.delay)
 				if tt.want > 0 {
 					c.advance(tt.want - 1)
 					receive(t, q)
@@ -224,7 +226,7 @@ func TestSettleLeavesAlone(t *testing.T) {
 				}
 			}
 			messages := receive(t, q, "a")
-			q.Settle(nil, []string{messages[0].Receipt}, tt.delay)
+			q.Finish(nil, []string{messages[0].Receipt}, tt.delay)
 			c.advance(min(visibility, tt.delay))
 			receive(t, q, "a")
 		})
@@ -234,20 +236,20 @@ func TestSettleLeavesAlone(t *testing.T) {
 func TestPurge(t *testing.T) {
 	t.Parallel()
 	q := newClock().queue("requests")
-	q.Send("a", nil, "")
+	send(q, "", "a")
 	receive(t, q, "a")
-	q.Send("b", nil, "")
+	send(q, "", "b")
 	q.Purge()
 	if left := q.Messages(); len(left) != 0 {
 		t.Errorf("left %v", left)
 	}
 }
 
-func TestRedrive(t *testing.T) {
+func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, queue, deadLetters string
-		sentAnew                 bool
+		newSentTime              bool
 	}{
 		{"standard", "requests", "dead-letters", false},
 		{"FIFO", "requests.fifo", "dead-letters.fifo", true},
@@ -260,7 +262,7 @@ func TestRedrive(t *testing.T) {
 			q := NewQueue(QueueConfig{Name: tt.queue, VisibilityTimeout: visibility, DeadLetters: dead, MaxReceiveCount: 2, Now: c.Now})
 			sent := c.now
 			id := q.Send("poison", map[string]string{"a": "b"}, "g")
-			q.Send("next", nil, "g")
+			send(q, "g", "next")
 			var received []Message
 			for range 2 {
 				received = receive(t, q, "poison", "next")
@@ -269,14 +271,14 @@ func TestRedrive(t *testing.T) {
 					t.Fatalf("dead before the third receive: %v", dead.Messages())
 				}
 			}
-			q.Send("new", nil, "g")
+			send(q, "g", "new")
 			receive(t, q, "new")
 			if len(q.Messages()) != 1 {
 				t.Errorf("left: %v", bodies(q.Messages()))
 			}
-			dead.Delete(received[0].Receipt) // of the other queue
+			dead.Delete(received[0].Receipt) // a receipt of the other queue
 			messages := receive(t, dead, "poison", "next")
-			if tt.sentAnew {
+			if tt.newSentTime {
 				sent = c.now
 			}
 			if m := messages[0]; m.ID != id || m.Attributes["a"] != "b" || m.Group != "g" || !m.Sent.Equal(sent) {
@@ -286,10 +288,10 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
-func TestNoRedrive(t *testing.T) {
+func TestNoDeadLetterQueue(t *testing.T) {
 	t.Parallel()
 	q := NewQueue(QueueConfig{Name: "requests", Now: newClock().Now}) // visible again at once
-	q.Send("a", nil, "")
+	send(q, "", "a")
 	for range 100 {
 		receive(t, q, "a")
 	}
@@ -299,19 +301,19 @@ func TestFIFO(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	q := c.queue("requests.fifo")
-	q.Send("a1", nil, "a")
-	q.Send("b1", nil, "b")
-	q.Send("a2", nil, "a")
+	send(q, "a", "a1")
+	send(q, "b", "b1")
+	send(q, "a", "a2")
 	messages := receive(t, q, "a1", "b1", "a2") // one receive takes several of a group
-	q.Send("a3", nil, "a")
-	q.Send("b2", nil, "b")
-	q.Send("c1", nil, "c")
-	receive(t, q, "c1") // groups in flight wait
+	send(q, "a", "a3")
+	send(q, "b", "b2")
+	send(q, "c", "c1")
+	receive(t, q, "c1") // the other groups are in flight
 
 	q.Delete(messages[1].Receipt)
 	receive(t, q, "b2")
 
-	// What comes back is received before what came after it, and only once all before it are out of flight.
+	// A message that is visible again is received before the later ones of its group, and not before the earlier ones.
 	change(t, q, messages[2], 0, "")
 	receive(t, q)
 	change(t, q, messages[0], 0, "")
@@ -322,13 +324,11 @@ func TestFIFO(t *testing.T) {
 	receive(t, q, "a2", "a3", "b2", "c1")
 }
 
-// TestFIFOLimit: a group whose messages do not all fit goes on in order.
+// TestFIFOLimit: a group that does not fit into one receive keeps its order.
 func TestFIFOLimit(t *testing.T) {
 	t.Parallel()
 	q := newClock().queue("requests.fifo")
-	for _, body := range []string{"a1", "a2", "a3"} {
-		q.Send(body, nil, "a")
-	}
+	send(q, "a", "a1", "a2", "a3")
 	messages := q.Receive(2)
 	receive(t, q)
 	for _, m := range messages {
@@ -341,27 +341,21 @@ func TestFIFOLimit(t *testing.T) {
 func TestStandardGroups(t *testing.T) {
 	t.Parallel()
 	q := newClock().queue("requests")
-	q.Send("a1", nil, "a")
+	send(q, "a", "a1")
 	receive(t, q, "a1")
-	q.Send("a2", nil, "a")
+	send(q, "a", "a2")
 	receive(t, q, "a2")
 }
 
-// TestGroupWaitsForAllOfIts: a group is blocked while any of its messages is
-// out, a later one too.
-func TestGroupWaitsForAllOfIts(t *testing.T) {
+// TestGroupWaits: a group is blocked while any of its messages is invisible, also
+// a later one.
+func TestGroupWaits(t *testing.T) {
 	t.Parallel()
-	now := time.Now()
-	q := NewQueue(QueueConfig{Name: "q.fifo", VisibilityTimeout: time.Minute, Now: func() time.Time { return now }})
-	q.Send("1", nil, "g")
-	q.Send("2", nil, "g")
+	q := newClock().queue("requests.fifo")
+	send(q, "g", "1", "2")
 	messages := receive(t, q, "1", "2")
 	change(t, q, messages[0], 0, "")
-	if got := q.Receive(10); len(got) != 0 {
-		t.Errorf("received %v while 2 is out", got)
-	}
+	receive(t, q)
 	q.Delete(messages[1].Receipt)
-	if got := q.Receive(10); len(got) != 1 {
-		t.Errorf("received %v, want the first", got)
-	}
+	receive(t, q, "1")
 }

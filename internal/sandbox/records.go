@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// ReadSQSEvent is the way back from [SQSEvent]: it reads what a sender would have to send for that event, that is the
-// body, the attributes of type String and the group of each message. A payload that is no SQS event is an error.
+// ReadSQSEvent is the reverse of [SQSEvent]: it reads what to send so that such an event comes of it. That is the body, the
+// attributes of type String and the group of each message. A payload that is no SQS event is an error.
 func ReadSQSEvent(payload []byte) ([]Message, error) {
 	var event struct {
 		Records []struct {

@@ -2,13 +2,12 @@
 // ([Function]), an SQS queue with its event source mapping ([Queue], [Mapping]) and its API ([SQS]), an SNS topic
 // ([Topic]), an EventBridge bus ([EventBus]) and Secrets Manager ([Secrets]); and what template.yaml makes of them ([Stack]).
 //
-// It is for running and testing the function's built binary. The binary meets what it meets in Lambda: the Runtime API,
-// environment variables and the wire protocols of SNS, EventBridge, SQS and Secrets Manager. Nothing of the function's own
-// code is imported, so that the two cannot agree on a mistake.
+// It is for running and testing the function's built binary. The binary gets what it gets in Lambda: the Runtime API,
+// environment variables and the wire protocols of SNS, EventBridge, SQS and Secrets Manager. The package imports no code of
+// the function, so that both cannot make the same mistake.
 //
-// Where AWS documents a behaviour, the parts follow it, the unpleasant included: an empty list of batch item failures
-// deletes the whole batch, a time-out kills the process, an attribute without a value is refused. The servers listen
-// on 127.0.0.1 only.
+// The parts do what AWS documents, also where it is unpleasant: an empty list of batch item failures deletes the batch, a
+// time-out kills the process, an attribute without a value is refused. The servers listen on 127.0.0.1 only.
 package sandbox
 
 import (
@@ -22,9 +21,9 @@ import (
 )
 
 const (
-	// Region is the AWS region everything in the sandbox claims to be in.
+	// Region is the AWS region of everything in the sandbox.
 	Region = "eu-central-1"
-	// Account is the AWS account everything in the sandbox claims to belong to: the one of AWS's documentation.
+	// Account is the AWS account of everything in the sandbox, the one in AWS's documentation.
 	Account = "123456789012"
 )
 
@@ -62,7 +61,7 @@ func serve(handler http.Handler) (*server, error) {
 		addr:    listener.Addr().String(),
 		stopped: make(chan struct{}),
 	}
-	// A connection ends after its handler has returned. New ones are announced before Serve returns.
+	// A connection is closed after its handler has returned. A new one is counted before Serve returns.
 	s.http.ConnState = func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
@@ -78,7 +77,7 @@ func serve(handler http.Handler) (*server, error) {
 	return s, nil
 }
 
-// close cuts every connection; requests under way see their context end. It returns when every handler has returned.
+// close cuts every connection, which ends the contexts of requests under way. It returns when every handler has returned.
 func (s *server) close() {
 	_ = s.http.Close()
 	<-s.stopped

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.uber.org/goleak"
 )
 
@@ -35,6 +36,39 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(code)
 	}))
+}
+
+// started starts a service that ends with the test.
+func started[T interface{ Close() }](t *testing.T, start func() (T, error)) T {
+	t.Helper()
+	service, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(service.Close)
+	return service
+}
+
+// clientConfig configures AWS's own clients to call a service once, without retries.
+func clientConfig(t *testing.T, url, region string) aws.Config {
+	t.Helper()
+	return aws.Config{
+		Region:       region,
+		BaseEndpoint: &url,
+		HTTPClient:   newHTTPClient(t),
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "example"}, nil
+		}),
+	}
+}
+
+// newHTTPClient returns a client whose connections end with the test.
+func newHTTPClient(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
 }
 
 func TestBuildFails(t *testing.T) {

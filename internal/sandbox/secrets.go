@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -25,7 +24,7 @@ type SecretsFault struct {
 	// ThrottlingException and DecryptionFailure with 400, and InternalServiceError with 500.
 	Status int
 	Code   string
-	// Reset cuts the connection before the call is taken.
+	// Reset cuts the connection before anything is done.
 	Reset bool
 	// Delay comes before everything else.
 	Delay time.Duration
@@ -34,8 +33,7 @@ type SecretsFault struct {
 // Secrets is AWS Secrets Manager behind its own protocol, on 127.0.0.1. It answers GetSecretValue for the current version
 // of a secret, to callers that sign for Secrets Manager in [Region]. Safe for concurrent use.
 type Secrets struct {
-	script[SecretsFault]
-	server *server
+	service[SecretsFault]
 
 	mu      sync.Mutex
 	secrets map[string]secretVersion // by name
@@ -54,22 +52,12 @@ type secretVersion struct {
 // NewSecrets starts a Secrets Manager without secrets.
 func NewSecrets() (*Secrets, error) {
 	s := &Secrets{secrets: map[string]secretVersion{}}
-	var err error
-	if s.server, err = serve(http.HandlerFunc(s.serve)); err != nil {
-		return nil, fmt.Errorf("serving Secrets Manager: %w", err)
-	}
-	return s, nil
+	return s, s.start("Secrets Manager", s.serve)
 }
 
-// Close ends the server.
-func (s *Secrets) Close() { s.server.close() }
-
-// URL is for AWS_ENDPOINT_URL_SECRETS_MANAGER.
-func (s *Secrets) URL() string { return "http://" + s.server.addr }
-
 // Put makes value the current version of a secret, which it creates if there is none, and returns the secret's ARN. An
-// ARN ends in six characters at random, as AWS's do: a secret that was removed and put again has another one. Put panics
-// where Secrets Manager would refuse: a name has at most 512 letters, digits and /_+=.@!-, a value 1 to 65,536 bytes.
+// ARN ends in six random characters, as AWS's do: a secret that was removed and is put once more has another ARN. Put panics
+// where Secrets Manager would refuse: a name has at most 512 characters, a-z, A-Z, 0-9 and /_+=.@!-, a value 1 to 65,536 bytes.
 func (s *Secrets) Put(name, value string) string {
 	if !secretName.MatchString(name) || value == "" || len(value) > maxSecret {
 		panic(fmt.Sprintf("sandbox: Put(%q, a value of %d bytes)", name, len(value)))
@@ -95,17 +83,14 @@ func (s *Secrets) Remove(name string) {
 
 func (s *Secrets) serve(w http.ResponseWriter, r *http.Request) {
 	fault := s.next()
-	action, body, ok := secretsProtocol.open(w, r, outage{fault.Status, fault.Code, fault.Reset, fault.Delay})
-	if !ok {
-		return
-	}
-	if action != "GetSecretValue" {
-		secretsProtocol.refuse(w, http.StatusBadRequest, "UnknownOperationException", "the sandbox has no action "+action)
-		return
-	}
+	secretsProtocol.serve(w, r, outage{fault.Status, fault.Code, fault.Reset, fault.Delay}, map[string]func([]byte){
+		"GetSecretValue": func(body []byte) { s.getSecretValue(w, body) },
+	})
+}
+
+func (s *Secrets) getSecretValue(w http.ResponseWriter, body []byte) {
 	var asked struct{ SecretID, VersionID, VersionStage string }
-	if err := json.Unmarshal(body, &asked); err != nil {
-		secretsProtocol.refuse(w, http.StatusBadRequest, "SerializationException", err.Error())
+	if !secretsProtocol.decode(w, body, &asked) {
 		return
 	}
 	version, found := s.find(asked.SecretID)
@@ -122,13 +107,13 @@ func (s *Secrets) serve(w http.ResponseWriter, r *http.Request) {
 		secretsProtocol.refuse(w, http.StatusBadRequest, "ResourceNotFoundException",
 			"Secrets Manager can't find the specified secret value for staging label: "+asked.VersionStage)
 	default:
-		secretsProtocol.respond(w, http.StatusOK, version)
+		secretsProtocol.answer(w, version, false)
 	}
 }
 
 // find looks for a secret by its name, its ARN, or its ARN without the last six characters and the hyphen before them. A
-// name that itself ends in a hyphen and six characters makes such an ARN doubtful (Secrets Manager user guide, "Secrets
-// Manager can't find a secret from a partial ARN"): the whole ARN wins.
+// name that itself ends in a hyphen and six characters makes such an ARN ambiguous (Secrets Manager user guide, "Secrets
+// Manager can't find a secret from a partial ARN"): the complete ARN wins.
 func (s *Secrets) find(id string) (version secretVersion, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -19,36 +18,12 @@ import (
 
 func newSecrets(t *testing.T) *Secrets {
 	t.Helper()
-	s, err := NewSecrets()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
+	return started(t, NewSecrets)
 }
 
-// newSecretsClient returns AWS's own client, for a region. It does not try again.
 func newSecretsClient(t *testing.T, s *Secrets, region string) *secretsmanager.Client {
 	t.Helper()
-	return secretsmanager.New(secretsmanager.Options{
-		Region:       region,
-		BaseEndpoint: aws.String(s.URL()),
-		HTTPClient:   newHTTPClient(t),
-		Retryer:      aws.NopRetryer{},
-		Credentials:  aws.CredentialsProviderFunc(exampleCredentials),
-	})
-}
-
-// newHTTPClient returns a client that leaves nothing behind.
-func newHTTPClient(t *testing.T) *http.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
-}
-
-func exampleCredentials(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "example"}, nil
+	return secretsmanager.NewFromConfig(clientConfig(t, s.URL(), region))
 }
 
 func getSecret(t *testing.T, s *Secrets, id string) (*secretsmanager.GetSecretValueOutput, error) {
@@ -92,16 +67,16 @@ func TestSecretIDs(t *testing.T) {
 	wantAPIError(t, err, 400, "ValidationException", smithy.FaultUnknown)
 }
 
-// TestAmbiguousARN: a whole ARN wins over the partial ARN of another secret.
+// TestAmbiguousARN: a complete ARN wins over the partial ARN of another secret.
 func TestAmbiguousARN(t *testing.T) {
 	t.Parallel()
 	s := newSecrets(t)
-	arn := s.Put("a", "of the whole ARN")
+	arn := s.Put("a", "of the complete ARN")
 	_, name, _ := strings.Cut(arn, ":secret:")
 	s.Put(name, "of the partial ARN")
 	for range 20 { // whatever the order of the search
 		out, err := getSecret(t, s, arn)
-		if err != nil || aws.ToString(out.SecretString) != "of the whole ARN" {
+		if err != nil || aws.ToString(out.SecretString) != "of the complete ARN" {
 			t.Fatalf("%v, %v", out, err)
 		}
 	}
@@ -126,8 +101,8 @@ func TestSecretVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again := s.Put("token", "second"); again != arn {
-		t.Errorf("ARN %s after the second version, %s before", again, arn)
+	if second := s.Put("token", "second"); second != arn {
+		t.Errorf("ARN %s after the second version, %s before", second, arn)
 	}
 	second, err := get("", "")
 	if err != nil {
@@ -160,8 +135,8 @@ func TestSecretLimits(t *testing.T) {
 	s := newSecrets(t)
 	long := strings.Repeat("x", maxSecret)
 	s.Put("long", long)
-	// Not with AWS's client: it gives up its connection now and then when an answer comes while it still looks for the end
-	// of its own request, and with it what it has not read yet.
+	// Not with AWS's client. Now and then an answer comes before that has seen the end of its own request. It then closes the
+	// connection and loses what it has not read.
 	if _, body := plainCall(t, s, scope+"secretsmanager/aws4_request, SignedHeaders=host, Signature=0", "long"); !strings.Contains(body, `"`+long+`"`) {
 		t.Errorf("64 KB: answer of %d bytes", len(body))
 	}
@@ -244,7 +219,7 @@ func plainCall(t *testing.T, s *Secrets, authorization, id string) (header http.
 	return resp.Header, string(text)
 }
 
-// TestSignature: a call that is not signed, or for something else, is refused.
+// TestSignature: a call that is not signed, or is signed for another service or region, is refused.
 func TestSignature(t *testing.T) {
 	t.Parallel()
 	s := newSecrets(t)

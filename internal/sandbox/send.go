@@ -51,10 +51,11 @@ func (s *SQS) sendMessage(w http.ResponseWriter, body []byte, fault SQSFault) {
 	}
 	text := asStored(call.MessageBody)
 	sum := md5.Sum([]byte(text)) // SQS's own check of the body, no secret
-	fault.answer(w, sendMessageResult{s.send(queue, text, attributes, call), hex.EncodeToString(sum[:])})
+	answer := sendMessageResult{s.send(queue, text, attributes, call), hex.EncodeToString(sum[:])}
+	sqsProtocol.answer(w, answer, fault.AnswerLost)
 }
 
-// problem is what SQS refuses a message for, empty for nothing.
+// problem is why SQS refuses a message, empty if it does not.
 func (m sendMessage) problem(q *Queue) (code, text string) {
 	size := len(m.MessageBody)
 	for name, a := range m.MessageAttributes {
@@ -83,8 +84,7 @@ func (m sendMessage) problem(q *Queue) (code, text string) {
 	return "", ""
 }
 
-// asStored is what SQS makes of a body: it does not refuse a character that it does not take, but puts another in its place
-// (SQS API reference, SendMessage).
+// asStored returns a body as SQS keeps it: SQS replaces characters that it does not allow (SQS API reference, SendMessage).
 func asStored(body string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == '\ufffe' || c == '\uffff' {

@@ -43,8 +43,7 @@ func TestSendMessage(t *testing.T) {
 	}
 }
 
-// TestSendMessageReplaces: SQS takes a body with characters that it does not
-// take, and has others in their place.
+// TestSendMessageReplaces: SQS replaces characters that it does not allow.
 func TestSendMessageReplaces(t *testing.T) {
 	t.Parallel()
 	q := NewQueue(QueueConfig{Name: "requests", Now: newClock().Now})
@@ -54,7 +53,7 @@ func TestSendMessageReplaces(t *testing.T) {
 	}
 }
 
-// TestSendMessageFIFO: what was sent already is not sent again within five minutes.
+// TestSendMessageFIFO: a duplicate is dropped for five minutes.
 func TestSendMessageFIFO(t *testing.T) {
 	t.Parallel()
 	c := newClock()
@@ -68,8 +67,8 @@ func TestSendMessageFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.advance(dedupWindow - time.Second)
-	if again, err := sendTo(t, s, message); err != nil || again != first || len(q.Messages()) != 1 {
-		t.Errorf("sent again: %s, %v, %d messages; want %s, one message", again, err, len(q.Messages()), first)
+	if second, err := sendTo(t, s, message); err != nil || second != first || len(q.Messages()) != 1 {
+		t.Errorf("the duplicate: %s, %v, %d messages; want %s, one message", second, err, len(q.Messages()), first)
 	}
 	c.advance(time.Second)
 	if later, err := sendTo(t, s, message); err != nil || later == first || len(q.Messages()) != 2 {
@@ -80,8 +79,7 @@ func TestSendMessageFIFO(t *testing.T) {
 	}
 }
 
-// TestSendMessageRefusals, each with the code that SQS has for it, and nothing is
-// in the queue.
+// TestSendMessageRefusals: each has SQS's code, and nothing is in the queue.
 func TestSendMessageRefusals(t *testing.T) {
 	t.Parallel()
 	c := newClock()
@@ -95,13 +93,13 @@ func TestSendMessageRefusals(t *testing.T) {
 		fifo bool
 		code string
 	}{
-		"fits":                  {fits, false, ""},
-		"a byte too much":       {sqs.SendMessageInput{MessageBody: aws.String(strings.Repeat("x", room+1)), MessageAttributes: value("v")}, false, "InvalidParameterValue"},
-		"no body":               {sqs.SendMessageInput{MessageBody: aws.String("")}, false, "MissingParameter"},
-		"no value":              {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageAttributes: value("")}, false, "InvalidParameterValue"},
-		"no group":              {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageDeduplicationId: aws.String("d")}, true, "MissingParameter"},
-		"no deduplication id":   {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageGroupId: aws.String("g")}, true, "InvalidParameterValue"},
-		"a type of other sorts": {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageAttributes: map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Number"), StringValue: aws.String("1")}}}, false, "InvalidParameterValue"},
+		"fits":                {fits, false, ""},
+		"a byte too much":     {sqs.SendMessageInput{MessageBody: aws.String(strings.Repeat("x", room+1)), MessageAttributes: value("v")}, false, "InvalidParameterValue"},
+		"no body":             {sqs.SendMessageInput{MessageBody: aws.String("")}, false, "MissingParameter"},
+		"no value":            {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageAttributes: value("")}, false, "InvalidParameterValue"},
+		"no group":            {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageDeduplicationId: aws.String("d")}, true, "MissingParameter"},
+		"no deduplication id": {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageGroupId: aws.String("g")}, true, "InvalidParameterValue"},
+		"another type":        {sqs.SendMessageInput{MessageBody: aws.String("b"), MessageAttributes: map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Number"), StringValue: aws.String("1")}}}, false, "InvalidParameterValue"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +124,7 @@ func TestSendMessageRefusals(t *testing.T) {
 	}
 }
 
-// TestSendMessageFaults: nothing is sent but where only the answer is lost.
+// TestSendMessageFaults: a message is sent only if it is the answer that is lost.
 func TestSendMessageFaults(t *testing.T) {
 	t.Parallel()
 	q := NewQueue(QueueConfig{Name: "requests", Now: newClock().Now})

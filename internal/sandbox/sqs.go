@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,27 +15,11 @@ const maxQueueEntries = 10
 
 var sqsProtocol = jsonProtocol{version: "1.0", service: "sqs", target: "AmazonSQS", text: "message"}
 
-// SQSFault is how SQS fails one call, instead of or besides doing what it asks for.
-type SQSFault struct {
-	// Status and Code refuse the whole call.
-	Status int
-	Code   string
-	// Entries refuses these entries of a batch's call, by index: true is the sender's fault.
-	Entries map[int]bool
-	// Reset cuts the connection before the call is taken.
-	Reset bool
-	// AnswerLost does what the call asks for, then cuts the connection: the caller cannot know that it was taken.
-	AnswerLost bool
-	// Delay comes before everything else.
-	Delay time.Duration
-}
-
-// SQS puts queues behind SQS's own protocol, on 127.0.0.1. It does what a function needs that Lambda's event source mapping
-// polls for, ChangeMessageVisibilityBatch, and of one that it sends to, SendMessage, for callers that sign for SQS in
-// [Region]. Safe for concurrent use.
+// SQS puts queues behind SQS's own protocol, on 127.0.0.1. It does what a function calls by itself,
+// ChangeMessageVisibilityBatch and SendMessage, for callers that sign for SQS in [Region]. A queue's URL is AWS's,
+// https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or its path alone. Safe for concurrent use.
 type SQS struct {
-	script[SQSFault]
-	server *server
+	service[SQSFault]
 	queues map[string]*Queue // by name
 
 	mu    sync.Mutex
@@ -49,19 +32,8 @@ func NewSQS(queues ...*Queue) (*SQS, error) {
 	for _, q := range queues {
 		s.queues[q.config.Name] = q
 	}
-	var err error
-	if s.server, err = serve(http.HandlerFunc(s.serve)); err != nil {
-		return nil, fmt.Errorf("serving SQS: %w", err)
-	}
-	return s, nil
+	return s, s.start("SQS", s.serve)
 }
-
-// Close ends the server; the queues stay.
-func (s *SQS) Close() { s.server.close() }
-
-// URL is for AWS_ENDPOINT_URL_SQS. It is no queue's URL: those are AWS's, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or
-// their path alone.
-func (s *SQS) URL() string { return "http://" + s.server.addr }
 
 // changeVisibilityBatch is what ChangeMessageVisibilityBatch asks for.
 type changeVisibilityBatch struct {
@@ -86,25 +58,16 @@ type batchResult struct {
 
 func (s *SQS) serve(w http.ResponseWriter, r *http.Request) {
 	fault := s.next()
-	action, body, ok := sqsProtocol.open(w, r, outage{fault.Status, fault.Code, fault.Reset, fault.Delay})
-	if !ok {
-		return
-	}
-	switch action {
-	case "ChangeMessageVisibilityBatch":
-		s.changeVisibilityBatch(w, body, fault)
-	case "SendMessage":
-		s.sendMessage(w, body, fault)
-	default:
-		sqsProtocol.refuse(w, http.StatusBadRequest, "UnknownOperationException", "the sandbox has no action "+action)
-	}
+	sqsProtocol.serve(w, r, outage{fault.Status, fault.Code, fault.Reset, fault.Delay}, map[string]func([]byte){
+		"ChangeMessageVisibilityBatch": func(body []byte) { s.changeVisibilityBatch(w, body, fault) },
+		"SendMessage":                  func(body []byte) { s.sendMessage(w, body, fault) },
+	})
 }
 
 // read reads a call and returns the queue that it is for, or answers what is wrong with it: nil.
 func (s *SQS) read(w http.ResponseWriter, body []byte, call any) *Queue {
 	var of struct{ QueueURL string }
-	if err := errors.Join(json.Unmarshal(body, &of), json.Unmarshal(body, call)); err != nil {
-		sqsProtocol.refuse(w, http.StatusBadRequest, "SerializationException", err.Error())
+	if !sqsProtocol.decode(w, body, &of) || !sqsProtocol.decode(w, body, call) {
 		return nil
 	}
 	name, ours := strings.CutPrefix(strings.TrimPrefix(of.QueueURL, "https://sqs."+Region+".amazonaws.com"), "/"+Account+"/")
@@ -139,29 +102,20 @@ func (s *SQS) changeVisibilityBatch(w http.ResponseWriter, body []byte, fault SQ
 	case len(ids) < len(call.Entries):
 		refuseSQS(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
 	default:
-		fault.answer(w, changeVisibilities(queue, call.Entries, fault.Entries))
+		answer := changeVisibilities(queue, call.Entries, fault)
+		sqsProtocol.answer(w, answer, fault.AnswerLost)
 	}
 }
 
-// answer gives the answer to a call that was taken, unless that is lost.
-func (f SQSFault) answer(w http.ResponseWriter, answer any) {
-	if f.AnswerLost {
-		cut()
-	}
-	sqsProtocol.respond(w, http.StatusOK, answer)
-}
-
-// changeVisibilities does what the entries ask for, but for those that are scripted to fail.
-func changeVisibilities(q *Queue, entries []changeVisibilityEntry, faults map[int]bool) changeVisibilityBatchResult {
+// changeVisibilities does what the entries ask for, except those that are scripted to fail.
+func changeVisibilities(q *Queue, entries []changeVisibilityEntry, fault SQSFault) changeVisibilityBatchResult {
 	answer := changeVisibilityBatchResult{Successful: []batchResult{}, Failed: []batchResultErrorEntry{}}
 	for i, e := range entries {
+		scripted, ok := fault.refuses(i, e.ID, "InvalidParameterValue")
 		var refused *VisibilityError
-		senderFault, scripted := faults[i]
 		switch {
-		case scripted && senderFault:
-			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, "InvalidParameterValue", "scripted", true})
-		case scripted:
-			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, "InternalError", "scripted", false})
+		case ok:
+			answer.Failed = append(answer.Failed, scripted)
 		case errors.As(q.ChangeVisibility(e.ReceiptHandle, time.Duration(e.VisibilityTimeout)*time.Second), &refused):
 			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, refused.Code, refused.Text, true})
 		default:

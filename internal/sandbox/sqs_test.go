@@ -19,24 +19,12 @@ const requestsURL = "https://sqs.eu-central-1.amazonaws.com/123456789012/request
 
 func newSQS(t *testing.T, queues ...*Queue) *SQS {
 	t.Helper()
-	s, err := NewSQS(queues...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
+	return started(t, func() (*SQS, error) { return NewSQS(queues...) })
 }
 
-// newSQSClient returns AWS's own client. It does not try again.
 func newSQSClient(t *testing.T, s *SQS, region string) *sqs.Client {
 	t.Helper()
-	return sqs.New(sqs.Options{
-		Region:       region,
-		BaseEndpoint: aws.String(s.URL()),
-		HTTPClient:   newHTTPClient(t),
-		Retryer:      aws.NopRetryer{},
-		Credentials:  aws.CredentialsProviderFunc(exampleCredentials),
-	})
+	return sqs.NewFromConfig(clientConfig(t, s.URL(), region))
 }
 
 // hide makes entries with the ids 0, 1, … that hide these messages for an hour.
@@ -63,9 +51,7 @@ func TestChangeMessageVisibilityBatch(t *testing.T) {
 	c := newClock()
 	q := c.queue("requests")
 	s := newSQS(t, NewQueue(QueueConfig{Name: "others", Now: c.Now}), q)
-	for _, body := range []string{"late", "a", "b", "c", "gone"} {
-		q.Send(body, nil, "")
-	}
+	send(q, "", "late", "a", "b", "c", "gone")
 	late := q.Receive(1)[0]
 	c.advance(visibility)
 	messages := receive(t, q, "late", "a", "b", "c", "gone")
@@ -112,7 +98,7 @@ func TestChangeMessageVisibilityBatch(t *testing.T) {
 	}
 }
 
-// TestSQSRefusals: what SQS refuses as a whole, and how AWS's client gives it to its caller.
+// TestSQSRefusals: the calls that SQS refuses, and the errors of AWS's client.
 func TestSQSRefusals(t *testing.T) {
 	t.Parallel()
 	named := func(ids ...string) []types.ChangeMessageVisibilityBatchRequestEntry {
@@ -153,7 +139,7 @@ func TestSQSRefusals(t *testing.T) {
 	}
 }
 
-func TestSQSOtherwise(t *testing.T) {
+func TestSQSRefusesCaller(t *testing.T) {
 	t.Parallel()
 	s := newSQS(t)
 	_, err := newSQSClient(t, s, "eu-west-1").ChangeMessageVisibilityBatch(t.Context(), &sqs.ChangeMessageVisibilityBatchInput{
@@ -169,9 +155,7 @@ func TestSQSFaults(t *testing.T) {
 	c := newClock()
 	q := c.queue("requests")
 	s := newSQS(t, q)
-	for _, body := range []string{"a", "b", "c"} {
-		q.Send(body, nil, "")
-	}
+	send(q, "", "a", "b", "c")
 	messages := receive(t, q, "a", "b", "c")
 	const delay = 20 * time.Millisecond
 	s.Script(

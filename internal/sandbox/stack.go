@@ -22,13 +22,13 @@ type StackConfig struct {
 }
 
 // Stack is what template.yaml makes around the function: two queues for requests, each with its dead letters, the queue of
-// rejected bodies, the queue that copies are followed from, the SQS that they are in, and the topic of results, to which that
-// queue is subscribed. Safe for concurrent use.
+// rejected bodies, the queue for following copies, the SQS that they are in, and the topic of results, to which that queue is
+// subscribed. Safe for concurrent use.
 type Stack struct {
 	Requests *Queue
 	FIFO     *Queue
 	Rejected *Queue
-	// Follow takes the accepted results on the topic, which are followed.
+	// Follow gets the accepted results of the topic, whose copies are followed.
 	Follow *Queue
 	SQS    *SQS
 	Topic  *Topic
@@ -95,8 +95,8 @@ func (s *Stack) QueueOf(group string) *Queue {
 	return s.FIFO
 }
 
-// Env returns the variables by which the function finds the stack, and those given. The later wins; an empty value counts as
-// not set.
+// Env returns the variables by which the function finds the stack, and those given. If a variable is given more than once, the
+// last value counts. An empty value counts as not set.
 func (s *Stack) Env(more ...map[string]string) map[string]string {
 	env := map[string]string{
 		"RESULT_TOPIC_ARN":      s.Topic.ARN(),

@@ -6,14 +6,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestStack: the queues are those of its SQS, and the function is told of all of it.
+// TestStack: its SQS has its queues, and its variables name all of its parts.
 func TestStack(t *testing.T) {
 	t.Parallel()
-	s, err := NewStack(StackConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	s := started(t, func() (*Stack, error) { return NewStack(StackConfig{}) })
 	want := map[string]string{
 		"RESULT_TOPIC_ARN":      "arn:aws:sns:eu-central-1:123456789012:results",
 		"REJECTED_QUEUE_ARN":    "",
@@ -42,16 +38,14 @@ func TestStack(t *testing.T) {
 	}
 }
 
-// TestStackClock: a message is dead-lettered after as many receives as was said, by the stack's clock.
+// TestStackClock: a message is a dead letter after MaxReceiveCount receives, by the stack's clock.
 func TestStackClock(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	s, err := NewStack(StackConfig{Now: c.Now, MaxReceiveCount: 2, VisibilityTimeout: visibility})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	s.Requests.Send("a", nil, "")
+	s := started(t, func() (*Stack, error) {
+		return NewStack(StackConfig{Now: c.Now, MaxReceiveCount: 2, VisibilityTimeout: visibility})
+	})
+	send(s.Requests, "", "a")
 	for range 2 {
 		receive(t, s.Requests, "a")
 		c.advance(visibility)

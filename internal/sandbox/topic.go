@@ -23,25 +23,38 @@ const (
 var (
 	// entryID is the id of an entry of a batch, to SNS and to SQS alike.
 	entryID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
-	// attributeName is a message attribute's name, without what a pattern cannot say: at most 256 characters, and no
-	// prefix that is reserved (SNS developer guide, "Amazon SNS message attributes").
+	// attributeName is the form of a message attribute's name. Its length, at most 256 characters, and the reserved prefixes
+	// are checked beside it (SNS developer guide, "Amazon SNS message attributes").
 	attributeName     = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 	attributeReserved = regexp.MustCompile(`(?i)^(aws|amazon)\.`)
 )
 
-// TopicFault is how the topic fails one call, instead of or besides publishing.
+// TopicFault is how the topic fails one call, instead of or besides doing what it asks for.
 type TopicFault struct {
-	// Status and Code refuse the whole call.
+	// Status and Code refuse the call.
 	Status int
 	Code   string
-	// Entries refuses these entries of the call, by index: true is the sender's fault.
+	// Entries refuses these entries of a batch, by index: true is the sender's fault.
 	Entries map[int]bool
-	// Reset cuts the connection before the call is taken.
+	// Reset cuts the connection before anything is done.
 	Reset bool
-	// AnswerLost publishes, then cuts the connection: the caller cannot know that the call was taken.
+	// AnswerLost does what the call asks for, then cuts the connection: the caller cannot know that it was done.
 	AnswerLost bool
 	// Delay comes before everything else.
 	Delay time.Duration
+}
+
+// SQSFault is how SQS fails one call: in the same ways as a topic.
+type SQSFault = TopicFault
+
+// refuses returns the error of a batch's entry, if the fault refuses the entry.
+// code is that of an error that is the sender's fault.
+func (f TopicFault) refuses(index int, id, code string) (refused batchResultErrorEntry, ok bool) {
+	senderFault, ok := f.Entries[index]
+	if !senderFault {
+		code = "InternalError"
+	}
+	return batchResultErrorEntry{id, code, "scripted", senderFault}, ok
 }
 
 // Published is a message on the topic.
@@ -57,9 +70,8 @@ type Published struct {
 // Topic is an SNS topic behind SNS's own protocol, on 127.0.0.1. It holds publishers to SNS's limits. Safe for
 // concurrent use.
 type Topic struct {
-	script[TopicFault]
+	service[TopicFault]
 	name    string
-	server  *server
 	observe func(Published)
 	forgets bool
 
@@ -75,30 +87,20 @@ func NewTopic(name string, observe func(Published), options ...TopicOption) (*To
 	for _, option := range options {
 		option(t)
 	}
-	var err error
-	if t.server, err = serve(http.HandlerFunc(t.serve)); err != nil {
-		return nil, fmt.Errorf("serving SNS: %w", err)
-	}
-	return t, nil
+	return t, t.start("SNS", t.serve)
 }
 
 // TopicOption is an option of [NewTopic].
 type TopicOption func(*Topic)
 
-// WithoutMessages makes a topic that does not keep what it shows to its observer, so that it does not grow for as long as
-// it runs. [Topic.Messages] is then empty.
+// WithoutMessages makes a topic that keeps no messages, so that it does not grow while it runs. Only its observer gets them,
+// and [Topic.Messages] is empty.
 func WithoutMessages() TopicOption { return func(t *Topic) { t.forgets = true } }
-
-// Close ends the topic's server.
-func (t *Topic) Close() { t.server.close() }
 
 // ARN is the topic's ARN.
 func (t *Topic) ARN() string { return arn("sns", t.name) }
 
 func (t *Topic) fifo() bool { return isFIFO(t.name) }
-
-// URL is for AWS_ENDPOINT_URL_SNS.
-func (t *Topic) URL() string { return "http://" + t.server.addr }
 
 // Messages returns what was published, in order.
 func (t *Topic) Messages() []Published {
@@ -109,7 +111,7 @@ func (t *Topic) Messages() []Published {
 
 func (t *Topic) serve(w http.ResponseWriter, r *http.Request) {
 	fault := t.next()
-	// First of all, because net/http sees a caller go only once the body is read.
+	// First of all: before the body is read, net/http does not notice that a caller is gone.
 	if err := r.ParseForm(); err != nil {
 		refuse(w, http.StatusBadRequest, "InvalidParameter", err.Error())
 		return
@@ -141,7 +143,7 @@ type entry struct {
 	code, problem string
 }
 
-// publishBatch refuses the whole call where one entry is not valid, as SNS does.
+// publishBatch refuses the call if one entry is not valid, as SNS does.
 func (t *Topic) publishBatch(w http.ResponseWriter, form url.Values, fault TopicFault) {
 	var entries []entry
 	ids := map[string]bool{}
@@ -167,7 +169,7 @@ func (t *Topic) publishBatch(w http.ResponseWriter, form url.Values, fault Topic
 	case invalid >= 0:
 		refuse(w, http.StatusBadRequest, entries[invalid].code, entries[invalid].problem)
 	default:
-		answer := t.publish(entries, fault.Entries)
+		answer := t.publish(entries, fault)
 		if fault.AnswerLost {
 			cut()
 		}
@@ -196,28 +198,24 @@ type batchResultErrorEntry struct {
 	SenderFault bool
 }
 
-// publish puts the entries on the topic, but for those that are scripted to fail.
-func (t *Topic) publish(entries []entry, faults map[int]bool) publishBatchResponse {
+// publish puts the entries on the topic, except those that are scripted to fail.
+func (t *Topic) publish(entries []entry, fault TopicFault) publishBatchResponse {
 	answer := publishBatchResponse{RequestID: newUUID()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	maps.DeleteFunc(t.dedup, func(_ string, at time.Time) bool { return time.Since(at) >= dedupWindow })
 	for i, e := range entries {
-		senderFault, scripted := faults[i]
-		switch {
-		case scripted && senderFault:
-			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.id, "InvalidParameter", "scripted", true})
-		case scripted:
-			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.id, "InternalError", "scripted", false})
-		default:
-			answer.Successful = append(answer.Successful, publishBatchResult{e.id, t.take(e.published)})
+		if refused, ok := fault.refuses(i, e.id, "InvalidParameter"); ok {
+			answer.Failed = append(answer.Failed, refused)
+		} else {
+			answer.Successful = append(answer.Successful, publishBatchResult{e.id, t.add(e.published)})
 		}
 	}
 	return answer
 }
 
-// take puts a message on the topic, unless a FIFO topic has it already. The caller holds mu.
-func (t *Topic) take(p Published) (id string) {
+// add puts a message on the topic, unless a FIFO topic has it already. The caller holds mu.
+func (t *Topic) add(p Published) (id string) {
 	p.ID, p.Time = newUUID(), time.Now()
 	if t.fifo() {
 		if _, ok := t.dedup[p.DeduplicationID]; ok {

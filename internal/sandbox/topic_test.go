@@ -19,24 +19,17 @@ import (
 
 func newTopic(t *testing.T, name string) *Topic {
 	t.Helper()
-	topic, err := NewTopic(name, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(topic.Close)
-	return topic
+	return observedTopic(t, name, nil)
 }
 
-// newClient returns AWS's own client for the topic. It does not try again.
+func observedTopic(t *testing.T, name string, observe func(Published), options ...TopicOption) *Topic {
+	t.Helper()
+	return started(t, func() (*Topic, error) { return NewTopic(name, observe, options...) })
+}
+
 func newClient(t *testing.T, topic *Topic) *sns.Client {
 	t.Helper()
-	return sns.New(sns.Options{
-		Region:       Region,
-		BaseEndpoint: aws.String(topic.URL()),
-		HTTPClient:   newHTTPClient(t),
-		Retryer:      aws.NopRetryer{},
-		Credentials:  aws.CredentialsProviderFunc(exampleCredentials),
-	})
+	return sns.NewFromConfig(clientConfig(t, topic.URL(), Region))
 }
 
 // batch makes entries with the ids 0, 1, … and these messages.
@@ -90,11 +83,7 @@ func messagesOn(topic *Topic) (all []string) {
 func TestPublishBatch(t *testing.T) {
 	t.Parallel()
 	var observed []Published
-	topic, err := NewTopic("results", func(p Published) { observed = append(observed, p) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(topic.Close)
+	topic := observedTopic(t, "results", func(p Published) { observed = append(observed, p) })
 
 	var entries []types.PublishBatchRequestEntry
 	var want []Published
@@ -142,13 +131,13 @@ func TestPublishBatch(t *testing.T) {
 	}
 }
 
-// as reports whether err is a T, as the client's users ask.
+// as reports whether err is a T.
 func as[T error](err error) bool {
 	var target T
 	return errors.As(err, &target)
 }
 
-// TestRefusals: what SNS refuses as a whole, and how AWS's client gives it to its caller.
+// TestRefusals: the calls that SNS refuses, and the errors of AWS's client.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	const standard, fifo = "results", "results.fifo"
@@ -273,7 +262,7 @@ func wantAPIError(t *testing.T, err error, status int, code string, fault smithy
 	}
 }
 
-// TestBatchLimit: 256 KiB are not too much, with all that counts.
+// TestBatchLimit: a batch may have 256 KiB, attributes included.
 func TestBatchLimit(t *testing.T) {
 	t.Parallel()
 	topic := newTopic(t, "results")
@@ -339,7 +328,7 @@ func TestDeduplication(t *testing.T) {
 	}
 }
 
-// TestNoDeduplication: a standard topic takes equal messages.
+// TestNoDeduplication: a standard topic publishes equal messages.
 func TestNoDeduplication(t *testing.T) {
 	t.Parallel()
 	topic := newTopic(t, "results")
@@ -372,7 +361,7 @@ func TestScriptedCall(t *testing.T) {
 	for _, tt := range tests {
 		topic.Script(TopicFault{Status: tt.status, Code: tt.code})
 	}
-	for _, tt := range tests { // one a call, in order
+	for _, tt := range tests { // one fault for each call, in order
 		_, err := publish(t, topic, batch("a")...)
 		wantAPIError(t, err, tt.status, tt.code, tt.fault)
 		if !tt.is(err) {
@@ -433,7 +422,7 @@ func TestScriptedReset(t *testing.T) {
 	}
 }
 
-// TestAnswerLost: the caller cannot tell it from a reset, but the message is out.
+// TestAnswerLost: the caller sees a reset, but the message is published.
 func TestAnswerLost(t *testing.T) {
 	t.Parallel()
 	topic := newTopic(t, "results")
@@ -452,11 +441,7 @@ func TestAnswerLost(t *testing.T) {
 func TestWithoutMessages(t *testing.T) {
 	t.Parallel()
 	var observed []string
-	topic, err := NewTopic("results", func(p Published) { observed = append(observed, p.Message) }, WithoutMessages())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(topic.Close)
+	topic := observedTopic(t, "results", func(p Published) { observed = append(observed, p.Message) }, WithoutMessages())
 	if _, err := publish(t, topic, batch("a", "b")...); err != nil {
 		t.Fatal(err)
 	}
@@ -482,7 +467,7 @@ func TestScriptedDelay(t *testing.T) {
 	}
 }
 
-// TestCloseInDelay: Close waits for no delay, and what was not published by then is not published.
+// TestCloseInDelay: Close does not wait for a delay, and the delayed call publishes nothing.
 func TestCloseInDelay(t *testing.T) {
 	t.Parallel()
 	topic := newTopic(t, "results")

@@ -335,7 +335,7 @@ func TestWaysIn(t *testing.T) {
 	}
 	// Scheduler fills in the time (EventBridge Scheduler user guide, "Adding context attributes").
 	input := strings.ReplaceAll(at(target, "Input").(string), "<aws.scheduler.scheduled-time>", "2026-11-23T02:00:00Z")
-	decoder := &events.Decoder{Redact: &redact.Redactor{}, Defaults: events.Defaults{
+	decoder := &events.Decoder{Now: func() time.Time { return time.Time{} }, Redact: &redact.Redactor{}, Defaults: events.Defaults{
 		ProjectID: s.parameters["HuaweiProjectId"], Region: s.parameters["HuaweiRegion"], VaultID: s.parameters["VaultId"],
 		DestinationVaultID: s.parameters["DestinationVaultId"], DestinationProjectID: s.parameters["DestinationProjectId"],
 		DestinationRegion: s.parameters["DestinationRegion"],

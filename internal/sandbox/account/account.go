@@ -14,12 +14,12 @@ import (
 	"cbr-replicator/internal/huawei"
 )
 
-// uuidLength is what a vault's id must have to be one. Another is left to the
-// function to refuse.
+// uuidLength is the length of a vault's id. An id of another length is not added:
+// the function refuses it.
 const uuidLength = 36
 
-// roomy is the capacity of a destination vault, in GB. It is CBR's largest, so that nobody fills it by trying things: that
-// a vault is full is a fault to be switched on.
+// roomy is the capacity of a destination vault, in GB. It is CBR's largest, so that requests do not fill the vault. A full
+// vault is a fault that can be switched on.
 const roomy = 10 << 20
 
 // Account is a CBR that is furnished as payloads come in. It is safe for
@@ -38,11 +38,11 @@ func New(options ...cbrtest.Option) *Account {
 	return a
 }
 
-// Furnish adds the projects and vaults that a payload names, wherever in it: in
-// objects that have a field "replicate", also in strings that hold JSON, in
-// base64 or not. A source vault gets two backups when it is first named. It
-// returns a source project and region that the payload names, empty where it
-// names none that could be one.
+// Furnish adds the projects and vaults that a payload names. It looks for objects
+// with a field "replicate" anywhere in the payload, also in strings that hold
+// JSON, in base64 or not. A source vault gets two backups when it is first named.
+// Furnish returns a source project and region that the payload names, empty if it
+// names none of the right form.
 func (a *Account) Furnish(payload []byte) (project, region string) {
 	walk(payload, func(request map[string]any) {
 		replicate, _ := request["replicate"].(map[string]any)
@@ -86,7 +86,7 @@ func (a *Account) addSource(vault, project string) {
 }
 
 // BackUp adds one backup to each source vault, as a night of backups does, so
-// that there is something to replicate again.
+// that there is something new to replicate.
 func (a *Account) BackUp() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -95,7 +95,7 @@ func (a *Account) BackUp() {
 	}
 }
 
-// backUp adds a backup, with an id of the vault's form. The caller holds mu.
+// backUp adds a backup, whose id is made from the vault's. The caller holds mu.
 func (a *Account) backUp(vault string) {
 	a.AddBackup(cbrtest.Backup{ID: fmt.Sprintf("%s%04d", vault[:len(vault)-4], a.vaults[vault]), VaultID: vault})
 	a.vaults[vault]++

@@ -19,7 +19,7 @@ const (
 		`","destination_vault_id":"11111111-2222-4333-8444-555555555555","destination_project_id":"` + cbrtest.DestinationProject + `","destination_region":"region8"}}`
 )
 
-// copies calls CopyCheckpoint and returns how many copies it started, and what it said.
+// copies calls CopyCheckpoint and returns how many copies it started, and its answer.
 func copies(t *testing.T, a *account.Account, vault string) (int, string) {
 	t.Helper()
 	body := strings.Replace(`{"replicate":{"vault_id":"VAULT","destination_vault_id":"`+cbrtest.DestinationVault+`","destination_project_id":"`+
@@ -41,7 +41,7 @@ func TestFurnish(t *testing.T) {
 	if n, said := copies(t, a, vault); n != 0 {
 		t.Errorf("a vault that nobody named has %d backups: %s", n, said)
 	}
-	for range 3 { // a payload may be sent again: the vault is the same
+	for range 3 { // a payload that is sent more than once has the same vault
 		if project, region := a.Furnish(sample); project != cbrtest.SourceProject || region != cbrtest.SourceRegion {
 			t.Errorf("Furnish = %q, %q", project, region)
 		}
@@ -62,7 +62,7 @@ func TestFurnish(t *testing.T) {
 	}
 }
 
-// TestFurnishUpperCase: the function asks CBR in lower case, however a payload spells an id.
+// TestFurnishUpperCase: the function uses lower case for CBR, also if a payload has an id in upper case.
 func TestFurnishUpperCase(t *testing.T) {
 	t.Parallel()
 	for name, upper := range map[string]string{
@@ -89,7 +89,7 @@ func TestFurnishUpperCase(t *testing.T) {
 	}
 }
 
-// TestFurnishManyVaults: a destination takes what a sandbox's queue can hold, night after night.
+// TestFurnishManyVaults: a destination has room for all vaults that a sandbox's queue can hold.
 func TestFurnishManyVaults(t *testing.T) {
 	t.Parallel()
 	a := account.New(cbrtest.WithCopyTime(0))
@@ -103,7 +103,7 @@ func TestFurnishManyVaults(t *testing.T) {
 	}
 }
 
-// TestFurnishAnything: payloads are anything at all.
+// TestFurnishAnything: a payload may be anything.
 func TestFurnishAnything(t *testing.T) {
 	t.Parallel()
 	for _, payload := range []string{
@@ -126,8 +126,8 @@ func TestFurnishAnything(t *testing.T) {
 	}
 }
 
-// TestFurnishExample: the example's vault may be named in another project, and
-// is not lost where a payload takes it for its own destination.
+// TestFurnishExample: the example's vault may be named in another project. It is
+// not lost if a payload names it as its own destination.
 func TestFurnishExample(t *testing.T) {
 	t.Parallel()
 	a := account.New(cbrtest.WithCopyTime(0))

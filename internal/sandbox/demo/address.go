@@ -11,8 +11,8 @@ import (
 	"cbr-replicator/internal/cbr/cbrtest"
 )
 
-// address is where CBR is found. Connections are refused until it is opened;
-// then the CBR behind it can be exchanged.
+// address is CBR's address. Connections are refused until it is opened. After
+// that, the CBR behind it can be replaced.
 type address struct {
 	hostPort string
 	current  atomic.Pointer[cbrtest.CBR]
@@ -25,7 +25,7 @@ type address struct {
 func newAddress() *address {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return &address{hostPort: "127.0.0.1:0"} // open will say what is wrong
+		return &address{hostPort: "127.0.0.1:0"} // open returns the error
 	}
 	defer listener.Close()
 	return &address{hostPort: listener.Addr().String()}

@@ -23,7 +23,7 @@ import (
 	"cbr-replicator/internal/sandbox/account"
 )
 
-// Run shows it, as args say, on out.
+// Run runs the demo that args choose, and shows it on out.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("run", flag.ExitOnError)
 	event := flags.String("event", "", "a `file` with the payload to send instead of the samples")
@@ -70,7 +70,7 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 	return show.samples(ctx)
 }
 
-// show is the function with all that is around it.
+// show is the function with its surroundings.
 type show struct {
 	*screen
 	binary  string
@@ -93,8 +93,7 @@ func (s *show) sendOwn(ctx context.Context, payload []byte) error {
 		service.AddToken(cbrtest.Token, project)
 	}
 	s.env["ALLOWED_DESTINATIONS"] = "*/*"
-	// A token is for one project, and this endpoint for one region: those that
-	// the payload names.
+	// A token is for one project, and this endpoint for one region: the payload's.
 	s.env["HW_REGION_NAME"] = cmp.Or(region, cbrtest.SourceRegion)
 	if err := s.address.open(service.CBR); err != nil {
 		return err
@@ -103,7 +102,7 @@ func (s *show) sendOwn(ctx context.Context, payload []byte) error {
 		return err
 	}
 	s.results(s.stack.Topic.Messages())
-	return s.verdict()
+	return s.failures()
 }
 
 // sendLive sends the user's payload with the user's own environment.
@@ -129,11 +128,11 @@ func (s *show) sendLive(ctx context.Context, payload []byte) error {
 	} else {
 		s.results(s.stack.Topic.Messages())
 	}
-	return s.verdict()
+	return s.failures()
 }
 
-// passedOn reports whether a variable of the user's is the function's: all it
-// knows, AWS's credentials and endpoints, and Go's own for proxies and roots.
+// passedOn reports whether the function gets a variable of the user: its own, AWS's
+// credentials and endpoints, and Go's for proxies and root certificates.
 func passedOn(name string) bool {
 	for _, prefix := range []string{
 		"HW_", "ALLOWED_", "ALLOW_", "RETRY_", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
@@ -160,7 +159,7 @@ func (s *show) send(ctx context.Context, payload []byte) error {
 	}
 	s.document("The function's answer", response.Payload)
 	if response.Error != nil && response.Error.Type != "" {
-		s.ill(response.Error.Message)
+		s.fault(response.Error.Message)
 	}
 	return nil
 }

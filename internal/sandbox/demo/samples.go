@@ -14,23 +14,22 @@ import (
 	"cbr-replicator/internal/sandbox/account"
 )
 
-// scene is one sample sent through, with what CBR does and how each delivery
-// must end.
+// scene is one sample, with what CBR does and how each delivery must end.
 type scene struct {
 	title  string
 	sample string
-	// closed: CBR refuses connections until the first try has failed.
+	// closed is whether CBR refuses connections until the first try has failed.
 	closed bool
 	faults map[string][]cbrtest.Fault // by vault
-	// replicated is how many of the example's backups have a replica before.
+	// replicated is how many of the example's backups already have a replica.
 	replicated int
-	// atOnce: a copy is done as soon as it is asked for.
+	// atOnce is whether a copy is done as soon as it is requested.
 	atOnce bool
 	// want are the statuses on the topic, in any order.
 	want []string
 	// dead is how many messages are dead-lettered.
 	dead int
-	// wrong is the body of one message more, which is no request.
+	// wrong is the body of an additional message, which is no request.
 	wrong string
 }
 
@@ -114,7 +113,7 @@ func scenes() []scene {
 	}
 }
 
-// samples sends the samples through, one scene after another.
+// samples plays one scene after another.
 func (s *show) samples(ctx context.Context) error {
 	var wrong []error
 	deliveries := 0
@@ -140,7 +139,7 @@ func (s *show) samples(ctx context.Context) error {
 		}
 		var kept []string
 		for _, m := range rejected.Messages() {
-			s.line(fmt.Sprintf("  %s: its body is in the queue for rejected bodies,\n  for when its sender is mended", m.Attributes["kind"]))
+			s.line(fmt.Sprintf("  %s: its body is in the queue for rejected bodies,\n  to be sent once more when its fault is corrected", m.Attributes["kind"]))
 			kept = append(kept, m.Body)
 		}
 		rejected.Purge()
@@ -158,8 +157,8 @@ func (s *show) samples(ctx context.Context) error {
 	return nil
 }
 
-// play sends one sample through and returns how many messages are dead. Each scene has an account of its own, and since a
-// process remembers for a minute what CBR took, a process as well.
+// play plays a scene and returns how many dead letters there are. Each scene has its own account, and also its own process,
+// since a process remembers for a minute what CBR accepted.
 func (s *show) play(ctx context.Context, scene scene) (dead int, err error) {
 	payload, err := os.ReadFile(filepath.Join("events", scene.sample+".json"))
 	if err != nil {
@@ -196,8 +195,8 @@ func (s *show) play(ctx context.Context, scene scene) (dead int, err error) {
 	return 0, err
 }
 
-// deliver sends a sample's messages to their queue, and what is wrong if there is, and delivers them until it is empty. It
-// returns how many are dead.
+// deliver sends a sample's messages to their queue, and the wrong one if there is one, and delivers them until the queue is
+// empty. It returns how many dead letters there are.
 func (s *show) deliver(ctx context.Context, messages []sandbox.Message, wrong string, invoke func(context.Context, []byte) (sandbox.Response, error)) (dead int, err error) {
 	queue := s.stack.QueueOf(messages[0].Group)
 	defer queue.DeadLetters().Purge()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestEverySampleIsShown: a trigger that is added is to be seen at work.
+// TestEverySampleIsShown: each trigger has a scene.
 func TestEverySampleIsShown(t *testing.T) {
 	t.Parallel()
 	shown := map[string]bool{}

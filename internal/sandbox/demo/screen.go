@@ -15,14 +15,14 @@ import (
 	"cbr-replicator/internal/sandbox"
 )
 
-// screen shows what happens, in 80 columns. As the function's log it reads the
-// structured lines of the contract and shows them as they come.
+// screen shows what happens, in 80 columns. It is the function's log, and shows its
+// lines as they come.
 type screen struct {
 	mu      sync.Mutex
 	out     io.Writer
 	ended   chan struct{} // one for each invocation whose metrics were seen
 	onRetry func()        // called when a try has failed
-	ills    []string      // what did not end well
+	faulty  []string      // what did not end well
 }
 
 func newScreen(out io.Writer) *screen {
@@ -40,19 +40,19 @@ func (s *screen) line(text string) {
 	fmt.Fprintln(s.out, text)
 }
 
-// columns is how wide a screen is.
+// columns is the width of a screen.
 const columns = 80
 
-// row is what is said of a vault, with a tail in a column of its own if there is room. What does not fit into the line
-// goes below it, in whole words.
+// row shows a text about a vault, with a tail in its own column if there is room. What does not fit into the line goes below
+// it, without breaking words.
 func (s *screen) row(vault, what, text, tail string) {
 	head := fmt.Sprintf("  %-8.8s  %-9s ", vault, what)
-	whole := head + text
+	line := head + text
 	if tail != "" {
-		whole = fmt.Sprintf("%s%-38s %s", head, text, tail)
+		line = fmt.Sprintf("%s%-38s %s", head, text, tail)
 	}
-	if utf8.RuneCountInString(whole) <= columns {
-		s.line(whole)
+	if utf8.RuneCountInString(line) <= columns {
+		s.line(line)
 		return
 	}
 	indent := strings.Repeat(" ", utf8.RuneCountInString(head))
@@ -74,22 +74,22 @@ func (s *screen) row(vault, what, text, tail string) {
 	s.line(strings.Join(lines, "\n"))
 }
 
-// ill keeps what did not end well.
-func (s *screen) ill(what string) {
+// fault keeps what did not end well.
+func (s *screen) fault(what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ills = append(s.ills, what)
+	s.faulty = append(s.faulty, what)
 }
 
-// verdict is nil if every delivery was accepted, or had nothing to be done, and
-// its result is on the topic.
-func (s *screen) verdict() error {
+// failures is nil if every delivery was accepted or had nothing to do, and its
+// result is on the topic.
+func (s *screen) failures() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.ills) == 0 {
+	if len(s.faulty) == 0 {
 		return nil
 	}
-	return errors.New("not all went well:\n  " + strings.Join(s.ills, "\n  "))
+	return errors.New("not all went well:\n  " + strings.Join(s.faulty, "\n  "))
 }
 
 // Write takes a line of the function's log.
@@ -101,7 +101,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	reason, _, _ := strings.Cut(l.Error, ":")
 	why := strings.TrimSpace(l.Kind + " " + cmp.Or(l.Code, reason))
 	if ended := l.Message == "delivery"; ended && (l.Kind == "PublishFailed" || l.Status != "accepted" && l.Status != "unchanged") {
-		s.ill(fmt.Sprintf("vault %.8s %s, %s: %s", cmp.Or(l.VaultID, "unknown"), l.Status, strings.TrimSpace(l.Kind+" "+l.Code), l.Error))
+		s.fault(fmt.Sprintf("vault %.8s %s, %s: %s", cmp.Or(l.VaultID, "unknown"), l.Status, strings.TrimSpace(l.Kind+" "+l.Code), l.Error))
 	}
 	tries := fmt.Sprintf("%d tries", l.Attempts)
 	if l.Attempts == 1 {
@@ -112,7 +112,7 @@ func (s *screen) Write(line []byte) (int, error) {
 		s.ended <- struct{}{}
 	case l.Metrics != nil:
 	case l.Message == "retrying":
-		try := "retrying" // what is not a call to CBR
+		try := "retrying" // not a call to CBR
 		if l.Attempts > 0 {
 			try = fmt.Sprintf("try %d", l.Attempts)
 		}
@@ -121,7 +121,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	case l.Message == "delivery" && l.Attempts == 0 && l.Status == "redelivered":
 		s.row(l.VaultID, "not sent", why, "")
 	case l.Message == "delivery" && l.Status == "redelivered":
-		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), why+": back to the queue", "")
+		s.row(l.VaultID, fmt.Sprintf("try %d", l.Attempts), why+": handed back", "")
 	case l.Message == "delivery":
 		s.row(l.VaultID, "=>", strings.Join(strings.Fields(l.Status+" "+l.Kind+" "+l.Code), " "), fmt.Sprintf("%s, %.1f s", tries, float64(l.DurationMS)/1000))
 	default:
@@ -130,8 +130,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// invoke invokes the function and returns once its log is shown as well. That the process ended is an error: its output
-// says why.
+// invoke invokes the function and returns when its log is shown, too. The end of the process is an error: its output says why.
 func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload []byte) (sandbox.Response, error) {
 	response, err := function.Invoke(ctx, payload, timeout)
 	if err != nil {
@@ -147,10 +146,10 @@ func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload
 	return response, nil
 }
 
-// results shows what stands on the topic, and its first event whole.
+// results lists the results on the topic, and shows the first one in full.
 func (s *screen) results(messages []sandbox.Published) {
 	if len(messages) == 0 {
-		return // a health check, or a delivery that went back
+		return // a health check, or a delivery that was handed back
 	}
 	s.heading("Results on the topic")
 	s.line(fmt.Sprintf("  %-9s  %-8s  %-18s %-5s %s", "status", "vault", "kind", "tries", "event id"))

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestScreen: no row loses a word, and none is wider than the screen but for one long word.
+// TestScreen: no row loses a word, and none is wider than the screen, except for one long word.
 func TestScreen(t *testing.T) {
 	t.Parallel()
 	const vault = `"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce",`
@@ -31,11 +31,11 @@ func TestScreen(t *testing.T) {
 			"a row that is too long", `{` + vault + `"message":"delivery","status":"redelivered","kind":"Unavailable","attempts":3,"error":"the lookup of the replication records in the source region failed"}`,
 			[]string{
 				"  3b5816b5  try 3     Unavailable the lookup of the replication records in the",
-				"                      source region failed: back to the queue",
+				"                      source region failed: handed back",
 			},
 		},
 		{
-			"three lines, and a word that fits nowhere", `{"message":"looked up","error":"` + strings.Repeat("a ", 29) + strings.Repeat("b", 70) + ` c"}`,
+			"three lines, and a word that is too long", `{"message":"looked up","error":"` + strings.Repeat("a ", 29) + strings.Repeat("b", 70) + ` c"}`,
 			[]string{
 				"            looked up " + strings.TrimSpace(strings.Repeat("a ", 29)),
 				"                      " + strings.Repeat("b", 70),
@@ -43,7 +43,7 @@ func TestScreen(t *testing.T) {
 			},
 		},
 		{
-			"a call to the topic again", `{"message":"retrying","kind":"PublishFailed","error":"InternalError: try again","results":2,"wait_ms":200}`,
+			"a retry of a call to the topic", `{"message":"retrying","kind":"PublishFailed","error":"InternalError: try again","results":2,"wait_ms":200}`,
 			[]string{"            retrying  PublishFailed InternalError            again in 0.2 s"},
 		},
 	} {

@@ -2,8 +2,9 @@ package fleet
 
 import "time"
 
-// clock is a simulation's time. It runs what is due in the order of time; what
-// is due at once in the order in which it was asked for, so that a seed repeats.
+// clock is a simulation's time. It runs tasks in the order of their times, and
+// tasks of the same time in the order in which they were added, so that a seed
+// gives the same night each time.
 type clock struct {
 	now   time.Duration // since the night began
 	asked uint64
@@ -20,11 +21,11 @@ func (t *task) before(o *task) bool {
 	return t.at < o.at || t.at == o.at && t.asked < o.asked
 }
 
-// after has do run when d has passed.
+// after runs do when d has passed.
 func (c *clock) after(d time.Duration, do func()) {
 	c.asked++
 	c.due = append(c.due, task{c.now + d, c.asked, do})
-	// A heap of one's own: container/heap would box every task.
+	// Its own heap: container/heap would allocate for every task.
 	for i := len(c.due) - 1; i > 0; {
 		parent := (i - 1) / 2
 		if !c.due[i].before(&c.due[parent]) {

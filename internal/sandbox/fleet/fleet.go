@@ -1,14 +1,15 @@
-// Package fleet simulates a night in which every vault of a large fleet is to
-// be replicated: how long it takes, how often CBR is called, what comes again
-// and what is given up, under CBR's limits and outages, for one
-// MaximumConcurrency or another. docs/fleet.md has such an output and what
-// follows from it.
+// Package fleet simulates a night in which every vault of a large fleet is
+// replicated, under CBR's limits and outages and with various values of
+// MaximumConcurrency. It shows how long the night takes, how often CBR is called,
+// what is redelivered and how many dead letters there are. docs/fleet.md has such
+// an output and what follows from it.
 //
-// Time is simulated and events are discrete; a seed repeats a night. When to try
-// again, whether the budget allows it, how long a message stays out of sight and
-// within which time an effect shows are decided by the project's own
-// internal/retry, internal/visibility, internal/kind and internal/reconcile. The rest of the handler, the queue, CBR and the topic are a
-// model, whose figures are in night.go.
+// Time is simulated, and the same seed gives the same night. The project's own
+// code decides what is retried in place and whether the budget allows it
+// (internal/retry, internal/kind), how long a message stays out of sight
+// (internal/visibility) and within which time an effect shows
+// (internal/reconcile). The rest of the handler, the queue, CBR and the topic are a
+// model, with the figures of night.go.
 package fleet
 
 import (
@@ -33,11 +34,11 @@ func Run(_ context.Context, args []string, out io.Writer) error {
 	return run(out, *seed, *vaults)
 }
 
-// small is how many vaults a small fleet has. It is through its messages in no
-// time, so that an outage meets each of them again and again.
+// small is how many vaults a small fleet has. Its messages are delivered often,
+// so that an outage uses up the deliveries of each.
 const small = 2_000
 
-// plans are the nights that are told of.
+// plans are the nights that are simulated.
 func plans(vaults int) []plan {
 	base := plan{vaults: vaults, maximumConcurrency: 5, noise: 0.001, busy: 0.01}
 	hour := outage{0, time.Hour}
@@ -61,7 +62,7 @@ func plans(vaults int) []plan {
 	return all
 }
 
-// run prints a line for each plan, and how the first one's price is made.
+// run prints a line for each plan, and how the price of the first is made up.
 func run(out io.Writer, seed uint64, vaults int) error {
 	fmt.Fprintf(out, "MC: MaximumConcurrency; limit: requests a minute; 99 %%, all: hours until as many had ended;\n"+
 		"calls, lookups: of CBR, a vault; retries: in place; dead: dead letters; USD: list prices, %s; seed %d\n\n", pricesOf, seed)

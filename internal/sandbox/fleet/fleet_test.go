@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestEveryVaultEnds: accepted or dead-lettered, once, and with what the queue
-// and the gateway allow.
+// TestEveryVaultEnds: each vault is accepted or a dead letter, once, within the
+// limits of the queue and the gateway.
 func TestEveryVaultEnds(t *testing.T) {
 	t.Parallel()
 	for i, p := range plans(2000) {
@@ -21,7 +21,7 @@ func TestEveryVaultEnds(t *testing.T) {
 			deliveries := 0
 			for i, v := range n.fleet {
 				deliveries += v.receives
-				if v.ends != 1 || v.receives < 1 || v.receives > maxReceiveCount || !v.taken && v.receives < maxReceiveCount {
+				if v.ends != 1 || v.receives < 1 || v.receives > maxReceiveCount || !v.accepted && v.receives < maxReceiveCount {
 					t.Fatalf("vault %d: %+v", i, v)
 				}
 			}
@@ -36,8 +36,8 @@ func TestEveryVaultEnds(t *testing.T) {
 	}
 }
 
-// TestOutageSurvived: an hour's outage dead-letters nobody, however small the
-// fleet, as long as nothing else goes wrong with it.
+// TestOutageSurvived: an outage of an hour alone makes no dead letters, however
+// small the fleet is.
 func TestOutageSurvived(t *testing.T) {
 	t.Parallel()
 	hour := outage{0, time.Hour}
@@ -52,7 +52,7 @@ func TestOutageSurvived(t *testing.T) {
 	}
 }
 
-// TestTopicDown: what CBR has taken is looked up, not called again.
+// TestTopicDown: what CBR has accepted is looked up, not requested once more.
 func TestTopicDown(t *testing.T) {
 	t.Parallel()
 	n := simulate(plan{vaults: 2000, maximumConcurrency: 5, topicDown: outage{0, 20 * time.Minute}}, 7)
@@ -62,8 +62,7 @@ func TestTopicDown(t *testing.T) {
 	}
 }
 
-// TestLimit: the gateway lets through as many as it may, and the next minute
-// again.
+// TestLimit: the gateway's limit is for each minute.
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	n := &night{plan: plan{limit: 3}, rng: rand.New(rand.NewPCG(7, 0))}
@@ -82,8 +81,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestInFlight: a batch is no larger than the quota on what is out of sight lets
-// it be.
+// TestInFlight: a batch is no larger than the quota for messages in flight allows.
 func TestInFlight(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ inFlight, want int }{{0, batchSize}, {maxInFlight - 3, 3}, {maxInFlight, 0}} {
@@ -116,16 +114,16 @@ func TestClock(t *testing.T) {
 	t.Parallel()
 	var c clock
 	var got []string
-	say := func(what string) func() {
+	note := func(what string) func() {
 		return func() { got = append(got, fmt.Sprint(c.now, " ", what)) }
 	}
-	c.after(2*time.Second, say("a"))
+	c.after(2*time.Second, note("a"))
 	c.after(time.Second, func() {
-		say("b")()
-		c.after(time.Second, say("c"))
-		c.after(0, say("d"))
+		note("b")()
+		c.after(time.Second, note("c"))
+		c.after(0, note("d"))
 	})
-	c.after(time.Second, say("e"))
+	c.after(time.Second, note("e"))
 	c.run()
 	if diff := cmp.Diff([]string{"1s b", "1s e", "1s d", "2s a", "2s c"}, got); diff != "" {
 		t.Errorf("what ran when (-want +got):\n%s", diff)

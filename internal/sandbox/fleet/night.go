@@ -11,15 +11,15 @@ import (
 	"cbr-replicator/internal/visibility"
 )
 
-// plan is what a night is like.
+// plan describes a night.
 type plan struct {
 	name               string
 	vaults             int
 	maximumConcurrency int
 	limit              int     // requests a minute that the gateway lets through; 0: any
 	down, topicDown    outage  // of CBR, of the topic
-	noise              float64 // calls of CBR that fail or lose their answer for no reason
-	busy               float64 // vaults that an earlier copy keeps busy
+	noise              float64 // share of CBR's calls that fail or lose their answer by chance
+	busy               float64 // share of vaults that an earlier copy keeps busy
 }
 
 // outage is a time in which a service answers 503.
@@ -49,10 +49,10 @@ func policy(rng *rand.Rand) retry.Policy {
 
 // The world. All but the quota are assumptions, none was measured.
 const (
-	// maxInFlight messages of a standard queue may be received and not deleted;
-	// at the quota there are none to be had (SQS developer guide, "Quotas
-	// related to queues"). A message that was handed back and is out of sight is
-	// one of them.
+	// maxInFlight is how many messages of a standard queue may be received and not
+	// deleted. At this quota a receive gets none (SQS developer guide, "Quotas
+	// related to queues"). A message that was handed back and is out of sight
+	// counts, too.
 	maxInFlight = 120_000
 
 	replicates = 300 * time.Millisecond // median; log-normal, as is the next
@@ -63,16 +63,16 @@ const (
 	changes    = 15 * time.Millisecond // visibilities
 	polls      = 30 * time.Millisecond // from the end of a batch to the start of the next
 
-	longestCopy = 2 * time.Hour // that keeps a vault busy as the night begins
+	longestCopy = 2 * time.Hour // how long an earlier copy keeps a vault busy at the most
 )
 
-// vault is a request's, which is in the queue as the night begins.
+// vault is a source vault. Its request is in the queue when the night begins.
 type vault struct {
 	receives int
 	ends     int           // how often it was accepted or dead-lettered: once, in the end
 	busy     time.Duration // until then an earlier copy runs
-	taken    bool          // CBR has started the copy
-	shows    time.Duration // in the list of backups, if taken
+	accepted bool          // CBR has started the copy
+	shows    time.Duration // when the copy is in the list of backups, if accepted
 }
 
 // night is one run of a plan.
@@ -84,7 +84,7 @@ type night struct {
 	fleet    []vault
 	visible  []*vault // messages in sight
 	inFlight int
-	idle     []*environment // those that found nothing to receive
+	idle     []*environment // found nothing to receive
 	ended    int
 	// The gateway counts by the clock's minute.
 	minute time.Duration
@@ -126,7 +126,7 @@ func simulate(p plan, seed uint64) *night {
 	return n
 }
 
-// wake lets an environment that found nothing look again.
+// wake lets an idle environment receive.
 func (n *night) wake() {
 	if last := len(n.idle) - 1; last >= 0 {
 		e := n.idle[last]
@@ -135,12 +135,12 @@ func (n *night) wake() {
 	}
 }
 
-// lasts draws how long a call takes.
+// lasts draws the duration of a call.
 func (n *night) lasts(median time.Duration) time.Duration {
 	return time.Duration(float64(median) * math.Exp(spread*n.rng.NormFloat64()))
 }
 
-// gateway returns why a request does not get to CBR, if it does not.
+// gateway returns why a request does not reach CBR; nil if it does.
 func (n *night) gateway() error {
 	if minute := n.now.Truncate(time.Minute); minute != n.minute {
 		n.minute, n.passed = minute, 0
@@ -161,10 +161,10 @@ func (n *night) replicate(v *vault) (time.Duration, error) {
 	if err := n.gateway(); err != nil {
 		return refuses, err
 	}
-	if v.taken || v.busy > n.now {
+	if v.accepted || v.busy > n.now {
 		return refuses, &kind.Error{Kind: kind.InProgress, Code: "BackupService.6130"}
 	}
-	v.taken = true
+	v.accepted = true
 	v.shows = n.now + time.Duration(n.rng.Float64()*float64(reconcile.EffectTime))
 	if n.rng.Float64() < n.noise {
 		return n.lasts(replicates), &kind.Error{Kind: kind.Unknown}
@@ -176,8 +176,8 @@ func (n *night) replicate(v *vault) (time.Duration, error) {
 type environment struct {
 	*night
 	calling, publishing retry.Policy
-	looking             int      // lookups that are on their way
-	waiting             []func() // lookups that wait for a slot
+	looking             int      // lookups that run
+	waiting             []func() // lookups that wait
 }
 
 // receive begins an invocation, if there is a message. A standard queue keeps no
@@ -200,7 +200,7 @@ func (e *environment) receive() {
 	e.after(polls, inv.run)
 }
 
-// lookup asks CBR whether the effect of an earlier call for v shows.
+// lookup asks CBR whether an earlier call for v had its effect.
 func (e *environment) lookup(v *vault, then func(found bool, err error)) {
 	if e.looking == sideBySide {
 		e.waiting = append(e.waiting, func() { e.lookup(v, then) })
@@ -212,7 +212,7 @@ func (e *environment) lookup(v *vault, then func(found bool, err error)) {
 	if err == nil {
 		takes = e.lasts(lists)
 	}
-	found := err == nil && v.taken && v.shows <= e.now
+	found := err == nil && v.accepted && v.shows <= e.now
 	e.after(takes, func() {
 		e.looking--
 		if len(e.waiting) > 0 {
@@ -227,16 +227,16 @@ func (e *environment) lookup(v *vault, then func(found bool, err error)) {
 // invocation is a batch on its way through the handler.
 type invocation struct {
 	*environment
-	began   time.Duration
-	batch   []*vault
-	open    int
-	back    []returned
-	outbox  []*vault // whose results wait for the topic
-	mailing bool     // a call to the topic is on its way
+	began      time.Duration
+	batch      []*vault
+	open       int // deliveries that have not ended
+	handedBack []handedBack
+	outbox     []*vault // their results wait for the topic
+	sending    bool     // a call to the topic is on its way
 }
 
-// returned is a delivery that goes back to the queue.
-type returned struct {
+// handedBack is a delivery that is handed back.
+type handedBack struct {
 	*vault
 	why kind.Kind
 }
@@ -264,7 +264,7 @@ func (inv *invocation) run() {
 	}
 }
 
-// left is how much of the invocation is left for replicating.
+// left is how much of the invocation's time is left for CBR.
 func (inv *invocation) left() time.Duration { return inv.began + timeout - reserve - inv.now }
 
 // send calls CBR as retry.Policy.Do would, without sleeping.
@@ -274,20 +274,20 @@ func (inv *invocation) send(v *vault) {
 	try = func() {
 		takes, err := inv.replicate(v)
 		inv.after(takes, func() {
-			if wait, again := call.Next(err, inv.left()); again {
+			if wait, retry := call.Next(err, inv.left()); retry {
 				inv.retries++
 				inv.after(wait, try)
 				return
 			}
 			call.End(err)
-			inv.settle(v, err)
+			inv.resolve(v, err)
 		})
 	}
 	try()
 }
 
-// settle looks up what an answer leaves open.
-func (inv *invocation) settle(v *vault, err error) {
+// resolve ends a delivery by CBR's answer, or by a lookup if the answer leaves it open.
+func (inv *invocation) resolve(v *vault, err error) {
 	k := kind.As(err).Of()
 	switch {
 	case k == kind.None:
@@ -305,19 +305,19 @@ func (inv *invocation) settle(v *vault, err error) {
 	}
 }
 
-// publish hands in a result. Those that come while a call to the topic is on
-// its way leave together.
+// publish puts a result into the outbox. The results that come while a call to
+// the topic is on its way are sent together after it.
 func (inv *invocation) publish(v *vault) {
 	inv.outbox = append(inv.outbox, v)
-	inv.depart()
+	inv.flush()
 }
 
-func (inv *invocation) depart() {
-	if inv.mailing || len(inv.outbox) == 0 {
+func (inv *invocation) flush() {
+	if inv.sending || len(inv.outbox) == 0 {
 		return
 	}
-	letters := inv.outbox
-	inv.outbox, inv.mailing = nil, true
+	batch := inv.outbox
+	inv.outbox, inv.sending = nil, true
 	call := inv.publishing.Begin()
 	var try func()
 	try = func() {
@@ -327,11 +327,11 @@ func (inv *invocation) depart() {
 			err = &kind.Error{Kind: kind.PublishFailed}
 		}
 		inv.after(publishes, func() {
-			if wait, again := call.Next(err, inv.left()+reserve*4/5); again {
+			if wait, retry := call.Next(err, inv.left()+reserve*4/5); retry {
 				inv.after(wait, try)
 				return
 			}
-			for _, v := range letters {
+			for _, v := range batch {
 				if err != nil {
 					inv.handBack(v, err)
 					continue
@@ -339,24 +339,24 @@ func (inv *invocation) depart() {
 				inv.end(v)
 				inv.close()
 			}
-			inv.mailing = false
-			inv.depart()
+			inv.sending = false
+			inv.flush()
 		})
 	}
 	try()
 }
 
 func (inv *invocation) handBack(v *vault, err error) {
-	inv.back = append(inv.back, returned{v, kind.As(err).Kind})
+	inv.handedBack = append(inv.handedBack, handedBack{v, kind.As(err).Kind})
 	inv.close()
 }
 
-// close ends the invocation with its last delivery.
+// close ends a delivery. The last one ends the invocation.
 func (inv *invocation) close() {
 	if inv.open--; inv.open > 0 {
 		return
 	}
-	if len(inv.back) == 0 {
+	if len(inv.handedBack) == 0 {
 		inv.reply()
 		return
 	}
@@ -366,14 +366,14 @@ func (inv *invocation) close() {
 
 func (inv *invocation) reply() {
 	inv.billed += inv.now - inv.began
-	if done := len(inv.batch) - len(inv.back); done > 0 {
+	if done := len(inv.batch) - len(inv.handedBack); done > 0 {
 		inv.inFlight -= done
 		inv.sqs++ // DeleteMessageBatch
 	}
-	for _, r := range inv.back {
+	for _, r := range inv.handedBack {
 		delay := visibility.Delay(r.why, r.receives, 0, inv.rng.Float64())
 		if r.receives >= maxReceiveCount {
-			delay = min(delay, 30*time.Second) // as internal/visibility has it for the last delivery
+			delay = min(delay, 30*time.Second) // internal/visibility's maximum after the last delivery
 		}
 		// In whole seconds, rounded up.
 		inv.after((delay + time.Second - 1).Truncate(time.Second), func() { inv.reappear(r.vault) })
@@ -381,8 +381,8 @@ func (inv *invocation) reply() {
 	inv.receive()
 }
 
-// reappear brings a message into sight again, which is when SQS dead-letters one
-// that was received too often.
+// reappear makes a message visible. If it was received too often, SQS then makes
+// it a dead letter.
 func (n *night) reappear(v *vault) {
 	n.inFlight--
 	if v.receives >= maxReceiveCount {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// AWS's list prices. The free tier is left out, and so is all that Huawei bills:
-// traffic, and what the copies take up.
+// AWS's list prices. The free tier is left out, and so is what Huawei bills:
+// traffic, and the storage of the copies.
 const (
 	pricesOf = "us-east-1, mid-2026"
 
@@ -15,17 +15,17 @@ const (
 	memoryGB              = 0.25         // template.yaml's MemorySize
 	perMillionSQS         = 0.40         // standard queue; a batch is a request
 	perMillionSNS         = 0.50         // a batch of less than 64 KB is a request
-	perGBLogs             = 0.50         // taken in
+	perGBLogs             = 0.50         // ingested
 )
 
-// What is logged, in bytes, about.
+// The sizes of log lines, in bytes, about.
 const (
 	logDelivery   = 500
 	logStep       = 400  // a retry, a lookup
 	logInvocation = 1800 // metrics 1100, Lambda's own start and report
 )
 
-// price returns what the night cost in USD, and how that comes about.
+// price returns what the night cost in USD, and how that is made up.
 func (n *night) price() (total float64, arithmetic string) {
 	var b strings.Builder
 	item := func(what string, quantity float64, unit string, price float64) {

@@ -158,7 +158,7 @@ func (st *stack) processes() int {
 	return st.starts
 }
 
-// poll takes a batch through the function, if there is one within a second.
+// poll delivers a batch, if there is one within a second.
 func (st *stack) poll() {
 	st.t.Helper()
 	mapping := sandbox.Mapping{Queue: st, Invoke: func(ctx context.Context, payload []byte) (sandbox.Response, error) {
@@ -258,8 +258,8 @@ func testFilter(t *testing.T, s *setting) {
 	}
 }
 
-// testHandedBack: a vault that is throttled for longer than the function tries in
-// place comes again when the function said.
+// testHandedBack: a vault is throttled for longer than the function retries in
+// place. It is redelivered when the function has chosen.
 func testHandedBack(t *testing.T, s *setting) {
 	st := newStack(t, s, nil)
 	vaults := st.cbr.AddVaults(cbrtest.SourceProject, 2, 1)
@@ -272,15 +272,15 @@ func testHandedBack(t *testing.T, s *setting) {
 	if n := results[1].Data.Deliveries; n != 2 {
 		t.Errorf("the throttled vault was delivered %d times, want 2", n)
 	}
-	// Half a minute, the last fifth of it left to chance; the queue's own
-	// visibility timeout is five seconds.
+	// Half a minute, of which the last fifth is random; the queue's own visibility
+	// timeout is five seconds.
 	if calls := st.calls(vaults[0]); len(calls) != 3 || calls[2].Time.Sub(calls[1].Time) < 23*time.Second {
 		t.Errorf("calls %v", calls)
 	}
 }
 
-// testDeadLetter: what never works is dead-lettered with its body, and the topic
-// is told.
+// testDeadLetter: a request that never works becomes a dead letter with its body,
+// and its result is published.
 func testDeadLetter(t *testing.T, s *setting) {
 	st := newStack(t, s, nil)
 	st.impatient = true
@@ -301,55 +301,55 @@ func testDeadLetter(t *testing.T, s *setting) {
 	}
 }
 
-// testRedrive: CBR takes a request, its answer is lost and so is every lookup,
-// until the message is a dead letter. The redrive sets requested_at, so that CBR
-// is not asked again; a request that it never took is sent.
+// testRedrive: CBR accepts a request, its answer is lost and every lookup fails,
+// until the message is a dead letter. The redrive sets requested_at, so that the
+// request is not sent twice. A request that CBR never accepted is sent.
 func testRedrive(t *testing.T, s *setting) {
 	st := newStack(t, s, nil)
 	st.impatient = true
-	taken, refused := st.cbr.AddVaults(cbrtest.SourceProject, 2, 1)[0], cbrtest.SourceVault
-	st.cbr.Script(taken, cbrtest.ResetAfter())
+	accepted, refused := st.cbr.AddVaults(cbrtest.SourceProject, 2, 1)[0], cbrtest.SourceVault
+	st.cbr.Script(accepted, cbrtest.ResetAfter())
 	st.cbr.Script(refused, cbrtest.Throttled(0), cbrtest.Throttled(0))
 	// Two tries for each vault and delivery, but for the one that CBR answered.
 	st.cbr.Script(cbrtest.Lookups, slices.Repeat([]cbrtest.Fault{cbrtest.Unavailable()}, 2*(2*receives-1))...)
 	began := time.Now().Truncate(time.Millisecond)
-	for _, vault := range []string{taken, refused} {
+	for _, vault := range []string{accepted, refused} {
 		st.send(t, st.queue, request(vault), correlated("nightly"))
 	}
 	sent := time.Now()
-	st.expect(st.until(2), taken+" failed Unavailable", refused+" failed Unavailable")
+	st.expect(st.until(2), accepted+" failed Unavailable", refused+" failed Unavailable")
 	st.pollUntil("two dead letters", func() bool { return s.count(t, st.dead) == 2 })
 	const foreign = `{"nonsense":"of another sender"}`
 	st.send(t, st.dead, foreign, nil)
 
 	args := []string{"-dlq", st.dead.arn, "-queue", st.queue.url}
 	if out, code := s.runRedrive(t, append(args, "-dry-run")...); code != 1 || !strings.Contains(out, "2 would be moved, 1 left") || s.count(t, st.dead) != 3 {
-		t.Errorf("the dry run left %d dead letters, ended with %d and said\n%s", s.count(t, st.dead), code, out)
+		t.Errorf("the dry run left %d dead letters, ended with %d:\n%s", s.count(t, st.dead), code, out)
 	}
 	if out, code := s.runRedrive(t, args...); code != 1 || !strings.Contains(out, "2 moved, 1 left") {
-		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+		t.Errorf("the redrive ended with %d:\n%s", code, out)
 	}
 	if diff := cmp.Diff([]string{foreign}, st.drain(t, st.dead)); diff != "" {
 		t.Errorf("dead letters (-want +got):\n%s", diff)
 	}
 
 	results := st.until(4)[2:]
-	st.expect(results, taken+" accepted", refused+" accepted")
+	st.expect(results, accepted+" accepted", refused+" accepted")
 	for _, r := range results {
 		vault, at := r.Data.Request.Replicate.VaultID, r.Data.Request.RequestedAt
-		if r.Data.Reconciled != (vault == taken) || r.CorrelationID != "nightly" || at.Before(began) || at.After(sent) {
+		if r.Data.Reconciled != (vault == accepted) || r.CorrelationID != "nightly" || at.Before(began) || at.After(sent) {
 			t.Errorf("sent between %v and %v: result %+v", began, sent, r)
 		}
 	}
-	if n := len(st.calls(taken)); n != 1 {
-		t.Errorf("CBR was asked %d times for what it had taken", n)
+	if n := len(st.calls(accepted)); n != 1 {
+		t.Errorf("CBR got %d requests for the vault that it had accepted", n)
 	}
 }
 
-// testRejected: the body of what is rejected is in its queue, with what it was,
-// and of a FIFO queue in a group of its own. What the queue does not take, since
-// it has a limit of its own, is acknowledged; while there is no queue, the message
-// goes back.
+// testRejected: the body of a rejected request is in the queue for rejected
+// bodies, with its kind, and in a FIFO queue in its own group. A body that is too
+// long for that queue is acknowledged. While the queue does not exist, the message
+// is handed back.
 func testRejected(t *testing.T, s *setting) {
 	rejected := s.newQueue(t, s.name+"-bodies.fifo", map[string]string{"FifoQueue": "true", "MaximumMessageSize": "1024"})
 	st := newStack(t, s, map[string]string{"REJECTED_QUEUE_ARN": rejected.arn})
@@ -387,7 +387,7 @@ func testRejected(t *testing.T, s *setting) {
 	}
 	st.send(t, st.queue, invalid, nil)
 	const hidden = sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible
-	st.pollUntil("a message that went back", func() bool {
+	st.pollUntil("a message that was handed back", func() bool {
 		got, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &st.queue.url, AttributeNames: []sqstypes.QueueAttributeName{hidden}})
 		if err != nil {
 			t.Fatal(err)
@@ -395,31 +395,31 @@ func testRejected(t *testing.T, s *setting) {
 		return s.count(t, st.queue) == 0 && got.Attributes[string(hidden)] == "1"
 	})
 	if len(st.results) != 3 {
-		t.Errorf("results %v of what went back", st.results[3:])
+		t.Errorf("results %v of a message that was handed back", st.results[3:])
 	}
 }
 
-// testRedriveFIFO: a FIFO queue would drop what has the deduplication id of a
-// message that it has had.
+// testRedriveFIFO: a message gets a new deduplication id, since a FIFO queue drops
+// a message with one that it knows.
 func testRedriveFIFO(t *testing.T, s *setting) {
 	dead := s.newQueue(t, s.name+"-dead.fifo", map[string]string{"FifoQueue": "true"})
 	requests := s.newQueue(t, s.name+"-requests.fifo", map[string]string{"FifoQueue": "true", "RedrivePolicy": redrivePolicy(dead)})
 	_, err := s.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: &dead.url, MessageBody: aws.String(request(cbrtest.SourceVault)),
-		MessageGroupId: aws.String("a-group"), MessageDeduplicationId: aws.String("of-its-first-life"),
+		MessageGroupId: aws.String("a-group"), MessageDeduplicationId: aws.String("of-the-first-send"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if out, code := s.runRedrive(t, "-dlq", dead.url, "-queue", requests.url); code != 0 || !strings.Contains(out, "1 moved, 0 left") {
-		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+		t.Errorf("the redrive ended with %d:\n%s", code, out)
 	}
 	messages := s.receive(t, requests, 1)
 	if len(messages) != 1 || s.count(t, dead) != 0 {
 		t.Fatalf("%d messages and %d dead letters", len(messages), s.count(t, dead))
 	}
 	m := messages[0]
-	if m.Attributes["MessageGroupId"] != "a-group" || m.Attributes["MessageDeduplicationId"] == "of-its-first-life" || !strings.Contains(*m.Body, `"requested_at":"`) {
+	if m.Attributes["MessageGroupId"] != "a-group" || m.Attributes["MessageDeduplicationId"] == "of-the-first-send" || !strings.Contains(*m.Body, `"requested_at":"`) {
 		t.Errorf("moved as %s %v", *m.Body, m.Attributes)
 	}
 }
@@ -429,7 +429,7 @@ func redrivePolicy(dead queue) string {
 	return fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, dead.arn, receives)
 }
 
-// testRedriveStack: the stack's outputs name the queues, and with the two swapped
+// testRedriveStack: the stack's outputs name the queues. If the two are swapped,
 // nothing is moved.
 func testRedriveStack(t *testing.T, s *setting) {
 	dead := s.newQueue(t, s.name+"-dead", nil)
@@ -449,14 +449,14 @@ func testRedriveStack(t *testing.T, s *setting) {
 		"does not exist":              {"-stack", "nobody"},
 	} {
 		if out, code := s.runRedrive(t, args...); code != 1 || !strings.Contains(out, want) {
-			t.Errorf("%v: ended with %d and said\n%s", args, code, out)
+			t.Errorf("%v: ended with %d:\n%s", args, code, out)
 		}
 	}
 	if live, dead := s.count(t, live), s.count(t, dead); live != 1 || dead != 1 {
 		t.Errorf("%d messages and %d dead letters", live, dead)
 	}
 	if out, code := s.runRedrive(t, "-stack", s.name); code != 0 || !strings.Contains(out, "1 moved, 0 left") || s.count(t, live) != 2 {
-		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+		t.Errorf("the redrive ended with %d:\n%s", code, out)
 	}
 }
 
@@ -473,18 +473,18 @@ func testRedriveLarge(t *testing.T, s *setting) {
 		s.send(t, dead, long[:size-100], nil)
 	}
 	if out, code := s.runRedrive(t, "-dlq", dead.url); code != 1 || !strings.Contains(out, "10 moved, 1 left") || !strings.Contains(out, "the queue does not take its") {
-		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+		t.Errorf("the redrive ended with %d:\n%s", code, out)
 	}
 	if live, dead := s.count(t, live), s.count(t, dead); live != 10 || dead != 1 {
 		t.Errorf("%d messages and %d dead letters", live, dead)
 	}
 	if out, code := s.runRedrive(t, "-dlq", dead.url, "-force"); code != 0 || !strings.Contains(out, "moved as it is") || s.count(t, live) != 11 {
-		t.Errorf("the redrive by force ended with %d and said\n%s", code, out)
+		t.Errorf("the redrive by force ended with %d:\n%s", code, out)
 	}
 }
 
-// testRedriveRejected: rejected bodies go back as they came, with the correlation
-// id and without what the function said of them.
+// testRedriveRejected: rejected bodies are moved as they came, with the correlation
+// id and without the attributes that the function added.
 func testRedriveRejected(t *testing.T, s *setting) {
 	dead := s.newQueue(t, s.name+"-dead", nil)
 	live := s.newQueue(t, s.name+"-live", map[string]string{"RedrivePolicy": redrivePolicy(dead)})
@@ -503,7 +503,7 @@ func testRedriveRejected(t *testing.T, s *setting) {
 	s.send(t, rejected, base64.StdEncoding.EncodeToString([]byte(body)), attributes("base64"))
 	s.send(t, rejected, "nonsense", attributes(""))
 	if out, code := s.runRedrive(t, "-rejected", rejected.url, "-queue", live.url); code != 1 || !strings.Contains(out, "2 moved, 1 left in the queue of rejected bodies") {
-		t.Errorf("the redrive ended with %d and said\n%s", code, out)
+		t.Errorf("the redrive ended with %d:\n%s", code, out)
 	}
 	messages := s.receive(t, live, 1)
 	for _, m := range messages {
@@ -516,25 +516,25 @@ func testRedriveRejected(t *testing.T, s *setting) {
 	}
 }
 
-// runRedrive runs the command and returns what it said and its exit status.
+// runRedrive runs the command and returns its output and exit status.
 func (s *setting) runRedrive(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), s.redrive, args...)
 	command.Env = []string{"AWS_REGION=" + sandbox.Region, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=a-secret-key", "AWS_ENDPOINT_URL=" + s.url}
-	said, err := command.CombinedOutput()
+	output, err := command.CombinedOutput()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatal(err)
 	}
 	for _, unwanted := range []string{"nonsense", "a-secret-key"} {
-		if strings.Contains(string(said), unwanted) {
-			t.Errorf("%q is in what the redrive said:\n%s", unwanted, said)
+		if strings.Contains(string(output), unwanted) {
+			t.Errorf("%q is in the redrive's output:\n%s", unwanted, output)
 		}
 	}
-	return string(said), command.ProcessState.ExitCode()
+	return string(output), command.ProcessState.ExitCode()
 }
 
-// testSecrets: a secret for each project. A new version of one takes over from a
-// wrong password in the same process.
+// testSecrets: a secret for each project. After a wrong password, the same process
+// uses a new version of the secret.
 func testSecrets(t *testing.T, s *setting) {
 	const other = "00000000000000000000000000000001"
 	st := newStack(t, s, map[string]string{
@@ -572,15 +572,15 @@ func testSecrets(t *testing.T, s *setting) {
 	}
 }
 
-// testSNSToSQS: a request that is published to a topic comes to the queue in SNS's
+// testSNSToSQS: a request that is published to a topic is in the queue in SNS's
 // envelope.
 func testSNSToSQS(t *testing.T, s *setting) {
 	st := newStack(t, s, nil)
-	door := s.newTopic(t, s.name+"-requests")
-	s.subscribe(t, door, st.queue, nil)
+	requests := s.newTopic(t, s.name+"-requests")
+	s.subscribe(t, requests, st.queue, nil)
 	vault := st.cbr.AddVaults(cbrtest.SourceProject, 1, 1)[0]
 	_, err := s.sns.Publish(t.Context(), &sns.PublishInput{
-		TopicArn: &door, Message: aws.String(request(vault)),
+		TopicArn: &requests, Message: aws.String(request(vault)),
 		MessageAttributes: map[string]snstypes.MessageAttributeValue{"correlation_id": {DataType: aws.String("String"), StringValue: aws.String("nightly")}},
 	})
 	if err != nil {
@@ -593,7 +593,7 @@ func testSNSToSQS(t *testing.T, s *setting) {
 	}
 }
 
-// testEventBus: a result goes to an event bus, and by a rule on it to a queue.
+// testEventBus: a result is put on an event bus, and a rule sends it to a queue.
 func testEventBus(t *testing.T, s *setting) {
 	bus := fmt.Sprintf("arn:aws:events:%s:%s:event-bus/%s", sandbox.Region, sandbox.Account, s.name)
 	st := newStack(t, s, map[string]string{"RESULT_TOPIC_ARN": bus})

@@ -21,8 +21,8 @@ type source struct {
 	*account
 	t     *testing.T
 	queue queue
-	// impatient brings a delivery that was handed back into sight at once: the
-	// function lets it wait for half a minute and longer.
+	// impatient makes a message that was handed back visible at once: the function
+	// lets it wait for half a minute and longer.
 	impatient bool
 }
 
@@ -54,15 +54,16 @@ func (s *source) Receive(int) []sandbox.Message {
 	return messages
 }
 
-// Settle leaves alone what is handed back, unless the queue is impatient.
-func (s *source) Settle(done, back []string, _ time.Duration) {
+// Finish deletes what is done. What is handed back is visible at once if the
+// queue is impatient.
+func (s *source) Finish(done, handedBack []string, _ time.Duration) {
 	for _, receipt := range done {
 		s.delete(s.t, s.queue, receipt)
 	}
 	if !s.impatient {
 		return
 	}
-	for _, receipt := range back {
+	for _, receipt := range handedBack {
 		if _, err := s.sqs.ChangeMessageVisibility(s.t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &s.queue.url, ReceiptHandle: &receipt}); err != nil {
 			s.t.Fatal(err)
 		}

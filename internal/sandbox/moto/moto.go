@@ -1,5 +1,5 @@
-// Package moto runs moto, a model of AWS that is not this project's, for the tests that need it: `make integration` and
-// `make chain`. MOTO_PYTHON names a Python that has what internal/sandbox/integration/requirements.txt lists.
+// Package moto runs moto, another project's model of AWS, for `make integration` and `make chain`. MOTO_PYTHON names a Python
+// with the packages of internal/sandbox/integration/requirements.txt.
 package moto
 
 import (
@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// program starts moto on a free port, after the setup. The end of its standard input ends it, and that comes with the end of
-// the test's process, whatever ends that.
+// program starts moto on a free port, after the setup. It ends with its standard input, which the operating system closes when
+// the test's process ends.
 const program = `
 import os, sys, threading
 from moto.server import main
@@ -21,8 +21,8 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).st
 main(["-H", "127.0.0.1", "-p", "0"])
 `
 
-// Start starts moto, waits until it answers and returns its URL. setup is Python that runs before it starts. It is to tell
-// nothing by what it prints: once moto runs, its threads print between each other's words. moto ends with the test.
+// Start starts moto, waits until it answers and returns its URL. setup is Python that runs before it starts. Its output must not
+// matter: once moto runs, the output of its threads is mixed. moto ends with the test.
 func Start(t testing.TB, setup string) (url string) {
 	t.Helper()
 	python := os.Getenv("MOTO_PYTHON")

@@ -11,28 +11,28 @@ import (
 	"cbr-replicator/internal/sandbox"
 )
 
-// fault is one way to misbehave.
+// fault is one way in which a service fails.
 type fault[F any] struct {
 	Name  string // in requests of the page
 	Label string // on the page
 	how   F
 }
 
-// The ways in which CBR misbehaves.
+// cbrFaults are the ways in which CBR can be made to fail.
 func cbrFaults() []fault[cbrtest.Fault] {
 	return []fault[cbrtest.Fault]{
 		{"unavailable", "Unavailable: 503 APIG.0613", cbrtest.Unavailable()},
 		{"throttled", "Throttled: 429, Retry-After 2 s", cbrtest.Throttled(2 * time.Second)},
 		{"busy", "Vault busy: 400 BackupService.6130", cbrtest.Refusal(http.StatusBadRequest, "BackupService.6130", "The vault is being replicated.")},
 		{"full", "Destination full: 400 BackupService.6129", cbrtest.Refusal(http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached.")},
-		{"reset-before", "Reset before the request is taken", cbrtest.ResetBefore()},
-		{"reset-after", "Reset after the request was taken", cbrtest.ResetAfter()},
+		{"reset-before", "Reset before CBR accepts the request", cbrtest.ResetBefore()},
+		{"reset-after", "Reset after CBR has accepted the request", cbrtest.ResetAfter()},
 		{"slow", "Slow: answer after 5 s, later than CBR_TIMEOUT", cbrtest.Late(5 * time.Second)},
 		{"cut", "Answer cut in half", cbrtest.CutShort()},
 	}
 }
 
-// noteOf says what the status of an answer alone does not say of the fault that it met.
+// noteOf returns what a fault has done to an answer, if the answer's status does not show it.
 func noteOf(f cbrtest.Fault) string {
 	switch {
 	case f.Reset && f.Taken:
@@ -49,7 +49,7 @@ func noteOf(f cbrtest.Fault) string {
 	return ""
 }
 
-// The ways in which the topic misbehaves.
+// topicFaults are the ways in which the topic can be made to fail.
 func topicFaults() []fault[sandbox.TopicFault] {
 	return []fault[sandbox.TopicFault]{
 		{"internal", "500 InternalError", sandbox.TopicFault{Status: http.StatusInternalServerError, Code: "InternalError"}},
@@ -61,7 +61,7 @@ func topicFaults() []fault[sandbox.TopicFault] {
 // untilSwitchedOff is a number of times without an end.
 const untilSwitchedOff = -1
 
-// faultSwitch says which fault, if any, the next requests meet. It is safe for concurrent use.
+// faultSwitch decides which fault, if any, the next requests meet. It is safe for concurrent use.
 type faultSwitch[F any] struct {
 	Faults []fault[F] // never changed
 

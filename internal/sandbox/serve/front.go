@@ -14,8 +14,8 @@ import (
 	"cbr-replicator/internal/sandbox"
 )
 
-// maxRequest is Lambda's limit for the payload of a synchronous invocation, in bytes. What stands around a request's body
-// in a payload may take it over the limit; the sandbox then says so.
+// maxRequest is Lambda's limit for the payload of a synchronous invocation, in bytes. With what a payload adds to a
+// request's body it may be over the limit; the sandbox then refuses it.
 const maxRequest = 6 << 20
 
 // apiID is the API's id in what it sends to the function.
@@ -56,23 +56,23 @@ type apiHTTP struct {
 	UserAgent string `json:"userAgent"`
 }
 
-// apiFault is how Huawei's gateway refuses, and the function with it.
+// apiFault is the body of an error of Huawei's gateway, and of the function.
 type apiFault struct {
 	Code    string `json:"error_code"`
 	Message string `json:"error_msg"`
 }
 
-// apiMessage is what API Gateway says itself.
+// apiMessage is the body of an answer that API Gateway makes itself.
 type apiMessage struct {
 	Message string `json:"message"`
 }
 
-// serveAPI hands a request to the function as API Gateway does, and its reply back. The route is the request's pattern.
+// serveAPI sends a request to the function and answers with its reply, as API Gateway does. The route is the request's pattern.
 func (r *rig) serveAPI(w http.ResponseWriter, req *http.Request) {
 	r.serveRoute(w, req, req.Pattern, req.URL.EscapedPath())
 }
 
-// serveRoute is serveAPI with a route and a path of its own.
+// serveRoute is serveAPI with another route and path.
 func (r *rig) serveRoute(w http.ResponseWriter, req *http.Request, routeKey, path string) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxRequest))
 	if err != nil {
@@ -120,7 +120,7 @@ func (r *rig) serveRoute(w http.ResponseWriter, req *http.Request, routeKey, pat
 		Body       string            `json:"body"`
 		IsBase64   bool              `json:"isBase64Encoded"`
 	}
-	// API Gateway makes a 200 of a reply without a status. This function always gives one, so that would be a mistake.
+	// API Gateway makes a 200 of a reply without a status. This function always gives one, so a reply without one is an error.
 	if response.Error != nil || json.Unmarshal(response.Payload, &reply) != nil || reply.StatusCode < 200 || reply.StatusCode > 599 {
 		answer(w, http.StatusInternalServerError, apiMessage{"Internal Server Error"})
 		return
@@ -178,8 +178,8 @@ func refuse(w http.ResponseWriter, err error) {
 	answer(w, http.StatusBadRequest, apiMessage{"Bad Request"})
 }
 
-// serveUnknown refuses what is at no address, as Huawei's gateway does (API Gateway error code table, 0101), and says where
-// something is.
+// serveUnknown refuses an unknown address as Huawei's gateway does (API Gateway error code table, 0101), and names the page's
+// address.
 func serveUnknown(w http.ResponseWriter, req *http.Request) {
 	answer(w, http.StatusNotFound, apiFault{
 		"APIG.0101", "The API does not exist or has not been published in the environment. The page is at http://" + req.Host + "/",
@@ -193,7 +193,7 @@ func answer(w http.ResponseWriter, status int, document any) {
 	_, _ = w.Write(encode(document)) // the client may be gone
 }
 
-// requestID has the form of API Gateway's.
+// requestID makes an id of the form of API Gateway's.
 func requestID() string {
 	id := make([]byte, 11)
 	_, _ = rand.Read(id) // documented never to fail

@@ -8,29 +8,29 @@ import (
 )
 
 const (
-	// maxEntries is how much of what happened is kept for a page that is opened or loaded again.
+	// maxEntries is how much of what happened is kept for a page that is opened or reloaded.
 	maxEntries = 400
 	// maxDetail bounds the document that an entry shows, in bytes: a payload may have 6 MB.
 	maxDetail = 64 << 10
-	// maxBehind is how many messages a page may be behind before its connection is given up. It then connects anew and gets
-	// the history.
+	// maxBehind is how many events a page may be behind before its connection is closed. The page then connects anew and
+	// gets the history.
 	maxBehind = 4 * maxEntries
 )
 
-// The steps an entry can be.
+// The steps of entries.
 const (
 	stepInvoked  = "invoked"  // a payload goes to the function; begins an invocation
 	stepCBR      = "cbr"      // a request reached CBR
 	stepLogin    = "login"    // a request for a token reached IAM
-	stepRetry    = "retry"    // the function tries again in place
+	stepRetry    = "retry"    // the function retries in place
 	stepOutcome  = "outcome"  // the function's log line about a delivery
 	stepLog      = "log"      // another log line
 	stepResult   = "result"   // a message on the topic
-	stepTopic    = "topic"    // the topic misbehaves
+	stepTopic    = "topic"    // the topic fails
 	stepAnswered = "answered" // the function's answer; ends an invocation
-	stepQueue    = "queue"    // a message's way besides its delivery
-	stepDead     = "dead"     // a message is dead-lettered
-	stepSwitch   = "switch"   // someone at the page changed the surroundings
+	stepQueue    = "queue"    // what happens to a message besides its delivery
+	stepDead     = "dead"     // a message becomes a dead letter
+	stepSwitch   = "switch"   // someone has changed something on the page
 )
 
 // entry is one thing that happened.
@@ -43,8 +43,8 @@ type entry struct {
 	Vault      string    `json:"vault,omitempty"`
 	Text       string    `json:"text"`
 	Detail     string    `json:"detail,omitempty"` // a JSON document
-	// Outcomes is how many of an invocation's deliveries ended in which status, in the entry of its answer: what happened
-	// to each may have left the journal by then.
+	// Outcomes counts an invocation's deliveries by their status. It is in the entry of the answer: the entries of the
+	// deliveries may have left the journal by then.
 	Outcomes map[string]int `json:"outcomes,omitempty"`
 }
 
@@ -54,7 +54,7 @@ type event struct {
 	data []byte // JSON on one line
 }
 
-// journal keeps what happened and tells those who listen. It is safe for concurrent use.
+// journal keeps what happened and sends it to its listeners. It is safe for concurrent use.
 type journal struct {
 	mu        sync.Mutex
 	outcomes  map[string]int // of the invocation that runs: there is one at a time
@@ -92,7 +92,7 @@ func (j *journal) add(e entry) {
 	j.tell(told)
 }
 
-// show replaces what is true at the moment.
+// show replaces the present state.
 func (j *journal) show(state any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -108,7 +108,7 @@ func (j *journal) clear() {
 	j.tell(event{"reset", []byte("{}")})
 }
 
-// tell hands a message to those who listen. One that is too far behind is let go. The caller holds mu.
+// tell sends an event to each listener, and drops a listener that is too far behind. The caller holds mu.
 func (j *journal) tell(e event) {
 	for listener := range j.listeners {
 		select {
@@ -137,7 +137,7 @@ func (j *journal) listen() (history []event, next <-chan event, leave func()) {
 	}
 }
 
-// cut is text that is no longer than what an entry shows.
+// cut shortens text to what an entry shows.
 func cut(text string) string {
 	if len(text) <= maxDetail {
 		return text
@@ -145,7 +145,7 @@ func cut(text string) string {
 	return strings.ToValidUTF8(text[:maxDetail], "") + " … (cut)"
 }
 
-// encode cannot fail: what is shown is strings, numbers and times.
+// encode cannot fail: the values are strings, numbers and times.
 func encode(v any) []byte {
 	data, _ := json.Marshal(v)
 	return data

@@ -22,7 +22,7 @@ import (
 //go:embed page
 var page embed.FS
 
-// policy lets the page load what is its own and nothing else.
+// policy lets the page load its own files and nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
@@ -71,7 +71,7 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 	return guard(mux), nil
 }
 
-// sampleNames lists the payloads in a folder that has schemas of them, too.
+// sampleNames lists the payloads in a folder, without the schemas.
 func sampleNames(samples fs.FS) ([]string, error) {
 	files, err := fs.Glob(samples, "*.json")
 	if err != nil {
@@ -86,8 +86,8 @@ func sampleNames(samples fs.FS) ([]string, error) {
 	return names, nil
 }
 
-// guard keeps other sites away. The server has no accounts, so every page in the browser could otherwise send to it, or
-// by a name that resolves to 127.0.0.1 read from it.
+// guard refuses other sites. The server has no accounts: without guard, every page in the browser could send to it, and a page
+// with a name that resolves to 127.0.0.1 could read from it.
 func guard(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -132,7 +132,7 @@ func (r *rig) index(samples []string) ([]byte, error) {
 	}{
 		Samples: samples, CBRFaults: r.cbrFaults.Faults, TopicFaults: r.topicFaults.Faults,
 		Project: cbrtest.SourceProject, Region: cbrtest.SourceRegion,
-		MaxReceives: maxReceives, Again: r.pace.again, CopyTime: r.pace.copyTime,
+		MaxReceives: maxReceives, Again: r.pace.delay, CopyTime: r.pace.copyTime,
 	}
 	layout, err := template.ParseFS(page, "page/index.html")
 	if err != nil {
@@ -145,7 +145,7 @@ func (r *rig) index(samples []string) ([]byte, error) {
 	return index.Bytes(), nil
 }
 
-// serveEvents sends what happened, what is true now and then what happens, as server-sent events.
+// serveEvents sends the history, the present state and then what happens, as server-sent events.
 func (r *rig) serveEvents(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	history, next, leave := r.journal.listen()
@@ -219,7 +219,7 @@ func (r *rig) serveFaults(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// serveAct does what a button without more to say asks for.
+// serveAct does what a button asks for that sends no body.
 func (r *rig) serveAct(act func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if err := act(); err != nil {

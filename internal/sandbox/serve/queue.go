@@ -21,7 +21,7 @@ var errFull = errors.New("the queues are full: redrive the dead letters or start
 // queue is a queue of requests.
 type queue struct {
 	*sandbox.Queue
-	again time.Duration // for which a message that was handed back stays invisible
+	delay time.Duration // for which a message that was handed back stays invisible
 
 	mu        sync.Mutex
 	delivered map[string]bool // messages that the function has at the moment
@@ -51,13 +51,13 @@ func vaultOf(body string) string {
 	return request.Replicate.VaultID
 }
 
-// received says how often a message was received, and what comes next.
+// received tells how often a message was received, and what happens next.
 func (q *queue) received(m sandbox.Message) string {
 	next := "visible again after"
 	if m.ReceiveCount >= maxReceives {
 		next = "to the dead letters after"
 	}
-	return fmt.Sprintf("received %d of %d times, %s %.0f s", m.ReceiveCount, maxReceives, next, q.again.Seconds())
+	return fmt.Sprintf("received %d of %d times, %s %.0f s", m.ReceiveCount, maxReceives, next, q.delay.Seconds())
 }
 
 // waiting returns what is in the queue.
@@ -141,7 +141,7 @@ func (r *rig) poll() {
 	}
 }
 
-// deliver delivers one batch, if there is one, and settles it. The caller has the turn.
+// deliver delivers one batch, if there is one. The caller has the turn.
 func (r *rig) deliver(q *queue) {
 	buried := len(q.DeadLetters().Messages())
 	messages := q.Receive(sandbox.BatchSize)
@@ -157,7 +157,7 @@ func (r *rig) deliver(q *queue) {
 	}
 	q.setDelivered(messages)
 	r.showState()
-	mapping := sandbox.Mapping{Queue: q.Queue, Delay: q.again, Invoke: func(_ context.Context, payload []byte) (sandbox.Response, error) {
+	mapping := sandbox.Mapping{Queue: q.Queue, Delay: q.delay, Invoke: func(_ context.Context, payload []byte) (sandbox.Response, error) {
 		defer q.setDelivered(nil)
 		return r.invokeAlone(batchTitle(messages), payload)
 	}}
@@ -183,7 +183,7 @@ func batchTitle(messages []sandbox.Message) string {
 	return title
 }
 
-// redrive sends the dead letters to their queue again, as new messages (SQS API reference, StartMessageMoveTask).
+// redrive moves the dead letters back to their queue, as new messages (SQS API reference, StartMessageMoveTask).
 func (r *rig) redrive() error {
 	return r.alone(func() {
 		none := true
@@ -202,5 +202,5 @@ func (r *rig) redrive() error {
 	})
 }
 
-// short is enough of an id to tell it from the others on the page.
+// short is the part of an id that the page shows.
 func short(id string) string { return id[:min(8, len(id))] }

@@ -32,12 +32,12 @@ const (
 // pace is how fast things go.
 type pace struct {
 	copyTime time.Duration // of CBR's copies
-	again    time.Duration // for which a message that was handed back stays invisible
+	delay    time.Duration // for which a message that was handed back stays invisible
 }
 
-// watchable is a pace that one can follow. A message that is sent twice meets a busy vault at first and, within its
-// deliveries, one that has nothing left to copy.
-var watchable = pace{copyTime: 6 * time.Second, again: 4 * time.Second}
+// watchable is a pace that a person can follow. If a message is sent twice, the second one finds the vault busy at first. Within
+// its deliveries the copies end, and there is nothing left to copy.
+var watchable = pace{copyTime: 6 * time.Second, delay: 4 * time.Second}
 
 // The user whom the function gets tokens for.
 const (
@@ -46,8 +46,8 @@ const (
 	userPassword = "correct-horse-battery-staple"
 )
 
-// rig is the function in its sandbox: Lambda, two queues, a topic, and a CBR with its IAM that misbehaves when told to. All
-// of it is safe for concurrent use.
+// rig is the function in its sandbox: Lambda, two queues, a topic, and a CBR with its IAM that can be made to fail. All of it is
+// safe for concurrent use.
 type rig struct {
 	pace        pace
 	journal     *journal
@@ -58,23 +58,23 @@ type rig struct {
 	cbrFaults   faultSwitch[cbrtest.Fault]
 	topicFaults faultSwitch[sandbox.TopicFault]
 
-	// An invocation goes on when whoever asked for it is gone, as Lambda's does, and ends with the rig.
+	// An invocation goes on if its caller is gone, as Lambda's does, and ends with the rig.
 	life context.Context
 	end  context.CancelFunc
 	work sync.WaitGroup
-	// turn is held by the one invocation that runs, so that what happens meanwhile is known to be its.
+	// turn is held by the one invocation that runs. So what happens meanwhile belongs to it.
 	turn    chan struct{}
 	current atomic.Int64 // its number, or 0
 	numbers atomic.Int64
 	logged  chan struct{} // its log is complete
 
-	showing sync.Mutex // what is shown last is what is true last
+	showing sync.Mutex // so that the last state is shown last
 
 	servers []*httptest.Server
 	toTopic http.Transport
 }
 
-// newRig starts everything around the function's binary, and the delivery of what comes into the queues.
+// newRig starts everything around the function's binary, and delivers the messages of the queues.
 func newRig(binary string, pace pace) (*rig, error) {
 	r := &rig{
 		pace:        pace,
@@ -97,7 +97,7 @@ func newRig(binary string, pace pace) (*rig, error) {
 		return nil, fmt.Errorf("the topic's address: %w", err)
 	}
 	for _, q := range r.stack.Queues() {
-		r.queues = append(r.queues, &queue{Queue: q, again: pace.again})
+		r.queues = append(r.queues, &queue{Queue: q, delay: pace.delay})
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.newAccount()
@@ -133,7 +133,7 @@ func (r *rig) close() {
 	r.stack.Close()
 }
 
-// alone runs do while no invocation runs but do's own.
+// alone runs do while no other invocation runs.
 func (r *rig) alone(do func()) error {
 	select {
 	case r.turn <- struct{}{}:
@@ -145,7 +145,7 @@ func (r *rig) alone(do func()) error {
 	return nil
 }
 
-// invoke sends a payload to the function and keeps what happens. An error is the sandbox's own.
+// invoke sends a payload to the function and keeps what happens. Its error is the sandbox's own.
 func (r *rig) invoke(title string, payload []byte) (response sandbox.Response, err error) {
 	if e := r.alone(func() { response, err = r.invokeAlone(title, payload) }); e != nil {
 		return response, e
@@ -159,7 +159,7 @@ func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error
 	r.current.Store(r.numbers.Add(1))
 	defer r.current.Store(0)
 	select {
-	case <-r.logged: // of one that was killed after it had logged
+	case <-r.logged: // from an invocation that was killed after its last line
 	default:
 	}
 	r.add(entry{Step: stepInvoked, Text: title, Detail: string(payload)})
@@ -173,7 +173,7 @@ func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error
 		answered.Status, answered.Text = "error", response.Error.Error()
 	}
 	if response.Error == nil || !response.Error.Ended {
-		// What it printed comes another way than its answer.
+		// Its log comes on another way than its answer.
 		select {
 		case <-r.logged:
 		case <-r.life.Done():
@@ -184,7 +184,7 @@ func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error
 	return response, nil
 }
 
-// showRejected shows what came into the queue for rejected bodies, and takes it out.
+// showRejected shows what is in the queue for rejected bodies, and empties it.
 func (r *rig) showRejected() {
 	for _, m := range r.stack.Rejected.Receive(maxMessages) {
 		r.add(entry{Step: stepQueue, Vault: vaultOf(m.Body), Text: "Body kept in the queue for rejected ones: " + m.Attributes["kind"], Detail: m.Body})
@@ -217,7 +217,7 @@ func (r *rig) Write(line []byte) (int, error) {
 		return len(line), nil
 	case l.Message == "retrying":
 		e.Step, e.Text = stepRetry, fmt.Sprintf("%s. Again in %.1f s", why, float64(l.WaitMS)/1000)
-		if l.Attempts > 0 { // tries of a call to CBR are counted, those of others are not
+		if l.Attempts > 0 { // only tries of calls to CBR are counted
 			e.Text = fmt.Sprintf("Try %d: %s", l.Attempts, e.Text)
 		}
 	case l.Message == "delivery":
@@ -227,9 +227,9 @@ func (r *rig) Write(line []byte) (int, error) {
 		}
 	default:
 		e.Step, e.Text = stepLog, l.Message
-		for _, said := range []string{l.Verdict, cmp.Or(l.Error, why)} {
-			if said != "" {
-				e.Text += ": " + said
+		for _, text := range []string{l.Verdict, cmp.Or(l.Error, why)} {
+			if text != "" {
+				e.Text += ": " + text
 			}
 		}
 	}
@@ -257,12 +257,12 @@ func (r *rig) seeResult(p sandbox.Published) {
 	})
 }
 
-// serveCBR is CBR, which misbehaves if it is told to.
+// serveCBR is CBR, which fails if a fault is switched on.
 func (r *rig) serveCBR(w http.ResponseWriter, req *http.Request) {
 	service := r.account.Load()
 	if strings.HasSuffix(req.URL.Path, "/replicate") {
 		if f, ok := r.cbrFaults.take(); ok {
-			// Of two requests at once either may meet it: the call tells which one did.
+			// Of two requests at once, either may meet it. The call has the fault that it met.
 			service.Script(cbrtest.AnyVault, f.how)
 			r.showState()
 		}
@@ -301,7 +301,7 @@ func (r *rig) seeCall(c cbrtest.Call) {
 	r.add(e)
 }
 
-// topicFront is the topic's address, where a call may meet a fault.
+// topicFront is the topic's address. A call may meet a fault there.
 func (r *rig) topicFront(topic *url.URL) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Transport: &r.toTopic,
@@ -320,14 +320,14 @@ func (r *rig) topicFront(topic *url.URL) http.Handler {
 	})
 }
 
-// newAccount gives CBR a fresh account, in which nothing was copied and nobody logged in yet.
+// newAccount gives CBR a new account, without copies and logins.
 func (r *rig) newAccount() {
 	a := account.New(cbrtest.WithCopyTime(r.pace.copyTime), cbrtest.WithObserver(r.seeCall))
 	a.AddUser(cbrtest.User{Domain: userDomain, Name: userName, Password: userPassword})
 	r.account.Store(a)
 }
 
-// startOver forgets everything: what happened, messages, copies, faults, and the function's token with its process.
+// startOver removes everything: what happened, messages, copies, faults, and the function's process with its token.
 func (r *rig) startOver() error {
 	return r.alone(func() {
 		r.function.Kill()

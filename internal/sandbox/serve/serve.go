@@ -1,8 +1,8 @@
-// Package serve keeps the sandbox open: the function's real binary under a
-// Lambda Runtime API, with two queues, a result topic and a CBR that can be made
-// to fail, and a page that shows what happens. All of it is on loopback, and the
-// function is used only as AWS uses it: payloads and answers, environment
-// variables, log lines and the protocol of SNS.
+// Package serve keeps the sandbox running: the function's real binary with a Lambda
+// Runtime API, two queues, a result topic and a CBR that can be made to fail, and a
+// page that shows what happens. All of it is on loopback. The package uses the
+// function only as AWS does: by payloads and answers, environment variables, log
+// lines and the protocol of SNS.
 //
 // On the same port are the function's own addresses: CBR's
 // POST /v3/{project_id}/checkpoints/replicate behind an HTTP API, and
@@ -26,7 +26,7 @@ import (
 	"cbr-replicator/internal/sandbox"
 )
 
-// Run serves until ctx ends, as args say, and tells on out where.
+// Run serves until ctx ends, as args say, and prints its address on out.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	port := flags.Uint("port", 8080, "the `port` on 127.0.0.1; 0 for any that is free")

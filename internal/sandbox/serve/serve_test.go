@@ -109,7 +109,7 @@ func (s *site) listen() chan event {
 	return events
 }
 
-// secret is what no event holds: the user's password, and tokens.
+// secret is what no event may have: the user's password, and tokens.
 var secret = regexp.MustCompile(userPassword + `|MII[A-Za-z0-9+/]{20}`)
 
 // next waits for the next event.
@@ -133,7 +133,7 @@ func (s *site) next() event {
 	panic("not reached")
 }
 
-// told is what happened so far, for a message.
+// told is what has happened so far, for a message.
 func (s *site) told() string {
 	var text strings.Builder
 	for _, e := range s.seen {
@@ -187,7 +187,7 @@ func decode[T any](s *site, text []byte) (value T) {
 	return value
 }
 
-// do sends a request. Header is name and value in turn.
+// do sends a request. header is names and values in turn.
 func (s *site) do(method, path, body string, header ...string) (*http.Response, string) {
 	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), method, s.url+path, strings.NewReader(body))
@@ -212,7 +212,7 @@ func (s *site) do(method, path, body string, header ...string) (*http.Response, 
 	return answer, string(text)
 }
 
-// post sends what must be taken.
+// post sends a request that must succeed.
 func (s *site) post(path, body string) {
 	s.Helper()
 	if answer, text := s.do(http.MethodPost, path, body); answer.StatusCode > 299 {
@@ -237,7 +237,7 @@ const (
 )
 
 // quick is a pace for tests.
-var quick = pace{copyTime: time.Hour, again: 50 * time.Millisecond}
+var quick = pace{copyTime: time.Hour, delay: 50 * time.Millisecond}
 
 // steps lists an invocation's steps with their statuses.
 func steps(entries []entry, invocation int64) []string {
@@ -286,7 +286,7 @@ func TestUpperCase(t *testing.T) {
 	}
 }
 
-// TestManyVaults: none of a queue full of vaults finds the destination full.
+// TestManyVaults: a queue full of vaults does not fill the destination.
 func TestManyVaults(t *testing.T) {
 	s := open(t, quick)
 	var vaults []string
@@ -300,7 +300,7 @@ func TestManyVaults(t *testing.T) {
 	}
 }
 
-// TestUnknownPaths: what is at no address is refused as by Huawei's gateway, and told where the page is.
+// TestUnknownPaths: an unknown address is refused as by Huawei's gateway, with the page's address.
 func TestUnknownPaths(t *testing.T) {
 	s := open(t, quick)
 	for _, path := range []string{
@@ -324,7 +324,7 @@ func TestUnknownPaths(t *testing.T) {
 	}
 }
 
-// TestFrontPayload: what the front makes has the form of the sample.
+// TestFrontPayload: the payload has the form of the sample.
 func TestFrontPayload(t *testing.T) {
 	s := open(t, quick)
 	s.post(replicate+"?a=b", request)
@@ -405,8 +405,8 @@ func TestNothingToRedrive(t *testing.T) {
 	}
 }
 
-// TestManyDeliveries: of an invocation of a thousand deliveries what became of them is told as well to a page that comes
-// later, when the journal has lost most of them.
+// TestManyDeliveries: a page that is opened later also gets the outcomes of a thousand deliveries, although the journal no
+// longer has most of them.
 func TestManyDeliveries(t *testing.T) {
 	s := open(t, quick)
 	var all []string
@@ -430,7 +430,7 @@ func TestManyDeliveries(t *testing.T) {
 	}
 }
 
-// TestShown: what the page says of a call to CBR and of a line of the log.
+// TestShown: what the page shows of a call to CBR and of a line of the log.
 func TestShown(t *testing.T) {
 	t.Parallel()
 	call := func(c cbrtest.Call) func(*rig) { return func(r *rig) { r.seeCall(c) } }
@@ -440,16 +440,16 @@ func TestShown(t *testing.T) {
 		see  func(*rig)
 		want string // status and text
 	}{
-		{"an answer beside one that met a fault", call(cbrtest.Call{Status: 200, Taken: true}), " 200 OK, copies started"},
+		{"no fault", call(cbrtest.Call{Status: 200, Taken: true}), " 200 OK, copies started"},
 		{"throttled", call(cbrtest.Call{Status: 429, Code: "APIG.0308", Fault: cbrtest.Throttled(2 * time.Second)}), "error 429 Too Many Requests APIG.0308, Retry-After: 2"},
 		{"late", call(cbrtest.Call{Status: 200, Taken: true, Fault: cbrtest.Late(5 * time.Second)}), "error 200 OK, 5 s late, copies started"},
 		{"cut", call(cbrtest.Call{Status: 200, Taken: true, Fault: cbrtest.CutShort()}), "error 200 OK, cut in half, copies started"},
 		{"the request lost", call(cbrtest.Call{Fault: cbrtest.ResetBefore()}), "error connection reset, the request was lost"},
 		{"the answer lost", call(cbrtest.Call{Taken: true, Fault: cbrtest.ResetAfter()}), "error connection reset, the answer was lost, copies started"},
 		{"a try", line(`{"message":"retrying","kind":"Throttled","code":"APIG.0308","attempts":2,"wait_ms":2000}`), " Try 2: Throttled APIG.0308. Again in 2.0 s"},
-		{"a call to the topic again", line(`{"message":"retrying","kind":"PublishFailed","error":"InternalError","results":2,"wait_ms":500}`), " PublishFailed InternalError. Again in 0.5 s"},
+		{"a retry of a call to the topic", line(`{"message":"retrying","kind":"PublishFailed","error":"InternalError","results":2,"wait_ms":500}`), " PublishFailed InternalError. Again in 0.5 s"},
 		{"a lookup", line(`{"message":"looked up","verdict":"found","error":""}`), " looked up: found"},
-		{"a lookup that says why", line(`{"message":"looked up","verdict":"undecided","error":"the clocks disagree"}`), " looked up: undecided: the clocks disagree"},
+		{"a lookup with a reason", line(`{"message":"looked up","verdict":"undecided","error":"the clocks disagree"}`), " looked up: undecided: the clocks disagree"},
 		{"another line", line(`{"message":"connecting failed","error":"no such host"}`), " connecting failed: no such host"},
 	} {
 		r := &rig{journal: newJournal()}
@@ -506,7 +506,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestSwitch: a fault is met as often as was said.
+// TestSwitch: a fault is met as often as it was set.
 func TestSwitch(t *testing.T) {
 	t.Parallel()
 	s := faultSwitch[sandbox.TopicFault]{Faults: topicFaults()}
@@ -532,7 +532,7 @@ func TestSwitch(t *testing.T) {
 }
 
 func TestCopiesAndBackups(t *testing.T) {
-	s := open(t, pace{copyTime: 0, again: time.Second})
+	s := open(t, pace{copyTime: 0, delay: time.Second})
 	// Not the sample: it has requested_at, so that the copies of the first call are the second's as well.
 	for n, want := range []string{"accepted", "unchanged"} {
 		s.post(invocations, request)
@@ -545,9 +545,9 @@ func TestCopiesAndBackups(t *testing.T) {
 	s.untilStep(stepResult, "accepted")
 }
 
-// TestRevokeToken: the request that meets a dead token goes through with the next.
+// TestRevokeToken: a request that meets a revoked token succeeds with a new one.
 func TestRevokeToken(t *testing.T) {
-	s := open(t, pace{copyTime: 0, again: time.Second})
+	s := open(t, pace{copyTime: 0, delay: time.Second})
 	s.post("/revoke-token", "")
 	if e := s.untilStep(stepSwitch, ""); !strings.HasPrefix(e.Text, "No token to revoke") {
 		t.Errorf("before the first login: %q", e.Text)
@@ -559,16 +559,16 @@ func TestRevokeToken(t *testing.T) {
 	s.post(invocations, request)
 	refused := s.untilStep(stepCBR, "error")
 	if !strings.Contains(refused.Text, "APIGW.0307") {
-		t.Errorf("with a dead token: %q", refused.Text)
+		t.Errorf("with a revoked token: %q", refused.Text)
 	}
 	s.untilStep(stepAnswered, "")
 	want := []string{"invoked", "cbr error", "login", "cbr", "result accepted", "outcome accepted", "answered"}
-	// What the function prints comes another way than what it sends.
+	// The function's log comes on another way than its calls.
 	got := slices.DeleteFunc(steps(s.seen, refused.Invocation), func(step string) bool { return step == stepRetry })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
-	// Another life: a login at first, and no word of the token of before.
+	// After starting over: a login first, and nothing of the old token.
 	s.post("/start-over", "")
 	s.post(invocations, request)
 	end := s.untilStep(stepAnswered, "")
@@ -578,7 +578,7 @@ func TestRevokeToken(t *testing.T) {
 	}
 }
 
-// TestEvents: who comes later gets what happened, then what is true, and after starting over nothing.
+// TestEvents: a page that is opened later gets the history, then the present state. After starting over there is no history.
 func TestEvents(t *testing.T) {
 	s := open(t, quick)
 	s.post(invocations, sample(t, "direct"))
@@ -604,7 +604,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestJournalIsBounded: neither what happened nor a listener that does not read costs more than so much.
+// TestJournalIsBounded: the history is bounded, and a listener that does not read is dropped.
 func TestJournalIsBounded(t *testing.T) {
 	t.Parallel()
 	j := newJournal()
@@ -619,7 +619,7 @@ func TestJournalIsBounded(t *testing.T) {
 		heard++
 	}
 	if heard != maxBehind {
-		t.Errorf("a listener that does not read is let go after %d, want %d", heard, maxBehind)
+		t.Errorf("a listener that does not read is dropped after %d, want %d", heard, maxBehind)
 	}
 	history, _, leaveAgain := j.listen()
 	defer leaveAgain()
@@ -646,7 +646,7 @@ func TestPageFiles(t *testing.T) {
 			t.Errorf("the page has no fault %s", f.Name)
 		}
 	}
-	// Nothing from elsewhere, and nothing that the policy would stop.
+	// Nothing of other sites, and nothing that the policy would stop.
 	if found := regexp.MustCompile(`://|<style|\sstyle=|\son[a-z]+=|<script>`).FindString(index); found != "" {
 		t.Errorf("the page has %q", found)
 	}
@@ -679,7 +679,7 @@ func TestPageFiles(t *testing.T) {
 	}
 }
 
-// between is what stands in text between two others.
+// between is the part of text between begin and end.
 func between(text, begin, end string) string {
 	_, text, _ = strings.Cut(text, begin)
 	text, _, _ = strings.Cut(text, end)
@@ -703,7 +703,7 @@ func TestGuard(t *testing.T) {
 		{"another port", "POST", "/queue", []string{"Sec-Fetch-Site", "same-site"}, 403},
 		{"another site, an old browser", "POST", invocations, []string{"Origin", "http://example.com"}, 403},
 		{"a sandboxed frame", "POST", replicate, []string{"Origin", "null"}, 403},
-		{"a name that was made to point here", "GET", "/samples/sqs", []string{"Host", "example.com"}, 421},
+		{"another name of this address", "GET", "/samples/sqs", []string{"Host", "example.com"}, 421},
 	} {
 		answer, text := s.do(test.method, test.path, "", test.header...)
 		if answer.StatusCode != test.want {
@@ -724,7 +724,7 @@ func TestRun(t *testing.T) {
 	go func() { ended <- run(ctx, in, 0); in.Close() }()
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() {
-		t.Fatalf("it says nothing: %v", <-ended)
+		t.Fatalf("it prints nothing: %v", <-ended)
 	}
 	_, address, _ := strings.Cut(lines.Text(), "http://127.0.0.1:")
 	go func() { _, _ = io.Copy(io.Discard, out) }()
@@ -748,6 +748,6 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := run(t.Context(), io.Discard, port); err == nil || !strings.Contains(err.Error(), "PORT=") {
-		t.Errorf("on a port that is taken: %v", err)
+		t.Errorf("on a port that is in use: %v", err)
 	}
 }

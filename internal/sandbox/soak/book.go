@@ -13,29 +13,29 @@ import (
 	"cbr-replicator/internal/sandbox"
 )
 
-// book is what is known of every request, for the judgement at the end. It is
-// safe for concurrent use until then.
+// book keeps what is known of every request, for judge at the end. It is safe for
+// concurrent use until then.
 type book struct {
 	mu       sync.Mutex
 	requests map[string]*request // by message id
 	sent     []*request          // in that order
-	taken    map[string][]moment // when CBR took a request, by vault
-	unknown  []string            // causation ids of results that are no request's
+	accepts  map[string][]moment // when CBR accepted requests, by vault
+	unknown  []string            // causation ids of results without a request
 }
 
-// moment is one on two clocks.
+// moment is a time on both clocks.
 type moment struct{ real, queues time.Time }
 
 // request is one message.
 type request struct {
 	id, body string
 	vault    *vault
-	again    bool // the second of a repeated one
+	repeat   bool // the second one of a repeated request
 
-	first       time.Time // receive, by our clock
-	ended       time.Time // the last delivery
-	interrupted bool      // an answer of the function did not arrive: a kill, or an acknowledgement lost
-	results     []result  // final ones, in the order of the topic
+	first       time.Time // of its first receive, in real time
+	ended       time.Time // of the end of its last delivery
+	interrupted bool      // an answer of the function did not arrive: a kill, or a lost acknowledgement
+	results     []result  // the final ones, in the order of the topic
 }
 
 // result is a final result on the topic.
@@ -64,30 +64,31 @@ type event struct {
 }
 
 func newBook() *book {
-	return &book{requests: map[string]*request{}, taken: map[string][]moment{}}
+	return &book{requests: map[string]*request{}, accepts: map[string][]moment{}}
 }
 
-// enter writes down a message that send sends.
-func (b *book) enter(v *vault, body string, again bool, send func() (id string)) {
+// enter sends a message by send, and notes it.
+func (b *book) enter(v *vault, body string, repeat bool, send func() (id string)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := &request{vault: v, again: again, body: body}
+	r := &request{vault: v, repeat: repeat, body: body}
 	r.id = send()
 	b.requests[r.id] = r
 	b.sent = append(b.sent, r)
 }
 
-// took writes down that CBR took a request for a vault.
-func (b *book) took(vaultID string, at moment) {
+// accepted notes that CBR accepted a request for a vault.
+func (b *book) accepted(vaultID string, at moment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.taken[vaultID] = append(b.taken[vaultID], at)
+	b.accepts[vaultID] = append(b.accepts[vaultID], at)
 }
 
-// begin writes down that messages are received, dates their first receive by our
-// clock, and returns before when they must not be delivered: until an effect that
-// is a minute old by the queues' clock is seen, which is late. So is any before
-// a request is sent again: its sender waited for a result.
+// begin notes that messages are received, and sets their first receive to the real
+// time. It returns the time before which they must not be delivered: the effects
+// that are a minute old by the queues' clock must show, which takes late. Before
+// the second one of a repeated request, all effects must show: its sender has
+// waited for a result.
 func (b *book) begin(messages []sandbox.Message, now time.Time, late time.Duration) (notBefore time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,8 +99,8 @@ func (b *book) begin(messages []sandbox.Message, now time.Time, late time.Durati
 		}
 		messages[i].FirstReceive = r.first
 		wait := []time.Time{r.ended.Add(onTheWay)}
-		for _, at := range b.taken[r.vault.id] {
-			if r.again || now.Sub(at.queues) >= reconcile.EffectTime {
+		for _, at := range b.accepts[r.vault.id] {
+			if r.repeat || now.Sub(at.queues) >= reconcile.EffectTime {
 				wait = append(wait, at.real.Add(late))
 			}
 		}
@@ -108,8 +109,8 @@ func (b *book) begin(messages []sandbox.Message, now time.Time, late time.Durati
 	return notBefore
 }
 
-// end writes down that the delivery of messages is over. interrupted says that
-// the queue does not know the function's answer.
+// end notes that the delivery of messages has ended. interrupted is whether the
+// queue did not get the function's answer.
 func (b *book) end(messages []sandbox.Message, interrupted bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,8 +121,8 @@ func (b *book) end(messages []sandbox.Message, interrupted bool) {
 	}
 }
 
-// published writes down a result. first is the request that it is the first
-// final result of, if it is.
+// published notes a result. If it is the first final one of a request, first is
+// that request.
 func (b *book) published(message string, place int) (e event, first *request, err error) {
 	if err := json.Unmarshal([]byte(message), &e); err != nil {
 		return e, nil, fmt.Errorf("reading a result: %w", err)
@@ -155,9 +156,9 @@ type complaint struct {
 	text  string
 }
 
-// judge holds what became of all requests against what CBR made, which is the
-// copies of each request that it took, by vault, and against the bodies of dead
-// letters and those that were kept, by message id.
+// judge compares the results of all requests with what CBR and the queues have.
+// made is the copies of each request that CBR accepted, by vault; dead and kept are
+// the bodies of dead letters and of rejected requests, by message id.
 func (b *book) judge(made map[string][][]string, dead, kept map[string]string) []complaint {
 	var all []complaint
 	complain := func(class string, v *vault, format string, args ...any) {
@@ -169,8 +170,8 @@ func (b *book) judge(made map[string][][]string, dead, kept map[string]string) [
 	for _, r := range b.sent {
 		if v := r.vault; !vaults[v] {
 			vaults[v] = true
-			if n := len(b.taken[v.id]); n > v.fate.copies() {
-				complain("duplicated", v, "CBR took %d requests", n)
+			if n := len(b.accepts[v.id]); n > v.fate.copies() {
+				complain("duplicated", v, "CBR accepted %d requests", n)
 			}
 		}
 		body, isDead := dead[r.id]
@@ -212,7 +213,7 @@ func (b *book) judge(made map[string][][]string, dead, kept map[string]string) [
 	return all
 }
 
-// isUnion reports whether copies are those of one or several requests, whole.
+// isUnion reports whether copies are all copies of one or several requests.
 func isUnion(copies []string, requests [][]string) bool {
 	var found []string
 	for _, r := range requests {
@@ -224,7 +225,7 @@ func isUnion(copies []string, requests [][]string) bool {
 	return len(found) > 0 && slices.Equal(found, copies)
 }
 
-// log keeps the function's lines of each vault, for those that it is asked of.
+// log keeps the function's lines about each vault.
 type log struct {
 	mu    sync.Mutex
 	lines map[string][]string

@@ -19,22 +19,22 @@ type chance[F any] struct {
 	fault  F
 }
 
-// copyChances are CopyCheckpoint's: of a hundred calls 8 are throttled, 12 meet
-// an error that passes, 4 are reset before CBR took the request, and of 22 the
-// answer is lost after that.
+// copyChances are CopyCheckpoint's. Of a hundred calls 8 are throttled, 12 meet an
+// error that passes, 4 are reset before CBR accepts the request, and 22 lose the
+// answer after that.
 var copyChances = []chance[cbrtest.Fault]{
 	{"throttled", 60, cbrtest.Throttled(0)},
-	{"throttled, for longer than is waited in place", 20, cbrtest.Throttled(40 * time.Second)},
+	{"throttled, for longer than the function waits in place", 20, cbrtest.Throttled(40 * time.Second)},
 	{"503", 30, cbrtest.Raw(http.StatusServiceUnavailable, "")},
 	{"APIG.0613", 30, cbrtest.Unavailable()},
 	{"BackupService.4005", 30, cbrtest.Refusal(http.StatusInternalServerError, "BackupService.4005", "Checking the destination vault failed.")},
 	{"BackupService.6118", 30, cbrtest.Refusal(http.StatusBadRequest, "BackupService.6118", "Checking the destination vault failed.")},
-	{"reset before taken", 40, cbrtest.ResetBefore()},
-	{"taken, then reset", 60, cbrtest.ResetAfter()},
-	{"taken, answer cut short", 50, cbrtest.CutShort()},
-	{"taken, then 502", 40, cbrtest.Fault{Status: http.StatusBadGateway, Body: "<html>Bad Gateway</html>", Taken: true}},
-	{"taken, then BackupService.9910", 30, cbrtest.Fault{Status: http.StatusInternalServerError, Code: "BackupService.9910", Message: "Unknown error.", Taken: true}},
-	{"taken, answer too late", 40, cbrtest.Late(2 * cbrTimeout)},
+	{"reset before accepted", 40, cbrtest.ResetBefore()},
+	{"accepted, then reset", 60, cbrtest.ResetAfter()},
+	{"accepted, answer cut short", 50, cbrtest.CutShort()},
+	{"accepted, then 502", 40, cbrtest.Fault{Status: http.StatusBadGateway, Body: "<html>Bad Gateway</html>", Taken: true}},
+	{"accepted, then BackupService.9910", 30, cbrtest.Fault{Status: http.StatusInternalServerError, Code: "BackupService.9910", Message: "Unknown error.", Taken: true}},
+	{"accepted, answer too late", 40, cbrtest.Late(2 * cbrTimeout)},
 }
 
 var lookupChances = []chance[cbrtest.Fault]{
@@ -51,24 +51,24 @@ var topicChances = []chance[sandbox.TopicFault]{
 	{"entry refused", 20, sandbox.TopicFault{Entries: map[int]bool{0: true}}},
 	{"500", 30, sandbox.TopicFault{Status: http.StatusInternalServerError, Code: "InternalError"}},
 	{"reset", 30, sandbox.TopicFault{Reset: true}},
-	{"taken, answer lost", 30, sandbox.TopicFault{AnswerLost: true}},
+	{"published, answer lost", 30, sandbox.TopicFault{AnswerLost: true}},
 }
 
-// queueChances are those of SQS where a visibility is changed or a body kept.
+// queueChances are SQS's, when a visibility is changed or a body is kept.
 var queueChances = []chance[sandbox.SQSFault]{
 	{"500", 20, sandbox.SQSFault{Status: http.StatusInternalServerError, Code: "InternalError"}},
 	{"reset", 15, sandbox.SQSFault{Reset: true}},
 	{"entry failed", 15, sandbox.SQSFault{Entries: map[int]bool{0: false}}},
-	{"taken, answer lost", 15, sandbox.SQSFault{AnswerLost: true}},
+	{"done, answer lost", 15, sandbox.SQSFault{AnswerLost: true}},
 }
 
-// drawn is what goes wrong with a service's calls, one after another.
+// drawn is the faults of a service's calls, in their order.
 type drawn[F any] struct {
 	faults []F
 	names  []string // "" for none
 }
 
-// draw decides n calls.
+// draw draws the faults of n calls.
 func draw[F any](rng *rand.Rand, chances []chance[F], n int) drawn[F] {
 	d := drawn[F]{make([]F, n), make([]string, n)}
 	for i := range n {

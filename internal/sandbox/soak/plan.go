@@ -8,7 +8,7 @@ import (
 	"cbr-replicator/internal/cbr/cbrtest"
 )
 
-// fate is what is asked for a vault, and what stands against it.
+// fate is how a vault is requested, and what happens to it.
 type fate int
 
 const (
@@ -16,16 +16,16 @@ const (
 	ordinary fate = iota
 	// dated: one request, with requested_at.
 	dated
-	// repeated: as dated, and its sender, who did not see the result, sends it
-	// again.
+	// repeated: as dated, and its sender does not see the result and sends it
+	// once more.
 	repeated
 	// twice: two requests at the same time.
 	twice
 	// gone: there is no such vault.
 	gone
-	// full: the destination is.
+	// full: the destination is full.
 	full
-	// busy: somebody else's copy never ends.
+	// busy: a copy to another place never ends.
 	busy
 	// covered: all of its backups have a copy already.
 	covered
@@ -33,12 +33,12 @@ const (
 	invalid
 	// forbidden: its request asks for a region that is not allowed.
 	forbidden
-	// uncovered: one has a copy elsewhere in the destination's region, so that
-	// CBR makes none here.
+	// uncovered: one of its backups has a copy elsewhere in the destination's
+	// region, so that CBR makes none here.
 	uncovered
 )
 
-// want is the final status of a vault's requests; "" if any will do.
+// want is the final status of a vault's requests; "" if any is right.
 func (f fate) want() string {
 	switch f {
 	case twice:
@@ -51,7 +51,7 @@ func (f fate) want() string {
 	return "accepted"
 }
 
-// copies is how often CBR may take a request for the vault.
+// copies is how many requests for the vault CBR may accept.
 func (f fate) copies() int {
 	switch f {
 	case twice:
@@ -62,7 +62,7 @@ func (f fate) copies() int {
 	return 1
 }
 
-// kept reports whether the body of a rejected request must be.
+// kept reports whether the body of the request must be kept.
 func (f fate) kept() bool { return f == invalid || f == forbidden }
 
 // vault is a source vault.
@@ -77,7 +77,7 @@ const (
 	fullVault  = "0f000000-0000-4000-8000-000000000000" // a destination
 	otherVault = "0e000000-0000-4000-8000-000000000000" // in the destination's project
 	elsewhere  = "region3"
-	// triesPlanned is for how many calls faults are drawn; CBR behaves after.
+	// triesPlanned is for how many calls faults are drawn. Later ones meet none.
 	triesPlanned = 60
 	groupSize    = 4
 	// bigVault is how many backups one vault in bigEvery has: more than a page
@@ -113,8 +113,7 @@ func plan(rng *rand.Rand, n int) []*vault {
 	return vaults
 }
 
-// furnish gives CBR the account that the vaults are in. began is when the run
-// did.
+// furnish gives CBR the vaults' account. began is the start of the run.
 func furnish(c *cbrtest.CBR, rng *rand.Rand, vaults []*vault, began time.Time) {
 	c.AddProject(cbrtest.SourceProject, cbrtest.SourceRegion)
 	c.AddProject(cbrtest.DestinationProject, cbrtest.DestinationRegion)
@@ -138,7 +137,7 @@ func furnish(c *cbrtest.CBR, rng *rand.Rand, vaults []*vault, began time.Time) {
 		}
 		before := cbrtest.Record{CreatedAt: began.Add(-10 * time.Minute)}
 		failed := cbrtest.Record{CreatedAt: began.Add(-5 * time.Minute), Status: "fail"}
-		// Others copy the vault too, to other places, while the run lasts.
+		// While the run lasts, others copy the vault to other places.
 		otherRegion := cbrtest.Record{CreatedAt: began.Add(30 * time.Second), DestinationRegion: elsewhere, DestinationVault: otherVault}
 		otherPlace := cbrtest.Record{CreatedAt: began.Add(30 * time.Second), DestinationVault: otherVault}
 		if v.fate == busy {

@@ -15,19 +15,19 @@ const (
 	processes = 3
 	// timeout is the function's, far more than its faults take.
 	timeout = 10 * time.Second
-	// onTheWay is how long after the end of a delivery CBR may still come to
-	// read a request of it.
+	// onTheWay is how long after the end of a delivery CBR may still read a request
+	// of it.
 	onTheWay = 50 * time.Millisecond
 
 	killPermil, maxKillDelay = 250, 60 * time.Millisecond
 	// unacknowledgedPermil is how many answers of a thousand do not reach the
-	// queue: what was done comes again.
+	// queue: their messages are redelivered.
 	unacknowledgedPermil = 30
 )
 
-// clock is the queues': it runs ahead of real time, and skips what nobody has
-// to wait for. It also knows how many messages are in flight, so that it does not
-// skip to the end of their visibility.
+// clock is the queues' clock. It is faster than real time, and skips time in which
+// nothing happens. It counts the messages in flight, so that it does not skip to
+// the end of their visibility timeout.
 type clock struct {
 	began time.Time
 
@@ -42,7 +42,7 @@ const (
 	// speed is how fast the clock runs.
 	speed     = 100
 	firstStep = 5 * time.Second
-	// maxSkipped is less than what an invocation leaves of a visibility.
+	// maxSkipped is less than what an invocation leaves of a visibility timeout.
 	maxSkipped = visibility - 2*speed*timeout
 )
 
@@ -52,7 +52,8 @@ func (c *clock) now() time.Time {
 	return c.began.Add(speed*time.Since(c.began) + c.ahead)
 }
 
-// fly counts messages in that were received, or out.
+// fly counts messages that were received, or with a negative number those whose
+// delivery has ended.
 func (c *clock) fly(messages int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,8 +64,9 @@ func (c *clock) fly(messages int) {
 	c.step = firstStep
 }
 
-// skip moves the clock ahead where no message is visible and left are in the
-// queues, in steps that grow by an eighth. It reports whether it did.
+// skip moves the clock ahead, in steps that grow by an eighth. It is called if no
+// message is visible; left is how many are in the queues. It reports whether it
+// moved the clock.
 func (c *clock) skip(left int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,7 +82,7 @@ func (c *clock) skip(left int) bool {
 	return true
 }
 
-// process is a process of the function with the event source mapping that it has to itself.
+// process is a process of the function with its own event source mapping.
 type process struct {
 	*world
 	function *sandbox.Function
@@ -127,8 +129,8 @@ func (p *process) receive() (queue *sandbox.Queue, messages []sandbox.Message, l
 	return nil, nil, left
 }
 
-// deliver takes messages through the function, which is killed now and then, and whose
-// answer is lost now and then.
+// deliver delivers messages to the function. Now and then the function is killed,
+// or its answer is lost.
 func (p *process) deliver(ctx context.Context, queue *sandbox.Queue, messages []sandbox.Message) error {
 	defer p.clock.fly(-len(messages))
 	time.Sleep(time.Until(p.begin(messages, p.clock.now(), p.late)))
@@ -152,7 +154,8 @@ func (p *process) deliver(ctx context.Context, queue *sandbox.Queue, messages []
 	return err
 }
 
-// invoke invokes the function, and kills it now and then, which may come too late.
+// invoke invokes the function, and kills it now and then, also when it has already
+// answered.
 func (p *process) invoke(ctx context.Context, payload []byte) (response sandbox.Response, killed bool, err error) {
 	if p.rng.IntN(1000) >= killPermil {
 		response, err = p.function.Invoke(ctx, payload, timeout)

@@ -1,33 +1,32 @@
-// Package soak puts the function's real binary through faults at every point at
-// once, and counts what was lost, duplicated or told wrongly. It exits 0 only if
-// nothing was.
+// Package soak runs the function's real binary with faults at every point at once,
+// and counts what was lost, duplicated or wrong. It exits 0 only if nothing was.
 //
-// Several processes of the binary take batches from a standard and a FIFO queue
-// with visibility timeouts, redrive and redelivery. CBR throttles, fails, resets
-// connections before a request was taken and loses answers after; lookups and
-// the topic fail too, and so does SQS where a visibility is changed or the body of
-// a rejected request is kept. Processes are killed at any moment, and acknowledged messages come again. Each vault has
-// records of before and of copies to elsewhere. The moment CBR has taken a
-// request, the vault gets another backup, so that a needless second request
-// would be taken as well, and seen.
+// Several processes of the binary get batches from a standard and a FIFO queue
+// with visibility timeouts, redelivery and dead letters. CBR throttles, fails,
+// resets connections before it accepts a request, and loses answers after that.
+// Lookups and the topic fail, too, and so does SQS when a visibility is changed or
+// the body of a rejected request is kept. Processes are killed at any moment, and
+// acknowledged messages are redelivered. Each vault has earlier records, and
+// records of copies to other places. When CBR has accepted a request, the vault
+// gets another backup at once. So a needless second request would be accepted,
+// too, and would be seen.
 //
-// The seed decides every fault. When a fault meets which process, and in which
-// order batches run, is not repeated.
+// The seed decides every fault. It does not decide which process meets a fault,
+// nor in which order batches run.
 //
 // # Time
 //
-// The clocks of the function, of CBR and of every timestamp that leaves the
-// queues are real. Only visibility is on a clock of the queues' own. It runs a
-// hundred times as fast, and is moved ahead to the next visible message when
-// there is nothing to do, so that eleven hours pass at once. The time since a
-// first delivery is therefore shorter than it would be, and so is the window in
-// which the function takes a record for its own.
+// The function, CBR and every timestamp of a message use the real time. Only
+// visibility uses the queues' own clock. That clock is a hundred times as fast. If
+// there is nothing to do, it skips to the next visible message, so that eleven
+// hours pass at once. So the time since a first delivery is shorter than in
+// reality, and so is the time within which the function counts a record as its own.
 //
-// Effects show late, by less than half a second of real time: not a minute by
-// the queues' clock, within which the contract expects an effect to be visible.
-// So that skipping does not break this, a message is held until effects that are
-// a minute old by that clock show. One that comes back sooner may be looked up
-// too soon, as it may in the real world.
+// Effects show late, by less than half a second of real time. By the queues' clock
+// that is less than the minute within which the function expects an effect. So
+// that skipping does not break this, a message is held until the effects show that
+// are a minute old by that clock. A message that is redelivered sooner may be
+// looked up too soon, as in reality.
 package soak
 
 import (
@@ -42,7 +41,7 @@ import (
 	"cbr-replicator/internal/sandbox"
 )
 
-// Run soaks, as args say, and prints on out what came of it. Its error says that
+// Run soaks as args choose, and prints the result on out. Its error says that
 // something was lost, duplicated or wrong.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("soak", flag.ExitOnError)
@@ -54,8 +53,6 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	return run(ctx, out, *seed, *seeds, *vaults, *duration)
 }
 
-// run soaks with one seed after another and prints what came of it. Its error
-// says that something was lost, duplicated or wrong.
 func run(ctx context.Context, out io.Writer, seed uint64, seeds, vaults int, duration time.Duration) error {
 	binary, err := sandbox.BuildFunction(ctx)
 	if err != nil {
@@ -73,14 +70,14 @@ func run(ctx context.Context, out io.Writer, seed uint64, seeds, vaults int, dur
 		if err != nil {
 			return fmt.Errorf("seed %d: %w", seed+i, err)
 		}
-		fmt.Fprintf(out, "seed %d: %d vaults in %.1fs: %s\n", seed+i, vaults, time.Since(seedBegan).Seconds(), t.verdict())
+		fmt.Fprintf(out, "seed %d: %d vaults in %.1fs: %s\n", seed+i, vaults, time.Since(seedBegan).Seconds(), t.summary())
 		t.printComplaints(out)
 		total.add(t)
 	}
 	fmt.Fprintln(out)
 	total.print(out)
-	if !total.well() {
-		return fmt.Errorf("soak: %s", total.verdict())
+	if !total.allWell() {
+		return fmt.Errorf("soak: %s", total.summary())
 	}
 	return nil
 }

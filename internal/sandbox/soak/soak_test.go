@@ -23,9 +23,10 @@ func TestSoak(t *testing.T) {
 	if err := run(t.Context(), &out, 5, 1, 150, 0); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
 	}
-	// What the run is for must have happened in it.
+	// The faults must have happened.
 	for _, want := range []string{
-		"CBR: throttled", "CBR: reset before taken", "CBR: taken, then reset", "CBR: taken, answer too late", "lookup: ", "topic: taken, answer lost",
+		"CBR: throttled", "CBR: reset before accepted", "CBR: accepted, then reset", "CBR: accepted, answer too late", "lookup: ",
+		"topic: published, answer lost",
 		"SQS: ", "accepted\n", "accepted, by a lookup", "rejected", "unchanged", "failed", "rejected bodies kept",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -37,52 +38,66 @@ func TestSoak(t *testing.T) {
 	}
 }
 
+// message is what becomes of a message.
+type message struct {
+	results     []result
+	dead, kept  string   // the body as a dead letter, as a rejected body
+	interrupted bool     // an answer of the function did not arrive
+	second      []result // of a second message for the vault
+}
+
+func with(results ...result) message { return message{results: results} }
+
+func (m message) andDead(body string) message { m.dead = body; return m }
+
+func (m message) andKept(body string) message { m.kept = body; return m }
+
+func (m message) andInterrupted() message { m.interrupted = true; return m }
+
+func (m message) andSecond(results ...result) message { m.second = results; return m }
+
 // TestJudge: each fault of a function is seen, and none where there is none.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	one, both := []string{"b1 r1", "b2 r2"}, []string{"b1 r1", "b2 r2", "b3 r3"}
 	accepted := result{eventID: "e", status: "accepted", copies: one}
-	other := result{eventID: "e2", status: "accepted", copies: one}
-	differs := accepted
-	differs.copies = []string{"b1 r1"}
-	whole := accepted
-	whole.copies = both
+	union := result{eventID: "e", status: "accepted", copies: both}
+	partial := result{eventID: "e", status: "accepted", copies: []string{"b1 r1"}}
+	none := result{eventID: "e", status: "accepted"}
 	rejected := result{eventID: "e", status: "rejected"}
+	other := result{eventID: "e2", status: "accepted", copies: one}
 	for _, tt := range []struct {
-		name        string
-		fate        fate
-		taken       int
-		results     []result
-		dead, kept  string // body
-		interrupted bool
-		second      []result // of another message for the vault
-		want        []string
+		name     string
+		fate     fate
+		accepted int // requests, by CBR
+		message  message
+		want     []string
 	}{
-		{name: "accepted", taken: 1, results: []result{accepted}},
-		{name: "accepted, told twice", taken: 1, results: []result{accepted, accepted}},
-		{name: "given up", dead: "body"},
-		{name: "rejected", fate: gone, results: []result{rejected}},
-		{name: "rejected and kept", fate: invalid, results: []result{rejected}, kept: "body"},
-		{name: "not allowed and kept", fate: forbidden, results: []result{rejected}, kept: "body"},
-		{name: "not kept and given up", fate: invalid, dead: "body"},
-		{name: "accepted, then killed, then given up", taken: 1, results: []result{accepted}, dead: "body", interrupted: true},
-		{name: "two requests", fate: twice, taken: 2, results: []result{accepted, whole}, second: []result{other}},
-		{name: "sent again", fate: repeated, taken: 1, results: []result{accepted}, second: []result{other}},
+		{"accepted", ordinary, 1, with(accepted), nil},
+		{"accepted, published twice", ordinary, 1, with(accepted, accepted), nil},
+		{"given up", ordinary, 0, with().andDead("body"), nil},
+		{"rejected", gone, 0, with(rejected), nil},
+		{"rejected and kept", invalid, 0, with(rejected).andKept("body"), nil},
+		{"not allowed and kept", forbidden, 0, with(rejected).andKept("body"), nil},
+		{"not kept and given up", invalid, 0, with().andDead("body"), nil},
+		{"accepted, then killed, then given up", ordinary, 1, with(accepted).andInterrupted().andDead("body"), nil},
+		{"two requests", twice, 2, with(accepted, union).andSecond(other), nil},
+		{"repeated", repeated, 1, with(accepted).andSecond(other), nil},
 
-		{name: "no result", taken: 1, want: []string{"lost"}},
-		{name: "another body", dead: "?", want: []string{"lost"}},
-		{name: "not kept", fate: invalid, results: []result{rejected}, want: []string{"lost"}},
-		{name: "not allowed and not kept", fate: forbidden, results: []result{rejected}, want: []string{"lost"}},
-		{name: "another body kept", fate: invalid, results: []result{rejected}, kept: "?", want: []string{"lost"}},
-		{name: "taken though it is no request", fate: invalid, taken: 1, results: []result{rejected}, kept: "body", want: []string{"duplicated"}},
-		{name: "taken twice", taken: 2, results: []result{accepted}, want: []string{"duplicated"}},
-		{name: "sent again and taken again", fate: repeated, taken: 2, results: []result{accepted}, second: []result{other}, want: []string{"duplicated"}},
-		{name: "published and given up", taken: 1, results: []result{accepted}, dead: "body", want: []string{"wrong"}},
-		{name: "another status", taken: 1, results: []result{rejected}, want: []string{"wrong"}},
-		{name: "other copies", taken: 1, results: []result{differs}, want: []string{"wrong"}},
-		{name: "no copies", taken: 1, results: []result{{eventID: "e", status: "accepted"}}, want: []string{"wrong"}},
-		{name: "two contents", taken: 1, results: []result{accepted, whole}, want: []string{"wrong"}},
-		{name: "one id for two messages", fate: repeated, taken: 1, results: []result{accepted}, second: []result{accepted}, want: []string{"wrong"}},
+		{"no result", ordinary, 1, with(), []string{"lost"}},
+		{"another body", ordinary, 0, with().andDead("?"), []string{"lost"}},
+		{"not kept", invalid, 0, with(rejected), []string{"lost"}},
+		{"not allowed and not kept", forbidden, 0, with(rejected), []string{"lost"}},
+		{"another body kept", invalid, 0, with(rejected).andKept("?"), []string{"lost"}},
+		{"accepted though it is no request", invalid, 1, with(rejected).andKept("body"), []string{"duplicated"}},
+		{"accepted twice", ordinary, 2, with(accepted), []string{"duplicated"}},
+		{"repeated and accepted twice", repeated, 2, with(accepted).andSecond(other), []string{"duplicated"}},
+		{"published and given up", ordinary, 1, with(accepted).andDead("body"), []string{"wrong"}},
+		{"another status", ordinary, 1, with(rejected), []string{"wrong"}},
+		{"other copies", ordinary, 1, with(partial), []string{"wrong"}},
+		{"no copies", ordinary, 1, with(none), []string{"wrong"}},
+		{"two contents", ordinary, 1, with(accepted, union), []string{"wrong"}},
+		{"one id for two messages", repeated, 1, with(accepted).andSecond(accepted), []string{"wrong"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -90,25 +105,26 @@ func TestJudge(t *testing.T) {
 			v := &vault{id: "v", fate: tt.fate}
 			b.enter(v, "body", false, func() string { return "m1" })
 			r := b.requests["m1"]
-			r.results, r.interrupted = tt.results, tt.interrupted
-			b.taken["v"] = make([]moment, tt.taken)
-			if tt.second != nil {
+			r.results, r.interrupted = tt.message.results, tt.message.interrupted
+			b.accepts["v"] = make([]moment, tt.accepted)
+			if tt.message.second != nil {
 				b.enter(v, "body", true, func() string { return "m2" })
-				b.requests["m2"].results = tt.second
+				b.requests["m2"].results = tt.message.second
 			}
 			dead := map[string]string{}
-			if tt.dead != "" {
-				dead["m1"] = tt.dead
+			if tt.message.dead != "" {
+				dead["m1"] = tt.message.dead
 			}
-			if diff := cmp.Diff(tt.want, classes(b.judge(map[string][][]string{"v": {one, {"b3 r3"}}}, dead, map[string]string{"m1": tt.kept}))); diff != "" {
+			made := map[string][][]string{"v": {one, {"b3 r3"}}}
+			if diff := cmp.Diff(tt.want, classes(b.judge(made, dead, map[string]string{"m1": tt.message.kept}))); diff != "" {
 				t.Errorf("complaints (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestJudgeOrder: what is first in a group has its result first. Dead letters
-// are out of it.
+// TestJudgeOrder: the results of a group are in the order of its messages. Dead
+// letters do not count.
 func TestJudgeOrder(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -157,35 +173,35 @@ func classes(complaints []complaint) []string {
 	return slices.Compact(all)
 }
 
-// TestBegin: a message waits for effects that are a minute old, and for all if
-// its sender waited for them.
+// TestBegin: a message waits for effects that are a minute old, and for all effects
+// if its sender has waited for a result.
 func TestBegin(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, tt := range []struct {
-		age   time.Duration
-		again bool
-		waits bool
+		age    time.Duration
+		repeat bool
+		waits  bool
 	}{
 		{time.Minute, false, true},
 		{59 * time.Second, false, false},
 		{59 * time.Second, true, true},
 	} {
 		b := newBook()
-		b.enter(&vault{id: "v"}, "", tt.again, func() string { return "m" })
-		b.took("v", moment{real: now, queues: now.Add(-tt.age)})
+		b.enter(&vault{id: "v"}, "", tt.repeat, func() string { return "m" })
+		b.accepted("v", moment{real: now, queues: now.Add(-tt.age)})
 		messages := []sandbox.Message{{ID: "m"}}
 		if waits := b.begin(messages, now, time.Hour).Equal(now.Add(time.Hour)); waits != tt.waits {
 			t.Errorf("%+v: waits %v", tt, waits)
 		}
 		if first := messages[0].FirstReceive; first.Before(now) || first.After(time.Now()) {
-			t.Errorf("%+v: first receive at %v, by our clock it is %v", tt, first, now)
+			t.Errorf("%+v: first receive at %v, in real time it is %v", tt, first, now)
 		}
 	}
 }
 
-// TestClock: it is not moved past the visibility of what is in flight, nor at
-// all where nothing else is in the queues.
+// TestClock: it does not skip past the visibility timeout of a message in flight,
+// and does not skip at all if nothing else is in the queues.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	c := clock{began: time.Now()}

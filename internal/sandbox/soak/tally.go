@@ -7,20 +7,20 @@ import (
 	"slices"
 )
 
-// tally is what a run came to.
+// tally counts what happened in a run.
 type tally struct {
-	vaults, requests, invocations, deliveries int
-	kills, unacknowledged                     int
-	calls, taken, lookups, publishes, changes int
-	deadLetters, kept                         int
-	faults, results                           map[string]int
-	complaints                                []complaint
-	ill                                       map[string]int      // vaults, by the class of what is wrong with them
-	log                                       map[string][]string // the function's lines, by vault
+	vaults, requests, invocations, deliveries    int
+	kills, unacknowledged                        int
+	calls, accepted, lookups, publishes, changes int
+	deadLetters, kept                            int
+	faults, results                              map[string]int
+	complaints                                   []complaint
+	faulty                                       map[string]int      // vaults, by the class of their complaints
+	log                                          map[string][]string // the function's lines, by vault
 }
 
 func newTally() *tally {
-	return &tally{faults: map[string]int{}, results: map[string]int{}, ill: map[string]int{}}
+	return &tally{faults: map[string]int{}, results: map[string]int{}, faulty: map[string]int{}}
 }
 
 func (t *tally) add(o *tally) {
@@ -31,43 +31,43 @@ func (t *tally) add(o *tally) {
 	t.kills += o.kills
 	t.unacknowledged += o.unacknowledged
 	t.calls += o.calls
-	t.taken += o.taken
+	t.accepted += o.accepted
 	t.lookups += o.lookups
 	t.publishes += o.publishes
 	t.changes += o.changes
 	t.deadLetters += o.deadLetters
 	t.kept += o.kept
-	for _, m := range []struct{ into, from map[string]int }{{t.faults, o.faults}, {t.results, o.results}, {t.ill, o.ill}} {
+	for _, m := range []struct{ into, from map[string]int }{{t.faults, o.faults}, {t.results, o.results}, {t.faulty, o.faulty}} {
 		for name, n := range m.from {
 			m.into[name] += n
 		}
 	}
 }
 
-// complain takes what is wrong, and counts each vault once in a class.
+// complain keeps complaints, and counts each vault once in a class.
 func (t *tally) complain(complaints []complaint) {
 	t.complaints = complaints
 	seen := map[[2]string]bool{}
 	for _, c := range complaints {
 		if key := [2]string{c.class, c.vault}; !seen[key] {
 			seen[key] = true
-			t.ill[c.class]++
+			t.faulty[c.class]++
 		}
 	}
 }
 
-func (t *tally) well() bool { return len(t.ill) == 0 }
+func (t *tally) allWell() bool { return len(t.faulty) == 0 }
 
-// verdict counts vaults.
-func (t *tally) verdict() string {
-	return fmt.Sprintf("lost %d, duplicated %d, wrong %d", t.ill["lost"], t.ill["duplicated"], t.ill["wrong"])
+// summary counts vaults by what is wrong with them.
+func (t *tally) summary() string {
+	return fmt.Sprintf("lost %d, duplicated %d, wrong %d", t.faulty["lost"], t.faulty["duplicated"], t.faulty["wrong"])
 }
 
-// maxShown is how many vaults are told of in full.
+// maxShown is how many vaults are shown with their log.
 const maxShown = 3
 
-// printComplaints prints what is wrong, of the first few vaults with all that
-// the function said of them.
+// printComplaints prints what is wrong, and for the first few vaults also the
+// function's log lines about them.
 func (t *tally) printComplaints(out io.Writer) {
 	shown := map[string]bool{}
 	for _, c := range t.complaints {
@@ -85,7 +85,7 @@ func (t *tally) printComplaints(out io.Writer) {
 func (t *tally) print(out io.Writer) {
 	fmt.Fprintf(out, "%d vaults, %d requests, %d deliveries in %d invocations, %d of them killed, %d acknowledgements lost\n",
 		t.vaults, t.requests, t.deliveries, t.invocations, t.kills, t.unacknowledged)
-	fmt.Fprintf(out, "%d calls, %d taken, %d lookups, %d calls of the topic, %d of SQS\n", t.calls, t.taken, t.lookups, t.publishes, t.changes)
+	fmt.Fprintf(out, "%d calls, %d accepted, %d lookups, %d calls of the topic, %d of SQS\n", t.calls, t.accepted, t.lookups, t.publishes, t.changes)
 	fmt.Fprintln(out, "faults:")
 	for _, name := range slices.Sorted(maps.Keys(t.faults)) {
 		fmt.Fprintf(out, "  %6d %s\n", t.faults[name], name)
@@ -94,5 +94,5 @@ func (t *tally) print(out io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(t.results)) {
 		fmt.Fprintf(out, "  %6d %s\n", t.results[name], name)
 	}
-	fmt.Fprintf(out, "%d dead letters, %d rejected bodies kept\n%s\n", t.deadLetters, t.kept, t.verdict())
+	fmt.Fprintf(out, "%d dead letters, %d rejected bodies kept\n%s\n", t.deadLetters, t.kept, t.summary())
 }

@@ -17,20 +17,20 @@ import (
 const (
 	// maxReceives is the template's.
 	maxReceives = 10
-	// visibility outlasts every invocation, also by the queues' clock.
+	// visibility is longer than every invocation, also by the queues' clock.
 	visibility = time.Hour
-	// maxLate is how late, in real time, an effect shows. By the queues' clock
-	// it is less than the minute by which the contract expects it.
+	// maxLate is how late, in real time, an effect shows. By the queues' clock it
+	// is less than the minute within which the function expects an effect.
 	maxLate = 400 * time.Millisecond
-	// maxCopyTime is how long a copy takes. In the first quarter its record
+	// maxCopyTime is how long a copy takes. In the first quarter of it the record
 	// waits and has no date.
 	maxCopyTime = 60 * time.Millisecond
-	// callsPlanned is for how many lookups, calls of the topic and calls of SQS
-	// a vault faults are drawn; there are none after.
+	// callsPlanned is for how many lookups, calls of the topic and calls of SQS for
+	// each vault faults are drawn. Later ones meet none.
 	callsPlanned = 20
 )
 
-// world is all that is around the function.
+// world is the function's surroundings.
 type world struct {
 	*book
 	log       log
@@ -52,7 +52,7 @@ type world struct {
 	err      error
 }
 
-// soak runs one seed to its end. Its error is that the run could not be made, or
+// soak runs one seed to its end. Its error says that the run could not be made, or
 // that the function failed by itself.
 func soak(ctx context.Context, binary string, seed uint64, vaults int) (*tally, error) {
 	began := time.Now()
@@ -138,17 +138,17 @@ func (w *world) close() {
 }
 
 // send sends a request into its queue.
-func (w *world) send(v *vault, body string, again bool) {
-	w.enter(v, body, again, func() string { return w.stack.QueueOf(v.group).Send(body, nil, v.group) })
+func (w *world) send(v *vault, body string, repeat bool) {
+	w.enter(v, body, repeat, func() string { return w.stack.QueueOf(v.group).Send(body, nil, v.group) })
 }
 
-// called sees every call of CBR. A vault whose request was taken gets a backup
-// before anybody has the answer, so that another request would be taken too.
+// called gets every call of CBR. If CBR accepts a request, the vault gets a backup
+// before the answer is sent, so that another request would be accepted, too.
 func (w *world) called(call cbrtest.Call) {
 	if !call.Taken {
 		return
 	}
-	w.took(call.Vault, moment{time.Now(), w.clock.now()})
+	w.accepted(call.Vault, moment{time.Now(), w.clock.now()})
 	w.counting.Lock()
 	w.nightly++
 	backup := id("c", w.nightly)
@@ -156,8 +156,8 @@ func (w *world) called(call cbrtest.Call) {
 	w.cbr.AddBackup(cbrtest.Backup{ID: backup, VaultID: call.Vault})
 }
 
-// resultPublished sees every result. The sender of a repeated request sends it
-// again as soon as the first has one.
+// resultPublished gets every result. The sender of a repeated request sends it once
+// more as soon as the first has a result.
 func (w *world) resultPublished(p sandbox.Published) {
 	w.counting.Lock()
 	defer w.counting.Unlock()
@@ -172,7 +172,7 @@ func (w *world) resultPublished(p sandbox.Published) {
 		name += ", by a lookup"
 	}
 	w.tally.results[name]++
-	if first != nil && first.vault.fate == repeated && !first.again {
+	if first != nil && first.vault.fate == repeated && !first.repeat {
 		w.send(first.vault, first.body, true)
 	}
 }
@@ -197,7 +197,7 @@ func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 	for _, c := range calls {
 		of[c.Vault]++
 		if c.Taken {
-			t.taken++
+			t.accepted++
 		}
 	}
 	for _, v := range w.vaults {
@@ -222,8 +222,8 @@ func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 	return t, nil
 }
 
-// copiesMade asks CBR which copies it made for each request that it took, by
-// vault. Those of one request began at the same time.
+// copiesMade asks CBR which copies it made for each request that it accepted, by
+// vault. The copies of one request began at the same time.
 func (w *world) copiesMade(ctx context.Context, began time.Time) (map[string][][]string, error) {
 	time.Sleep(maxLate + maxCopyTime)                         // until all show and have a date
 	since := began.UTC().Format("2006-01-02T15:04:05.000000") // as CBR writes it
@@ -270,7 +270,7 @@ type listed struct {
 	} `json:"replication_records"`
 }
 
-// list asks for a page of all backups, as often as there are faults left for it.
+// list asks for a page of all backups, until no fault is left for its call.
 func (w *world) list(ctx context.Context, offset int) (page []listed, err error) {
 	for range 50 {
 		if page, err = w.tryList(ctx, offset); err == nil || ctx.Err() != nil {

@@ -5,8 +5,8 @@ import { BatchProcessor, EventType, processPartialResponse } from '@aws-lambda-p
 import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
 import { Agent, setGlobalDispatcher } from 'undici';
 
-// A process on Lambda has 1,024 file descriptors, and fetch by itself opens as
-// many connections as there are calls. 50 is the AWS SDK's own bound.
+// A process on Lambda has 1,024 file descriptors, and fetch opens a connection for
+// each call that runs. 50 is the AWS SDK's own limit.
 setGlobalDispatcher(new Agent({ connections: 50 }));
 
 const { HW_CBR_ENDPOINT, HW_AUTH_TOKEN, RESULT_TOPIC_ARN } = process.env;

@@ -1,5 +1,5 @@
-// What Lambda's own Node.js runtime does around a handler, no more: the
-// runtime interface client of the npm registry wants a native build.
+// What Lambda's own Node.js runtime does around a handler, and no more. npm's runtime
+// interface client needs a native build.
 import http from 'node:http';
 import { handler } from './dist/index.mjs';
 

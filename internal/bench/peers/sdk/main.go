@@ -1,5 +1,5 @@
-// Command sdk is the usual function with Huawei's official SDK making the call,
-// which signs it with an access key: the SDK has no way to send a token.
+// Command sdk is the usual function, but calls CBR with Huawei's official SDK. That
+// signs with an access key: the SDK cannot send a token.
 package main
 
 import (

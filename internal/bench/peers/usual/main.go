@@ -1,6 +1,6 @@
-// Command usual is the function as it is usually written: SQSEvent, a loop over
-// the records, LoadDefaultConfig, the call with the token and backoff, Publish
-// for each result, and the failures reported by message.
+// Command usual is the function as it is usually written: SQSEvent, a loop over the
+// records, LoadDefaultConfig, the call with the token and backoff, Publish for each
+// result, and batch item failures.
 package main
 
 import (
@@ -102,13 +102,13 @@ func (h *handler) replicate(ctx context.Context, r request) (json.RawMessage, er
 		case resp.StatusCode >= 300:
 			return backoff.Permanent(fmt.Errorf("CBR answered %s: %s", resp.Status, answer))
 		}
-		var taken struct {
+		var accepted struct {
 			Replication json.RawMessage `json:"replication"`
 		}
-		if err := json.Unmarshal(answer, &taken); err != nil {
+		if err := json.Unmarshal(answer, &accepted); err != nil {
 			return backoff.Permanent(err)
 		}
-		replication = taken.Replication
+		replication = accepted.Replication
 		return nil
 	}, backoff.WithContext(backoff.WithMaxRetries(backoff.NewExponentialBackOff(), 5), ctx))
 	return replication, err

@@ -209,12 +209,12 @@ func TestPage(t *testing.T) {
 	p.click(`.card [data-step="result"] summary`)
 	p.until("it shows its document", `document.querySelector('[data-step="result"] pre')?.textContent.includes('"type": "cbr.checkpoint.replication.accepted.v1"')`)
 
-	// The same again: the vaults are busy at first. Whether the copies then count as the second request's own depends on
+	// The same sample once more: the vaults are busy at first. Whether the copies then count as the second request's own depends on
 	// their age. Once they are done there is nothing left.
 	p.click("#to-queue")
 	p.until("the vaults are busy", `document.querySelectorAll('[data-step="outcome"] [data-status="redelivered"]').length >= 2`)
 	p.until("the messages wait", `document.querySelectorAll('#queue > li').length === 2`)
-	p.until("they are settled", `document.querySelectorAll('#queue > li').length === 0`)
+	p.until("the queue is empty", `document.querySelectorAll('#queue > li').length === 0`)
 	p.until("the copies are done", copied)
 	p.click("#to-queue")
 	p.until("nothing is left to copy", top+`?.querySelectorAll('[data-step="outcome"] [data-status="unchanged"]').length === 2`)
@@ -285,10 +285,10 @@ func TestPage(t *testing.T) {
 	p.click("#redrive")
 	p.until("there is nothing to redrive", `document.querySelector('#log > .line .text')?.textContent === 'No dead letter to redrive'`)
 
-	// A small screen, and a page that is loaded again.
+	// A small screen, and a page that is reloaded.
 	for _, width := range []int64{360, 375} {
 		p.do("a small screen", chromedp.EmulateViewport(width, 667), chromedp.Reload())
-		p.until("what happened is there again", `document.querySelectorAll('#log > .card').length >= 5`)
+		p.until("what happened is shown after the reload", `document.querySelectorAll('#log > .card').length >= 5`)
 		if got := eval[int64](p, `document.documentElement.scrollWidth`); got > width {
 			t.Errorf("at %d px the page is %d px wide", width, got)
 		}
@@ -337,7 +337,7 @@ func TestMany(t *testing.T) {
 	p.click("#to-function")
 	counted("at first")
 
-	// What was edited is there again, and so is what happened.
+	// After a reload, the edited payload and the history are shown.
 	p.do("loading the page again", chromedp.Reload())
 	counted("loaded again,")
 	p.until("the payload is the edited one", `JSON.parse(document.getElementById('payload').value).length === 1000`)
@@ -345,11 +345,11 @@ func TestMany(t *testing.T) {
 		t.Errorf("loaded again, the sample is %s", got)
 	}
 
-	// What folds opens.
+	// A fold opens.
 	p.click("#log .fold summary")
 	p.until("rows are there", `document.querySelector('#log .fold details').open && document.querySelector('#log .fold .steps').children.length > 100`)
 
-	// Old cards close, but for those that somebody looks into.
+	// Old cards close, except those that were opened.
 	p.choose("sample", "direct")
 	p.until("the sample is there", `document.getElementById('payload').value.startsWith('{')`)
 	for n := range 3 {

@@ -35,7 +35,7 @@ func main() {
 			Do   string
 			Size int
 		}
-		_ = json.Unmarshal(payload, &order) // what is no order is echoed
+		_ = json.Unmarshal(payload, &order) // any other payload is echoed
 		switch order.Do {
 		case "environ":
 			return os.Environ(), nil

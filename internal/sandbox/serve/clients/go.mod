@@ -1,5 +1,5 @@
 // A module of its own, so that the official SDK is no dependency of the function.
-module cbr-replicator/internal/sandbox/serve/sdk
+module cbr-replicator/internal/sandbox/serve/clients
 
 go 1.26
 
