@@ -113,6 +113,14 @@ type httpReplication struct {
 	Replication json.RawMessage `json:"replication"`
 }
 
+// httpData is the answer to what CBR has no call for: a plan and a check.
+type httpData struct {
+	Data json.RawMessage `json:"data"`
+}
+
+// maxHead is how long an answer is without its data.
+const maxHead = 4 << 10
+
 // httpBatch routes a request. The HTTP API is CBR's own, but for the
 // authentication: the same path, body, status and error. The path is matched as a
 // suffix, since a stage or a base path may be before it. write encodes an answer in
@@ -124,11 +132,11 @@ func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, e
 		r.requestID = cmp.Or(r.requestID, req.requestID)
 		return inFormat(r)
 	}
-	project, isReplicate := replicateProject(req.path)
+	project, backup, isReplicate := replicatePlace(req.path)
 	isRoot := strings.Trim(req.path, "/") == ""
 	switch {
 	case isReplicate && req.method == http.MethodPost, isRoot && req.method == http.MethodPost:
-		del := d.httpDelivery(req, project)
+		del := d.httpDelivery(req, project, backup)
 		return &Batch{
 			Deliveries: []delivery.Delivery{del},
 			Deadline:   req.deadline,
@@ -137,6 +145,15 @@ func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, e
 					return write(httpResponse{status: http.StatusOK, body: map[string]string{"status": "ignored"}})
 				}
 				r := answer(outcomes[0])
+				if _, ok := r.body.(httpData); ok {
+					// As a text within JSON it may be twice as long.
+					data, err := outcomes[0].Data.Within(min(maxAnswer, req.limit/2-maxHead))
+					if err != nil {
+						return nil, err
+					}
+					r.body = httpData{data}
+					return write(r)
+				}
 				return cbr.Fit(outcomes[0].Answer.Replication, req.limit, func(replication json.RawMessage) ([]byte, error) {
 					if _, ok := r.body.(httpReplication); ok {
 						r.body = httpReplication{replication}
@@ -154,7 +171,7 @@ func (d *Decoder) httpBatch(req httpRequest, write func(httpResponse) ([]byte, e
 	}
 	return immediate(write, httpResponse{
 		status: http.StatusNotFound,
-		body:   httpFault{"NotFound", "no such path; expected POST /v3/{project_id}/checkpoints/replicate or POST /"},
+		body:   httpFault{"NotFound", "no such path; expected POST /v3/{project_id}/checkpoints/replicate, POST /v3/{project_id}/backups/{backup_id}/replicate or POST /"},
 	}), nil
 }
 
@@ -211,20 +228,26 @@ func writeAPIGateway(r httpResponse) ([]byte, error) {
 	}{r.status, r.allHeaders(), string(body), false})
 }
 
-// replicateProject returns the project in the path of CopyCheckpoint.
-func replicateProject(path string) (project string, ok bool) {
+// replicatePlace returns the project in the path of CopyCheckpoint, or the project and
+// the backup in that of CopyBackup.
+func replicatePlace(path string) (project, backup string, ok bool) {
 	parts := strings.Split(strings.TrimSuffix(path, "/"), "/")
-	if len(parts) < 4 {
-		return "", false
+	n := len(parts)
+	switch {
+	case n >= 5 && parts[n-5] == "v3" && parts[n-4] != "" && parts[n-3] == "backups" && parts[n-2] != "" && parts[n-1] == "replicate":
+		return parts[n-4], parts[n-2], true
+	case n >= 4 && parts[n-4] == "v3" && parts[n-3] != "" && parts[n-2] == "checkpoints" && parts[n-1] == "replicate":
+		return parts[n-3], "", true
 	}
-	parts = parts[len(parts)-4:]
-	return parts[1], parts[0] == "v3" && parts[1] != "" && parts[2] == "checkpoints" && parts[3] == "replicate"
+	return "", "", false
 }
 
-// httpDelivery reads the body. project is the one in the path, empty without one.
-func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Delivery {
+// httpDelivery reads the body. project and backup are those in the path, empty without
+// one.
+func (d *Decoder) httpDelivery(req httpRequest, project, backup string) delivery.Delivery {
 	here := *d
 	here.Defaults.ProjectID = cmp.Or(project, d.Defaults.ProjectID)
+	here.Defaults.backupID = backup
 	deliver := here.deliver
 	if req.isBase64 {
 		deliver = here.deliverBase64
@@ -239,11 +262,17 @@ func (d *Decoder) httpDelivery(req httpRequest, project string) delivery.Deliver
 	if project != "" && !strings.EqualFold(del.Request.ProjectID, project) {
 		problems = append(problems, "project_id: expected the one in the path")
 	}
+	if backup != "" && !strings.EqualFold(del.Request.Replicate.BackupID, backup) {
+		problems = append(problems, "replicate.backup_id: expected the one in the path")
+	}
 	if header := req.header.requestedAt(); header != "" {
 		at, ok := parseTime(header)
 		switch body := del.Request.RequestedAt; {
 		case !ok:
 			problems = append(problems, requestedAtHeader+": expected "+timeWanted)
+		case d.tooOld(at):
+			problems = append(problems, requestedAtHeader+": expected "+recently)
+		case del.Request.OfReplicas(): // it means nothing to a check
 		case body.IsZero():
 			del.Request.RequestedAt = at
 		case !body.Equal(at):
@@ -264,6 +293,10 @@ func answer(o delivery.Outcome) httpResponse {
 		requestID: o.Answer.RequestID,
 		header:    map[string]string{"X-Result-Published": strconv.FormatBool(o.PublishErr == nil)},
 		body:      httpReplication{o.Answer.Replication},
+	}
+	if d := &o.Data; (d.Plan != nil || d.Replica != nil) && o.Err.Of().Policy().Answer {
+		r.status, r.body = http.StatusOK, httpData{}
+		return r
 	}
 	if o.Err == nil {
 		r.status = http.StatusOK

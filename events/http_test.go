@@ -176,7 +176,7 @@ func TestHTTPReplyVerbatim(t *testing.T) {
 func TestHTTPRoutes(t *testing.T) {
 	t.Parallel()
 	const (
-		notFound  = `{"error_code":"NotFound","error_msg":"no such path; expected POST /v3/{project_id}/checkpoints/replicate or POST /"}`
+		notFound  = `{"error_code":"NotFound","error_msg":"no such path; expected POST /v3/{project_id}/checkpoints/replicate, POST /v3/{project_id}/backups/{backup_id}/replicate or POST /"}`
 		fault     = `{"error_code":"MethodNotAllowed","error_msg":"expected `
 		ok        = `{"status":"ok"}`
 		replicate = "replicate" // asks for a replication

@@ -31,6 +31,8 @@ type Defaults struct {
 	DestinationVaultID   string
 	DestinationProjectID string
 	DestinationRegion    string
+	// backupID is that of the path of one HTTP call.
+	backupID string
 	// MaxAge is how old a replica may be if a check does not say.
 	MaxAge time.Duration
 }
@@ -136,7 +138,7 @@ var placeFields = []field{
 func (d Defaults) draft() (at draft) {
 	at.ProjectID, at.Region = d.ProjectID, d.Region
 	at.Replicate = cbr.Replicate{
-		VaultID: d.VaultID, DestinationVaultID: d.DestinationVaultID,
+		VaultID: d.VaultID, BackupID: d.backupID, DestinationVaultID: d.DestinationVaultID,
 		DestinationProjectID: d.DestinationProjectID, DestinationRegion: d.DestinationRegion,
 	}
 	return at
@@ -374,6 +376,7 @@ func (p *parser) complete() {
 		i := slices.IndexFunc(action.fields, func(f field) bool { return f.name == name })
 		return i >= 0 && given[i] > 0
 	}
+	ofBackup := has("backup_id") || p.defaults.Replicate.BackupID != ""
 	byTag := p.selects && p.got.choice.DestinationVaultTag != ""
 	for _, c := range []struct {
 		name string
@@ -382,22 +385,25 @@ func (p *parser) complete() {
 	}{
 		{vaultKey, p.selects, "none beside select"},
 		{"backup_id", p.selects, "none beside select"},
-		{"backup_id", has(vaultKey), "none beside vault_id"},
-		{"auto_trigger", has("backup_id"), "none beside backup_id"},
-		{"name", !has("backup_id"), "backup_id beside it"},
-		{"description", !has("backup_id"), "backup_id beside it"},
+		{vaultKey, ofBackup, "none beside backup_id"},
+		{"auto_trigger", ofBackup, "none beside backup_id"},
+		{"name", !ofBackup, "backup_id beside it"},
+		{"description", !ofBackup, "backup_id beside it"},
 		{destinationKey, byTag, "none beside select.destination_vault_tag"},
 	} {
 		if c.is && has(c.name) {
 			p.expected(within, c.name, c.want)
 		}
 	}
+	if p.selects && p.defaults.Replicate.BackupID != "" {
+		p.expected("", selectKey, "none beside the backup in the path")
+	}
 	if p.got.dryRun != nil && !p.selects {
 		p.expected("", "dry_run", "select beside it")
 	}
 	skipped := slices.Clone(given)
 	for i, f := range action.fields {
-		if f.name == vaultKey && (p.selects || has("backup_id")) || f.name == destinationKey && byTag {
+		if f.name == vaultKey && (p.selects || ofBackup) || f.name == destinationKey && byTag {
 			skipped[i] = 1
 		}
 	}
