@@ -11,7 +11,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 DIST ?= dist
 
-.PHONY: help run serve live test soak fleet bench browser sdk fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
+.PHONY: help run serve live test soak fleet bench browser sdk smn fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=
 
 sdk: ## Huawei's official SDK against the function's HTTP API
 	cd internal/sandbox/serve/sdk && go test -count=1 ./...
+
+smn: .tools/smn/installed ## Huawei's official SDK for Python against the stand-in of SMN, and its signatures against ours; needs Python 3.11 with venv
+	SMN_PYTHON=$(CURDIR)/.tools/smn/bin/python go test -tags smnsdk -count=1 ./internal/sandbox/smnsdk
 
 browser: ## the page of `make serve` in a real Chromium (SCREENSHOT=1 takes docs/sandbox.png anew); installs Debian's chromium as root
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
@@ -82,6 +85,7 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 
 .tools/moto/installed: internal/sandbox/integration/requirements.txt
 .tools/checkov/installed: internal/stack/requirements.txt
+.tools/smn/installed: internal/sandbox/smnsdk/requirements.txt
 .tools/%/installed:
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<

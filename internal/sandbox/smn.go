@@ -49,7 +49,7 @@ type SMNFault struct {
 type SMNMessage struct {
 	ID, Subject, Message string
 	Attributes           map[string]string
-	Path                 string // of the call, as sent
+	Path, Body           string // of the call, as sent
 	Header               http.Header
 }
 
@@ -214,7 +214,7 @@ func (t *SMNTopic) check(r *http.Request, project, urn string, body []byte) (m S
 	}
 	return SMNMessage{
 		ID: randomHex(16), Subject: call.Subject, Message: *call.Message, Attributes: attributes,
-		Path: r.URL.EscapedPath(), Header: r.Header.Clone(),
+		Path: r.URL.EscapedPath(), Body: string(body), Header: r.Header.Clone(),
 	}, 0, "", ""
 }
 
