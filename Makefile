@@ -76,7 +76,7 @@ examples: ## the examples and the two API documents, with what is installed of P
 	@if ! command -v cfn-lint >/dev/null; then echo "cfn-lint is not installed: the examples' templates were not checked"; \
 		else echo "cfn-lint examples/*/*.yaml"; cfn-lint examples/*/*.yaml; fi
 	@if ! command -v terraform >/dev/null; then echo "Terraform is not installed: examples/terraform was not checked"; \
-		else terraform -chdir=examples/terraform fmt -check -diff && mkdir -p .tools/terraform && cp examples/terraform/main.tf .tools/terraform && \
+		else terraform -chdir=examples/functiongraph fmt -check -diff && terraform -chdir=examples/terraform fmt -check -diff && mkdir -p .tools/terraform && cp examples/terraform/main.tf .tools/terraform && \
 		if terraform -chdir=.tools/terraform init -backend=false -input=false >/dev/null 2>&1; then terraform -chdir=.tools/terraform validate; \
 		else echo "Terraform's AWS provider cannot be had here: examples/terraform was formatted and evaluated, not validated"; fi; fi
 
