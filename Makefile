@@ -11,7 +11,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 DIST ?= dist
 
-.PHONY: help run serve live test soak fleet bench browser clients fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
+.PHONY: help run serve live test soak fleet bench browser clients smn fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=
 clients: .tools/clients-python/installed .tools/clients-node/installed ## clients generated from docs/openapi.yaml and Huawei's SDKs against `make serve`, the schemas in check-jsonschema; needs Python 3.11 with venv and Node.js 20
 	cd internal/sandbox/serve/clients && go test -count=1 ./...
 
+smn: .tools/smn/installed ## Huawei's official SDK for Python against the stand-in of SMN, and its signatures against ours; needs Python 3.11 with venv
+	SMN_PYTHON=$(CURDIR)/.tools/smn/bin/python go test -tags smnsdk -count=1 ./internal/sandbox/smnsdk
+
 browser: ## the page of `make serve` in a real Chromium (SCREENSHOT=1 takes docs/sandbox.png anew); installs Debian's chromium as root
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
@@ -73,7 +76,7 @@ examples: ## the examples and the two API documents, with what is installed of P
 	@if ! command -v cfn-lint >/dev/null; then echo "cfn-lint is not installed: the examples' templates were not checked"; \
 		else echo "cfn-lint examples/*/*.yaml"; cfn-lint examples/*/*.yaml; fi
 	@if ! command -v terraform >/dev/null; then echo "Terraform is not installed: examples/terraform was not checked"; \
-		else terraform -chdir=examples/terraform fmt -check -diff && mkdir -p .tools/terraform && cp examples/terraform/main.tf .tools/terraform && \
+		else terraform -chdir=examples/functiongraph fmt -check -diff && terraform -chdir=examples/terraform fmt -check -diff && mkdir -p .tools/terraform && cp examples/terraform/main.tf .tools/terraform && \
 		if terraform -chdir=.tools/terraform init -backend=false -input=false >/dev/null 2>&1; then terraform -chdir=.tools/terraform validate; \
 		else echo "Terraform's AWS provider cannot be had here: examples/terraform was formatted and evaluated, not validated"; fi; fi
 
@@ -83,6 +86,7 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 .tools/moto/installed: internal/sandbox/integration/requirements.txt
 .tools/checkov/installed: internal/stack/requirements.txt
 .tools/clients-python/installed: internal/sandbox/serve/clients/python/requirements.txt
+.tools/smn/installed: internal/sandbox/smnsdk/requirements.txt
 .tools/%/installed:
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<

@@ -41,6 +41,7 @@ type config struct {
 	DestinationRegion    string `envconfig:"HW_CBR_DESTINATION_REGION" desc:"ditto"`
 	Cloud                string `envconfig:"HW_CLOUD" unset:"|myhuaweicloud.com|; |myhuaweicloud.eu| for |eu-west-1…|" desc:"the domain of a sister cloud, such as |otc.t-systems.com|. The region |eu-ch2| of Open Telekom Cloud needs |sc.otc.t-systems.com|, and for a user |HW_AUTH_URL=https://iam-pub.eu-ch2.sc.otc.t-systems.com/v3|"`
 	Endpoint             string `envconfig:"HW_CBR_ENDPOINT" unset:"|https://cbr.{region}.{cloud}|" desc:"without |{region}| it serves only |HW_REGION_NAME|. Only https, except on loopback"`
+	EndpointSMN          string `envconfig:"HW_SMN_ENDPOINT" unset:"|https://smn.{region}.{cloud}|" desc:"only https, except on loopback. Required with |RESULT_TOPIC_URN| if |HW_CBR_ENDPOINT| is not in Huawei's domains and |HW_CLOUD| is not set"`
 	EnterpriseProjectID  string `envconfig:"HW_ENTERPRISE_PROJECT_ID" unset:"|all_granted_eps|; none with |HW_CLOUD| or another company's |HW_CBR_ENDPOINT|" desc:"whose backups a lookup sees: |0|, the id of an enterprise project, or all that the credential may see"`
 
 	AllowedProjectIDs   []string `envconfig:"ALLOWED_PROJECT_IDS" unset:"|HW_PROJECT_ID|" desc:"the source projects that a request may name, comma-separated, or |*|"`
@@ -48,7 +49,8 @@ type config struct {
 	AllowedURNs         []string `envconfig:"ALLOWED_CROSS_ACCOUNT_URNS" unset:"none" desc:"comma-separated"`
 	AllowAcceleration   bool     `envconfig:"ALLOW_ACCELERATION" default:"true" desc:"|false| refuses requests that ask for it"`
 
-	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN" unset:"required" desc:"where results go: an SNS topic, or an EventBridge event bus (|arn:aws:events:…:event-bus/NAME|). Its region is the ARN's"`
+	ResultTopicARN   string `envconfig:"RESULT_TOPIC_ARN" unset:"this or |RESULT_TOPIC_URN| is required" desc:"where results go: an SNS topic, or an EventBridge event bus (|arn:aws:events:…:event-bus/NAME|). Its region is the ARN's"`
+	ResultTopicURN   string `envconfig:"RESULT_TOPIC_URN" unset:"none" desc:"in place of it, a topic of Huawei Cloud's SMN (|urn:smn:REGION:PROJECT:NAME|). Region and project are the URN's, and the credential is [the one for CBR](credentials.md#permissions). With |HW_AUTH_TOKEN| the project must be |HW_PROJECT_ID|"`
 	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN" unset:"none: rejected bodies are not kept" desc:"an SQS queue that [keeps rejected bodies](operations.md#rejected-bodies). Its region is the ARN's"`
 
 	RequestQueueARN string `envconfig:"REQUEST_QUEUE_ARN" unset:"none" desc:"the SQS queue of requests that triggers the function"`
@@ -106,8 +108,7 @@ func isEnterpriseProject(s string) bool {
 // settings is the environment, read and checked.
 type settings struct {
 	config
-	sink       sinkKind
-	sinkRegion string
+	sink place
 	// Queues are nil where there is none.
 	rejected, requests, followed *queue.Name
 	endpoints                    huawei.Endpoints
@@ -242,7 +243,7 @@ func (c *config) read(p *problems) error {
 }
 
 func (s *settings) trim() {
-	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.RejectedQueueARN, &s.RequestQueueARN, &s.FollowQueueARN} {
+	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.ResultTopicURN, &s.RejectedQueueARN, &s.RequestQueueARN, &s.FollowQueueARN} {
 		*v = strings.TrimSpace(*v)
 	}
 	for _, list := range []*[]string{&s.AllowedProjectIDs, &s.AllowedDestinations, &s.AllowedURNs} {

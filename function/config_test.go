@@ -62,7 +62,7 @@ func TestLoadDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, s.allow); diff != "" {
 		t.Errorf("allowed (-want +got):\n%s", diff)
 	}
-	if s.sinkRegion != "eu-central-1" || s.CBRTimeout != 30*time.Second || s.HTTPTimeout != 27*time.Second ||
+	if s.sink.region != "eu-central-1" || s.CBRTimeout != 30*time.Second || s.HTTPTimeout != 27*time.Second ||
 		s.RetryInitial != 500*time.Millisecond || s.RetryMax != 20*time.Second || s.RetryAttempts != 6 ||
 		s.RetryElapsed != 20*time.Second || s.DeadlineReserve != 5*time.Second ||
 		s.BatchConcurrency != 10 || s.MaxReceiveCount != 10 {
@@ -328,13 +328,73 @@ func TestResultTopicARN(t *testing.T) {
 		s, err := load()
 		got := ""
 		if err == nil {
-			got = s.sink.open(s, nil, "").String() + " in " + s.sinkRegion
+			got = s.sink.open(huawei.Service{}).String() + " in " + s.sink.region
 		} else if want := "RESULT_TOPIC_ARN: expected arn:aws:sns:REGION:ACCOUNT:NAME or arn:aws:events:REGION:ACCOUNT:event-bus/NAME"; err.Error() != want {
 			t.Errorf("%q: %v", name, err)
 		}
 		if got != want {
 			t.Errorf("%q is %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestResultTopicURN: it names a topic of SMN, whose region and project are its
+// own, in place of the ARN.
+func TestResultTopicURN(t *testing.T) {
+	const (
+		topic = "urn:smn:cn-north-4:" + project + ":results"
+		form  = "RESULT_TOPIC_URN: expected urn:smn:REGION:PROJECT:NAME"
+	)
+	for name, tt := range map[string]struct {
+		set  map[string]string
+		want string // an address, or an error
+	}{
+		"a topic":              {map[string]string{"RESULT_TOPIC_URN": " " + topic + " "}, "https://smn.cn-north-4.myhuaweicloud.com"},
+		"a European one":       {map[string]string{"RESULT_TOPIC_URN": "urn:smn:eu-west-101:" + project + ":results"}, "https://smn.eu-west-101.myhuaweicloud.eu"},
+		"of a sister cloud":    {map[string]string{"RESULT_TOPIC_URN": topic, "HW_CLOUD": "otc.t-systems.com"}, "https://smn.cn-north-4.otc.t-systems.com"},
+		"at an endpoint":       {map[string]string{"RESULT_TOPIC_URN": topic, "HW_SMN_ENDPOINT": "https://smn.example.com/"}, "https://smn.example.com"},
+		"at one by region":     {map[string]string{"RESULT_TOPIC_URN": topic, "HW_SMN_ENDPOINT": "https://smn.{region}.example.com"}, "https://smn.cn-north-4.example.com"},
+		"on this machine":      {map[string]string{"RESULT_TOPIC_URN": topic, "HW_SMN_ENDPOINT": "http://127.0.0.1:1"}, "http://127.0.0.1:1"},
+		"not encrypted":        {map[string]string{"RESULT_TOPIC_URN": topic, "HW_SMN_ENDPOINT": "http://smn.example.com"}, "HW_SMN_ENDPOINT: the endpoint must be https, or http on a loopback host"},
+		"no URL":               {map[string]string{"RESULT_TOPIC_URN": topic, "HW_SMN_ENDPOINT": "smn"}, "HW_SMN_ENDPOINT: the endpoint is not a URL such as https://cbr.{region}.example.com"},
+		"of no known cloud":    {map[string]string{"RESULT_TOPIC_URN": topic, "HW_CBR_ENDPOINT": "https://cbr.example.com"}, "HW_SMN_ENDPOINT: required with RESULT_TOPIC_URN, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own"},
+		"of one that is said":  {map[string]string{"RESULT_TOPIC_URN": topic, "HW_CBR_ENDPOINT": "https://cbr.example.com", "HW_SMN_ENDPOINT": "https://smn.example.com"}, "https://smn.example.com"},
+		"a cloud that is none": {map[string]string{"RESULT_TOPIC_URN": topic, "HW_CLOUD": "cloud"}, "HW_CLOUD: the cloud is not a domain name such as myhuaweicloud.com"},
+		"both":                 {map[string]string{"RESULT_TOPIC_URN": topic, "RESULT_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:results"}, "RESULT_TOPIC_ARN, RESULT_TOPIC_URN: set one of them: each says where results go"},
+		"neither":              {nil, "RESULT_TOPIC_ARN: required, or RESULT_TOPIC_URN"},
+		"an ARN":               {map[string]string{"RESULT_TOPIC_URN": "arn:aws:sns:eu-central-1:123456789012:results"}, form},
+		"a subscription":       {map[string]string{"RESULT_TOPIC_URN": topic + ":0b7a4f2e"}, form},
+		"a function":           {map[string]string{"RESULT_TOPIC_URN": "urn:fss:cn-north-4:" + project + ":results"}, form},
+		"no project":           {map[string]string{"RESULT_TOPIC_URN": "urn:smn:cn-north-4:1:results"}, form},
+		"another project, with a token": {
+			map[string]string{"RESULT_TOPIC_URN": "urn:smn:cn-north-4:" + destination + ":results"},
+			"RESULT_TOPIC_URN: its project is not HW_PROJECT_ID, and the token of HW_AUTH_TOKEN is good for that alone",
+		},
+		"another project, with a key": {
+			map[string]string{"RESULT_TOPIC_URN": "urn:smn:cn-north-4:" + destination + ":results", "HW_AUTH_TOKEN": "", "HW_ACCESS_KEY": "a", "HW_SECRET_KEY": "s"},
+			"https://smn.cn-north-4.myhuaweicloud.com",
+		},
+		"the same project in capitals": {map[string]string{"RESULT_TOPIC_URN": strings.Replace(topic, project, strings.ToUpper(project), 1)}, "https://smn.cn-north-4.myhuaweicloud.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setenv(t, map[string]string{"RESULT_TOPIC_ARN": ""})
+			for name, value := range tt.set {
+				t.Setenv(name, value)
+			}
+			s, err := load()
+			var got string
+			if err != nil {
+				got = err.Error()
+			} else {
+				got = s.sink.url
+				if name := s.sink.open(huawei.Service{}).String(); name != "the result topic" || s.ahead()[0] != got {
+					t.Errorf("%s at %s", name, s.ahead()[0])
+				}
+			}
+			if got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
 	}
 }
 

@@ -5,7 +5,8 @@ import "log/slog"
 // sideBySide returns how many deliveries may run at once with this many file
 // descriptors. Lambda has 1,024 ("Lambda quotas"). Each delivery has a connection
 // to CBR and may leave one idle, if the next delivery is for another region. Up to
-// ten share a connection to the topic. 32 descriptors are for the process itself,
+// ten share a connection to the topic. SMN takes one result a call, but a delivery
+// calls it when it no longer calls CBR. 32 descriptors are for the process itself,
 // the runtime, the queue, IAM and Secrets Manager.
 func sideBySide(descriptors uint64) int {
 	const others = 32

@@ -71,6 +71,7 @@ type rig struct {
 	stack    *sandbox.Stack // the function uses its queue of rejected bodies only if a test sets the variable
 	topic    *sandbox.Topic // the stack's
 	bus      *sandbox.EventBus
+	smn      *sandbox.SMNTopic
 	secrets  *sandbox.Secrets
 	slept    atomic.Int64 // how far the queues' clock is ahead, as a time.Duration
 
@@ -107,6 +108,10 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 		t.Fatal(err)
 	}
 	t.Cleanup(r.bus.Close)
+	if r.smn, err = sandbox.NewSMNTopic("results", r.cbr.CBR); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.smn.Close)
 	if r.secrets, err = sandbox.NewSecrets(); err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +124,7 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": r.secrets.URL(),
 		"AWS_ENDPOINT_URL_EVENTBRIDGE":     r.bus.URL(),
+		"HW_SMN_ENDPOINT":                  r.smn.URL(),
 	}, extra)
 	r.env = env
 	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: path, Env: env, Logs: r})
@@ -153,6 +159,10 @@ func (r *rig) close() {
 	for _, e := range r.bus.Events() {
 		out += fmt.Sprintf("\n%+v %s", e, e.Detail)
 		results = append(results, string(e.Detail))
+	}
+	for _, m := range r.smn.Messages() {
+		out += fmt.Sprintf("\n%s %v", m.Message, m.Attributes) // not its header: it has the token
+		results = append(results, m.Message)
 	}
 	for _, result := range results {
 		if err := resultSchema().Validate(mustJSON(r.t, result)); err != nil {

@@ -8,30 +8,41 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/sink"
 	"cbr-replicator/internal/sink/eventbridge"
+	"cbr-replicator/internal/sink/smn"
 	"cbr-replicator/internal/sink/sns"
+	smnapi "cbr-replicator/internal/smn"
 )
 
-// sinkKind is a kind of place that RESULT_TOPIC_ARN may name.
-type sinkKind struct {
+// place is where results go.
+type place struct {
+	region string
+	url    string
+	// open returns the sink. Its calls are made with service.
+	open func(service huawei.Service) sink.Sink
+}
+
+// arnKind is a kind of place that RESULT_TOPIC_ARN may name.
+type arnKind struct {
 	service  string             // in its ARN and in its host name
 	form     string             // of its ARN, in words
 	is       func(arn.ARN) bool // for an ARN of that service
 	endpoint func(*config) string
-	open     func(*settings, *http.Client, string) sink.Sink
+	open     func(s *settings, client *http.Client, userAgent string) sink.Sink
 }
 
-// sinkKinds returns all kinds of sinks.
-func sinkKinds() []sinkKind {
-	return []sinkKind{
+// arnKinds returns all kinds.
+func arnKinds() []arnKind {
+	return []arnKind{
 		{
 			sns.Service, sns.Form, sns.IsTopic,
 			func(c *config) string { return c.EndpointSNS },
 			func(s *settings, client *http.Client, _ string) sink.Sink {
 				return &sns.Topic{
 					ARN:    s.ResultTopicARN,
-					Client: sns.NewClient(s.sinkRegion, cmp.Or(s.EndpointSNS, s.EndpointAWS), s.credentials(), client),
+					Client: sns.NewClient(s.sink.region, cmp.Or(s.EndpointSNS, s.EndpointAWS), s.credentials(), client),
 				}
 			},
 		},
@@ -41,23 +52,37 @@ func sinkKinds() []sinkKind {
 			func(s *settings, client *http.Client, userAgent string) sink.Sink {
 				return &eventbridge.Bus{
 					ARN:    s.ResultTopicARN,
-					Client: s.aws(eventbridge.Service, eventbridge.Target, eventbridge.Version, s.sinkRegion, s.EndpointEventBridge, client, userAgent),
+					Client: s.aws(eventbridge.Service, eventbridge.Target, eventbridge.Version, s.sink.region, s.EndpointEventBridge, client, userAgent),
 				}
 			},
 		},
 	}
 }
 
+// checkSink finds where results go. Exactly one of the variables must say it.
 func (s *settings) checkSink(p *problems) {
-	if s.ResultTopicARN == "" {
-		p.add("RESULT_TOPIC_ARN", "required")
-		return
+	switch {
+	case s.ResultTopicARN == "" && s.ResultTopicURN == "":
+		p.add("RESULT_TOPIC_ARN", "required, or RESULT_TOPIC_URN")
+	case s.ResultTopicARN != "" && s.ResultTopicURN != "":
+		p.add("RESULT_TOPIC_ARN, RESULT_TOPIC_URN", "set one of them: each says where results go")
+	case s.ResultTopicURN != "":
+		s.checkURN(p)
+	default:
+		s.checkARN(p)
 	}
+}
+
+func (s *settings) checkARN(p *problems) {
 	var forms []string
 	a, err := arn.Parse(s.ResultTopicARN)
-	for _, k := range sinkKinds() {
+	for _, k := range arnKinds() {
 		if err == nil && a.Region != "" && a.Service == k.service && k.is(a) {
-			s.sink, s.sinkRegion = k, a.Region
+			s.sink = place{
+				region: a.Region,
+				url:    cmp.Or(k.endpoint(&s.config), s.EndpointAWS, awsjson.Endpoint(k.service, a.Region)),
+				open:   func(service huawei.Service) sink.Sink { return k.open(s, service.HTTP, service.UserAgent) },
+			}
 			return
 		}
 		forms = append(forms, k.form)
@@ -65,7 +90,36 @@ func (s *settings) checkSink(p *problems) {
 	p.add("RESULT_TOPIC_ARN", "expected %s", strings.Join(forms, " or "))
 }
 
-// sinkURL is where results go.
-func (s *settings) sinkURL() string {
-	return cmp.Or(s.sink.endpoint(&s.config), s.EndpointAWS, awsjson.Endpoint(s.sink.service, s.sinkRegion))
+func (s *settings) checkURN(p *problems) {
+	urn, ok := smnapi.ParseURN(s.ResultTopicURN)
+	if !ok {
+		p.add("RESULT_TOPIC_URN", "expected %s", smnapi.Form)
+		return
+	}
+	if s.Token != "" && s.ProjectID != "" && urn.Scope.ProjectID != s.ProjectID {
+		p.add("RESULT_TOPIC_URN", "its project is not HW_PROJECT_ID, and the token of HW_AUTH_TOKEN is good for that alone")
+	}
+	if s.foreign() && s.EndpointSMN == "" {
+		// A credential must not go to Huawei because nobody said where else.
+		p.add("HW_SMN_ENDPOINT", "required with RESULT_TOPIC_URN, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own")
+		return
+	}
+	endpoints, err := huawei.NewEndpoints(smnapi.Service, s.EndpointSMN, s.Cloud, urn.Scope.Region)
+	if err != nil {
+		if s.EndpointSMN != "" { // else it is the cloud, of which checkEndpoints speaks
+			p.add("HW_SMN_ENDPOINT", "%v", err)
+		}
+		return
+	}
+	url, err := endpoints.For(urn.Scope.Region)
+	p.check("RESULT_TOPIC_URN", err)
+	s.sink = place{
+		region: urn.Scope.Region,
+		url:    url,
+		open: func(service huawei.Service) sink.Sink {
+			service.Endpoints = endpoints
+			service.Timeout = 0 // the publisher's is the one
+			return &smn.Topic{URN: urn, Client: smnapi.NewClient(service)}
+		},
+	}
 }

@@ -68,14 +68,15 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 		credential.SecretsManager = s.aws("secretsmanager", "secretsmanager", "1.1", s.secretRegion(), s.EndpointSecrets, client, userAgent)
 	}
 
-	service := cbr.NewClient(huawei.Service{
+	wire := huawei.Service{
 		HTTP:      client,
 		Endpoints: s.endpoints,
 		Auth:      token.New(credential),
 		Redact:    hidden,
 		UserAgent: userAgent,
 		Timeout:   s.CBRTimeout,
-	})
+	}
+	service := cbr.NewClient(wire)
 	service.EnterpriseProjectID = s.EnterpriseProjectID
 
 	var bodies *rejected.Queue
@@ -126,7 +127,7 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 			Rand:   rand.Float64,
 		},
 		Rejected: bodies,
-		Results:  sink.NewPublisher(s.sink.open(s, client, userAgent), publishing.Do, log, hidden),
+		Results:  sink.NewPublisher(s.sink.open(wire), publishing.Do, log, hidden),
 		Metrics:  metrics.NewEmitter(stdout, format, cmp.Or(s.FunctionName, "cbr-replicator")),
 		Log:      log,
 		Redact:   hidden,
@@ -151,7 +152,7 @@ func (s *settings) ahead() []string {
 	// record needs only one and would start some milliseconds sooner, but a batch
 	// would wait for the others (internal/bench, "TLS, 20 ms away").
 	const most = 10
-	urls := []string{s.sinkURL()}
+	urls := []string{s.sink.url}
 	if s.SecretID != "" {
 		urls = append(urls, cmp.Or(s.EndpointSecrets, s.EndpointAWS, awsjson.Endpoint("secretsmanager", s.secretRegion())))
 	}

@@ -22,10 +22,10 @@ type Client struct {
 	EnterpriseProjectID string
 }
 
-// NewClient returns a client that makes its calls with s. It sets the name and the
-// codes of s.
+// NewClient returns a client that makes its calls with s. It sets the name, the
+// version and the codes of s.
 func NewClient(s huawei.Service) *Client {
-	s.Name, s.Codes = "CBR", codes
+	s.Name, s.Version, s.Codes = "CBR", "v3", codes
 	return &Client{Service: s}
 }
 

@@ -21,8 +21,10 @@ import (
 // for concurrent use.
 type Service struct {
 	// Name is how errors name the service: "CBR".
-	Name  string
-	Codes Codes
+	Name string
+	// Version is that of its API, as a path begins with: "v3".
+	Version string
+	Codes   Codes
 
 	HTTP      *http.Client // see [NewHTTPClient]
 	Endpoints Endpoints
@@ -30,7 +32,8 @@ type Service struct {
 	Redact    *redact.Redactor
 	UserAgent string
 	// Timeout bounds one try. Half of the context's time that is left bounds it too, so
-	// that there is time for a retry or for publishing.
+	// that there is time for a retry or for publishing. Zero: only the context bounds
+	// the try.
 	Timeout time.Duration
 }
 
@@ -49,7 +52,7 @@ func (s *Service) Call(ctx context.Context, scope Scope, method, path string, bo
 	if !IsProjectID(scope.ProjectID) {
 		return false, &kind.Error{Kind: kind.InvalidEvent, Message: "project_id: expected 32 hex digits"}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, base+"/v3/"+scope.ProjectID+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, base+"/"+s.Version+"/"+scope.ProjectID+path, bytes.NewReader(body))
 	if err != nil {
 		return false, fmt.Errorf("make the request to %s: %w", s.Name, err)
 	}
@@ -61,12 +64,15 @@ func (s *Service) Call(ctx context.Context, scope Scope, method, path string, bo
 	}
 	defer report(AuthResult{})
 
-	timeout := deadline.Half(ctx, s.Timeout)
-	if timeout < min(minTimeout, s.Timeout) {
-		return false, &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left after the credential was fetched"}
+	if s.Timeout > 0 {
+		timeout := deadline.Half(ctx, s.Timeout)
+		if timeout < min(minTimeout, s.Timeout) {
+			return false, &kind.Error{Kind: kind.OutOfTime, Message: "too little of the invocation is left after the credential was fetched"}
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	// Set as soon as the request may be on a connection. Cleared when net/http takes
 	// another connection because nothing was written to the first.
 	var mayBeSent atomic.Bool

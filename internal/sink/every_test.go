@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
@@ -25,7 +27,10 @@ import (
 	"cbr-replicator/internal/sandbox"
 	"cbr-replicator/internal/sink"
 	"cbr-replicator/internal/sink/eventbridge"
+	"cbr-replicator/internal/sink/smn"
 	"cbr-replicator/internal/sink/sns"
+	smnapi "cbr-replicator/internal/smn"
+	"cbr-replicator/internal/token"
 )
 
 // place is a sink with the stand-in of its service, over HTTP.
@@ -74,6 +79,7 @@ var places = map[string]func(*testing.T) *place{
 	"SNS":         func(t *testing.T) *place { return newTopic(t, "results") },
 	"SNS, FIFO":   func(t *testing.T) *place { return newTopic(t, "results.fifo") },
 	"EventBridge": newBus,
+	"SMN":         newSMN,
 }
 
 var credentials = aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret-key"}
@@ -152,6 +158,56 @@ func newBus(t *testing.T) *place {
 	}
 }
 
+func newSMN(t *testing.T) *place {
+	account := cbrtest.New()
+	account.AddExample()
+	account.AddKey(cbrtest.Key{Access: credentials.AccessKeyID, Secret: credentials.SecretAccessKey})
+	topic, err := sandbox.NewSMNTopic("results", account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(topic.Close)
+	urn, ok := smnapi.ParseURN(topic.URN())
+	if !ok {
+		t.Fatal(topic.URN())
+	}
+	endpoints, err := huawei.NewEndpoints(smnapi.Service, topic.URL(), "", urn.Scope.Region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, hidden := newWire(t), &redact.Redactor{}
+	return &place{
+		Sink: &smn.Topic{URN: urn, Client: smnapi.NewClient(huawei.Service{
+			HTTP: &http.Client{Transport: w}, Endpoints: endpoints, Redact: hidden,
+			Auth: token.New(token.Config{
+				Fields: token.Fields{AccessKey: credentials.AccessKeyID, SecretKey: credentials.SecretAccessKey}, Redact: hidden, Now: time.Now,
+			}),
+		})},
+		wire: w, calls: topic.Calls,
+		bodies: func() (all []string) {
+			for _, m := range topic.Messages() {
+				all = append(all, m.Message)
+			}
+			return all
+		},
+		script: func(faults ...fault) {
+			for _, f := range faults {
+				s := sandbox.SMNFault{Reset: f.reset, AnswerLost: f.lost, Delay: f.delay}
+				forGood, alone := f.entries[0]
+				switch {
+				case f.throttled, alone && !forGood:
+					s.Status, s.Code = 429, "SMN.9999"
+				case f.broken:
+					s.Status, s.Code = 500, "SMN.0018"
+				case f.refused, alone:
+					s.Status, s.Code = 403, "SMN.0001"
+				}
+				topic.Script(s)
+			}
+		},
+	}
+}
+
 // everywhere runs a test for every sink.
 func everywhere(t *testing.T, test func(*testing.T, *place)) {
 	t.Parallel()
@@ -163,10 +219,41 @@ func everywhere(t *testing.T, test func(*testing.T, *place)) {
 	}
 }
 
+// tries is how often a quick publisher calls.
+const tries = 4
+
 // quick returns a publisher that does not wait between its tries.
 func (p *place) quick() *sink.Publisher {
-	policy := retry.Policy{Initial: time.Millisecond, Max: time.Millisecond, MaxAttempts: 4, MaxElapsed: time.Minute, Rand: func() float64 { return 0 }}
+	policy := retry.Policy{Initial: time.Millisecond, Max: time.Millisecond, MaxAttempts: tries, MaxElapsed: time.Minute, Rand: func() float64 { return 0 }}
 	return sink.NewPublisher(p, policy.Do, slog.New(slog.DiscardHandler), &redact.Redactor{})
+}
+
+// each are the faults of calls with up to so many results, by the result: what
+// each of them meets, try by try, where it has its calls to itself.
+func each(faults []fault, results int) [][]fault {
+	own, open := make([][]fault, results), []int{}
+	for i := range own {
+		open = append(open, i)
+	}
+	for _, f := range append(faults, slices.Repeat([]fault{{}}, results)...) {
+		next := []int{}
+		for at, i := range open {
+			forGood, alone := f.entries[at]
+			mine, passes := f, f.throttled || f.broken || f.reset || f.lost || f.delay > 0
+			mine.entries = nil
+			if alone {
+				mine.entries, passes = map[int]bool{0: forGood}, !forGood
+			}
+			own[i] = append(own[i], mine)
+			if passes {
+				next = append(next, i)
+			}
+		}
+		if open = next; len(open) == 0 {
+			break
+		}
+	}
+	return own
 }
 
 // events returns n events, of ids 0, 1, …
@@ -222,7 +309,17 @@ func TestEverySink(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			everywhere(t, func(t *testing.T, p *place) {
-				p.script(tt.faults...)
+				want, calls := slices.Clone(tt.published), tt.calls
+				if p.Limits().Entries > 1 {
+					p.script(tt.faults...)
+				} else {
+					calls = 0
+					for _, faults := range each(tt.faults, tt.results) {
+						faults = faults[:min(len(faults), tries)]
+						p.script(faults...)
+						calls += len(faults)
+					}
+				}
 				ctx := t.Context()
 				if tt.within > 0 {
 					var cancel context.CancelFunc
@@ -230,12 +327,15 @@ func TestEverySink(t *testing.T) {
 					defer cancel()
 				}
 				errs := p.quick().Deliver(ctx, route, events(tt.results)...)
-				want := slices.Clone(tt.published)
 				if tt.twice && !p.drops {
 					want = append(want, want...)
 				}
-				if diff := cmp.Diff(want, p.ids(t)); diff != "" || p.calls() != tt.calls {
-					t.Errorf("%d calls, want %d; published (-want +got):\n%s", p.calls(), tt.calls, diff)
+				got := p.ids(t)
+				if p.Limits().Entries == 1 {
+					slices.Sort(want) // one after the other
+				}
+				if diff := cmp.Diff(want, got); diff != "" || p.calls() != calls {
+					t.Errorf("%d calls, want %d; published (-want +got):\n%s", p.calls(), calls, diff)
 				}
 				for i, err := range errs {
 					failed := slices.Contains(tt.failed, i)
@@ -314,6 +414,10 @@ func (p *place) sized(t *testing.T, id string, size int) *result.Event {
 // would not make is too large for the service, too.
 func TestEverySinkToTheByte(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
+		if p.Limits().Entries == 1 {
+			p.oneToTheByte(t)
+			return
+		}
 		const half = 100 << 10
 		limit := p.Limits().Bytes
 		for more, want := range []int{2, 3} {
@@ -366,6 +470,32 @@ func TestEverySinkToTheByte(t *testing.T) {
 			t.Errorf("%d calls, %d results published", got, len(p.ids(t))-published)
 		}
 	})
+}
+
+// oneToTheByte is of a sink that takes one result a call: it may be as long as the
+// limit, and one that is longer gets no call. The service says the same of both.
+func (p *place) oneToTheByte(t *testing.T) {
+	limit := p.Limits().Bytes
+	for more, want := range []int{1, 0} {
+		before := p.calls()
+		outbox := p.quick().Open(t.Context())
+		err := outbox.Begin().Publish(p.sized(t, "a", limit+more), route)
+		outbox.Close()
+		if got := p.calls() - before; got != want || (err == nil) != (want == 1) {
+			t.Errorf("%d bytes over: %d calls, %v", more, got, err)
+		}
+		e := p.sized(t, "b", limit+more)
+		m := e.Message(route)
+		if m.Body, err = e.Encode(1 << 30); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Send(t.Context(), []*result.Message{&m})[0]; (err == nil) != (want == 1) {
+			t.Errorf("%d bytes over, past the outbox: %v", more, err)
+		}
+	}
+	if got := p.ids(t); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("published: %q", got)
+	}
 }
 
 // until waits for something that is about to happen.

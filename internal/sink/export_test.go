@@ -2,11 +2,13 @@ package sink
 
 import (
 	"context"
+	"slices"
 
 	"cbr-replicator/internal/result"
 )
 
-// Deliver publishes events in one call, if they fit one, and at once.
+// Deliver publishes events in one call, or in as many as their number needs, one
+// after the other.
 func (p *Publisher) Deliver(ctx context.Context, route result.Route, events ...*result.Event) []error {
 	results := make([]*outgoing, len(events))
 	for i, e := range events {
@@ -15,7 +17,9 @@ func (p *Publisher) Deliver(ctx context.Context, route result.Route, events ...*
 			panic(err)
 		}
 	}
-	p.publish(ctx, results)
+	for some := range slices.Chunk(results, p.limits.Entries) {
+		p.publish(ctx, some)
+	}
 	errs := make([]error, len(results))
 	for i, l := range results {
 		<-l.done

@@ -47,11 +47,8 @@ type answer struct {
 
 // handle passes a request through the gateway to its operation. Inferred: the gateway checks the size first and the token last.
 func (c *CBR) handle(req request) (answer, *refusal) {
-	if headerTooLarge(req.from.Header) {
-		return answer{}, &refusal{494, "APIGW.0201", "Request header too large"}
-	}
-	if len(req.body) > maxBody {
-		return answer{}, &refusal{http.StatusRequestEntityTooLarge, "APIGW.0201", "Request entity too large"}
+	if refused := tooLarge(req); refused != nil {
+		return answer{}, refused
 	}
 	switch req.operation {
 	case "":
@@ -64,6 +61,29 @@ func (c *CBR) handle(req request) (answer, *refusal) {
 	}
 	result, refused := c.operate(req)
 	return answer{status: http.StatusOK, body: encode(result)}, refused
+}
+
+// Admit is the gateway in front of another service of the same account, for stand-ins of that service. The body of r was read.
+// Admit checks the gateway's limits, and the token or the signature for the project. If it returns false, it has answered.
+func (c *CBR) Admit(w http.ResponseWriter, r *http.Request, project string, body []byte) bool {
+	req := request{project: project, from: r, query: r.URL.Query(), body: body}
+	refused, id := c.admit(req)
+	if refused == nil {
+		return true
+	}
+	c.write(w, id, refused.answer(id), Fault{})
+	return false
+}
+
+func (c *CBR) admit(req request) (refused *refusal, requestID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests++
+	requestID = hexID("request", strconv.Itoa(c.requests))
+	if refused = tooLarge(req); refused == nil {
+		refused = c.authorize(req)
+	}
+	return refused, requestID
 }
 
 // operate calls the operation of CBR, behind the gateway.
@@ -102,6 +122,17 @@ func route(method, path string) request {
 		req.operation = ShowVault
 	}
 	return req
+}
+
+// tooLarge is the gateway's answer to a request that is over its limits, nil to one that is not.
+func tooLarge(req request) *refusal {
+	if headerTooLarge(req.from.Header) {
+		return &refusal{494, "APIGW.0201", "Request header too large"}
+	}
+	if len(req.body) > maxBody {
+		return &refusal{http.StatusRequestEntityTooLarge, "APIGW.0201", "Request entity too large"}
+	}
+	return nil
 }
 
 // headerTooLarge reports whether one header, or all of them, is over the gateway's limit.
