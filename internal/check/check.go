@@ -71,11 +71,7 @@ func (w *work) look(ctx context.Context, d *delivery.Delivery) (replicas reconci
 	err = w.Reads.Do(ctx, func(ctx context.Context) (err error) {
 		replicas, err = w.lookups.Replicas(ctx, r.Scope(), r.Replicate, r.MaxAge)
 		return err
-	}, func(err error, wait time.Duration) {
-		why := kind.As(err)
-		w.Log.InfoContext(ctx, "retrying", "kind", why.Kind, "code", why.Code, "error", why.Message,
-			"wait_ms", wait.Milliseconds(), "vault_id", r.Replicate.VaultID, "causation_id", d.CausationID)
-	})
+	}, d.LogRetry(ctx, w.Log, nil))
 	return replicas, err
 }
 

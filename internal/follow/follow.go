@@ -88,11 +88,7 @@ func (f *following) look(ctx context.Context) (copies reconcile.Copies, err erro
 	err = f.Reads.Do(ctx, func(ctx context.Context) (err error) {
 		copies, err = f.lookups.Copies(ctx, r.Scope(), &reconcile.Accepted{Replicate: r.Replicate, Since: f.Since, At: f.At, Replication: f.Replication})
 		return err
-	}, func(err error, wait time.Duration) {
-		why := kind.As(err)
-		f.Log.InfoContext(ctx, "retrying", "kind", why.Kind, "code", why.Code, "error", why.Message,
-			"wait_ms", wait.Milliseconds(), "vault_id", r.Replicate.VaultID, "causation_id", f.d.CausationID)
-	})
+	}, f.d.LogRetry(ctx, f.Log, nil))
 	return copies, err
 }
 

@@ -167,10 +167,7 @@ func (c *carrying) choose(ctx context.Context) *kind.Error {
 			}
 		}
 		return nil
-	}, func(err error, wait time.Duration) {
-		why := kind.As(err)
-		c.Log.InfoContext(ctx, "retrying", "kind", why.Kind, "code", why.Code, "error", why.Message, "wait_ms", wait.Milliseconds(), "causation_id", c.d.CausationID)
-	})
+	}, c.d.LogRetry(ctx, c.Log, nil))
 	return kind.As(err)
 }
 

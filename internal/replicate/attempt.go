@@ -168,7 +168,7 @@ func (a *attempt) send(ctx context.Context) {
 			a.lookups.Remember(scope, request, at, a.answer.Replication)
 		}
 		return err
-	}, a.retrying(ctx, a.d, &a.attempts)))
+	}, a.d.LogRetry(ctx, a.Log, &a.attempts)))
 }
 
 // resolve makes the lookup that an unclear or lost answer needs.
@@ -252,7 +252,7 @@ func (a *attempt) find(ctx context.Context) (found reconcile.Finding, why *kind.
 	err := a.Reads.Do(ctx, func(ctx context.Context) (err error) {
 		found, err = a.lookups.Find(ctx, a.d.Request.Scope(), a.d.Request.Replicate, a.since)
 		return err
-	}, a.retrying(ctx, a.d, &a.attempts))
+	}, a.d.LogRetry(ctx, a.Log, &a.attempts))
 	switch {
 	case errors.Is(err, cbr.ErrListRefused):
 		a.blind, a.unverified, a.refused = true, true, true

@@ -13,7 +13,6 @@ import (
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/keyed"
-	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/reconcile"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/retry"
@@ -67,13 +66,4 @@ func (w *work) Do(ctx context.Context, d *delivery.Delivery) delivery.Outcome {
 		a.resolve(ctx)
 	}
 	return a.outcome()
-}
-
-// retrying logs each retry of a call.
-func (w *work) retrying(ctx context.Context, d *delivery.Delivery, attempts *int) func(error, time.Duration) {
-	return func(err error, wait time.Duration) {
-		why := kind.As(err)
-		w.Log.InfoContext(ctx, "retrying", "kind", why.Kind, "code", why.Code, "error", why.Message, "attempts", *attempts,
-			"wait_ms", wait.Milliseconds(), "vault_id", d.Request.Replicate.VaultID, "causation_id", d.CausationID)
-	}
 }
