@@ -11,7 +11,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 DIST ?= dist
 
-.PHONY: help run serve live test soak fleet bench browser clients smn fuzz integration chain examples checkov redrive lint fmt build package release deploy build-Function clean
+.PHONY: help run serve live test soak fleet bench browser clients smn fuzz integration chain examples checkov redrive report lint fmt build package release deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 	cp $(<D)/package.json $(<D)/package-lock.json $(@D)
 	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	touch $@
+
+report: ## a page of how old the replicas are, of results of checks (IN=results.json, or QUEUE=URL; OUT=report.html, CSV=1)
+	@go run ./cmd/report $(if $(CSV),-csv) $(if $(QUEUE),-queue "$(QUEUE)") -out "$(or $(OUT),report.$(if $(CSV),csv,html))" $(IN)
 
 redrive: ## dead letters of STACK, or DLQ=… QUEUE=… as URLs or ARNs, back to their queue (REJECTED=1: rejected bodies; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
 	@go run ./cmd/redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
