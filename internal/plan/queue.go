@@ -137,13 +137,11 @@ func (q *Queue) send(ctx context.Context, entries []entry) ([]entry, error) {
 	case err != nil:
 		return entries, q.failed(kind.Unavailable, err.Error())
 	}
-	open := slices.DeleteFunc(slices.Clone(entries), func(e entry) bool {
-		return slices.ContainsFunc(out.Successful, func(s struct {
-			ID string `json:"Id"`
-		}) bool {
-			return s.ID == e.ID
-		})
-	})
+	taken := map[string]bool{}
+	for _, e := range out.Successful {
+		taken[e.ID] = true
+	}
+	open := slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return taken[e.ID] })
 	if len(open) == 0 {
 		return nil, nil
 	}
