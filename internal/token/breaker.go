@@ -22,6 +22,8 @@ type breaker struct {
 	// since Huawei counts wrong ones. always does so also with one that has worked, since
 	// it may have been changed.
 	oneByOne, always bool
+	// once: the credential is of one event and is not used again after a refusal.
+	once bool
 
 	mu      sync.Mutex
 	worked  bool
@@ -106,7 +108,10 @@ func (b *breaker) trip(k kind.Kind, advice string) (message string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.worked, b.until = false, b.now().Add(pause)
-	message = advice + "; it is not used before " + b.until.UTC().Format(time.RFC3339)
+	message = advice
+	if !b.once {
+		message += "; it is not used before " + b.until.UTC().Format(time.RFC3339)
+	}
 	b.refused = &kind.Error{Kind: k, Message: message}
 	return message
 }

@@ -51,6 +51,18 @@ func (f *Fields) sources() [][]field {
 	}
 }
 
+// IsZero reports whether no field of any source is set.
+func (f *Fields) IsZero() bool {
+	for _, source := range f.sources() {
+		for _, field := range source {
+			if strings.TrimSpace(*field.value) != "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // The sources, in the order of docs/credentials.md: first the field that names a secret,
 // then those that hold the credential itself.
 const (

@@ -19,10 +19,15 @@ type Key struct {
 	redact.Opaque
 	config  Config
 	breaker breaker
+	// advice is for a signature that is refused.
+	advice string
 }
 
 func newKey(c Config) *Key {
-	return &Key{config: c, breaker: breaker{now: c.Now, oneByOne: true}}
+	return &Key{
+		config: c, breaker: breaker{now: c.Now, oneByOne: true},
+		advice: "the signature with the access key of " + c.origin("HW_ACCESS_KEY") + " was refused: check that key and secret belong together and are active",
+	}
 }
 
 // Authorize signs req.
@@ -41,7 +46,7 @@ func (k *Key) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, err
 		return nil, err
 	}
 	return func(r huawei.AuthResult) huawei.Advice {
-		advice := "the signature with the access key of " + k.config.origin("HW_ACCESS_KEY") + " was refused: check that key and secret belong together and are active"
+		advice := k.advice
 		if skew := now.Sub(r.Date); !r.Date.IsZero() && skew.Abs() > maxSkew {
 			advice = fmt.Sprintf("the signature was refused for its time: the function's clock and the cloud's are %s apart, and %s are allowed", skew.Abs().Round(time.Second), maxSkew)
 		}

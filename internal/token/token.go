@@ -1,8 +1,8 @@
 // Package token has the sources of credentials for CBR: a token from the configuration
-// ([Static]), tokens from IAM for a user ([User]), an access key that signs ([Key]), and
-// a secret in AWS Secrets Manager that holds one of these ([Secret]). Each is a
-// huawei.Authorizer: it puts its credential on a request and learns what the answer
-// shows of it.
+// ([Static]), tokens from IAM for a user ([User]), an access key that signs ([Key]), a
+// secret in AWS Secrets Manager that holds one of these ([Secret]), and what an event of
+// FunctionGraph brings ([Agency]). Each is a huawei.Authorizer: it puts its credential on
+// a request and learns what the answer shows of it.
 //
 // Huawei locks a user after as few as 3 failed logins in 15 minutes, and an
 // access key for 5 minutes after 5 wrong signatures in a row (IAM user guide;
