@@ -64,7 +64,7 @@ func (t *telling) told(ctx context.Context, o *delivery.Outcome) {
 	}
 	t.count(o, handedBack)
 	t.log(ctx, o, handedBack)
-	if !d.Final {
+	if !d.Final && !d.Answered {
 		// The reply needs nothing more, and a batch may be large.
 		o.Answer, o.Data, o.Counts = cbr.Answer{}, result.Data{}, nil
 	}

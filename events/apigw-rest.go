@@ -23,11 +23,12 @@ const consoleTest = "test-invoke-request"
 func decodeAPIGatewayREST(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, error) {
 	var event struct {
 		httpHeader
-		Method         string `json:"httpMethod"`
-		Resource       string `json:"resource"`
-		Path           string `json:"path"`
-		Body           string `json:"body"`
-		IsBase64       bool   `json:"isBase64Encoded"`
+		Method         string          `json:"httpMethod"`
+		Resource       string          `json:"resource"`
+		Path           string          `json:"path"`
+		PathParameters json.RawMessage `json:"pathParameters"`
+		Body           string          `json:"body"`
+		IsBase64       bool            `json:"isBase64Encoded"`
 		RequestContext struct {
 			APIID     string `json:"apiId"`
 			RequestID string `json:"requestId"`
@@ -55,6 +56,9 @@ func decodeAPIGatewayREST(d *Decoder, payload []byte, inv delivery.Invocation) (
 	}
 	if event.Resource == "/" {
 		req.path = "/" // with a custom domain, the path begins with the base path
+	}
+	if d.FunctionGraph {
+		req.path = withoutAPI(event.Path, event.PathParameters)
 	}
 	return d.httpBatch(req, writeAPIGateway)
 }

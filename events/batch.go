@@ -17,21 +17,24 @@ import (
 func (d *Decoder) allOrNothing(deliveries []delivery.Delivery) *Batch {
 	return &Batch{
 		Deliveries: deliveries,
-		reply: func(outcomes []delivery.Outcome) ([]byte, error) {
-			var first *kind.Error
-			handedBack := 0
-			for _, o := range outcomes {
-				if o.HandedBack() {
-					first = cmp.Or(first, o.PublishErr, o.Err)
-					handedBack++
-				}
-			}
-			if first == nil {
-				return marshal(nil)
-			}
-			return nil, d.invokeError(first.Kind, fmt.Sprintf("%d of %d deliveries handed back, the first as %v", handedBack, len(outcomes), first))
-		},
+		reply:      d.nullReply,
 	}
+}
+
+// nullReply is null, or the error if any delivery is handed back.
+func (d *Decoder) nullReply(outcomes []delivery.Outcome) ([]byte, error) {
+	var first *kind.Error
+	handedBack := 0
+	for _, o := range outcomes {
+		if o.HandedBack() {
+			first = cmp.Or(first, o.PublishErr, o.Err)
+			handedBack++
+		}
+	}
+	if first == nil {
+		return marshal(nil)
+	}
+	return nil, d.invokeError(first.Kind, fmt.Sprintf("%d of %d deliveries handed back, the first as %v", handedBack, len(outcomes), first))
 }
 
 // brokerBatch makes the batch of a stream or a broker: Lambda redelivers it at

@@ -17,7 +17,7 @@ func TestBodyIsTheSameRequestInTheQueue(t *testing.T) {
 		for _, name := range tr.samples {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				d := newDecoder()
+				d := decoderOf(name)
 				d.Defaults.Region = region
 				for _, del := range mustDecode(t, d, sample(t, name)).Deliveries {
 					if del.Final {

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -25,6 +26,12 @@ type form struct {
 	records bool
 	elb     bool // requestContext is a load balancer's
 	empty   bool // Records is an empty list
+
+	// functionGraph: the payload comes from FunctionGraph.
+	functionGraph bool
+	// huawei is the event_source of the first of record or records, triggerType the
+	// trigger_type: FunctionGraph's.
+	huawei, triggerType string
 }
 
 // formNames are the names by which triggers and envelopes are recognized, and
@@ -33,6 +40,7 @@ type form struct {
 var formNames = []string{
 	"Records", "records", "rmqMessagesByQueue", "messages", "requestContext", "httpMethod", "routeKey", "body",
 	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate", "follow",
+	"record", "trigger_type", "cts", "lts", "ShardID", "request_context", "request_payload", "ttl", "message_type",
 }
 
 // recordNames are names that only the records of a source have, never a request.
@@ -72,6 +80,12 @@ func detect(payload []byte) form {
 				return f // Records decides: its triggers come before those with other names
 			case "eventSource":
 				f.source, _ = jsonscan.Text(r.Value())
+			case "trigger_type":
+				f.triggerType, _ = jsonscan.Text(r.Value())
+			case "record", "records":
+				if r.Peek() == jsontext.KindBeginArray {
+					f.huawei = cmp.Or(huaweiSourceOf(r), f.huawei)
+				}
 			case "requestContext":
 				if r.Peek() == jsontext.KindBeginObject {
 					for name := range r.Members {

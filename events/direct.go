@@ -21,12 +21,15 @@ func decodeDirect(d *Decoder, payload []byte, inv delivery.Invocation) (*Batch, 
 	}
 	return &Batch{
 		Deliveries: []delivery.Delivery{del},
-		reply: func(outcomes []delivery.Outcome) ([]byte, error) {
-			o := outcomes[0]
-			if o.Err.Of().Policy().Answer {
-				return answerOf(o, maxAnswer)
-			}
-			return nil, d.invokeError(o.Err.Kind, o.Err.Error())
-		},
+		reply:      d.directReply,
 	}, nil
+}
+
+// directReply is the answer to a caller of one request.
+func (d *Decoder) directReply(outcomes []delivery.Outcome) ([]byte, error) {
+	o := outcomes[0]
+	if o.Err.Of().Policy().Answer {
+		return answerOf(o, maxAnswer)
+	}
+	return nil, d.invokeError(o.Err.Kind, o.Err.Error())
 }

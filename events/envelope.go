@@ -52,6 +52,16 @@ var envelopes = []envelope{
 		is:   func(f form) bool { return f.keys["requestContext"] && f.keys["requestPayload"] },
 		open: openDestinationRecord,
 	},
+	{
+		name: "a destination record of FunctionGraph",
+		is:   isAsyncDestination,
+		open: openAsyncDestination,
+	},
+	{
+		name: "an event of FunctionGraph",
+		is:   func(f form) bool { return f.huawei == smnSource || f.triggerType != "" },
+		open: openFunctionGraph,
+	},
 	{name: "an EventBridge event", is: isBusEvent, open: openBusEvent},
 	{name: "a CloudEvent", is: isCloudEvent, open: openCloudEvent},
 }

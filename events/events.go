@@ -35,6 +35,11 @@ type Decoder struct {
 	// FollowQueueARN is the queue from which accepted events are followed, empty
 	// without one.
 	FollowQueueARN string
+	// FunctionGraph: the payloads are FunctionGraph's.
+	FunctionGraph bool
+	// StartOnEvents are the ids of Cloud Eye's events that ask for the request of the
+	// defaults.
+	StartOnEvents []string
 	// MaxReceiveCount is the receive count of the last delivery of another queue.
 	MaxReceiveCount int
 	// KafkaItemFailures: every event source mapping of Kafka has
@@ -81,13 +86,19 @@ type trigger struct {
 }
 
 // triggers are in the order in which their forms are tried. The last one takes
-// all that is not an event of AWS.
+// all that is not an event of a cloud.
 var triggers = []trigger{
 	pipesSQS,
 	pipesKafka,
 	pipesRabbitMQ,
 	pipesActiveMQ,
 	directBatch,
+	apig,
+	smn,
+	timer,
+	dms,
+	asyncDestination,
+	eventGrid,
 	sqs,
 	sns,
 	kafka,
@@ -106,6 +117,10 @@ var triggers = []trigger{
 // it is a delivery with an Err.
 func (d *Decoder) Decode(payload []byte, inv delivery.Invocation) (*Batch, error) {
 	f := detect(payload)
+	f.functionGraph = d.FunctionGraph
+	if name := f.refused(); name != "" {
+		return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text("an event of " + name + ", which asks for nothing here")}
+	}
 	for _, t := range triggers {
 		if !t.is(f) {
 			continue
@@ -116,6 +131,9 @@ func (d *Decoder) Decode(payload []byte, inv delivery.Invocation) (*Batch, error
 		}
 		if err != nil {
 			return nil, &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(fmt.Sprintf("a payload of the form of %s: %s", t.samples[0], plain(err))), Cause: err}
+		}
+		if inv.Async {
+			d.makeAsync(b, inv)
 		}
 		return b, nil
 	}
@@ -130,7 +148,7 @@ func (d *Decoder) deliver(body []byte, del delivery.Delivery, correlation string
 	}
 	in, err := unwrap(body, correlation)
 	if err == nil {
-		del.Request, err = d.parse(in.body)
+		del.Request, err = d.parse(d.started(in.body))
 	} else {
 		err.Message = d.Redact.Text(err.Message)
 	}

@@ -54,6 +54,13 @@ func newDecoder() *Decoder {
 	return &Decoder{Redact: &redact.Redactor{}, HTTPTimeout: 27 * time.Second, MaxReceiveCount: 10, Now: longAgo}
 }
 
+// decoderOf is for the cloud that a sample is of.
+func decoderOf(sample string) *Decoder {
+	d := newDecoder()
+	d.FunctionGraph = strings.HasPrefix(sample, "functiongraph/")
+	return d
+}
+
 // notCarried compares deliveries without their bodies.
 var notCarried = cmpopts.IgnoreFields(delivery.Delivery{}, "Carried")
 
@@ -123,11 +130,18 @@ func TestEverySampleHasItsTrigger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	more, err := filepath.Glob("functiongraph/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, more...)
+	slices.Sort(files)
 	var names []string
 	for i, tr := range triggers {
 		names = append(names, tr.samples...)
 		for _, name := range tr.samples {
 			f := detect(sample(t, name))
+			f.functionGraph = decoderOf(name).FunctionGraph
 			if first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(f) }); first != i {
 				t.Errorf("%s.json is taken by trigger %d, want %d", name, first, i)
 			}
@@ -198,7 +212,26 @@ func TestSamples(t *testing.T) {
 		of(vaultA, broker, message+"1", correlated),
 		of(vaultB, broker, message+"2"),
 	)
+	answered := func(d *delivery.Delivery) { d.Answered = true }
+	fromTopic := func(d *delivery.Delivery) { d.CorrelationID = "nightly_2026_11_23" } // SMN's attributes have no hyphens
+	ofTick := func(d *delivery.Delivery) { d.Request.RequestedAt = nightly }
+	const urn = "urn:fss:region1:" + project + ":function:default:cbr-replicator:latest"
 	for name, want := range map[string]*Batch{
+		"functiongraph/apig":  until(invocation.Began.Add(27*time.Second), of(vaultA, "cafe6a0b5d3f4c2e8a1b9d7c6e5f4a3b", "a31d3bb5bd5e4c9f9a8d0e1f2a3b4c5d", final, correlated)),
+		"functiongraph/smn":   batch(of(vaultA, "urn:smn:region1:"+project+":replication-requests", "a51671f77d4a479cacb09e2cd591a983", final, fromTopic)),
+		"functiongraph/timer": batch(of(vaultA, invocation.FunctionARN, "nightly/2026-11-23T10:00:00+08:00", final, named, ofTick)),
+		"functiongraph/kafka": batch(
+			of(vaultA, "08fd2b5c-7a34-4e4e-9f3a-1f6f2f0a7c11/replication-requests", invocation.RequestID+"/0", answered, named),
+			of(vaultB, "08fd2b5c-7a34-4e4e-9f3a-1f6f2f0a7c11/replication-requests", invocation.RequestID+"/1", answered),
+		),
+		"functiongraph/rocketmq": batch(of(vaultA, "4c1a2d3e-5b6f-4a70-8c91-2d3e4f5a6b7c/replication-requests", invocation.RequestID+"/0", answered, named)),
+		"functiongraph/rabbitmq": batch(
+			of(vaultA, "9d8c7b6a-5f4e-4d3c-8b2a-1f0e9d8c7b6a/replication-requests", invocation.RequestID+"/0", answered, named),
+			of(vaultB, "9d8c7b6a-5f4e-4d3c-8b2a-1f0e9d8c7b6a/replication-requests", invocation.RequestID+"/1", answered),
+		),
+		"functiongraph/eventgrid":   batch(of(vaultA, "backup-plans", "b27e6cbf-6d1c-4f37-9c58-0f2b1a3d4e5f", final, correlated)),
+		"functiongraph/destination": batch(of(vaultA, urn, "c61f58df-2a0b-4b6f-9f57-0d3c1e2f4a5b", final, fromTopic)),
+
 		"sqs":            ofQueue,
 		"pipes-sqs":      ofQueue,
 		"kafka":          ofKafka,
@@ -227,11 +260,11 @@ func TestSamples(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDecoder()
+			d := decoderOf(name)
 			d.Defaults.Region = region // CBR's own body does not name one
 			got := mustDecode(t, d, sample(t, name))
 			// See TestEarlierDeliveries.
-			if diff := cmp.Diff(want.Deliveries, got.Deliveries, cmpopts.IgnoreFields(delivery.Delivery{}, "Queue.ReceiptHandle", "Queue.ARN", "Last", "Redelivered", "Since", "Claimed"), notCarried); diff != "" {
+			if diff := cmp.Diff(want.Deliveries, got.Deliveries, cmpopts.IgnoreFields(delivery.Delivery{}, "Queue.ReceiptHandle", "Queue.ARN", "Last", "Redelivered", "Since", "Claimed", "Undated"), notCarried); diff != "" {
 				t.Errorf("deliveries (-want +got):\n%s", diff)
 			}
 			if !got.Deadline.Equal(want.Deadline) {
@@ -273,9 +306,9 @@ func TestNewFieldsOfAWS(t *testing.T) {
 	for _, tr := range triggers {
 		for _, name := range tr.samples {
 			if strings.HasPrefix(name, "direct") || name == "cloudevent" {
-				continue // no event of AWS
+				continue // no event of a cloud
 			}
-			d := newDecoder()
+			d := decoderOf(name)
 			d.Defaults.Region = region
 			var payload any
 			if err := json.Unmarshal(sample(t, name), &payload); err != nil {
@@ -283,9 +316,16 @@ func TestNewFieldsOfAWS(t *testing.T) {
 			}
 			if event, ok := payload.(map[string]any); ok && name == "eventbridge" {
 				event["detail"] = string(encode(t, event["detail"])) // ours, not AWS's
+			} else if ok && name == "functiongraph/eventgrid" {
+				event["data"] = string(encode(t, event["data"]))
 			}
 			grow(payload)
 			want := mustDecode(t, d, sample(t, name)).Deliveries
+			for _, del := range want {
+				if del.Err != nil {
+					t.Errorf("%s: %v", name, del.Err)
+				}
+			}
 			got := mustDecode(t, d, encode(t, payload)).Deliveries
 			if diff := cmp.Diff(want, got, notCarried); diff != "" {
 				t.Errorf("%s (-before +after):\n%s", name, diff)
@@ -541,9 +581,12 @@ func anyOutcomes(n int, seed uint64) []delivery.Outcome {
 // FuzzDecode: of any payload, each delivery has a valid request or an error, and
 // the batch can be answered.
 func FuzzDecode(f *testing.F) {
+	const ofFunctionGraph, asyncCall = uint64(1) << 63, uint64(1) << 62 // of a seed
 	for _, tr := range triggers {
 		for _, name := range tr.samples {
 			f.Add(sample(f, name), uint64(1))
+			f.Add(sample(f, name), ofFunctionGraph|1)
+			f.Add(sample(f, name), ofFunctionGraph|asyncCall|1)
 		}
 	}
 	for _, wrap := range wrappers {
@@ -551,8 +594,11 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(wrap(f, ownEvent(f, kind.Accepted))), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte, seed uint64) {
-		d := newDecoder()
-		b, err := d.Decode(payload, invocation)
+		d, inv := newDecoder(), invocation
+		d.FunctionGraph = seed&ofFunctionGraph != 0
+		d.StartOnEvents = []string{"backupSucceeded"}
+		inv.Async = d.FunctionGraph && seed&asyncCall != 0
+		b, err := d.Decode(payload, inv)
 		if err != nil {
 			if e, ok := errors.AsType[*kind.Error](err); !ok || e.Kind != kind.InvalidEvent || !isPrintable(e.Error()) {
 				t.Fatalf("error %q, want a printable InvalidEvent", err)
@@ -583,7 +629,19 @@ func FuzzDecode(f *testing.F) {
 		if _, err := b.Reply(append(outcomes, delivery.Outcome{})); err == nil {
 			t.Error("replied to one outcome too many")
 		}
+		if inv.Async {
+			for _, del := range b.Deliveries {
+				if del.Final || del.Last || !del.Redelivered || del.Since.IsZero() {
+					t.Errorf("of an asynchronous call: %+v", del)
+				}
+			}
+			if handedBack := slices.ContainsFunc(outcomes, delivery.Outcome.HandedBack); len(outcomes) > 0 && handedBack != (err != nil) {
+				t.Errorf("reply %s, %v", reply, err)
+			}
+			return
+		}
 		f := detect(payload)
+		f.functionGraph = d.FunctionGraph
 		first := slices.IndexFunc(triggers, func(tr trigger) bool { return tr.is(f) })
 		switch triggers[first].samples[0] {
 		case "sns", "kafka", "rabbitmq", "activemq", "pipes-kafka", "pipes-rabbitmq", "pipes-activemq", "eventbridge":

@@ -214,7 +214,7 @@ func (d *Decoder) httpDeadline(epoch int64, inv delivery.Invocation) time.Time {
 }
 
 // writeAPIGateway encodes an answer for API Gateway, in both of its payload
-// formats, and for a function URL.
+// formats, for a function URL, and for APIG.
 func writeAPIGateway(r httpResponse) ([]byte, error) {
 	body, err := marshal(r.body)
 	if err != nil {

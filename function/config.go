@@ -60,6 +60,8 @@ type config struct {
 	PlanSpread    time.Duration `envconfig:"PLAN_SPREAD" default:"0s" desc:"over how long the requests of a plan become visible, evenly, at most |15m|. Not on a FIFO queue"`
 	MaxReplicaAge days          `envconfig:"MAX_REPLICA_AGE" default:"30h" desc:"how old a replica may be, if a check does not say. A duration, or days such as |2d|"`
 
+	StartOnEvents []string `envconfig:"START_ON_EVENTS" unset:"none" desc:"on FunctionGraph: the ids of Cloud Eye's events that start the configured request, comma-separated, such as |backupSucceeded|"`
+
 	// Other endpoints of AWS, under its own names.
 	EndpointSNS         string `envconfig:"AWS_ENDPOINT_URL_SNS" desc:"other endpoints of AWS; AWS's own names"`
 	EndpointEventBridge string `envconfig:"AWS_ENDPOINT_URL_EVENTBRIDGE" desc:"ditto"`
@@ -87,6 +89,9 @@ type config struct {
 	AccessKeyID     string `envconfig:"AWS_ACCESS_KEY_ID"`
 	SecretAccessKey string `envconfig:"AWS_SECRET_ACCESS_KEY"`
 	SessionToken    string `envconfig:"AWS_SESSION_TOKEN"`
+	// FunctionGraph's own.
+	RuntimeProjectID string `envconfig:"RUNTIME_PROJECT_ID"`
+	RuntimeFunction  string `envconfig:"RUNTIME_FUNC_NAME"`
 	// Go's own. They are read here to check them, which net/http does not, and to
 	// mask their passwords.
 	HTTPSProxy string `envconfig:"HTTPS_PROXY"`
@@ -114,11 +119,14 @@ type settings struct {
 	endpoints                    huawei.Endpoints
 	iam                          huawei.Endpoints
 	allow                        *allow.List
+	// functionGraph: this is FunctionGraph, not Lambda. agency: the credential is that
+	// of the event.
+	functionGraph, agency bool
 }
 
 // load reads the environment. Its error lists all that is wrong, without any value.
 func load() (*settings, error) {
-	s := &settings{}
+	s := &settings{functionGraph: isFunctionGraph()}
 	var p problems
 	if err := s.read(&p); err != nil {
 		return nil, err
@@ -130,6 +138,9 @@ func load() (*settings, error) {
 		{"http_proxy", os.Getenv("http_proxy")},
 	}
 	s.trim()
+	if s.functionGraph {
+		s.ofFunctionGraph(&p)
+	}
 	s.checkBounds(&p)
 	s.checkForms(&p)
 	s.checkCredential(&p)
@@ -246,7 +257,7 @@ func (s *settings) trim() {
 	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.ResultTopicURN, &s.RejectedQueueARN, &s.RequestQueueARN, &s.FollowQueueARN} {
 		*v = strings.TrimSpace(*v)
 	}
-	for _, list := range []*[]string{&s.AllowedProjectIDs, &s.AllowedDestinations, &s.AllowedURNs} {
+	for _, list := range []*[]string{&s.AllowedProjectIDs, &s.AllowedDestinations, &s.AllowedURNs, &s.StartOnEvents} {
 		*list = entries(*list)
 	}
 	if s.EnterpriseProjectID == "" && s.Cloud == "" && !s.foreign() {
@@ -322,6 +333,9 @@ func (s *settings) checkForms(p *problems) {
 }
 
 func (s *settings) checkCredential(p *problems) {
+	if s.agency = s.functionGraph && s.Fields.IsZero(); s.agency {
+		return
+	}
 	for _, problem := range s.Fields.Check() {
 		p.add(problem.Name, "%s", problem.Text)
 	}

@@ -86,7 +86,7 @@ func TestConfigurationTable(t *testing.T) {
 }
 
 // TestEveryVariableIsDocumented: every variable has a desc and is in the document,
-// unless it is Lambda's or Go's own.
+// unless it is a cloud's or Go's own.
 func TestEveryVariableIsDocumented(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("../docs/configuration.md")
@@ -101,7 +101,7 @@ func TestEveryVariableIsDocumented(t *testing.T) {
 			continue
 		case "AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HTTP_PROXY":
 			continue // users do not set these
-		case "AWS_LAMBDA_MAX_CONCURRENCY", "HTTPS_PROXY":
+		case "AWS_LAMBDA_MAX_CONCURRENCY", "HTTPS_PROXY", "RUNTIME_PROJECT_ID", "RUNTIME_FUNC_NAME":
 			described = true // below the table
 		}
 		if !described || !strings.Contains(string(document), "`"+name+"`") {

@@ -1,21 +1,25 @@
-// Command bootstrap is the function as Lambda runs it. It makes a handler of the
+// Command bootstrap is the function as Lambda and FunctionGraph run it. It makes a handler of the
 // environment and starts it. No other room knows environment variables.
 package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 
 	"cbr-replicator/internal/huawei"
-	"cbr-replicator/internal/runtime"
 )
 
 // version is set by the linker.
 var version = "dev"
 
 func main() {
-	var cloud runtime.Runtime = runtime.Lambda{}
+	cloud, err := cloudOf()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	log := slog.New(cloud.LogHandler())
 	log.Info("starting", "version", version)
 	s, err := load()
@@ -29,5 +33,5 @@ func main() {
 	if err := s.connectAhead(client); err != nil {
 		log.Debug("not connected ahead of the first call", "error", h.Redact.Text(err.Error()))
 	}
-	cloud.Serve(context.Background(), h)
+	cloud.Serve(context.Background(), h, h.Redact)
 }

@@ -71,7 +71,7 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 	wire := huawei.Service{
 		HTTP:      client,
 		Endpoints: s.endpoints,
-		Auth:      token.New(credential),
+		Auth:      s.authorizer(credential),
 		Redact:    hidden,
 		UserAgent: userAgent,
 		Timeout:   s.CBRTimeout,
@@ -111,6 +111,8 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 			FollowQueueARN:    s.FollowQueueARN,
 			MaxReceiveCount:   s.MaxReceiveCount,
 			KafkaItemFailures: s.KafkaItemFailures,
+			FunctionGraph:     s.functionGraph,
+			StartOnEvents:     s.StartOnEvents,
 		},
 		Allow: s.allow,
 		Actions: []delivery.Action{
@@ -135,6 +137,14 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 		BatchConcurrency: s.BatchConcurrency,
 		Reserve:          s.DeadlineReserve,
 	}
+}
+
+// authorizer returns the source of credentials for Huawei Cloud.
+func (s *settings) authorizer(c token.Config) huawei.Authorizer {
+	if s.agency {
+		return token.NewAgency(strings.ToLower(s.RuntimeProjectID))
+	}
+	return token.New(c)
 }
 
 // connectAhead has client connect to what the first deliveries will call, as far as

@@ -44,6 +44,9 @@ type Invocation struct {
 	FunctionARN string
 	// Began is when the call arrived.
 	Began time.Time
+	// Async: nobody waits for the answer, and after an error the runtime delivers
+	// the payload again. It may have delivered it before, and does not say so.
+	Async bool
 }
 
 // Failure is the error of an invocation, as its caller sees it. The runtime
@@ -77,8 +80,13 @@ type Delivery struct {
 	// Claimed: Since comes from the producer, who may write any time there. An
 	// old time does not prove a redelivery.
 	Claimed bool
+	// Undated: nobody says since when. Since is the earliest that it can be, and
+	// Claimed is set.
+	Undated bool
 	// Final: the trigger never redelivers, and its caller gets the outcome.
 	Final bool
+	// Answered: the reply has the outcome, though the trigger redelivers.
+	Answered bool
 	// Last: nobody redelivers it, because it is Final, or because the queue gives the
 	// message up after this delivery.
 	Last bool

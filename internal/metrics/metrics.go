@@ -265,11 +265,9 @@ func (r *region) take() (all []Seconds) {
 // EMF appends one document of CloudWatch's embedded metric format to b
 // (CloudWatch user guide, "Embedded metric format specification").
 func EMF(b []byte, l Line) []byte {
-	dimensions, metrics, names := `["service"]`, counts, names
-	for _, group := range [][]string{followed, planned, checked} {
-		if slices.ContainsFunc(group, func(name string) bool { return l.Counts[name] > 0 }) {
-			metrics, names = metrics+","+definitions(group), slices.Concat(names, group)
-		}
+	dimensions, metrics := `["service"]`, counts
+	if more := l.more(); len(more) > 0 {
+		metrics += "," + definitions(more)
 	}
 	if l.Region != "" {
 		dimensions += `,["service","destination_region"]`
@@ -280,12 +278,29 @@ func EMF(b []byte, l Line) []byte {
 	for _, s := range l.Seconds {
 		metrics += `,{"Name":"` + s.Name + `","Unit":"Seconds"}`
 	}
-	b = fmt.Appendf(b, `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"%s","Dimensions":[%s],"Metrics":[%s]}]},"service":%s`,
-		l.Began.UnixMilli(), Namespace, dimensions, metrics, l.Service)
+	b = fmt.Appendf(b, `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"%s","Dimensions":[%s],"Metrics":[%s]}]},`,
+		l.Began.UnixMilli(), Namespace, dimensions, metrics)
+	return l.append(b)
+}
+
+// more returns the names of counts that are not in every line, but in this one.
+func (l Line) more() (names []string) {
+	for _, group := range [][]string{followed, planned, checked} {
+		if slices.ContainsFunc(group, func(name string) bool { return l.Counts[name] > 0 }) {
+			names = append(names, group...)
+		}
+	}
+	return names
+}
+
+// append appends the figures, and what they are of, as members of a JSON object, and
+// ends it and the line.
+func (l Line) append(b []byte) []byte {
+	b = fmt.Appendf(b, `"service":%s`, l.Service)
 	if l.Region != "" {
 		b = fmt.Appendf(b, `,"destination_region":%s`, quoted(l.Region))
 	}
-	for _, name := range names {
+	for _, name := range slices.Concat(names, l.more()) {
 		b = append(append(append(b, `,"`...), name...), `":`...)
 		b = strconv.AppendInt(b, int64(l.Counts[name]), 10)
 	}

@@ -81,6 +81,7 @@ func (a *attempt) resume(ctx context.Context) (done bool) {
 	if !done && a.claimed() {
 		// The producer's time does not count: this is the first try.
 		a.since, a.redelivered = time.Now(), false
+		a.unverified = a.unverified || a.d.Undated
 	}
 	return done
 }

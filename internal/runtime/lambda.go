@@ -13,6 +13,7 @@ import (
 
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/redact"
 )
 
 // Lambda is the runtime of AWS Lambda.
@@ -20,7 +21,7 @@ type Lambda struct{}
 
 // Serve polls Lambda's Runtime API. It does not return: the process ends with
 // the environment.
-func (Lambda) Serve(ctx context.Context, h Handler) {
+func (Lambda) Serve(ctx context.Context, h Handler, _ *redact.Redactor) {
 	lambda.StartWithOptions(lambdaHandler{h}, lambda.WithContext(ctx))
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/redact"
 )
 
 // Handler handles one payload. Its error may be a [delivery.Failure].
@@ -18,8 +19,9 @@ type Handler interface {
 
 // Runtime is the runtime of one cloud.
 type Runtime interface {
-	// Serve has h handle payloads until the process ends or ctx does.
-	Serve(ctx context.Context, h Handler)
+	// Serve has h handle payloads until the process ends or ctx does. Credentials
+	// that come with a payload are masked by hidden while it is handled.
+	Serve(ctx context.Context, h Handler, hidden *redact.Redactor)
 	// LogHandler writes the log as the cloud reads it.
 	LogHandler() slog.Handler
 	// Metrics is the form in which the cloud reads metrics.

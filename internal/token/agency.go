@@ -84,16 +84,3 @@ func (a *Agency) Authorize(req *http.Request, src huawei.Scope) (huawei.Report, 
 		return huawei.Advice{Text: done(r, "the token of the function's agency was refused; the next event brings another. "+checkAgency)}
 	}, nil
 }
-
-// Hide masks all of c, until forget is called.
-func (c AgencyCredential) Hide(r *redact.Redactor) (forget func()) {
-	var all []func()
-	for _, secret := range []string{c.AccessKey, c.SecretKey, c.SecurityToken, c.Token} {
-		all = append(all, r.Hide(secret))
-	}
-	return func() {
-		for _, forget := range all {
-			forget()
-		}
-	}
-}

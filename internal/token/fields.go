@@ -53,14 +53,7 @@ func (f *Fields) sources() [][]field {
 
 // IsZero reports whether no field of any source is set.
 func (f *Fields) IsZero() bool {
-	for _, source := range f.sources() {
-		for _, field := range source {
-			if strings.TrimSpace(*field.value) != "" {
-				return false
-			}
-		}
-	}
-	return true
+	return strings.TrimSpace(f.Token+f.SecretID+f.UserName+f.Password+f.DomainName+f.AccessKey+f.SecretKey+f.SecurityToken) == ""
 }
 
 // The sources, in the order of docs/credentials.md: first the field that names a secret,
