@@ -65,6 +65,7 @@ func mustJSON(t *testing.T, text string) any {
 // schema, and no answer, log line or result may have a credential in it.
 type rig struct {
 	t        *testing.T
+	path     string // the binary
 	function *sandbox.Function
 	env      map[string]string
 	cbr      *cbrtest.Server
@@ -88,7 +89,7 @@ func newRig(t *testing.T, topicName string, extra map[string]string, options ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, cbr: cbrtest.NewServer(options...), seen: make(chan struct{}, 1000)}
+	r := &rig{t: t, path: path, cbr: cbrtest.NewServer(options...), seen: make(chan struct{}, 1000)}
 	t.Cleanup(r.cbr.Close)
 	r.cbr.AddExample()
 	for _, vault := range []string{vaultB, vaultC} {

@@ -20,13 +20,38 @@ import (
 type invocation struct {
 	id      string
 	payload []byte
+	header  http.Header // of FunctionGraph's runtime API
 	timeout time.Duration
 	answer  chan Response
 }
 
-// environment is Lambda's execution environment: one process and the Runtime API it talks to. Each has its own server, so
+// cloud is whose execution environment one is.
+type cloud struct {
+	// variables are those of the process, with what the cloud sets.
+	variables func(env map[string]string, taskRoot, api string) map[string]string
+	api       func(*environment) http.Handler
+	maxAnswer int // bytes
+	taken     int // the status that says that an answer was taken
+}
+
+func lambdaCloud() cloud {
+	return cloud{
+		variables: func(env map[string]string, taskRoot, api string) map[string]string {
+			variables := lambdaVariables(taskRoot)
+			maps.Copy(variables, env)
+			variables["AWS_LAMBDA_RUNTIME_API"] = api
+			return variables
+		},
+		api:       (*environment).runtimeAPI,
+		maxAnswer: maxPayload,
+		taken:     http.StatusAccepted,
+	}
+}
+
+// environment is a cloud's execution environment: one process and the Runtime API it talks to. Each has its own server, so
 // that a late request of one process does not reach the next.
 type environment struct {
+	cloud  cloud
 	cmd    *exec.Cmd
 	server *server
 	output *lineWriter
@@ -44,12 +69,13 @@ type environment struct {
 	killed    bool // the sandbox ended it
 }
 
-func startEnvironment(config FunctionConfig, initTimeout time.Duration) (*environment, error) {
+func startEnvironment(config FunctionConfig, initTimeout time.Duration, cloud cloud) (*environment, error) {
 	path, err := filepath.Abs(config.Path)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the binary: %w", err)
 	}
 	e := &environment{
+		cloud:    cloud,
 		output:   &lineWriter{out: config.Logs},
 		next:     make(chan *invocation),
 		polled:   make(chan struct{}),
@@ -61,12 +87,10 @@ func startEnvironment(config FunctionConfig, initTimeout time.Duration) (*enviro
 	// One writer for both: os/exec then uses one pipe, and the order of the lines stays.
 	e.cmd.Stdout, e.cmd.Stderr = e.output, e.output
 	e.cmd.WaitDelay = time.Second // a child of the function that keeps the pipe open must not keep us
-	if e.server, err = serve(e.runtimeAPI()); err != nil {
+	if e.server, err = serve(cloud.api(e)); err != nil {
 		return nil, fmt.Errorf("serving the Runtime API: %w", err)
 	}
-	variables := lambdaVariables(filepath.Dir(path))
-	maps.Copy(variables, config.Env)
-	variables["AWS_LAMBDA_RUNTIME_API"] = e.server.addr
+	variables := cloud.variables(config.Env, filepath.Dir(path), e.server.addr)
 	e.cmd.Env = make([]string, 0, len(variables))
 	for name, value := range variables {
 		e.cmd.Env = append(e.cmd.Env, name+"="+value)
@@ -250,10 +274,10 @@ func (e *environment) serveAnswer(readError func(*http.Request, []byte) *Functio
 			writeStatus(w, http.StatusBadRequest, errorDocument{Type: "InvalidRequestID", Message: "Invalid request ID"})
 			return
 		}
-		payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
+		payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(e.cloud.maxAnswer)))
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			response := failure(id, "Function.ResponseSizeTooLarge",
-				fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", maxPayload))
+				fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", e.cloud.maxAnswer))
 			inv.answer <- response
 			writeStatus(w, http.StatusRequestEntityTooLarge, errorDocument{Type: response.Error.Type, Message: response.Error.Message})
 			return
@@ -262,7 +286,7 @@ func (e *environment) serveAnswer(readError func(*http.Request, []byte) *Functio
 			return
 		}
 		inv.answer <- Response{RequestID: id, Payload: payload, Error: readError(r, payload)}
-		writeStatus(w, http.StatusAccepted, map[string]string{"status": "OK"})
+		writeStatus(w, e.cloud.taken, map[string]string{"status": "OK"})
 	}
 }
 

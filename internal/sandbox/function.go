@@ -42,6 +42,7 @@ type FunctionConfig struct {
 // For several processes side by side make several Functions.
 type Function struct {
 	config      FunctionConfig
+	cloud       cloud
 	initTimeout time.Duration
 
 	mu     sync.Mutex
@@ -51,7 +52,7 @@ type Function struct {
 
 // NewFunction describes a function; nothing runs before the first [Function.Invoke]. Close it after use.
 func NewFunction(config FunctionConfig) *Function {
-	return &Function{config: config, initTimeout: initTimeout}
+	return &Function{config: config, cloud: lambdaCloud(), initTimeout: initTimeout}
 }
 
 // ARN is the function's ARN, as the process finds it in its Lambda context.
@@ -113,7 +114,10 @@ func (f *Function) Invoke(ctx context.Context, payload []byte, timeout time.Dura
 	if len(payload) > maxPayload {
 		return Response{}, fmt.Errorf("invoking the function: a payload of %d bytes, Lambda takes %d", len(payload), maxPayload)
 	}
-	inv := &invocation{id: newUUID(), payload: payload, timeout: timeout, answer: make(chan Response, 1)}
+	return f.invoke(ctx, &invocation{id: newUUID(), payload: payload, timeout: timeout, answer: make(chan Response, 1)})
+}
+
+func (f *Function) invoke(ctx context.Context, inv *invocation) (Response, error) {
 	for {
 		env, err := f.environment()
 		if err != nil {
@@ -142,7 +146,7 @@ func (f *Function) environment() (*environment, error) {
 	if f.env != nil && f.env.running() {
 		return f.env, nil
 	}
-	env, err := startEnvironment(f.config, f.initTimeout)
+	env, err := startEnvironment(f.config, f.initTimeout, f.cloud)
 	if err != nil {
 		return nil, err
 	}

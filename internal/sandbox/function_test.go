@@ -475,7 +475,7 @@ func TestNoBinary(t *testing.T) {
 func TestRuntimeAPI(t *testing.T) {
 	t.Parallel()
 	inv := &invocation{id: "8476a536", answer: make(chan Response, 1)}
-	e := &environment{inFlight: map[string]*invocation{inv.id: inv}}
+	e := &environment{cloud: lambdaCloud(), inFlight: map[string]*invocation{inv.id: inv}}
 	post := func(path, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, "/2018-06-01/runtime/invocation/"+path, bytes.NewBufferString(body))
 		r.Header.Set("Lambda-Runtime-Function-Error-Type", "Runtime.Unknown")

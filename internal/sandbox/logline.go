@@ -16,14 +16,16 @@ type LogLine struct {
 	VaultID    string `json:"vault_id"`
 	Verdict    string `json:"verdict"` // of a lookup
 
-	// Metrics is set in a line of metrics, which has nothing of the above.
+	// Metrics is set in a line of metrics on Lambda, which has nothing of the above. On FunctionGraph the message says so.
 	Metrics json.RawMessage `json:"_aws"`
 	// Duration is in one line of an invocation's metrics, in milliseconds.
 	Duration *int
 }
 
 // IsLast reports whether a line is the last that an invocation prints.
-func (l LogLine) IsLast() bool { return l.Metrics != nil && l.Duration != nil }
+func (l LogLine) IsLast() bool {
+	return (l.Metrics != nil || l.Message == "metrics") && l.Duration != nil
+}
 
 // ParseLogLine reads a line. ok is false for a line that is not shown: one that is no JSON, such as those of Go's own log, and
 // the one in which a process names its version.

@@ -1,7 +1,7 @@
 // Package sandbox holds the parts of AWS around the function, on this machine: Lambda's execution environment
 // ([Function]), an SQS queue with its event source mapping ([Queue], [Mapping]) and its API ([SQS]), an SNS topic
 // ([Topic]), an EventBridge bus ([EventBus]) and Secrets Manager ([Secrets]); and what template.yaml makes of them ([Stack]). Of
-// Huawei Cloud, beside the CBR of package cbrtest, it holds an SMN topic ([SMNTopic]).
+// Huawei Cloud, beside the CBR of package cbrtest, it holds FunctionGraph ([FunctionGraph]) and an SMN topic ([SMNTopic]).
 //
 // It is for running and testing the function's built binary. The binary gets what it gets in Lambda: the Runtime API,
 // environment variables and the wire protocols of SNS, EventBridge, SQS and Secrets Manager. The package imports no code of

@@ -31,8 +31,10 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if path, err := bootstrap(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(path))
+		for _, built := range []func() (string, error){bootstrap, custom} {
+			if path, err := built(); err == nil {
+				_ = os.RemoveAll(filepath.Dir(path))
+			}
 		}
 		os.Exit(code)
 	}))
