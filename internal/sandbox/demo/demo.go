@@ -1,6 +1,6 @@
 // Package demo shows the function at work on this machine: its real binary
 // under a Lambda Runtime API, a queue, a result topic and a CBR, all on
-// loopback. It exits 0 only if every delivery ended as it should.
+// loopback, and then under FunctionGraph. It exits 0 only if every delivery ended as it should.
 //
 // With -event it sends one payload of the user's own instead, and with -live
 // the binary gets the user's own HW_* environment and calls the real CBR.
@@ -62,7 +62,7 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 		"RETRY_INITIAL_INTERVAL": "200ms",
 		"RETRY_MAX_ELAPSED":      "5s",
 	})
-	show.heading("cbr-replicator on this machine. Lambda, SQS, SNS and CBR are on loopback.")
+	show.heading("cbr-replicator on this machine. Both clouds' parts are on loopback.")
 	show.line("The function is its real binary; nothing here leaves this machine.")
 	if payload != nil {
 		return show.sendOwn(ctx, payload)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"cbr-replicator/internal/cbr/cbrtest"
@@ -31,7 +32,12 @@ type scene struct {
 	dead int
 	// wrong is the body of an additional message, which is no request.
 	wrong string
+	// async: FunctionGraph calls asynchronously.
+	async bool
 }
+
+// onFunctionGraph reports whether a scene is on FunctionGraph, not on Lambda.
+func (s scene) onFunctionGraph() bool { return strings.HasPrefix(s.sample, "functiongraph/") }
 
 func scenes() []scene {
 	return []scene{
@@ -110,6 +116,26 @@ func scenes() []scene {
 			want:   []string{"accepted", "failed"},
 			dead:   1,
 		},
+		{title: "FunctionGraph: APIG", sample: "functiongraph/apig", want: []string{"accepted"}},
+		{title: "FunctionGraph: a timer", sample: "functiongraph/timer", want: []string{"accepted"}},
+		{title: "FunctionGraph: EventGrid", sample: "functiongraph/eventgrid", want: []string{"accepted"}},
+		{
+			title:  "FunctionGraph: SMN. CBR takes the request, the answer is lost",
+			sample: "functiongraph/smn",
+			faults: map[string][]cbrtest.Fault{cbrtest.AnyVault: {cbrtest.ResetAfter()}},
+			atOnce: true, async: true,
+			want: []string{"accepted"},
+		},
+		{title: "FunctionGraph: Kafka", sample: "functiongraph/kafka", async: true, want: []string{"accepted", "accepted"}},
+		{title: "FunctionGraph: RocketMQ", sample: "functiongraph/rocketmq", async: true, want: []string{"accepted"}},
+		{title: "FunctionGraph: RabbitMQ", sample: "functiongraph/rabbitmq", async: true, want: []string{"accepted", "accepted"}},
+		{
+			title:  "FunctionGraph: SMN. The vault stays busy: 4 tries, then a record",
+			sample: "functiongraph/smn",
+			faults: map[string][]cbrtest.Fault{cbrtest.AnyVault: slices.Repeat([]cbrtest.Fault{cbrtest.Refusal(400, "BackupService.6130", "The vault is being replicated.")}, 4)},
+			async:  true, dead: 1,
+		},
+		{title: "FunctionGraph: such a record, sent again", sample: "functiongraph/destination", async: true, want: []string{"accepted"}},
 	}
 }
 
@@ -134,7 +160,10 @@ func (s *show) samples(ctx context.Context) error {
 		if !slices.Equal(got, want) || dead != scene.dead {
 			wrong = append(wrong, fmt.Errorf("scene %d: %v on the topic and %d dead letters, expected %v and %d", n+1, got, dead, want, scene.dead))
 		}
-		if dead > 0 {
+		switch {
+		case dead > 0 && scene.onFunctionGraph():
+			s.line(fmt.Sprintf("  %d record at the destination for failures, with its payload", dead))
+		case dead > 0:
 			s.line(fmt.Sprintf("  %d message in the dead-letter queue, with its body, to be redriven", dead))
 		}
 		var kept []string
@@ -182,6 +211,9 @@ func (s *show) play(ctx context.Context, scene scene) (dead int, err error) {
 		s.onRetry = func() { _ = s.address.open(service.CBR) }
 	} else if err := s.address.open(service.CBR); err != nil {
 		return 0, err
+	}
+	if scene.onFunctionGraph() {
+		return s.playOnFunctionGraph(ctx, scene, service.CBR, payload)
 	}
 	function := s.function()
 	defer function.Close()

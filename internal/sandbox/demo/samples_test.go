@@ -17,8 +17,12 @@ func TestEverySampleIsShown(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".json")
+	graph, err := filepath.Glob("../../../events/functiongraph/*.json")
+	if err != nil || len(graph) == 0 {
+		t.Fatal(graph, err)
+	}
+	for _, file := range append(files, graph...) {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.ToSlash(file), "../../../events/"), ".json")
 		if !strings.HasSuffix(name, ".schema") && !shown[name] {
 			t.Errorf("events/%s.json has no scene", name)
 		}

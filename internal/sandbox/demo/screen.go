@@ -110,7 +110,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	switch {
 	case l.IsLast():
 		s.ended <- struct{}{}
-	case l.Metrics != nil:
+	case l.Metrics != nil, l.Message == "metrics":
 	case l.Message == "retrying":
 		try := "retrying" // not a call to CBR
 		if l.Attempts > 0 {
@@ -136,14 +136,19 @@ func (s *screen) invoke(ctx context.Context, function *sandbox.Function, payload
 	if err != nil {
 		return response, err
 	}
+	return response, s.await(ctx, response)
+}
+
+// await returns once the log of an invocation that was answered is shown.
+func (s *screen) await(ctx context.Context, response sandbox.Response) error {
 	if response.Error != nil && response.Error.Ended {
-		return response, response.Error
+		return response.Error
 	}
 	select {
 	case <-s.ended:
 	case <-ctx.Done():
 	}
-	return response, nil
+	return nil
 }
 
 // results lists the results on the topic, and shows the first one in full.
