@@ -53,7 +53,8 @@ func world(t testing.TB, s situation) map[string]float64 {
 		"AWS/SQS NumberOfMessagesReceived QueueName ${Queue.QueueName}":                     s.received,
 		"AWS/SQS ApproximateAgeOfOldestMessage QueueName ${Queue.QueueName}":                s.age,
 
-		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${FollowQueue.QueueName}":           0,
+		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${FollowQueue.QueueName}":           s.followVisible,
+		"AWS/SQS NumberOfMessagesReceived QueueName ${FollowQueue.QueueName}":                     s.looks,
 		"AWS/SQS ApproximateNumberOfMessagesNotVisible QueueName ${FollowQueue.QueueName}":        s.copying,
 		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${FollowDeadLetterQueue.QueueName}": s.followDead,
 		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${UnfollowedQueue.QueueName}":       s.unfollowed,
@@ -111,6 +112,7 @@ type situation struct {
 	deadBefore                                      float64 // a minute ago
 	bodies                                          float64 // in the queue for rejected ones
 	copying                                         float64 // out of sight in the follow queue
+	followVisible, looks                            float64 // in sight there, and received
 	followDead, followDeadBefore                    float64
 	unfollowed                                      float64 // in their queue
 	arrived, redriven, lost                         float64 // accepted results on their way to the follow queue
@@ -141,6 +143,12 @@ var expressions = map[string]func(map[string]datum) float64{
 	"FILL(redelivered, 0) - FILL(busy, 0)": func(m map[string]datum) float64 { return m["redelivered"].now - m["busy"].now },
 	"FILL(accepted, 0) + FILL(unchanged, 0) + FILL(completed, 0)": func(m map[string]datum) float64 {
 		return m["accepted"].now + m["unchanged"].now + m["completed"].now
+	},
+	"IF(FILL(received, 0) == 0, visible, 0)": func(m map[string]datum) float64 {
+		if m["received"].now == 0 {
+			return m["visible"].now
+		}
+		return 0
 	},
 	"FILL(failed, 0) + FILL(partial, 0)": func(m map[string]datum) float64 { return m["failed"].now + m["partial"].now },
 	"FILL(arrived, 0) + FILL(redriven, 0) + FILL(lost, 0)": func(m map[string]datum) float64 {
@@ -234,6 +242,8 @@ func TestAlarms(t *testing.T) {
 			name: "looks that fail for an hour", copying: 7, want: []string{"RedeliveredAlarm"},
 			deliveries: []metrics.Delivery{{Kind: kind.Unavailable, Redelivered: true, More: []metrics.Value{{Name: "FollowFaults", Count: 1}}}},
 		},
+		{name: "more copies than looks", followVisible: 500, copying: 100, looks: 40},
+		{name: "nobody looks at copies", followVisible: 3, want: []string{"FollowStoppedAlarm"}},
 		{name: "dead letters of the follow queue", followDead: 1, want: []string{"FollowDeadLetterAlarm"}},
 		{name: "that nobody has looked at", followDead: 1, followDeadBefore: 1, want: []string{"FollowDeadLetterAlarm"}},
 		{name: "and one more", followDead: 2, followDeadBefore: 1, want: []string{"FollowDeadLetterAlarm", "MoreFollowDeadLettersAlarm"}},
@@ -378,7 +388,7 @@ func TestCost(t *testing.T) {
 
 // tickets are alarms that can wait until morning. Nothing is lost meanwhile, and what
 // may follow has an alarm of its own.
-var tickets = []string{"CopyAgeAlarm", "LookupsRefusedAlarm", "NotFollowedAlarm", "RedeliveredAlarm", "RejectedAlarm", "RejectedNotKeptAlarm", "ThrottledAlarm"}
+var tickets = []string{"CopyAgeAlarm", "FollowStoppedAlarm", "LookupsRefusedAlarm", "NotFollowedAlarm", "RedeliveredAlarm", "RejectedAlarm", "RejectedNotKeptAlarm", "ThrottledAlarm"}
 
 func TestAlarmsTell(t *testing.T) {
 	t.Parallel()
@@ -388,7 +398,7 @@ func TestAlarmsTell(t *testing.T) {
 		t.Errorf("what can wait until morning, by docs/operations.md (-want +got):\n%s", diff)
 	}
 	// These pass by themselves more often than not: nobody is woken at once.
-	patient := map[string]float64{"ThrottledAlarm": hour, "RedeliveredAlarm": hour, "OldestMessageAlarm": hour / 2}
+	patient := map[string]float64{"ThrottledAlarm": hour, "RedeliveredAlarm": hour, "OldestMessageAlarm": hour / 2, "FollowStoppedAlarm": hour / 2}
 	each(t, func(t *testing.T, s *stack) {
 		for _, name := range s.of("AWS::CloudWatch::Alarm") {
 			alarm := s.properties(name)

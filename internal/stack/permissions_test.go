@@ -127,7 +127,7 @@ func TestGrants(t *testing.T) {
 		"sqs:DeleteMessage":             queues,
 		"sqs:GetQueueAttributes":        queues,
 		"sqs:ChangeMessageVisibility":   queues,
-		"sqs:SendMessage":               {"${RejectedQueue.Arn}"},
+		"sqs:SendMessage":               {"${RejectedQueue.Arn}", "${Queue.Arn}"},
 		"sns:Publish":                   {"${ResultTopic}"},
 		"secretsmanager:GetSecretValue": {needed["TokenSecretArn"]},
 		"logs:CreateLogStream":          logs,
