@@ -133,7 +133,7 @@ func draw(t testing.TB, widgets []widget) string {
 }
 
 func (p *picture) alarms(f frame, alarms []string) {
-	const perRow = 6
+	const perRow = 5
 	width, height := (f.width-24)/perRow, (f.height-40)/((len(alarms)+perRow-1)/perRow)
 	for i, alarm := range alarms {
 		x, y := f.x+12+i%perRow*width, f.y+34+i/perRow*height
