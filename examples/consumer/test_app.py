@@ -13,7 +13,7 @@ try:
 except ImportError:
     moto = None
 
-GOLDEN = pathlib.Path(__file__).parents[2] / "internal/result/testdata/accepted.json"
+GOLDEN = pathlib.Path(__file__).parents[2] / "internal/result/testdata/completed.json"
 
 
 class Memory:

@@ -49,6 +49,29 @@ class TestWebhook(unittest.TestCase):
             "a request that cannot be read: rejected, InvalidEvent: replicate.vault_id: expected a UUID (nightly-2026-11-23)",
         ])
 
+    def test_partial(self):
+        self.invoke(message("partial.json"))
+        self.assertEqual(self.chat.lines, [
+            "vault 3b5816b5-f29c-4172-9d9a-76c719a659ce to region2: partial, CopyIncomplete: 1 of 2 copies is not there (nightly-2026-11-23)\n"
+            "- backup b-2: fail BackupService.6203 busy",
+        ])
+
+    def test_no_copy(self):
+        result = message("partial.json")
+        result["data"]["status"] = "failed"
+        result["data"]["error"]["kind"] = "CopyFailed"
+        result["data"]["backups"] = [{"backup_id": f"b-{n}", "status": "skip", "resource_name": f"vm-{n}"} for n in range(7)]
+        self.invoke(result)
+        lines = self.chat.lines[0].split("\n")
+        self.assertEqual(lines[1:], [f"- vm-{n} b-{n}: skip" for n in range(5)] + ["- and 2 more in the result"])
+
+    def test_not_followed(self):
+        result = message("partial.json")
+        result["data"]["status"] = "failed"
+        del result["data"]["backups"]
+        self.invoke(result)
+        self.assertEqual(len(self.chat.lines[0].split("\n")), 1)
+
     def test_markup(self):
         result = message("rejected.json")
         result["data"]["error"]["message"] = "<!channel> & all"

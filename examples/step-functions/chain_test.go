@@ -1,11 +1,11 @@
 //go:build chain
 
-// Package stepfunctions_test runs the state machine and the next step of this
+// Package stepfunctions_test runs the state machines and the next step of this
 // folder: `make chain`. moto's interpreter of the Amazon States Language (it is
-// LocalStack's) executes replicate-list.asl.json as it is, but for the waits
-// before retries, which are noted and not waited for. Its Lambda task ends in the
-// function's built binary, with a CBR of package cbrtest behind it and moto's SNS
-// for the results.
+// LocalStack's) executes the machines as they are, but for their waits and those
+// before retries, which are noted and not waited for. Their Lambda tasks end in the
+// function's built binary, with a CBR of package cbrtest behind it and moto's SNS for
+// the results.
 //
 // moto deploys next-step.yaml, too. It does not make an AWS::SNS::Subscription of a
 // template and does not run pipes: the test does both, with their properties in the
@@ -23,8 +23,10 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +51,7 @@ import boto3
 from moto.core.config import default_user_config
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 
 default_user_config["stepfunctions"]["execute_state_machine"] = True
 host = %[1]q
@@ -59,6 +62,7 @@ def wait(seconds):
     connection.getresponse().read()
     connection.close()
 
+WaitFunction._wait_interval = lambda self, env, wait_seconds: wait(wait_seconds)
 retrier_decl.time = types.SimpleNamespace(sleep=wait)
 lambda_eval_utils.boto_client_for = lambda region, service, state_credentials=None: boto3.client(
     service, region_name=region, endpoint_url="http://" + host,
@@ -82,11 +86,15 @@ type rig struct {
 	config   sandbox.FunctionConfig
 	function *sandbox.Function // of the moment
 	waits    []string          // in seconds
+	// advances: CBR's clock goes on by the waits, slept by now.
+	advances bool
+	slept    atomic.Int64 // a time.Duration
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, copyTime time.Duration) *rig {
 	t.Helper()
-	r := &rig{t: t, cbr: cbrtest.NewServer(cbrtest.WithCopyTime(0))}
+	r := &rig{t: t}
+	r.cbr = cbrtest.NewServer(cbrtest.WithCopyTime(copyTime), cbrtest.WithClock(func() time.Time { return time.Now().Add(time.Duration(r.slept.Load())) }))
 	t.Cleanup(r.cbr.Close)
 	r.cbr.AddExample()
 	calls := http.NewServeMux()
@@ -109,7 +117,7 @@ func newRig(t *testing.T) *rig {
 	}
 	env := cbrtest.Env(r.cbr.URL)
 	maps.Copy(env, cbrtest.DestinationEnv())
-	maps.Copy(env, map[string]string{"RESULT_TOPIC_ARN": r.topic, "AWS_ENDPOINT_URL": r.url, "RETRY_MAX_ATTEMPTS": "1"})
+	maps.Copy(env, map[string]string{"RESULT_TOPIC_ARN": r.topic, "AWS_ENDPOINT_URL": r.url, "RETRY_MAX_ATTEMPTS": "1", "FOLLOW_QUEUE_ARN": arnOf("follow")})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.config = sandbox.FunctionConfig{Path: binary, Env: env}
@@ -130,6 +138,9 @@ func (r *rig) wait(_ http.ResponseWriter, request *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waits = append(r.waits, request.PathValue("seconds"))
+	if seconds, err := time.ParseDuration(request.PathValue("seconds") + "s"); err == nil && r.advances {
+		r.slept.Add(int64(seconds))
+	}
 	r.function = r.newFunction()
 }
 
@@ -212,32 +223,50 @@ func (c collected) outcomes(t *testing.T) (all []string) {
 
 // execution is a finished run of the state machine.
 type execution struct {
-	Status, Cause string
+	Status, Error, Cause string
 	collected
 }
 
-func (r *rig) execute(machine, name string, requests ...any) execution {
+// machine makes the state machine of a file.
+func (r *rig) machine(name string) (arn string) {
 	r.t.Helper()
-	input, err := json.Marshal(object{"requests": requests})
+	definition, err := os.ReadFile(name + ".asl.json")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return states[struct{ StateMachineARN string }](r, "CreateStateMachine", object{
+		"name": name, "roleArn": "arn:aws:iam::" + sandbox.Account + ":role/" + name,
+		"definition": strings.NewReplacer("${Partition}", "aws", "${FunctionArn}", functionARN).Replace(string(definition)),
+	}).StateMachineARN
+}
+
+// run runs a state machine to its end.
+func (r *rig) run(machine, name string, in any) (e execution, arn string) {
+	r.t.Helper()
+	input, err := json.Marshal(in)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	started := states[struct{ ExecutionARN string }](r, "StartExecution", object{"stateMachineArn": machine, "name": name, "input": string(input)})
-	var e execution
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		if e = states[execution](r, "DescribeExecution", object{"executionArn": started.ExecutionARN}); e.Status != "RUNNING" {
-			break
+			return e, started.ExecutionARN
 		}
 		if time.Now().After(deadline) {
 			r.t.Fatalf("execution %s does not end", name)
 		}
 	}
+}
+
+func (r *rig) execute(machine, name string, requests ...any) execution {
+	r.t.Helper()
+	e, arn := r.run(machine, name, object{"requests": requests})
 	type history struct {
 		Events []struct {
 			StateExitedEventDetails struct{ Name, Output string }
 		}
 	}
-	for _, event := range states[history](r, "GetExecutionHistory", object{"executionArn": started.ExecutionARN}).Events {
+	for _, event := range states[history](r, "GetExecutionHistory", object{"executionArn": arn}).Events {
 		if exited := event.StateExitedEventDetails; exited.Name == "Collect" {
 			if err := json.Unmarshal([]byte(exited.Output), &e.collected); err != nil {
 				r.t.Fatal(err)
@@ -256,19 +285,50 @@ func (r *rig) posts(vault string) int {
 
 func request(vault string) object { return object{"replicate": object{"vault_id": vault}} }
 
-// TestChain runs a list of vaults, and then a second time what has failed. The
-// accepted results reach the next step.
-func TestChain(t *testing.T) {
-	r := newRig(t)
-	next := r.deployNextStep()
-	definition, err := os.ReadFile("replicate-list.asl.json")
-	if err != nil {
-		t.Fatal(err)
+// TestWait replicates vaults one by one, and waits until their copies have ended.
+func TestWait(t *testing.T) {
+	r := newRig(t, time.Hour)
+	r.advances = true
+	machine := r.machine("replicate-and-wait")
+	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 5, 2)
+	there, broken, slow, gone, nothing := vaults[0], vaults[1], vaults[2], vaults[3], vaults[4]
+	r.cbr.AddBackup(cbrtest.Backup{ID: "6e0b9f1a-7d52-4e4b-8c39-41d21a3c5f01", VaultID: broken, CopyError: "BackupService.6203"})
+	r.cbr.Script(slow, cbrtest.Throttled(0))
+	r.cbr.Script(gone, cbrtest.Refusal(404, "BackupService.6105", "no such vault"))
+	if e, _ := r.run(machine, "before", request(nothing)); e.Status != "SUCCEEDED" {
+		t.Fatalf("%+v", e)
 	}
-	machine := states[struct{ StateMachineARN string }](r, "CreateStateMachine", object{
-		"name": "replicate-list", "roleArn": "arn:aws:iam::" + sandbox.Account + ":role/replicate-list",
-		"definition": strings.NewReplacer("${Partition}", "aws", "${FunctionArn}", functionARN).Replace(string(definition)),
-	}).StateMachineARN
+	for _, tt := range []struct{ name, vault, status, err, cause string }{
+		{"all there", there, "SUCCEEDED", "", ""},
+		{"one missing", broken, "FAILED", "CopiesMissing", "2 of 3 copies are there, 1 failed, 0 were skipped, 0 are unknown. The result on the topic names them."},
+		{"throttled at first", slow, "SUCCEEDED", "", ""},
+		{"rejected", gone, "FAILED", "CBR.Rejected", ""},
+		{"all there already", nothing, "SUCCEEDED", "", ""},
+	} {
+		began := time.Duration(r.slept.Load())
+		e, _ := r.run(machine, strings.ReplaceAll(tt.name, " ", "-"), request(tt.vault))
+		if e.Status != tt.status || e.Error != tt.err || tt.cause != "" && e.Cause != tt.cause {
+			t.Errorf("%s: ended as %s %s: %s", tt.name, e.Status, e.Error, e.Cause)
+		}
+		waited := time.Duration(r.slept.Load()) - began
+		if copied := tt.vault != gone && tt.vault != nothing; copied != (waited >= time.Hour) || waited > 2*time.Hour {
+			t.Errorf("%s: ended after %s, and a copy takes an hour", tt.name, waited)
+		}
+	}
+	for _, vault := range []string{there, broken} {
+		if n := r.posts(vault); n != 1 {
+			t.Errorf("CBR was asked %d times for %s", n, vault)
+		}
+	}
+}
+
+// TestChain runs a list of vaults, and then a second time what has failed. The
+// accepted results are followed, and the completed ones reach the next step.
+func TestChain(t *testing.T) {
+	r := newRig(t, 0)
+	r.subscribe("follow", `{"status":["accepted"]}`)
+	next := r.deployNextStep()
+	machine := r.machine("replicate-list")
 
 	vaults := r.cbr.AddVaults(cbrtest.SourceProject, 6, 1)
 	fine, busy, slow, lost, gone, exhausted := vaults[0], vaults[1], vaults[2], vaults[3], vaults[4], vaults[5]
@@ -330,11 +390,12 @@ func TestChain(t *testing.T) {
 		}
 	}
 
+	r.follow()
 	got := slices.Sorted(slices.Values(next.arrivals()))
 	want = []string{
 		fine + " nightly", busy + " nightly", slow + " nightly", lost + " nightly",
 		gone + " nightly", exhausted + " nightly", // from the second run, with the first run's correlation id
-		fine + " nightly-second", fine + " nightly-second", // published once more, not replicated
+		fine + " nightly-second", fine + " nightly-second", // published and followed once more, not replicated
 	}
 	slices.Sort(want)
 	if diff := gocmp.Diff(want, got); diff != "" {
@@ -382,6 +443,11 @@ func (r *rig) deployNextStep() *nextStep {
 	n.results = made.QueueUrls[0]
 
 	var template struct {
+		Parameters struct {
+			Status struct {
+				Default string `yaml:"Default"`
+			} `yaml:"Status"`
+		} `yaml:"Parameters"`
 		Resources struct {
 			Subscription struct {
 				Properties struct {
@@ -405,17 +471,59 @@ func (r *rig) deployNextStep() *nextStep {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	_, err = r.sns.Subscribe(r.t.Context(), &sns.SubscribeInput{
-		TopicArn: &r.topic, Protocol: aws.String("sqs"), Endpoint: aws.String(arnOf(n.results[strings.LastIndex(n.results, "/")+1:])),
-		Attributes: map[string]string{
-			"RawMessageDelivery": fmt.Sprint(subscription.RawMessageDelivery),
-			"FilterPolicy":       strings.ReplaceAll(string(policy), `"Status"`, `"accepted"`), // !Ref of the parameter
-		},
-	})
+	if !subscription.RawMessageDelivery {
+		r.t.Fatal("the results come in notifications")
+	}
+	status := template.Parameters.Status.Default
+	r.subscribeTo(arnOf(n.results[strings.LastIndex(n.results, "/")+1:]), strings.ReplaceAll(string(policy), `"Status"`, strconv.Quote(status))) // !Ref of the parameter
+	return n
+}
+
+// subscribe makes a queue for some of the results.
+func (r *rig) subscribe(queue, filter string) {
+	r.t.Helper()
+	if _, err := r.sqs.CreateQueue(r.t.Context(), &sqs.CreateQueueInput{QueueName: &queue}); err != nil {
+		r.t.Fatal(err)
+	}
+	r.subscribeTo(arnOf(queue), filter)
+}
+
+// subscribeTo has the topic send a queue some of the results, raw.
+func (r *rig) subscribeTo(queue, filter string) {
+	r.t.Helper()
+	if _, err := r.sns.Subscribe(r.t.Context(), &sns.SubscribeInput{
+		TopicArn: &r.topic, Protocol: aws.String("sqs"), Endpoint: &queue,
+		Attributes: map[string]string{"RawMessageDelivery": "true", "FilterPolicy": filter},
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// follow has the function follow what is in the follow queue, whose copies have ended.
+func (r *rig) follow() {
+	r.t.Helper()
+	queue, err := r.sqs.GetQueueUrl(r.t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("follow")})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return n
+	var records []object
+	for i, body := range r.drain(*queue.QueueUrl) {
+		records = append(records, object{
+			"messageId": fmt.Sprint("accepted-", i), "receiptHandle": "r", "body": body, "attributes": object{"ApproximateReceiveCount": "1"},
+			"eventSource": "aws:sqs", "eventSourceARN": arnOf("follow"), "awsRegion": sandbox.Region,
+		})
+	}
+	payload, err := json.Marshal(object{"Records": records})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	function := r.function
+	r.mu.Unlock()
+	response, err := function.Invoke(r.t.Context(), payload, 30*time.Second)
+	if err != nil || string(response.Payload) != `{"batchItemFailures":[]}` {
+		r.t.Errorf("following %d results: %s, %v", len(records), response.Payload, err)
+	}
 }
 
 func arnOf(queue string) string {
@@ -473,7 +581,7 @@ func (n *nextStep) arrivals() (events []string) {
 		if err := json.Unmarshal([]byte(body), &arrived); err != nil {
 			n.t.Fatalf("event %s: %v", body, err)
 		}
-		if arrived.Detail.Data.Status != "accepted" {
+		if arrived.Detail.Data.Status != "completed" {
 			n.t.Errorf("came through the filter: %s", body)
 		}
 		events = append(events, strings.TrimPrefix(arrived.Detail.Subject, "vaults/")+" "+arrived.Detail.CorrelationID)

@@ -85,6 +85,6 @@ resource "aws_cloudformation_stack" "cbr_replicator" {
 }
 
 output "stack" {
-  description = "QueueUrl, QueueArn, DeadLetterQueueUrl, RejectedQueueUrl, ResultTopicArn, HttpApiUrl, FunctionArn and DashboardUrl."
+  description = "QueueUrl, QueueArn, DeadLetterQueueUrl, RejectedQueueUrl, FollowQueueUrl, FollowDeadLetterQueueUrl, UnfollowedQueueUrl, ResultTopicArn, HttpApiUrl, FunctionArn and DashboardUrl."
   value       = aws_cloudformation_stack.cbr_replicator.outputs
 }

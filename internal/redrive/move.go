@@ -68,6 +68,7 @@ type mover struct {
 	credentials   aws.CredentialsProvider
 	from, to      queue.Name
 	rejected      bool // from is the queue of rejected bodies
+	followed      bool // to is the follow queue, so only accepted results are moved
 	dryRun, force bool
 	out           io.Writer
 
@@ -112,10 +113,13 @@ func lost(err error) bool {
 // run moves messages until the queue has only those that are held.
 func (m *mover) run(ctx context.Context) error {
 	place := "the dead-letter queue"
-	if m.rejected {
+	switch {
+	case m.rejected:
 		place = "the queue of rejected bodies"
+	case m.followed: // one of two
+		place = m.from.Queue
 	}
-	if m.from.FIFO() && !m.rejected {
+	if m.from.FIFO() && !m.rejected && !m.followed {
 		fmt.Fprintln(m.out, "A FIFO dead-letter queue does not keep when a message was first sent. requested_at is when it came to that queue,")
 		fmt.Fprintln(m.out, "so that a lookup may not see what the message did before.")
 	}
@@ -214,7 +218,10 @@ func (m *mover) prepare(msg message) (parcel, error) {
 	if err != nil {
 		return p, err
 	}
-	p.body, p.about = string(body), "vault "+r.vault+", requested_at "+r.requestedAt
+	if m.followed && r.acceptedAt == "" {
+		return p, errors.New("it is no accepted result")
+	}
+	p.body, p.about = string(body), r.about()
 	return p, nil
 }
 

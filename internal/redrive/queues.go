@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -62,16 +63,26 @@ func (o *options) complete(ctx context.Context, cfg aws.Config) error {
 	switch {
 	case o.dlq != "" && o.rejected != "":
 		return errors.New("-dlq and -rejected: expected one of them")
+	case o.followed != "" && (o.dlq != "" || o.rejected != ""):
+		return errors.New("-followed: expected neither -dlq nor -rejected beside it")
 	case o.rejected == ofStack && o.stack == "":
 		return errors.New("-rejected: expected the URL or the ARN of a queue, or -stack beside 1")
+	case o.followed == ofStack && o.stack == "":
+		return errors.New("-followed: expected the URL or the ARN of a queue, or -stack beside 1")
 	case o.dlq != "" || o.stack == "":
 		return nil
+	case o.followed == ofStack:
+		wanted["FollowDeadLetterQueueUrl"], wanted["UnfollowedQueueUrl"] = &o.followed, &o.unfollowed
 	case o.rejected == ofStack:
 		wanted["RejectedQueueUrl"] = &o.rejected
-	case o.rejected == "":
+	case o.rejected == "" && o.followed == "":
 		wanted["DeadLetterQueueUrl"] = &o.dlq
 	}
-	if o.queue == "" {
+	switch {
+	case o.queue != "":
+	case o.followed != "":
+		wanted["FollowQueueUrl"] = &o.queue
+	default:
 		wanted["QueueUrl"] = &o.queue
 	}
 	if len(wanted) == 0 {
@@ -81,7 +92,8 @@ func (o *options) complete(ctx context.Context, cfg aws.Config) error {
 	if err != nil {
 		return fmt.Errorf("-stack: %w", err)
 	}
-	for name, value := range wanted {
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		value := wanted[name]
 		if *value = outputs[name]; *value == "" {
 			return fmt.Errorf("-stack: %s has no output %s", o.stack, name)
 		}
@@ -107,16 +119,20 @@ func outputsOf(ctx context.Context, cfg aws.Config, stack string) (map[string]st
 
 // source is the flag that names the queue that is emptied.
 func (m *mover) source() string {
-	if m.rejected {
+	switch {
+	case m.rejected:
 		return "-rejected"
+	case m.followed:
+		return "-followed"
 	}
 	return "-dlq"
 }
 
-// guard refuses to empty a queue of requests. It also finds the queue that the
-// messages go to, if none is named. Two queues may be emptied: a dead-letter queue,
-// and the queue of rejected bodies. That one is no dead-letter queue and has none,
-// while a queue of requests has one.
+// guard refuses to empty a queue that the function takes from. It also finds the
+// queue that the messages go to, if none is named. What may be emptied is a
+// dead-letter queue, the queue of rejected bodies, and the queue of accepted results
+// that never came to the follow queue. The last two are no dead-letter queues of SQS
+// and have none, while a queue that the function takes from has one.
 func (m *mover) guard(ctx context.Context) error {
 	feeding, err := m.feeding(ctx)
 	if err != nil {
@@ -130,8 +146,10 @@ func (m *mover) guard(ctx context.Context) error {
 	switch {
 	case m.rejected && len(feeding) > 0:
 		return fmt.Errorf("-rejected: %s is the dead-letter queue of %s, whose messages may have been sent to CBR: name it as -dlq (make: DLQ=)", m.from.Queue, all)
-	case m.rejected:
-		return m.guardRejected(ctx)
+	case m.followed && m.to.Queue == "" && len(feeding) == 0:
+		return errors.New("-queue: expected the follow queue")
+	case m.rejected, m.followed && len(feeding) == 0:
+		return m.guardKept(ctx)
 	case len(feeding) == 0:
 		return fmt.Errorf("-dlq: %s is no queue's dead-letter queue: are -dlq and -queue (make: DLQ= and QUEUE=) swapped? Nothing was moved", m.from.Queue)
 	case m.to.Queue == "" && len(feeding) > 1:
@@ -144,18 +162,19 @@ func (m *mover) guard(ctx context.Context) error {
 	return nil
 }
 
-func (m *mover) guardRejected(ctx context.Context) error {
+func (m *mover) guardKept(ctx context.Context) error {
+	source := m.source()
 	switch has, err := m.hasDeadLetters(ctx, m.to); {
 	case err != nil:
 		return fmt.Errorf("-queue: %w", err)
 	case !has:
-		return fmt.Errorf("-queue: %s has no dead-letter queue, as a queue of requests has: are -rejected and -queue (make: REJECTED= and QUEUE=) swapped? Nothing was moved", m.to.Queue)
+		return fmt.Errorf("-queue: %s has no dead-letter queue, as a queue that the function takes from has: are %s and -queue (make: %s= and QUEUE=) swapped? Nothing was moved", m.to.Queue, source, strings.ToUpper(source[1:]))
 	}
 	switch has, err := m.hasDeadLetters(ctx, m.from); {
 	case err != nil:
-		return fmt.Errorf("-rejected: %w", err)
+		return fmt.Errorf("%s: %w", source, err)
 	case has:
-		return fmt.Errorf("-rejected: %s has a dead-letter queue, so it is a queue of requests. Nothing was moved", m.from.Queue)
+		return fmt.Errorf("%s: %s has a dead-letter queue, so it is a queue that the function takes from. Nothing was moved", source, m.from.Queue)
 	}
 	return nil
 }

@@ -20,9 +20,12 @@ func account() *fake {
 			base + "rejected": {rejectedMessage("id-0", good, "InvalidEvent")},
 			base + "other":    messagesOf(good),
 		},
-		sources:  map[string][]string{base + "dead": {base + "live"}, base + "shared": {base + "other", base + "live"}},
-		policies: map[string]string{base + "live": policy, base + "other": policy, base + "empty": "{}"},
-		outputs:  map[string]string{"QueueUrl": base + "live", "DeadLetterQueueUrl": base + "dead", "RejectedQueueUrl": base + "rejected"},
+		sources:  map[string][]string{base + "dead": {base + "live"}, base + "shared": {base + "other", base + "live"}, base + "follow-dead": {base + "follow"}},
+		policies: map[string]string{base + "live": policy, base + "other": policy, base + "empty": "{}", base + "follow": policy},
+		outputs: map[string]string{
+			"QueueUrl": base + "live", "DeadLetterQueueUrl": base + "dead", "RejectedQueueUrl": base + "rejected",
+			"FollowQueueUrl": base + "follow", "FollowDeadLetterQueueUrl": base + "follow-dead", "UnfollowedQueueUrl": base + "unfollowed",
+		},
 	}
 }
 
@@ -43,8 +46,8 @@ func TestGuard(t *testing.T) {
 		"one of two, on a second page": {[]string{"-dlq", base + "shared", "-queue", base + "live"}, "none"},
 		"rejected as dead letters":     {[]string{"-dlq", base + "rejected", "-queue", base + "live"}, "-dlq: rejected is no queue's dead-letter queue"},
 		"rejected":                     {[]string{"-rejected", base + "rejected", "-queue", base + "live"}, ""},
-		"rejected, swapped":            {[]string{"-rejected", base + "live", "-queue", base + "rejected"}, "-queue: rejected has no dead-letter queue, as a queue of requests has: are -rejected and -queue (make: REJECTED= and QUEUE=) swapped?"},
-		"rejected, of a live queue":    {[]string{"-rejected", base + "other", "-queue", base + "live"}, "-rejected: other has a dead-letter queue, so it is a queue of requests"},
+		"rejected, swapped":            {[]string{"-rejected", base + "live", "-queue", base + "rejected"}, "-queue: rejected has no dead-letter queue, as a queue that the function takes from has: are -rejected and -queue (make: REJECTED= and QUEUE=) swapped?"},
+		"rejected, of a live queue":    {[]string{"-rejected", base + "other", "-queue", base + "live"}, "-rejected: other has a dead-letter queue, so it is a queue that the function takes from"},
 		"rejected, of dead letters":    {[]string{"-rejected", base + "dead", "-queue", base + "live"}, "-rejected: dead is the dead-letter queue of " + base + "live"},
 		"rejected, an empty policy":    {[]string{"-rejected", base + "rejected", "-queue", base + "empty"}, "-queue: empty has no dead-letter queue"},
 		"a stack":                      {[]string{"-stack", "stack"}, ""},
@@ -54,6 +57,12 @@ func TestGuard(t *testing.T) {
 		"no need of a stack":           {[]string{"-stack", "nobody", "-dlq", base + "dead"}, ""},
 		"no need of one, rejected":     {[]string{"-stack", "nobody", "-rejected", base + "rejected", "-queue", base + "live"}, ""},
 		"a stack's queue, rejected":    {[]string{"-stack", "stack", "-rejected", base + "rejected"}, ""},
+		"followed as well":             {[]string{"-followed", base + "follow-dead", "-dlq", base + "dead"}, "-followed: expected neither -dlq nor -rejected beside it"},
+		"followed, of no stack":        {[]string{"-followed", "1"}, "-followed: expected the URL or the ARN of a queue, or -stack beside 1"},
+		"followed, a live queue":       {[]string{"-followed", base + "live", "-queue", base + "follow"}, "-followed: live has a dead-letter queue, so it is a queue that the function takes from"},
+		"followed, swapped":            {[]string{"-followed", base + "follow", "-queue", base + "unfollowed"}, "-queue: unfollowed has no dead-letter queue, as a queue that the function takes from has: are -followed and -queue (make: FOLLOWED= and QUEUE=) swapped?"},
+		"followed, to the wrong queue": {[]string{"-followed", base + "follow-dead", "-queue", base + "live"}, "-queue: the dead letters of live are not in follow-dead"},
+		"followed, to no queue":        {[]string{"-followed", base + "unfollowed"}, "-queue: expected the follow queue"},
 		"no such stack":                {[]string{"-stack", "nobody"}, "-stack: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,6 +123,8 @@ func TestStackLacksOutput(t *testing.T) {
 		"QueueUrl":           {"-stack", "stack"},
 		"DeadLetterQueueUrl": {"-stack", "stack"},
 		"RejectedQueueUrl":   {"-stack", "stack", "-rejected", "1"},
+		"FollowQueueUrl":     {"-stack", "stack", "-followed", "1"},
+		"UnfollowedQueueUrl": {"-stack", "stack", "-followed", "1"},
 	} {
 		f := account()
 		delete(f.outputs, output)

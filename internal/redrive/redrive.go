@@ -11,13 +11,17 @@
 // The command also moves rejected bodies out of their queue, as they came: a
 // request that was rejected was never sent to CBR.
 //
+// Accepted results, whose copies the function follows, are moved as they are: out of
+// the follow queue's dead-letter queue, and out of the queue of those that never came
+// to the follow queue.
+//
 // SQS itself says which queue is whose dead-letter queue. A run that would move
-// messages out of a queue of requests is refused.
+// messages out of a queue that the function takes from is refused.
 //
 // The command calls SQS once for each step, without retries: a run that fails can
 // be started once more. It needs sqs:ReceiveMessage, sqs:DeleteMessage,
 // sqs:ChangeMessageVisibility and sqs:ListDeadLetterSourceQueues on the queue that
-// it empties and sqs:SendMessage on the other; for rejected bodies
+// it empties and sqs:SendMessage on the other; for rejected bodies and accepted results
 // sqs:GetQueueAttributes on both; with -stack cloudformation:DescribeStacks.
 package redrive
 
@@ -45,16 +49,21 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // options are the command's flags.
-type options struct{ dlq, rejected, queue, stack string }
+type options struct {
+	dlq, rejected, followed, queue, stack string
+	// unfollowed is a second queue of accepted results, a stack's.
+	unfollowed string
+}
 
 // run is Run with AWS's configuration from elsewhere.
 func run(ctx context.Context, args []string, load func(context.Context) (aws.Config, error), out io.Writer) error {
-	m := mover{out: out, batch: most, seen: map[string]bool{}, held: map[string]string{}}
+	m := mover{out: out}
 	var o options
 	flags := flag.NewFlagSet("redrive", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.StringVar(&o.dlq, "dlq", "", "the `URL or ARN` of the dead-letter queue")
 	flags.StringVar(&o.rejected, "rejected", "", "the `URL or ARN` of the queue of rejected bodies, which are moved instead of dead letters; 1: that of -stack")
+	flags.StringVar(&o.followed, "followed", "", "the `URL or ARN` of a queue of accepted results that are followed no more, which are moved to the follow queue; 1: both such queues of -stack")
 	flags.StringVar(&o.queue, "queue", "", "the `URL or ARN` of the queue that the messages go to; it may be left out where the dead-letter queue is that of one queue alone")
 	flags.StringVar(&o.stack, "stack", "", "the `name` of the CloudFormation stack whose queues are meant where none are named")
 	flags.BoolVar(&m.dryRun, "dry-run", false, "show what would be done; in a FIFO queue, of the first ten messages of each group")
@@ -75,6 +84,17 @@ func run(ctx context.Context, args []string, load func(context.Context) (aws.Con
 	if err := o.complete(ctx, cfg); err != nil {
 		return err
 	}
+	err = m.empty(ctx, o, cfg)
+	if o.unfollowed != "" && ctx.Err() == nil {
+		o.followed = o.unfollowed
+		err = errors.Join(err, m.empty(ctx, o, cfg))
+	}
+	return err
+}
+
+// empty moves what is in one queue.
+func (m mover) empty(ctx context.Context, o options, cfg aws.Config) error {
+	m.batch, m.seen, m.held = most, map[string]bool{}, map[string]string{}
 	if err := m.connect(ctx, o, cfg); err != nil {
 		return err
 	}
@@ -87,8 +107,8 @@ func run(ctx context.Context, args []string, load func(context.Context) (aws.Con
 // connect takes the queues from the options, without a call to AWS.
 func (m *mover) connect(ctx context.Context, o options, cfg aws.Config) error {
 	var err error
-	m.rejected = o.rejected != ""
-	if m.from, err = parseQueue(cmp.Or(o.rejected, o.dlq), cfg.Region); err != nil {
+	m.rejected, m.followed = o.rejected != "", o.followed != ""
+	if m.from, err = parseQueue(cmp.Or(o.rejected, o.followed, o.dlq), cfg.Region); err != nil {
 		return fmt.Errorf("%s: %w", m.source(), err)
 	}
 	if o.queue != "" || m.rejected {

@@ -2,6 +2,7 @@ package redrive
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/cbr"
+	"cbr-replicator/internal/kind"
 )
 
 // maxEnvelopes is how many envelopes of a request the function opens (package
@@ -19,12 +21,29 @@ const maxEnvelopes = 4
 
 // request is what the screen shows of a request. A hyphen stands for what is
 // missing or has the wrong form.
-type request struct{ vault, requestedAt string }
+type request struct {
+	vault, requestedAt string
+	// acceptedAt is only of an accepted result, which is followed to the end of its
+	// copies and is no request.
+	acceptedAt string
+}
+
+// about is the request for the screen.
+func (r request) about() string {
+	if r.acceptedAt != "" {
+		return "vault " + r.vault + ", accepted_at " + r.acceptedAt
+	}
+	return "vault " + r.vault + ", requested_at " + r.requestedAt
+}
+
+// acceptedType is the type of accepted results.
+const acceptedType = kind.EventTypePrefix + string(kind.Accepted) + ".v1"
 
 // stamp adds requested_at to the request of a body, unless it has one. The request
 // may be in envelopes. All else stays as it is: only the strings that the request is
-// in are written anew. If a body cannot be read, it is returned as it is; the error
-// says why, without any part of the body.
+// in are written anew. An accepted result is not changed at all: its time is in it, so
+// it is followed on from where it was. If a body cannot be read, it is returned as it
+// is; the error says why, without any part of the body.
 func stamp(body []byte, at time.Time) ([]byte, request, error) {
 	stamped, r, err := stampWithin(body, at, maxEnvelopes)
 	if err != nil {
@@ -48,6 +67,9 @@ func stampObject(text []byte, at time.Time, envelopes int) ([]byte, request, err
 	}
 	if envelopes == 0 {
 		return nil, request{}, fmt.Errorf("its request is in more than %d envelopes", maxEnvelopes)
+	}
+	if r, ok := o.accepted(); ok {
+		return text, r, nil
 	}
 	within := func(text []byte) ([]byte, request, error) { return stampWithin(text, at, envelopes-1) }
 	switch name {
@@ -263,6 +285,25 @@ func (o object) carrier() string {
 		return "data"
 	}
 	return ""
+}
+
+// accepted returns what the screen shows of an accepted result, if the object is one.
+// The function reads it tolerantly, and so does this.
+func (o object) accepted() (request, bool) {
+	var event struct {
+		Specversion, Type, Time string
+		Data                    struct {
+			AcceptedAt string `json:"accepted_at"`
+			Request    struct {
+				Replicate json.RawMessage `json:"replicate"`
+			} `json:"request"`
+		}
+	}
+	if json.Unmarshal(o.text, &event) != nil || event.Specversion == "" || event.Type != acceptedType {
+		return request{}, false
+	}
+	at, _ := json.Marshal(cmp.Or(event.Data.AcceptedAt, event.Time)) // a string always marshals
+	return request{vault: vaultOf(event.Data.Request.Replicate), acceptedAt: timeOf(at)}, true
 }
 
 func isNull(m member) bool { return string(m.value) == "null" }

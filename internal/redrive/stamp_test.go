@@ -116,15 +116,42 @@ func nest(n int, text string) string {
 
 func TestStampShows(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string]request{
-		`{"replicate":{"vault_id":"` + vault + `"}}`:         {vault, "2026-11-23T02:00:00.123Z"},
-		`{"requested_at":"2026-01-01T01:00:00+01:00"}`:       {"-", "2026-01-01T01:00:00+01:00"},
-		`{"requested_at":"2026-01-01t01:00:00z"}`:            {"-", "2026-01-01T01:00:00Z"},
-		`{"requested_at":"a secret","replicate":"a secret"}`: {"-", "-"},
-		`{"replicate":{"vault_id":"a secret"}}`:              {"-", "2026-11-23T02:00:00.123Z"},
+	for body, want := range map[string]string{
+		`{"replicate":{"vault_id":"` + vault + `"}}`:                                        "vault " + vault + ", requested_at 2026-11-23T02:00:00.123Z",
+		`{"requested_at":"2026-01-01T01:00:00+01:00"}`:                                      "vault -, requested_at 2026-01-01T01:00:00+01:00",
+		`{"requested_at":"2026-01-01t01:00:00z"}`:                                           "vault -, requested_at 2026-01-01T01:00:00Z",
+		`{"requested_at":"a secret","replicate":"a secret"}`:                                "vault -, requested_at -",
+		`{"replicate":{"vault_id":"a secret"}}`:                                             "vault -, requested_at 2026-11-23T02:00:00.123Z",
+		accepted(""):                                                                        "vault " + vault + ", accepted_at 2026-11-23T02:00:01Z",
+		`{"specversion":"1.0","type":"` + acceptedType + `","time":"2026-11-23T02:00:00Z"}`: "vault -, accepted_at 2026-11-23T02:00:00Z",
+		`{"specversion":"1.0","type":"` + acceptedType + `","time":"a secret","data":{"request":{"replicate":"a secret"}}}`: "vault -, accepted_at -",
 	} {
-		if _, got, err := stamp([]byte(body), sent); err != nil || got != want {
-			t.Errorf("%s: %+v, %v, want %+v", body, got, err, want)
+		if _, got, err := stamp([]byte(body), sent); err != nil || got.about() != want {
+			t.Errorf("%s: %s, %v, want %s", body, got.about(), err, want)
+		}
+	}
+}
+
+// accepted is an accepted result with more in it.
+func accepted(more string) string {
+	return ` { "specversion":"1.0", "type":"cbr.checkpoint.replication.accepted.v1", "id":"e-1"` + more + `,
+		"data":{"status":"accepted","accepted_at":"2026-11-23T02:00:01Z","request":{"replicate":{"vault_id":"` + vault + `"}}}} `
+}
+
+// TestStampAccepted: what is followed has its time in it, and stays as it is.
+func TestStampAccepted(t *testing.T) {
+	t.Parallel()
+	quoted := func(s string) string { return string(quote([]byte(s))) }
+	for name, body := range map[string]string{
+		"alone":                  accepted(""),
+		"of a later version":     accepted(`,"new":1`),
+		"in a notification":      nest(1, accepted("")),
+		"in EventBridge's event": `{"detail-type":"cbr.checkpoint.replication.accepted.v1","detail":` + accepted("") + `}`,
+		"in a string":            quoted(accepted("")),
+	} {
+		got, r, err := stamp([]byte(body), sent)
+		if err != nil || string(got) != body || r.acceptedAt == "" {
+			t.Errorf("%s: %s, %+v, %v", name, got, r, err)
 		}
 	}
 }
@@ -161,7 +188,7 @@ func TestStampLeaves(t *testing.T) {
 		"a record with two bodies":      destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}","Body":"{}"}]}`),
 		"no base64":                     `{"specversion":"1.0","data_base64":"{}"}`,
 		"a payload in Records":          `{"requestContext":{"condition":"x"},"requestPayload":{"Records":[]}}`,
-		"a result of the function's":    `{"specversion":"1.0","type":"cbr.checkpoint.replication.failed.v1","data":{"status":"failed","request":{}}}`,
+		"a result of another type":      `{"specversion":"1.0","type":"cbr.checkpoint.replication.failed.v1","data":{"status":"failed","request":{}}}`,
 		"data twice, which is the one?": `{"specversion":"1.0","data":{},"Data":{}}`,
 	} {
 		got, _, err := stamp([]byte(body), sent)
@@ -194,6 +221,7 @@ func FuzzStamp(f *testing.F) {
 		`{"detail-type":"x","Detail":"{}"}`, `{"specversion":"1.0","data_base64":"e30="}`, `{"specversion":"1.0","DATA":{},"data_base64":"e30="}`,
 		`{"requestContext":{"condition":"x"},"requestPayload":{}}`, `"{}"`, `{"specversion":"1.0","data":null,"data_base64":"e30="}`,
 		destination(`{"Records":[{"EventSource":"aws:sns","Sns":{"Type":"Notification","Message":"{}"}}]}`),
+		accepted(""), nest(1, accepted("")),
 		destination(`{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`), "{\"Type\":\"Notification\",\"Meſſage\":\"{}\",\"Message\":\"{}\"}",
 	} {
 		f.Add(body)
@@ -212,6 +240,12 @@ func FuzzStamp(f *testing.F) {
 		second, _, err := stamp(out, sent.Add(time.Hour))
 		if err != nil || string(second) != string(out) {
 			t.Fatalf("moved a second time it is %s, %v\nthe first time %s", second, err, out)
+		}
+		if shown.acceptedAt != "" {
+			if string(out) != body || !read(t, body).Own {
+				t.Fatalf("an accepted result is not moved as it is, or the function takes it for none: %s", out)
+			}
+			return
 		}
 		before, after := read(t, body), read(t, string(out))
 		if before.Err != nil {

@@ -91,7 +91,7 @@ func TestPackage(t *testing.T) {
 		}
 		// Without a configuration it ends at once, but says what it is.
 		cmd := exec.CommandContext(t.Context(), path)
-		cmd.Env = []string{"AWS_LAMBDA_LOG_FORMAT=JSON"}
+		cmd.Env = []string{"AWS_LAMBDA_LOG_FORMAT=JSON", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}
 		out, _ := cmd.Output()
 		var first struct{ Level, Message, Version string }
 		if err := json.NewDecoder(bytes.NewReader(out)).Decode(&first); err != nil {

@@ -21,7 +21,8 @@ import (
 func world(t testing.TB, s situation) map[string]float64 {
 	t.Helper()
 	var out bytes.Buffer
-	invocation := metrics.NewEmitter(&out, metrics.EMF, "f").Begin()
+	emitter := metrics.NewEmitter(&out, metrics.EMF, "f")
+	invocation := emitter.Begin()
 	for _, d := range s.deliveries {
 		invocation.Count(d)
 	}
@@ -31,9 +32,17 @@ func world(t testing.TB, s situation) map[string]float64 {
 	if err := invocation.Emit(); err != nil {
 		t.Fatal(err)
 	}
-	var line map[string]any
-	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+	// What only looks write is missing otherwise.
+	looks := emitter.Begin()
+	looks.Count(metrics.Delivery{Kind: kind.Copying, More: []metrics.Value{{Name: "Followed", Count: 1}, {Name: "FollowAge"}, {Name: "CopyDuration"}}})
+	if err := looks.Emit(); err != nil {
 		t.Fatal(err)
+	}
+	var line, look map[string]any
+	for i, into := range []*map[string]any{&line, &look} {
+		if err := json.Unmarshal(bytes.Split(out.Bytes(), []byte("\n"))[i], into); err != nil {
+			t.Fatal(err)
+		}
 	}
 	all := map[string]float64{
 		"AWS/Lambda Errors FunctionName ${Function}":                                        s.errors,
@@ -43,13 +52,54 @@ func world(t testing.TB, s situation) map[string]float64 {
 		"AWS/SQS ApproximateNumberOfMessagesNotVisible QueueName ${Queue.QueueName}":        s.invisible,
 		"AWS/SQS NumberOfMessagesReceived QueueName ${Queue.QueueName}":                     s.received,
 		"AWS/SQS ApproximateAgeOfOldestMessage QueueName ${Queue.QueueName}":                s.age,
+
+		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${FollowQueue.QueueName}":           s.followVisible,
+		"AWS/SQS NumberOfMessagesReceived QueueName ${FollowQueue.QueueName}":                     s.looks,
+		"AWS/SQS ApproximateNumberOfMessagesNotVisible QueueName ${FollowQueue.QueueName}":        s.copying,
+		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${FollowDeadLetterQueue.QueueName}": s.followDead,
+		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName ${UnfollowedQueue.QueueName}":       s.unfollowed,
+		"AWS/SQS NumberOfMessagesSent QueueName ${UnfollowedQueue.QueueName}":                     s.arrived,
 	}
-	directive := line["_aws"].(map[string]any)["CloudWatchMetrics"].([]any)[0]
-	for _, m := range at(directive, "Metrics").([]any) {
-		name := at(m, "Name").(string)
-		all[metrics.Namespace+" "+name+" service ${Function}"] = line[name].(float64)
+	for _, feed := range feeds {
+		all[feed.redriven], all[feed.lost] = s.redriven, s.lost
+	}
+	for i, written := range []map[string]any{look, line} {
+		directive := written["_aws"].(map[string]any)["CloudWatchMetrics"].([]any)[0]
+		for _, m := range at(directive, "Metrics").([]any) {
+			name := at(m, "Name").(string)
+			value, _ := written[name].(float64)
+			if values, ok := written[name].([]any); ok {
+				value = values[0].(float64)
+			}
+			if i == 0 {
+				value = 0 // only the name is of interest
+			}
+			all[metrics.Namespace+" "+name+" service ${Function}"] = value
+		}
 	}
 	return all
+}
+
+// feeds are what SNS and EventBridge count of what they could not bring to the follow
+// queue, by ResultTopicArn (SNS developer guide, "Monitoring Amazon SNS topics using
+// CloudWatch"; EventBridge user guide, "Monitoring Amazon EventBridge").
+var feeds = map[string]struct{ redriven, lost string }{
+	"":         ofTopic("${ResultTopic.TopicName}"),
+	resultFIFO: ofTopic("results.fifo"),
+	resultBus:  ofRule("EventBusName results RuleName ${AcceptedRule}"),
+	defaultBus: ofRule("RuleName ${AcceptedRule}"),
+}
+
+func ofTopic(name string) struct{ redriven, lost string } {
+	return struct{ redriven, lost string }{
+		"AWS/SNS NumberOfNotificationsRedrivenToDlq TopicName " + name, "AWS/SNS NumberOfNotificationsFailedToRedriveToDlq TopicName " + name,
+	}
+}
+
+func ofRule(dimensions string) struct{ redriven, lost string } {
+	return struct{ redriven, lost string }{
+		"AWS/Events InvocationsSentToDlq " + dimensions, "AWS/Events InvocationsFailedToBeSentToDlq " + dimensions,
+	}
 }
 
 // situation is what happens in a quarter of an hour, and the alarms that fire if it
@@ -61,6 +111,11 @@ type situation struct {
 	errors, dead, visible, invisible, received, age float64
 	deadBefore                                      float64 // a minute ago
 	bodies                                          float64 // in the queue for rejected ones
+	copying                                         float64 // out of sight in the follow queue
+	followVisible, looks                            float64 // in sight there, and received
+	followDead, followDeadBefore                    float64
+	unfollowed                                      float64 // in their queue
+	arrived, redriven, lost                         float64 // accepted results on their way to the follow queue
 	want                                            []string
 }
 
@@ -85,8 +140,20 @@ var expressions = map[string]func(map[string]datum) float64{
 		}
 		return 0
 	},
-	"FILL(redelivered, 0) - FILL(busy, 0)":   func(m map[string]datum) float64 { return m["redelivered"].now - m["busy"].now },
-	"FILL(accepted, 0) + FILL(unchanged, 0)": func(m map[string]datum) float64 { return m["accepted"].now + m["unchanged"].now },
+	"FILL(redelivered, 0) - FILL(busy, 0)": func(m map[string]datum) float64 { return m["redelivered"].now - m["busy"].now },
+	"FILL(accepted, 0) + FILL(unchanged, 0) + FILL(completed, 0)": func(m map[string]datum) float64 {
+		return m["accepted"].now + m["unchanged"].now + m["completed"].now
+	},
+	"IF(FILL(received, 0) == 0, visible, 0)": func(m map[string]datum) float64 {
+		if m["received"].now == 0 {
+			return m["visible"].now
+		}
+		return 0
+	},
+	"FILL(failed, 0) + FILL(partial, 0)": func(m map[string]datum) float64 { return m["failed"].now + m["partial"].now },
+	"FILL(arrived, 0) + FILL(redriven, 0) + FILL(lost, 0)": func(m map[string]datum) float64 {
+		return m["arrived"].now + m["redriven"].now + m["lost"].now
+	},
 }
 
 // comparisons are the comparison operators of the alarms.
@@ -103,6 +170,13 @@ func TestAlarms(t *testing.T) {
 	}
 	ended := func(k kind.Kind, status kind.Status) []metrics.Delivery {
 		return []metrics.Delivery{{DestinationRegion: "region2", Kind: k, Published: status}}
+	}
+	looked := func(k kind.Kind, status kind.Status, metric string, seconds float64) []metrics.Delivery {
+		more := []metrics.Value{{Name: "Followed", Count: 1}}
+		if metric != "" {
+			more = append(more, metrics.Value{Name: metric, Seconds: seconds})
+		}
+		return []metrics.Delivery{{DestinationRegion: "region2", Kind: k, Published: status, More: more}}
 	}
 	for _, tt := range []situation{
 		// All is well, even if it is slow.
@@ -155,8 +229,30 @@ func TestAlarms(t *testing.T) {
 		{name: "many at once", dead: 20, want: []string{"DeadLetterAlarm"}},
 		{name: "dead letters that nobody has looked at", dead: 1, deadBefore: 1, want: []string{"DeadLetterAlarm"}},
 		{name: "one more", dead: 2, deadBefore: 1, want: []string{"DeadLetterAlarm", "MoreDeadLettersAlarm"}},
+
+		// Copies that are followed.
+		{name: "copies that run for hours", deliveries: looked(kind.Copying, kind.Unpublished, "FollowAge", 23*hour), copying: 40},
+		{name: "copies that are there", deliveries: looked(kind.None, kind.Completed, "CopyDuration", 30*hour)},
+		{name: "results of another deployment", deliveries: []metrics.Delivery{{More: []metrics.Value{{Name: "NotMine", Count: 3}}}}},
+		{name: "some copies that are not there", deliveries: looked(kind.CopyIncomplete, kind.Partial, "CopyDuration", hour), want: []string{"CopyFailedAlarm"}},
+		{name: "no copy that is there", deliveries: looked(kind.CopyFailed, kind.Failed, "CopyDuration", hour), want: []string{"CopyFailedAlarm"}},
+		{name: "an end that cannot be seen", deliveries: looked(kind.NotFollowed, kind.Failed, "", 0), want: []string{"NotFollowedAlarm"}},
+		{name: "copies that run for more than a day", deliveries: looked(kind.Copying, kind.Unpublished, "FollowAge", 25*hour), copying: 1, want: []string{"CopyAgeAlarm"}},
+		{
+			name: "looks that fail for an hour", copying: 7, want: []string{"RedeliveredAlarm"},
+			deliveries: []metrics.Delivery{{Kind: kind.Unavailable, Redelivered: true, More: []metrics.Value{{Name: "FollowFaults", Count: 1}}}},
+		},
+		{name: "more copies than looks", followVisible: 500, copying: 100, looks: 40},
+		{name: "nobody looks at copies", followVisible: 3, want: []string{"FollowStoppedAlarm"}},
+		{name: "dead letters of the follow queue", followDead: 1, want: []string{"FollowDeadLetterAlarm"}},
+		{name: "that nobody has looked at", followDead: 1, followDeadBefore: 1, want: []string{"FollowDeadLetterAlarm"}},
+		{name: "and one more", followDead: 2, followDeadBefore: 1, want: []string{"FollowDeadLetterAlarm", "MoreFollowDeadLettersAlarm"}},
+		{name: "a topic that does not reach the follow queue", arrived: 1, redriven: 1, unfollowed: 1, want: []string{"UnfollowedAlarm"}},
+		{name: "a topic of another region that does not", arrived: 1, unfollowed: 1, want: []string{"UnfollowedAlarm"}},
+		{name: "nor the queue for that", lost: 1, want: []string{"UnfollowedAlarm"}},
+		{name: "what it did not reach, later", unfollowed: 5},
 	} {
-		values, before := world(t, tt), world(t, situation{dead: tt.deadBefore})
+		values, before := world(t, tt), world(t, situation{dead: tt.deadBefore, followDead: tt.followDeadBefore})
 		var fired []string
 		for _, name := range s.of("AWS::CloudWatch::Alarm") {
 			alarm := s.properties(name)
@@ -222,7 +318,7 @@ func metricOf(m any) string {
 }
 
 // TestNothingReplicated: if its parameter is set, this alarm fires when no result is
-// accepted or unchanged, whether or not there are requests or metrics.
+// accepted, unchanged or completed, whether or not there are requests or metrics.
 func TestNothingReplicated(t *testing.T) {
 	t.Parallel()
 	const name = "NothingReplicatedAlarm"
@@ -250,6 +346,7 @@ func TestNothingReplicated(t *testing.T) {
 			{"all rejected", situation{deliveries: []metrics.Delivery{{Kind: kind.InvalidEvent, Published: kind.Refused}}}, true},
 			{"all handed back", situation{deliveries: []metrics.Delivery{{Kind: kind.Unauthorized, Redelivered: true}}}, true},
 			{"accepted", situation{deliveries: []metrics.Delivery{{Published: kind.Accepted}}}, false},
+			{"completed", situation{deliveries: []metrics.Delivery{{Published: kind.Completed, More: []metrics.Value{{Name: "Followed", Count: 1}}}}}, false},
 			{"unchanged", situation{deliveries: []metrics.Delivery{{Kind: kind.NothingToReplicate, Published: kind.Unchanged}}}, false},
 		} {
 			values := world(t, tt.s)
@@ -291,7 +388,7 @@ func TestCost(t *testing.T) {
 
 // tickets are alarms that can wait until morning. Nothing is lost meanwhile, and what
 // may follow has an alarm of its own.
-var tickets = []string{"LookupsRefusedAlarm", "RedeliveredAlarm", "RejectedAlarm", "RejectedNotKeptAlarm", "ThrottledAlarm"}
+var tickets = []string{"CopyAgeAlarm", "FollowStoppedAlarm", "LookupsRefusedAlarm", "NotFollowedAlarm", "RedeliveredAlarm", "RejectedAlarm", "RejectedNotKeptAlarm", "ThrottledAlarm"}
 
 func TestAlarmsTell(t *testing.T) {
 	t.Parallel()
@@ -301,7 +398,7 @@ func TestAlarmsTell(t *testing.T) {
 		t.Errorf("what can wait until morning, by docs/operations.md (-want +got):\n%s", diff)
 	}
 	// These pass by themselves more often than not: nobody is woken at once.
-	patient := map[string]float64{"ThrottledAlarm": hour, "RedeliveredAlarm": hour, "OldestMessageAlarm": hour / 2}
+	patient := map[string]float64{"ThrottledAlarm": hour, "RedeliveredAlarm": hour, "OldestMessageAlarm": hour / 2, "FollowStoppedAlarm": hour / 2}
 	each(t, func(t *testing.T, s *stack) {
 		for _, name := range s.of("AWS::CloudWatch::Alarm") {
 			alarm := s.properties(name)

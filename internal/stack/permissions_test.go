@@ -121,12 +121,13 @@ func TestGrants(t *testing.T) {
 	tpl := load(t)
 	least, most := tpl.deploy(needed), tpl.deploy(stacks["most"])
 	logs := []string{"${FunctionLogGroup.Arn}"}
+	queues := []string{"${Queue.Arn}", "${FollowQueue.Arn}"}
 	function := map[string][]string{
-		"sqs:ReceiveMessage":            {"${Queue.Arn}"},
-		"sqs:DeleteMessage":             {"${Queue.Arn}"},
-		"sqs:GetQueueAttributes":        {"${Queue.Arn}"},
-		"sqs:ChangeMessageVisibility":   {"${Queue.Arn}"},
-		"sqs:SendMessage":               {"${RejectedQueue.Arn}"},
+		"sqs:ReceiveMessage":            queues,
+		"sqs:DeleteMessage":             queues,
+		"sqs:GetQueueAttributes":        queues,
+		"sqs:ChangeMessageVisibility":   queues,
+		"sqs:SendMessage":               {"${RejectedQueue.Arn}", "${Queue.Arn}"},
 		"sns:Publish":                   {"${ResultTopic}"},
 		"secretsmanager:GetSecretValue": {needed["TokenSecretArn"]},
 		"logs:CreateLogStream":          logs,
@@ -142,6 +143,16 @@ func TestGrants(t *testing.T) {
 	onBus["events:PutEvents"] = []string{resultBus}
 	if diff := cmp.Diff(onBus, tpl.deploy(bus).grants("FunctionRole")); diff != "" {
 		t.Errorf("the function with an event bus (-want +got):\n%s", diff)
+	}
+
+	alone := maps.Clone(function)
+	for action, resources := range alone {
+		if slices.Equal(resources, queues) {
+			alone[action] = queues[:1]
+		}
+	}
+	if diff := cmp.Diff(alone, tpl.deploy(stacks["nothing followed"]).grants("FunctionRole")); diff != "" {
+		t.Errorf("the function that follows nothing (-want +got):\n%s", diff)
 	}
 
 	project := strings.Repeat("?", 32)
@@ -182,7 +193,8 @@ func TestGrants(t *testing.T) {
 }
 
 // TestSenders: of AWS's services only the topic and the rule in the parameters may
-// send, and nobody without TLS.
+// send requests, only the topic or bus of the results what is followed, and nobody
+// without TLS.
 func TestSenders(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *stack) {
@@ -196,8 +208,14 @@ func TestSenders(t *testing.T) {
 		policies := map[string]string{
 			"QueuePolicy": "${Queue.Arn}", "DeadLetterQueuePolicy": "${DeadLetterQueue.Arn}", "RejectedQueuePolicy": "${RejectedQueue.Arn}",
 		}
-		// No service sends there, only the function, by its role.
-		silent := map[string]bool{"ResultTopicPolicy": true, "RejectedQueuePolicy": true}
+		// No service sends there but SQS itself, only the function, by its role.
+		silent := map[string]bool{"ResultTopicPolicy": true, "RejectedQueuePolicy": true, "FollowDeadLetterQueuePolicy": true}
+		followed := map[string]bool{"FollowQueuePolicy": true, "UnfollowedQueuePolicy": true}
+		if s.parameters["Follow"] == "true" {
+			for _, queue := range []string{"FollowQueue", "FollowDeadLetterQueue", "UnfollowedQueue"} {
+				policies[queue+"Policy"] = "${" + queue + ".Arn}"
+			}
+		}
 		if s.has("ResultTopic") {
 			policies["ResultTopicPolicy"] = "${ResultTopic}"
 		}
@@ -223,9 +241,24 @@ func TestSenders(t *testing.T) {
 			if silent[policy] {
 				want = nil
 			}
+			if followed[policy] {
+				want = []string{s.acceptedFrom()}
+			}
 			if !slices.Equal(senders[policy], want) {
 				t.Errorf("%s lets %q send, want %q", policy, senders[policy], want)
 			}
 		}
 	})
+}
+
+// acceptedFrom is who sends the accepted results that are followed.
+func (s *stack) acceptedFrom() string {
+	switch arn := s.parameters["ResultTopicArn"]; {
+	case arn == "":
+		return "sns.amazonaws.com ${ResultTopic}"
+	case strings.Contains(arn, ":event-bus/"):
+		return "events.amazonaws.com ${AcceptedRule.Arn}"
+	default:
+		return "sns.amazonaws.com " + arn
+	}
 }

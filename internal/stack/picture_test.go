@@ -29,14 +29,30 @@ var samples = map[string][24]float64{
 	"Retries":         {2: 31, 3: 8, 4: 1},
 	"Redelivered":     {2: 8, 3: 4, 4: 3},
 	"RedeliveredBusy": {2: 3, 3: 2, 4: 2},
+	"Completed":       {3: 24, 4: 12, 6: 4, 7: 1},
+	"Partial":         {5: 1},
+	"CopyFailed":      {},
+	"NotFollowed":     {},
+	"NotMine":         {},
+	"Followed":        {2: 86, 3: 141, 4: 62, 5: 31, 6: 18, 7: 4},
+	"FollowFaults":    {2: 3, 3: 1},
 	"Duration p50":    {2: 640, 3: 410, 4: 380, 5: 390, 14: 350},
 	"Duration p99":    {2: 8200, 3: 5100, 4: 2400, 5: 900, 14: 700},
+
+	"CopyDuration p50":     {3: 3100, 4: 5200, 5: 9800, 6: 14200, 7: 17900},
+	"CopyDuration Maximum": {3: 3600, 4: 7100, 5: 10700, 6: 14300, 7: 17900},
+	"FollowAge":            {2: 3000, 3: 6600, 4: 10200, 5: 13800, 6: 17400},
 
 	"ApproximateNumberOfMessagesVisible ${Queue.QueueName}":           {2: 34},
 	"ApproximateNumberOfMessagesVisible ${DeadLetterQueue.QueueName}": {},
 	"ApproximateNumberOfMessagesVisible ${RejectedQueue.QueueName}":   {2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1, 9: 1},
 	"ApproximateNumberOfMessagesNotVisible ${Queue.QueueName}":        {2: 10, 3: 4, 4: 3},
 	"ApproximateAgeOfOldestMessage ${Queue.QueueName}":                {2: 1500, 3: 5400, 4: 9000},
+
+	"ApproximateNumberOfMessagesVisible ${FollowQueue.QueueName}":           {2: 9, 3: 4, 4: 2},
+	"ApproximateNumberOfMessagesNotVisible ${FollowQueue.QueueName}":        {2: 36, 3: 17, 4: 6, 5: 5, 6: 1},
+	"ApproximateNumberOfMessagesVisible ${FollowDeadLetterQueue.QueueName}": {},
+	"ApproximateNumberOfMessagesVisible ${UnfollowedQueue.QueueName}":       {},
 }
 
 // sampleAlarms are the alarms that the picture shows as fired.
@@ -117,8 +133,8 @@ func draw(t testing.TB, widgets []widget) string {
 }
 
 func (p *picture) alarms(f frame, alarms []string) {
-	perRow := (len(alarms) + 1) / 2
-	width, height := (f.width-24)/perRow, (f.height-40)/2
+	const perRow = 5
+	width, height := (f.width-24)/perRow, (f.height-40)/((len(alarms)+perRow-1)/perRow)
 	for i, alarm := range alarms {
 		x, y := f.x+12+i%perRow*width, f.y+34+i/perRow*height
 		name := strings.TrimSuffix(strings.TrimPrefix(alarm, "${"), ".Arn}")
@@ -128,8 +144,8 @@ func (p *picture) alarms(f frame, alarms []string) {
 		}
 		p.tag(`<rect x="%d" y="%d" width="%d" height="%d" fill="#ffffff" stroke="%s"/>`, x, y, width-8, height-6, colour)
 		p.tag(`<rect x="%d" y="%d" width="6" height="%d" fill="%s"/>`, x, y, height-6, colour)
-		p.text(x+14, y+height/2+2, "", "start", name)
-		p.text(x+width-16, y+height/2+2, "small", "end", state)
+		p.text(x+14, y+(height-6)/2+5, "", "start", name)
+		p.text(x+width-16, y+(height-6)/2+5, "small", "end", state)
 	}
 }
 

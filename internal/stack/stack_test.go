@@ -27,10 +27,11 @@ func TestSurface(t *testing.T) {
 	for section, names := range map[string]string{
 		"Parameters": `AllowedDestinations AllowedProjectIds TokenSecretArn TokenSecretKmsKeyArn HuaweiRegion HuaweiCloud HuaweiProjectId
 			EnterpriseProjectId VaultId DestinationVaultId DestinationProjectId DestinationRegion ScheduleExpression ScheduleTimezone
-			ScheduleFlexibleMinutes RequestTopicArn EventBusName ResultTopicArn AlarmTopicArn
+			ScheduleFlexibleMinutes RequestTopicArn EventBusName ResultTopicArn Follow FollowFor AlarmTopicArn
 			TicketTopicArn ExpectedWithinHours RunbookUrl Enabled MaximumConcurrency MemorySize
 			Timeout LogLevel LogRetentionInDays KmsKeyArn SubnetIds SecurityGroupIds PermissionsBoundaryArn`,
-		"Outputs": `QueueUrl QueueArn DeadLetterQueueUrl RejectedQueueUrl ResultTopicArn HttpApiUrl FunctionArn DashboardUrl`,
+		"Outputs": `QueueUrl QueueArn DeadLetterQueueUrl RejectedQueueUrl FollowQueueUrl FollowDeadLetterQueueUrl
+			UnfollowedQueueUrl ResultTopicArn HttpApiUrl FunctionArn DashboardUrl`,
 	} {
 		var got []string
 		for name, entry := range tpl.section(section) {
@@ -45,6 +46,9 @@ func TestSurface(t *testing.T) {
 	}
 	each(t, func(t *testing.T, s *stack) {
 		for name, output := range s.section("Outputs") {
+			if condition := at(output, "Condition"); condition != nil && s.call("Condition", condition) != true {
+				continue
+			}
 			if value, _ := s.resolve(at(output, "Value")).(string); value == "" {
 				t.Errorf("the output %s has no value", name)
 			}
@@ -91,6 +95,10 @@ func TestRefused(t *testing.T) {
 		{"tickets to a bus", with(needed, map[string]string{"TicketTopicArn": resultBus}), "TicketTopicArn"},
 		{"more hours than a week has", with(needed, map[string]string{"ExpectedWithinHours": "169"}), "ExpectedWithinHours"},
 		{"hours less than none", with(needed, map[string]string{"ExpectedWithinHours": "-1"}), "ExpectedWithinHours"},
+		{"following that is neither on nor off", with(needed, map[string]string{"Follow": "yes"}), "Follow"},
+		{"following for more than a week", with(needed, map[string]string{"FollowFor": "169h"}), "FollowFor"},
+		{"and in days", with(needed, map[string]string{"FollowFor": "8d"}), "FollowFor"},
+		{"following for no time", with(needed, map[string]string{"FollowFor": "0h"}), "FollowFor"},
 		{"a runbook with spaces", with(needed, map[string]string{"RunbookUrl": "the wiki"}), "RunbookUrl"},
 	} {
 		refused := tpl.with(tt.parameters).refused()
@@ -121,6 +129,7 @@ func TestQueue(t *testing.T) {
 		}{
 			{"maxReceiveCount", at(queue, "RedrivePolicy", "maxReceiveCount"), at(variables, "MAX_RECEIVE_COUNT")},
 			{"the dead-letter queue", at(queue, "RedrivePolicy", "deadLetterTargetArn"), "${DeadLetterQueue.Arn}"},
+			{"the queue of requests", at(variables, "REQUEST_QUEUE_ARN"), source["EventSourceArn"]},
 			{"the queue for rejected bodies", at(variables, "REJECTED_QUEUE_ARN"), "${RejectedQueue.Arn}"},
 			{"how long it keeps them", s.properties("RejectedQueue")["MessageRetentionPeriod"], "1209600"},
 			{"the batch size", source["BatchSize"], at(variables, "BATCH_CONCURRENCY")},

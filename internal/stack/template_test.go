@@ -328,7 +328,9 @@ const (
 	requestTopic = "arn:aws:sns:eu-central-1:123456789012:requests"
 	alarmTopic   = "arn:aws:sns:eu-central-1:123456789012:operations"
 	ticketTopic  = "arn:aws:sns:eu-central-1:123456789012:tickets"
-	resultBus    = "arn:aws:events:us-east-1:123456789012:event-bus/results"
+	resultFIFO   = "arn:aws:sns:eu-west-1:123456789012:results.fifo"
+	resultBus    = "arn:aws:events:eu-central-1:123456789012:event-bus/results"
+	defaultBus   = "arn:aws:events:eu-central-1:123456789012:event-bus/default"
 )
 
 // stacks are sets of parameters. Each condition of the template is true with one of
@@ -348,7 +350,8 @@ var stacks = map[string]map[string]string{
 		"ScheduleFlexibleMinutes": "15",
 		"RequestTopicArn":         requestTopic,
 		"EventBusName":            "default",
-		"ResultTopicArn":          "arn:aws:sns:eu-central-1:123456789012:results.fifo",
+		"ResultTopicArn":          resultFIFO,
+		"FollowFor":               "7d",
 		"AlarmTopicArn":           alarmTopic,
 		"TicketTopicArn":          ticketTopic,
 		"ExpectedWithinHours":     "26",
@@ -360,6 +363,8 @@ var stacks = map[string]map[string]string{
 		"PermissionsBoundaryArn":  boundary,
 	}),
 	"an event bus for the results":  with(needed, map[string]string{"ResultTopicArn": resultBus}),
+	"the default bus for them":      with(needed, map[string]string{"ResultTopicArn": defaultBus, "KmsKeyArn": key}),
+	"nothing followed":              with(needed, map[string]string{"Follow": "false"}),
 	"one topic for all alarms":      with(needed, map[string]string{"AlarmTopicArn": alarmTopic}),
 	"tickets alone":                 with(needed, map[string]string{"TicketTopicArn": ticketTopic}),
 	"a topic of its own, encrypted": with(needed, map[string]string{"KmsKeyArn": key}),
