@@ -267,7 +267,7 @@ func (r result) isOf(v *vault, made [][]string) bool {
 
 // kept returns the copies without that of a backup that is gone.
 func (v *vault) kept(copies []string) []string {
-	if v.fate != expiring {
+	if !v.fate.expires() {
 		return copies
 	}
 	return slices.DeleteFunc(slices.Clone(copies), func(c string) bool { return strings.HasPrefix(c, v.odd) })

@@ -63,7 +63,7 @@ func (c *copies) end(of cbrtest.Copy) string {
 	switch odd := of.BackupID == v.odd; {
 	case v.fate == stalled, lists-first < v.looks && time.Since(of.Began) < longestCopy:
 		return ""
-	case v.fate == failing, v.fate == partly && odd:
+	case v.fate == failing, v.fate == orphaned, v.fate == partly && odd:
 		return "fail"
 	case v.fate == skipping && odd:
 		return "skip"

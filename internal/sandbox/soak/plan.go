@@ -46,6 +46,8 @@ const (
 	stalled
 	// expiring: one of its backups is gone as soon as CBR copies it.
 	expiring
+	// orphaned: as expiring, and all of its copies fail.
+	orphaned
 	// large: it has so many copies that the list in a result is cut.
 	large
 )
@@ -68,7 +70,7 @@ func (f fate) copies() int {
 	switch f {
 	case twice:
 		return 2
-	case failing:
+	case failing, orphaned:
 		return maxReceives
 	case invalid, forbidden:
 		return 0
@@ -77,7 +79,10 @@ func (f fate) copies() int {
 }
 
 // varies reports whether a second result of a request may have other copies.
-func (f fate) varies() bool { return f == twice || f == failing }
+func (f fate) varies() bool { return f == twice || f == failing || f == orphaned }
+
+// expires reports whether one of its backups is gone as soon as CBR copies it.
+func (f fate) expires() bool { return f == expiring || f == orphaned }
 
 // kept reports whether the body of the request must be kept.
 func (f fate) kept() bool { return f == invalid || f == forbidden }
@@ -115,7 +120,7 @@ var shares = []struct {
 	percent int
 }{
 	{dated, 10}, {repeated, 10}, {twice, 8}, {gone, 2}, {full, 2}, {busy, 1}, {covered, 2}, {uncovered, 2}, {invalid, 2}, {forbidden, 2},
-	{partly, 4}, {skipping, 2}, {failing, 3}, {stalled, 2}, {expiring, 3},
+	{partly, 4}, {skipping, 2}, {failing, 3}, {stalled, 2}, {expiring, 3}, {orphaned, 2},
 }
 
 // plan draws the vaults of a run.
@@ -180,7 +185,7 @@ func furnish(c *cbrtest.CBR, rng *rand.Rand, vaults []*vault, began time.Time) {
 			backup(before)
 			backup(otherPlace)
 			continue
-		case partly, skipping, expiring:
+		case partly, skipping, expiring, orphaned:
 			v.odd = backup()
 		case large:
 			for range largeVault {

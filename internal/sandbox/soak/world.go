@@ -161,7 +161,7 @@ func (w *world) called(call cbrtest.Call) {
 	if !call.Taken {
 		return
 	}
-	if v := w.copies.vaults[call.Vault]; v.fate == expiring {
+	if v := w.copies.vaults[call.Vault]; v.fate.expires() {
 		w.cbr.RemoveBackup(v.odd)
 	}
 	w.accepted(call.Vault, moment{time.Now(), w.clock.now()})
