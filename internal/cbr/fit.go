@@ -15,8 +15,8 @@ var ErrTooLong = errors.New("it is too long even without a list of backups")
 
 // Fit returns the text that encode makes of replication, CBR's response object, if it
 // is at most limit bytes long. Otherwise it cuts the end of the list of backups until
-// the text is short enough, and adds backups_total, the length of the uncut list. If
-// even an empty list is too long, only the vault's id and these two stay.
+// the text is short enough, and adds backups_total, the length of the uncut list;
+// that of a list that was cut before stays. If even an empty list is too long, only the vault's id and these two stay.
 func Fit(replication json.RawMessage, limit int, encode func(json.RawMessage) ([]byte, error)) ([]byte, error) {
 	text, err := encode(replication)
 	if err != nil || len(text) <= limit {
@@ -29,7 +29,9 @@ func Fit(replication json.RawMessage, limit int, encode func(json.RawMessage) ([
 	}
 	_ = json.Unmarshal(object["backups"], &backups)
 	delete(object, "backups")
-	if len(backups) > 0 {
+	total := 0
+	_ = json.Unmarshal(object["backups_total"], &total)
+	if len(backups) > total { // else the list was cut before
 		object["backups_total"] = json.RawMessage(strconv.Itoa(len(backups)))
 	}
 	ends, list := make([]int, len(backups)+1), []byte{} // where each backup ends in the list

@@ -94,3 +94,22 @@ func TestFitNothing(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// TestFitTwice: a list that was cut and is cut again still says how long it was.
+func TestFitTwice(t *testing.T) {
+	t.Parallel()
+	text := []byte(`{"backups":[` + strings.TrimSuffix(strings.Repeat(`{"backup_id":"b"},`, 50), ",") + `],"vault_id":"v"}`)
+	for _, limit := range []int{500, 200, 60} {
+		var err error
+		if text, err = cbr.Fit(text, limit, func(r json.RawMessage) ([]byte, error) { return r, nil }); err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Backups []struct{} `json:"backups"`
+			Total   int        `json:"backups_total"`
+		}
+		if err := json.Unmarshal(text, &got); err != nil || len(text) > limit || got.Total != 50 || len(got.Backups) >= 50 {
+			t.Errorf("%s, %v", text, err)
+		}
+	}
+}

@@ -215,29 +215,101 @@ func TestOneLook(t *testing.T) {
 	}
 }
 
-// TestOneEnd: in whatever order looks see the states of copies, an accepted event
-// ends once, and the same states end it with the same id.
+// history is the states of a copy, one for each step. The last one stays.
+type history []cbr.RecordStatus
+
+// drawHistory draws a copy's history. again is whether CBR may try again what has
+// failed; otherwise nothing changes once it has ended.
+func drawHistory(t *rapid.T, again bool) (h history) {
+	add := func(s cbr.RecordStatus, most int) {
+		h = append(h, slices.Repeat(history{s}, rapid.IntRange(0, most).Draw(t, string(s)))...)
+	}
+	add(cbr.Waiting, 2)
+	add(cbr.Replicating, 3)
+	if again {
+		for range rapid.IntRange(0, 2).Draw(t, "failures") {
+			add(cbr.Failed, 2)
+			add(cbr.Replicating, 2)
+		}
+	}
+	return append(h, rapid.SampledFrom([]cbr.RecordStatus{cbr.Replicated, cbr.Failed, cbr.Skipped, "gone"}).Draw(t, "end"))
+}
+
+// at is the states of copies at a step.
+func at(copies []history, step int) (states []cbr.RecordStatus) {
+	for _, h := range copies {
+		states = append(states, h[min(step, len(h)-1)])
+	}
+	return states
+}
+
+// told is how copies in these states end, empty if they go on.
+func told(states []cbr.RecordStatus) string {
+	n := map[cbr.RecordStatus]int{}
+	for _, s := range states {
+		n[s]++
+	}
+	switch there := n[cbr.Replicated]; {
+	case n[cbr.Waiting]+n[cbr.Replicating] > 0:
+		return ""
+	case there == len(states):
+		return "completed/"
+	case there > 0:
+		return "partial/CopyIncomplete"
+	case n["gone"] == 0:
+		return "failed/CopyFailed"
+	}
+	return "failed/NotFollowed"
+}
+
+// TestOneEnd: whenever one or two trackers look, and however often the queue
+// redelivers, an accepted event ends in one way and with one id. If CBR tries again
+// what has failed, a tracker ends at the first end that it sees, and trackers that
+// see the same states tell the same.
 func TestOneEnd(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, 4).Draw(t, "copies")
-		state := rapid.SampledFrom([]cbr.RecordStatus{cbr.Waiting, cbr.Replicating, cbr.Replicated, cbr.Failed, cbr.Skipped, "gone"})
-		for range rapid.IntRange(1, 8).Draw(t, "looks") {
-			states := rapid.SliceOfN(state, n, n).Draw(t, "states")
-			d := accepted(n, time.Duration(rapid.IntRange(1, 70).Draw(t, "hours"))*time.Hour)
-			first := action(records(states...)).Open(delivery.Invocation{}).Do(t.Context(), d)
-			d.Queue.Receives, d.Redelivered = 17, true
-			second := action(records(states...)).Open(delivery.Invocation{}).Do(t.Context(), d)
-			if first.ResultID != second.ResultID || first.Status() != second.Status() {
-				t.Fatalf("one look says %s %s, another %s %s", first.Status(), first.ResultID, second.Status(), second.ResultID)
+		again := rapid.Bool().Draw(t, "CBR tries again")
+		copies := make([]history, rapid.IntRange(1, 4).Draw(t, "copies"))
+		steps := 0
+		for i := range copies {
+			copies[i] = drawHistory(t, again)
+			steps = max(steps, len(copies[i]))
+		}
+		ends := map[string]bool{} // "status/kind id", of all trackers
+		for range rapid.IntRange(1, 2).Draw(t, "trackers") {
+			looks := rapid.SliceOfN(rapid.IntRange(0, steps-1), 0, 6).Draw(t, "looks")
+			slices.Sort(looks)
+			for receives, step := range append(looks, steps-1) {
+				states, got := at(copies, step), ""
+				// One that was published and not acknowledged is looked at once more.
+				for range rapid.IntRange(1, 2).Draw(t, "times") {
+					d := accepted(len(copies), time.Duration(step+1)*time.Hour)
+					d.Queue.Receives, d.Redelivered = receives+1, receives > 0
+					o := action(records(states...)).Open(delivery.Invocation{}).Do(t.Context(), d)
+					if !o.HandedBack() {
+						got = string(o.Status()) + "/" + string(o.Err.Of())
+						ends[got+" "+o.ResultID] = true
+					}
+					if want := told(states); got != want {
+						t.Fatalf("%v: ends as %q, want %q", states, got, want)
+					}
+				}
+				if got != "" {
+					break
+				}
 			}
-			going := slices.ContainsFunc(states, func(s cbr.RecordStatus) bool { return s == cbr.Waiting || s == cbr.Replicating })
-			if first.HandedBack() != going {
-				t.Fatalf("%v: handed back %t", states, first.HandedBack())
+		}
+		if !again && len(ends) != 1 {
+			t.Fatalf("ends %v, want one", ends)
+		}
+		ids := map[string]string{}
+		for end := range ends {
+			how, id, _ := strings.Cut(end, " ")
+			if other := ids[how]; other != "" {
+				t.Fatalf("%s has the ids %s and %s", how, other, id)
 			}
-			if !going {
-				return
-			}
+			ids[how] = id
 		}
 	})
 }

@@ -95,6 +95,16 @@ func (c *CBR) AddBackup(b Backup) {
 	c.byID[b.ID] = added
 }
 
+// RemoveBackup removes a backup with its replication records, as its retention does. Its copies stay in the destination vault.
+func (c *CBR) RemoveBackup(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b, ok := c.byID[fold(id)]; ok {
+		delete(c.byID, b.ID)
+		c.backups[b.VaultID] = slices.DeleteFunc(c.backups[b.VaultID], func(o *backup) bool { return o == b })
+	}
+}
+
 // ExampleBackups returns the ids of the backups in [SourceVault], oldest first.
 func ExampleBackups() []string {
 	return []string{

@@ -13,6 +13,19 @@ func WithLateRecords(d time.Duration) Option {
 	return func(c *CBR) { c.late = d }
 }
 
+// A Copy is a copy that CopyCheckpoint has begun.
+type Copy struct {
+	VaultID, BackupID, RecordID string
+	Began                       time.Time // when it was requested, by CBR's clock
+}
+
+// WithCopyEnds makes end say how a copy ends whose time has passed: with the status success, fail or skip. While it says
+// nothing the copy goes on. It is called with every look at the copy, and must not call the CBR. A copy that has ended must
+// stay so.
+func WithCopyEnds(end func(Copy) (status string)) Option {
+	return func(c *CBR) { c.copyEnds = end }
+}
+
 // A Record is a replication record from before, or of another writer. It does not change with the clock.
 type Record struct {
 	DestinationProject string    // empty: the example's
@@ -55,7 +68,7 @@ func (c *CBR) addRecord(b *backup, r *record) {
 }
 
 // A record is a replication record: one copy of one backup. It never changes; its status is a function of the clock, unless
-// it is fixed.
+// it is fixed, or said by [WithCopyEnds].
 type record struct {
 	id      string
 	backup  Backup
@@ -66,6 +79,7 @@ type record struct {
 	takes   time.Duration
 	fixed   string    // the status of a Record
 	visible time.Time // since when lookups show it
+	end     func(Copy) string
 }
 
 // has reports whether one of the backup's records matches.
@@ -98,6 +112,8 @@ func (r *record) status(now time.Time) string {
 		return "waiting_replicate"
 	case now.Before(r.ends()):
 		return "replicating"
+	case r.end != nil:
+		return cmp.Or(r.end(Copy{r.backup.VaultID, r.backup.ID, r.id, r.queued}), "replicating")
 	case r.backup.CopyError != "":
 		return "fail"
 	default:
@@ -113,7 +129,11 @@ func (r *record) progress(now time.Time) int {
 	case r.fixed != "":
 		return 0
 	}
-	return int(max(0, 100*now.Sub(r.begins())/(r.takes-r.takes/4)))
+	passed, takes := now.Sub(r.begins()), r.takes-r.takes/4
+	if passed >= takes { // it takes longer than thought
+		return 99
+	}
+	return int(max(0, 100*passed/takes))
 }
 
 // wire is ReplicationRecordGet of the CBR API reference. Inferred: a record that waits has no created_at, which is described

@@ -100,3 +100,52 @@ func TestLateRecords(t *testing.T) {
 		t.Errorf("%d shown, want 2", len(got))
 	}
 }
+
+// A copy goes on until it is said how it ends. Then it stays so.
+func TestCopyEnds(t *testing.T) {
+	t.Parallel()
+	end := ""
+	var asked Copy
+	s, now := newExample(t, WithCopyTime(time.Hour), WithCopyEnds(func(c Copy) string { asked = c; return end }))
+	began := now.Now()
+	mustCopy(t, s, 3)
+	type shown struct{ Status, Progress, FailCode any }
+	show := func() shown {
+		r := s.shownRecords(t)[0].(map[string]any)
+		extra := r["extra_info"].(map[string]any)
+		return shown{r["status"], extra["progress"], extra["fail_code"]}
+	}
+	var got []shown
+	for _, end = range []string{"", "", "success", "fail", "skip"} {
+		got = append(got, show())
+		now.advance(30 * time.Minute)
+	}
+	want := []shown{
+		{"waiting_replicate", 0.0, ""},
+		{"replicating", 33.0, ""},
+		{"success", 100.0, ""},
+		{"fail", 100.0, "BackupService.1006"},
+		{"skip", 100.0, ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	end = ""
+	if diff := cmp.Diff(shown{"replicating", 99.0, ""}, show()); diff != "" {
+		t.Errorf("it goes on (-want +got):\n%s", diff)
+	}
+	if asked.VaultID != SourceVault || asked.BackupID != oldest || asked.RecordID == "" || !asked.Began.Equal(began) {
+		t.Errorf("asked about %+v", asked)
+	}
+}
+
+func TestRemoveBackup(t *testing.T) {
+	t.Parallel()
+	s, _ := newExample(t)
+	s.RemoveBackup(oldest)
+	s.RemoveBackup("unknown")
+	if got := s.send(t, http.MethodGet, backupsPath+"/"+oldest, Token, ""); got.status != http.StatusNotFound {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+	mustCopy(t, s, 2)
+}

@@ -131,7 +131,7 @@ func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
 
 	queued := make([]object, len(uncopied))
 	for i, b := range uncopied {
-		r := &record{param: p, project: project, region: c.regions[project], queued: now, takes: c.copyTime, visible: now.Add(c.late)}
+		r := &record{param: p, project: project, region: c.regions[project], queued: now, takes: c.copyTime, visible: now.Add(c.late), end: c.copyEnds}
 		c.addRecord(b, r)
 		queued[i] = object{"backup_id": b.ID, "replication_record_id": r.id}
 	}

@@ -51,6 +51,7 @@ type CBR struct {
 	late     time.Duration
 	format   Format
 	observe  func(Call)
+	copyEnds func(Copy) string
 
 	tokenSize  int
 	tokenLife  time.Duration

@@ -21,6 +21,7 @@ type book struct {
 	sent     []*request          // in that order
 	accepts  map[string][]moment // when CBR accepted requests, by vault
 	unknown  []string            // causation ids of results without a request
+	ends     map[following][]end
 }
 
 // moment is a time on both clocks.
@@ -41,7 +42,8 @@ type request struct {
 // result is a final result on the topic.
 type result struct {
 	eventID, status string
-	copies          []string // "backup record", sorted
+	copies          []string // "backup record", sorted; of a list that was cut, the first ones
+	total           int      // of a list that was cut
 	place           int      // among all results
 }
 
@@ -53,18 +55,39 @@ type event struct {
 	CausationID string `json:"causationid"`
 	Data        struct {
 		Status      string
+		Stage       string
 		Reconciled  bool
+		Error       struct{ Kind string }
+		AcceptedID  string `json:"accepted_id"`
 		Replication struct {
-			Backups []struct {
-				BackupID string `json:"backup_id"`
-				RecordID string `json:"replication_record_id"`
-			}
+			Backups copyList
+			Total   int `json:"backups_total"`
 		}
+		Copies       counts
+		Backups      copyList
+		BackupsTotal int `json:"backups_total"`
 	}
 }
 
+// copyList is a list of copies in an event.
+type copyList []struct {
+	BackupID string `json:"backup_id"`
+	RecordID string `json:"replication_record_id"`
+	Status   string
+}
+
+// ids returns "backup record" of each copy, sorted.
+func (l copyList) ids() []string {
+	var all []string
+	for _, c := range l {
+		all = append(all, c.BackupID+" "+c.RecordID)
+	}
+	slices.Sort(all)
+	return all
+}
+
 func newBook() *book {
-	return &book{requests: map[string]*request{}, accepts: map[string][]moment{}}
+	return &book{requests: map[string]*request{}, accepts: map[string][]moment{}, ends: map[following][]end{}}
 }
 
 // enter sends a message by send, and notes it.
@@ -129,6 +152,10 @@ func (b *book) published(message string, place int) (e event, first *request, er
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if e.Data.Stage == stageCopy {
+		b.ended(e)
+		return e, nil, nil
+	}
 	r := b.requests[e.CausationID]
 	if r == nil {
 		b.unknown = append(b.unknown, e.CausationID)
@@ -137,11 +164,7 @@ func (b *book) published(message string, place int) (e event, first *request, er
 	if e.Data.Status == "failed" {
 		return e, nil, nil
 	}
-	res := result{eventID: e.ID, status: e.Data.Status, place: place}
-	for _, c := range e.Data.Replication.Backups {
-		res.copies = append(res.copies, c.BackupID+" "+c.RecordID)
-	}
-	slices.Sort(res.copies)
+	res := result{eventID: e.ID, status: e.Data.Status, place: place, copies: e.Data.Replication.Backups.ids(), total: e.Data.Replication.Total}
 	r.results = append(r.results, res)
 	if len(r.results) == 1 {
 		first = r
@@ -151,15 +174,21 @@ func (b *book) published(message string, place int) (e event, first *request, er
 
 // A complaint is what is wrong with a vault.
 type complaint struct {
-	class string // lost, duplicated or wrong
+	class string // lost, duplicated or wrong, or one of copies
 	vault string
 	text  string
 }
 
-// judge compares the results of all requests with what CBR and the queues have.
-// made is the copies of each request that CBR accepted, by vault; dead and kept are
-// the bodies of dead letters and of rejected requests, by message id.
-func (b *book) judge(made map[string][][]string, dead, kept map[string]string) []complaint {
+// facts are what CBR and the queues have in the end.
+type facts struct {
+	made       map[string][][]string // the copies of each request that CBR accepted, by vault
+	status     map[string]string     // of each copy in CBR
+	dead, kept map[string]string     // the bodies of dead letters and of rejected requests, by message id
+	unfollowed map[string]bool       // the ids of accepted events that are dead letters
+}
+
+// judge compares the results of all requests with the facts.
+func (b *book) judge(is *facts) []complaint {
 	var all []complaint
 	complain := func(class string, v *vault, format string, args ...any) {
 		all = append(all, complaint{class, v.id, fmt.Sprintf(format, args...)})
@@ -174,13 +203,13 @@ func (b *book) judge(made map[string][][]string, dead, kept map[string]string) [
 				complain("duplicated", v, "CBR accepted %d requests", n)
 			}
 		}
-		body, isDead := dead[r.id]
+		body, isDead := is.dead[r.id]
 		switch {
 		case isDead && body != r.body:
 			complain("lost", r.vault, "the dead letter %s has another body", r.id)
 		case !isDead && len(r.results) == 0:
 			complain("lost", r.vault, "message %s has no result and is no dead letter", r.id)
-		case r.vault.fate.kept() && len(r.results) > 0 && kept[r.id] != r.body:
+		case r.vault.fate.kept() && len(r.results) > 0 && is.kept[r.id] != r.body:
 			complain("lost", r.vault, "the body of message %s is not kept", r.id)
 		case isDead && len(r.results) > 0 && !r.interrupted:
 			complain("wrong", r.vault, "message %s is a dead letter although its result was published: %v", r.id, r.results)
@@ -193,12 +222,17 @@ func (b *book) judge(made map[string][][]string, dead, kept map[string]string) [
 			if want := r.vault.fate.want(); want != "" && res.status != want {
 				complain("wrong", r.vault, "message %s has the result %q, want %q", r.id, res.status, want)
 			}
-			if first := r.results[0]; i > 0 && (first.status != res.status || r.vault.fate != twice && !slices.Equal(first.copies, res.copies)) {
+			if first := r.results[0]; i > 0 && (first.status != res.status || !r.vault.fate.varies() && !slices.Equal(r.vault.kept(first.copies), r.vault.kept(res.copies))) {
 				complain("wrong", r.vault, "message %s has two results: %v and %v", r.id, first, res)
 			}
-			if res.status == "accepted" && !isUnion(res.copies, made[r.vault.id]) {
-				complain("wrong", r.vault, "message %s has the copies %v, CBR made %v", r.id, res.copies, made[r.vault.id])
+			made := is.made[r.vault.id]
+			if res.status != "accepted" {
+				continue
 			}
+			if !res.isOf(r.vault, made) {
+				complain("wrong", r.vault, "message %s has %d copies, %.300v, CBR made %.300v", r.id, max(res.total, len(res.copies)), res.copies, made)
+			}
+			b.judgeEnds(is, r, res, complain)
 		}
 		if g := r.vault.group; g != "" && len(r.results) > 0 {
 			if before := latest[g]; before.place > r.results[0].place {
@@ -207,10 +241,36 @@ func (b *book) judge(made map[string][][]string, dead, kept map[string]string) [
 			latest[g] = r.results[0]
 		}
 	}
+	for f := range b.ends {
+		if r := owners[f.acceptedID]; r == nil || !slices.ContainsFunc(r.results, func(res result) bool { return res.followed() == f }) {
+			all = append(all, complaint{endWrong, "", "an end of " + f.acceptedID + " with copies that were never accepted"})
+		}
+	}
 	for _, id := range b.unknown {
 		all = append(all, complaint{"wrong", "", "a result of " + id + ", which nobody sent"})
 	}
 	return all
+}
+
+// isOf reports whether a result has the copies that CBR made for the vault.
+func (r result) isOf(v *vault, made [][]string) bool {
+	if r.total == 0 {
+		return isUnion(v.kept(r.copies), made)
+	}
+	all := slices.Concat(made...)
+	slices.Sort(all)
+	return r.total == len(all) && !slices.ContainsFunc(r.copies, func(c string) bool {
+		_, found := slices.BinarySearch(all, c)
+		return !found
+	})
+}
+
+// kept returns the copies without that of a backup that is gone.
+func (v *vault) kept(copies []string) []string {
+	if !v.fate.expires() {
+		return copies
+	}
+	return slices.DeleteFunc(slices.Clone(copies), func(c string) bool { return strings.HasPrefix(c, v.odd) })
 }
 
 // isUnion reports whether copies are all copies of one or several requests.

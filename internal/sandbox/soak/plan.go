@@ -36,6 +36,20 @@ const (
 	// uncovered: one of its backups has a copy elsewhere in the destination's
 	// region, so that CBR makes none here.
 	uncovered
+	// partly: one of its copies fails.
+	partly
+	// skipping: CBR skips one of its copies.
+	skipping
+	// failing: all of its copies fail. CBR may then be asked again.
+	failing
+	// stalled: its copies never end.
+	stalled
+	// expiring: one of its backups is gone as soon as CBR copies it.
+	expiring
+	// orphaned: as expiring, and all of its copies fail.
+	orphaned
+	// large: it has so many copies that the list in a result is cut.
+	large
 )
 
 // want is the final status of a vault's requests; "" if any is right.
@@ -56,11 +70,19 @@ func (f fate) copies() int {
 	switch f {
 	case twice:
 		return 2
+	case failing, orphaned:
+		return maxReceives
 	case invalid, forbidden:
 		return 0
 	}
 	return 1
 }
+
+// varies reports whether a second result of a request may have other copies.
+func (f fate) varies() bool { return f == twice || f == failing || f == orphaned }
+
+// expires reports whether one of its backups is gone as soon as CBR copies it.
+func (f fate) expires() bool { return f == expiring || f == orphaned }
 
 // kept reports whether the body of the request must be kept.
 func (f fate) kept() bool { return f == invalid || f == forbidden }
@@ -71,6 +93,8 @@ type vault struct {
 	fate   fate
 	group  string // in the FIFO queue; "" in the standard queue
 	faults drawn[cbrtest.Fault]
+	odd    string // the backup that the fate is about, if it is about one
+	looks  int    // so many lists of the vault show its copies going on
 }
 
 const (
@@ -83,6 +107,11 @@ const (
 	// bigVault is how many backups one vault in bigEvery has: more than a page
 	// of ListBackups.
 	bigVault, bigEvery = 1100, 250
+	// largeVault is how many backups to copy the vault in largeEvery has whose
+	// results are cut: more than a message has room for.
+	largeVault, largeEvery = 3000, 400
+	// maxLooks is how many lists of a vault show copies that go on at the most.
+	maxLooks = 4
 )
 
 // shares are how many of a hundred vaults have a fate; the rest is ordinary.
@@ -91,19 +120,23 @@ var shares = []struct {
 	percent int
 }{
 	{dated, 10}, {repeated, 10}, {twice, 8}, {gone, 2}, {full, 2}, {busy, 1}, {covered, 2}, {uncovered, 2}, {invalid, 2}, {forbidden, 2},
+	{partly, 4}, {skipping, 2}, {failing, 3}, {stalled, 2}, {expiring, 3}, {orphaned, 2},
 }
 
 // plan draws the vaults of a run.
 func plan(rng *rand.Rand, n int) []*vault {
 	vaults := make([]*vault, n)
 	for i := range vaults {
-		v := &vault{id: id("a", i), fate: ordinary, faults: draw(rng, copyChances, triesPlanned)}
+		v := &vault{id: nth("a", i), fate: ordinary, faults: draw(rng, copyChances, triesPlanned), looks: rng.IntN(maxLooks + 1)}
 		at := rng.IntN(100)
 		for _, s := range shares {
 			if at -= s.percent; at < 0 {
 				v.fate = s.fate
 				break
 			}
+		}
+		if i%largeEvery == largeEvery-1 {
+			v.fate = large
 		}
 		if v.fate.copies() <= 1 && v.fate != repeated && i%3 == 0 {
 			v.group = fmt.Sprint("group-", i/(3*groupSize))
@@ -127,13 +160,14 @@ func furnish(c *cbrtest.CBR, rng *rand.Rand, vaults []*vault, began time.Time) {
 			continue
 		}
 		c.AddVault(cbrtest.Vault{ID: v.id, ProjectID: cbrtest.SourceProject})
-		backup := func(records ...cbrtest.Record) {
-			b := cbrtest.Backup{ID: id("b", backups), VaultID: v.id, CreatedAt: began.Add(-time.Hour)}
+		backup := func(records ...cbrtest.Record) (id string) {
+			b := cbrtest.Backup{ID: nth("b", backups), VaultID: v.id, CreatedAt: began.Add(-time.Hour)}
 			backups++
 			c.AddBackup(b)
 			for _, r := range records {
 				c.AddRecord(b.ID, r)
 			}
+			return b.ID
 		}
 		before := cbrtest.Record{CreatedAt: began.Add(-10 * time.Minute)}
 		failed := cbrtest.Record{CreatedAt: began.Add(-5 * time.Minute), Status: "fail"}
@@ -151,6 +185,12 @@ func furnish(c *cbrtest.CBR, rng *rand.Rand, vaults []*vault, began time.Time) {
 			backup(before)
 			backup(otherPlace)
 			continue
+		case partly, skipping, expiring, orphaned:
+			v.odd = backup()
+		case large:
+			for range largeVault {
+				backup()
+			}
 		}
 		backup(otherRegion)
 		if rng.IntN(2) == 0 {
@@ -186,5 +226,5 @@ func (v *vault) body(at time.Time) string {
 		requestedAt, v.id, destination, cbrtest.DestinationProject, region)
 }
 
-// id is the nth UUID of a kind, which is a hex digit.
-func id(kind string, n int) string { return fmt.Sprintf("%s0000000-0000-4000-8000-%012x", kind, n) }
+// nth is the nth UUID of a kind, which is a hex digit.
+func nth(kind string, n int) string { return fmt.Sprintf("%s0000000-0000-4000-8000-%012x", kind, n) }

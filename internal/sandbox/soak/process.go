@@ -112,11 +112,11 @@ func (p *process) poll(ctx context.Context) error {
 }
 
 // receive takes a batch from one of the queues; left is how many messages are in
-// both.
+// all of them.
 func (p *process) receive() (queue *sandbox.Queue, messages []sandbox.Message, left int) {
 	p.receiving.Lock()
 	defer p.receiving.Unlock()
-	queues := p.stack.Queues()
+	queues := append(p.stack.Queues(), p.stack.Follow)
 	first := p.rng.IntN(len(queues))
 	for i := range queues {
 		queue = queues[(first+i)%len(queues)]
@@ -133,7 +133,14 @@ func (p *process) receive() (queue *sandbox.Queue, messages []sandbox.Message, l
 // or its answer is lost.
 func (p *process) deliver(ctx context.Context, queue *sandbox.Queue, messages []sandbox.Message) error {
 	defer p.clock.fly(-len(messages))
-	time.Sleep(time.Until(p.begin(messages, p.clock.now(), p.late)))
+	follows := queue == p.stack.Follow
+	if follows {
+		for i := range messages {
+			messages[i].FirstReceive = time.Now()
+		}
+	} else {
+		time.Sleep(time.Until(p.begin(messages, p.clock.now(), p.late)))
+	}
 	mapping := sandbox.Mapping{Queue: queue, Delay: visibility, Invoke: func(ctx context.Context, payload []byte) (sandbox.Response, error) {
 		response, wasKilled, err := p.invoke(ctx, payload)
 		if err != nil {
@@ -143,11 +150,13 @@ func (p *process) deliver(ctx context.Context, queue *sandbox.Queue, messages []
 			return response, fmt.Errorf("the function failed: %w", response.Error)
 		}
 		unacknowledged := response.Error == nil && p.rng.IntN(1000) < unacknowledgedPermil
-		p.count(len(messages), response.Error != nil, unacknowledged)
+		p.count(len(messages), follows, response.Error != nil, unacknowledged)
 		if unacknowledged {
 			response.Error = &sandbox.FunctionError{Type: "Unacknowledged"}
 		}
-		p.end(messages, response.Error != nil)
+		if !follows {
+			p.end(messages, response.Error != nil)
+		}
 		return response, nil
 	}}
 	_, err := mapping.Deliver(ctx, messages)
@@ -173,11 +182,14 @@ func (p *process) invoke(ctx context.Context, payload []byte) (response sandbox.
 	return response, killed, err
 }
 
-func (p *process) count(deliveries int, killed, unacknowledged bool) {
+func (p *process) count(deliveries int, follows, killed, unacknowledged bool) {
 	p.counting.Lock()
 	defer p.counting.Unlock()
 	p.tally.invocations++
 	p.tally.deliveries += deliveries
+	if follows {
+		p.tally.follows += deliveries
+	}
 	if killed {
 		p.tally.kills++
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/sandbox"
 )
 
@@ -116,7 +117,8 @@ func TestJudge(t *testing.T) {
 				dead["m1"] = tt.message.dead
 			}
 			made := map[string][][]string{"v": {one, {"b3 r3"}}}
-			if diff := cmp.Diff(tt.want, classes(b.judge(made, dead, map[string]string{"m1": tt.message.kept}))); diff != "" {
+			unfollowed := map[string]bool{"e": true, "e2": true} // TestJudgeEnds judges the ends
+			if diff := cmp.Diff(tt.want, classes(b.judge(&facts{made: made, dead: dead, kept: map[string]string{"m1": tt.message.kept}, unfollowed: unfollowed}))); diff != "" {
 				t.Errorf("complaints (-want +got):\n%s", diff)
 			}
 		})
@@ -146,9 +148,105 @@ func TestJudgeOrder(t *testing.T) {
 			}
 			b.requests[m].results = []result{{eventID: m, status: "rejected", place: place}}
 		}
-		if diff := cmp.Diff(tt.want, classes(b.judge(nil, dead, nil))); diff != "" {
+		if diff := cmp.Diff(tt.want, classes(b.judge(&facts{dead: dead}))); diff != "" {
 			t.Errorf("results in the order %v: complaints (-want +got):\n%s", tt.places, diff)
 		}
+	}
+}
+
+// TestJudgeEnds: each fault in what is told of copies is seen.
+func TestJudgeEnds(t *testing.T) {
+	t.Parallel()
+	accept := func(copies ...string) result { return result{eventID: "e", status: "accepted", copies: copies} }
+	told := func(status, kind string, n counts, each ...string) end {
+		return end{eventID: status + kind, status: status, kind: kind, counts: n, each: each}
+	}
+	completed := told("completed", "", counts{Total: 2, Succeeded: 2}, "b1 r1 success", "b2 r2 success")
+	large := accept("b1 r1")
+	large.total = 2
+	for _, tt := range []struct {
+		name       string
+		accepted   result
+		status     string // of the second copy in CBR; the first is there
+		unfollowed bool
+		ends       []end
+		want       []string
+	}{
+		{"there", accept("b1 r1", "b2 r2"), "success", false, []end{completed}, nil},
+		{"told twice", accept("b1 r1", "b2 r2"), "success", false, []end{completed, completed}, nil},
+		{"some", accept("b1 r1", "b2 r2"), "fail", false, []end{told("partial", "CopyIncomplete", counts{Total: 2, Succeeded: 1, Failed: 1}, "b1 r1 success", "b2 r2 fail")}, nil},
+		{"some, and one unknown", accept("b1 r1", "b2 r2"), "", false, []end{told("partial", "CopyIncomplete", counts{Total: 2, Succeeded: 1, Unknown: 1}, "b1 r1 success", "b2 r2 unknown")}, nil},
+		{"none", accept("b2 r2"), "skip", false, []end{told("failed", "CopyFailed", counts{Total: 1, Skipped: 1}, "b2 r2 skip")}, nil},
+		{"none known", accept("b2 r2"), "", false, []end{told("failed", "NotFollowed", counts{Total: 1, Unknown: 1}, "b2 r2 unknown")}, nil},
+		{"goes on for ever", accept("b1 r1", "b2 r2"), "replicating", false, []end{told("failed", "NotFollowed", counts{Total: 2, Succeeded: 1, Unknown: 1}, "b1 r1 success", "b2 r2 replicating")}, nil},
+		{"a list that was cut", large, "success", false, []end{{eventID: "end", status: "completed", counts: counts{Total: 2, Succeeded: 2}}}, nil},
+		{"a dead letter", accept("b1 r1", "b2 r2"), "success", true, nil, nil},
+
+		{"no end", accept("b1 r1", "b2 r2"), "success", false, nil, []string{noEnd}},
+		{"two ids", accept("b1 r1", "b2 r2"), "success", false, []end{completed, {"another", "completed", "", completed.counts, completed.each}}, []string{twoEnds}},
+		{"another status", accept("b1 r1", "b2 r2"), "fail", false, []end{completed}, []string{endWrong}},
+		{"another kind", accept("b2 r2"), "", false, []end{told("failed", "CopyFailed", counts{Total: 1, Unknown: 1}, "b2 r2 unknown")}, []string{endWrong}},
+		{"another count", accept("b1 r1", "b2 r2"), "success", false, []end{told("completed", "", counts{Total: 1, Succeeded: 1}, completed.each...)}, []string{endWrong}},
+		{"another copy", accept("b1 r1", "b2 r2"), "success", false, []end{told("completed", "", completed.counts, "b1 r1 success", "b3 r3 success")}, []string{endWrong}},
+		{"a cut list miscounted", large, "success", false, []end{{eventID: "end", status: "completed", counts: counts{Total: 1, Succeeded: 1}}}, []string{endWrong}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBook()
+			b.enter(&vault{id: "v"}, "body", false, func() string { return "m1" })
+			b.requests["m1"].results = []result{tt.accepted}
+			b.accepts["v"] = make([]moment, 1)
+			if tt.ends != nil {
+				b.ends[tt.accepted.followed()] = tt.ends
+			}
+			is := &facts{made: map[string][][]string{"v": {tt.accepted.copies}}, status: map[string]string{"b1 r1": "success"}, unfollowed: map[string]bool{"e": tt.unfollowed}}
+			if tt.accepted.total > 0 {
+				is.made["v"] = [][]string{{"b1 r1", "b2 r2"}}
+			}
+			if tt.status != "" {
+				is.status["b2 r2"] = tt.status
+			}
+			if diff := cmp.Diff(tt.want, classes(b.judge(is))); diff != "" {
+				t.Errorf("complaints (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestEndOfNothing: an end of what was never accepted is seen.
+func TestEndOfNothing(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	if _, _, err := b.published(`{"id":"x","causationid":"e","data":{"status":"completed","stage":"copy","accepted_id":"e"}}`, 1); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{endWrong}, classes(b.judge(&facts{}))); diff != "" {
+		t.Errorf("complaints (-want +got):\n%s", diff)
+	}
+}
+
+// TestCopies: a copy ends after some looks at its vault, and stays so.
+func TestCopies(t *testing.T) {
+	t.Parallel()
+	c := newCopies([]*vault{{id: "v", looks: 2, fate: partly, odd: "b2"}, {id: "s", fate: stalled}})
+	now := time.Now()
+	var got []string
+	ask := func() {
+		got = append(got, c.end(cbrtest.Copy{VaultID: "v", BackupID: "b1", RecordID: "r1", Began: now})+" "+
+			c.end(cbrtest.Copy{VaultID: "v", BackupID: "b2", RecordID: "r2", Began: now})+" "+
+			c.end(cbrtest.Copy{VaultID: "s", BackupID: "b3", RecordID: "r3", Began: now.Add(-time.Hour)}))
+	}
+	ask()
+	for range 3 {
+		c.listed("/v3/p/backups?vault_id=v")
+		c.listed("/v3/p/backups?vault_id=s")
+		ask()
+	}
+	if diff := cmp.Diff([]string{"  ", "  ", "success fail ", "success fail "}, got); diff != "" {
+		t.Errorf("ends (-want +got):\n%s", diff)
+	}
+	if got := c.end(cbrtest.Copy{VaultID: "v", RecordID: "r4", Began: now.Add(-longestCopy)}); got != "success" {
+		t.Errorf("after the longest time a copy has %q", got)
 	}
 }
 
@@ -158,7 +256,7 @@ func TestUnknownResult(t *testing.T) {
 	if _, _, err := b.published(`{"id":"e","causationid":"nobody","data":{"status":"accepted"}}`, 1); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"wrong"}, classes(b.judge(nil, nil, nil))); diff != "" {
+	if diff := cmp.Diff([]string{"wrong"}, classes(b.judge(&facts{}))); diff != "" {
 		t.Errorf("complaints (-want +got):\n%s", diff)
 	}
 }

@@ -10,9 +10,10 @@ import (
 // tally counts what happened in a run.
 type tally struct {
 	vaults, requests, invocations, deliveries    int
+	follows                                      int // of the deliveries
 	kills, unacknowledged                        int
 	calls, accepted, lookups, publishes, changes int
-	deadLetters, kept                            int
+	deadLetters, kept, unfollowed                int
 	faults, results                              map[string]int
 	complaints                                   []complaint
 	faulty                                       map[string]int      // vaults, by the class of their complaints
@@ -28,6 +29,7 @@ func (t *tally) add(o *tally) {
 	t.requests += o.requests
 	t.invocations += o.invocations
 	t.deliveries += o.deliveries
+	t.follows += o.follows
 	t.kills += o.kills
 	t.unacknowledged += o.unacknowledged
 	t.calls += o.calls
@@ -37,6 +39,7 @@ func (t *tally) add(o *tally) {
 	t.changes += o.changes
 	t.deadLetters += o.deadLetters
 	t.kept += o.kept
+	t.unfollowed += o.unfollowed
 	for _, m := range []struct{ into, from map[string]int }{{t.faults, o.faults}, {t.results, o.results}, {t.faulty, o.faulty}} {
 		for name, n := range m.from {
 			m.into[name] += n
@@ -60,7 +63,8 @@ func (t *tally) allWell() bool { return len(t.faulty) == 0 }
 
 // summary counts vaults by what is wrong with them.
 func (t *tally) summary() string {
-	return fmt.Sprintf("lost %d, duplicated %d, wrong %d", t.faulty["lost"], t.faulty["duplicated"], t.faulty["wrong"])
+	return fmt.Sprintf("lost %d, duplicated %d, wrong %d; accepted without an end %d, with two ends %d, with a wrong end %d",
+		t.faulty["lost"], t.faulty["duplicated"], t.faulty["wrong"], t.faulty[noEnd], t.faulty[twoEnds], t.faulty[endWrong])
 }
 
 // maxShown is how many vaults are shown with their log.
@@ -83,8 +87,8 @@ func (t *tally) printComplaints(out io.Writer) {
 }
 
 func (t *tally) print(out io.Writer) {
-	fmt.Fprintf(out, "%d vaults, %d requests, %d deliveries in %d invocations, %d of them killed, %d acknowledgements lost\n",
-		t.vaults, t.requests, t.deliveries, t.invocations, t.kills, t.unacknowledged)
+	fmt.Fprintf(out, "%d vaults, %d requests, %d deliveries (%d of accepted events) in %d invocations, %d of them killed, %d acknowledgements lost\n",
+		t.vaults, t.requests, t.deliveries, t.follows, t.invocations, t.kills, t.unacknowledged)
 	fmt.Fprintf(out, "%d calls, %d accepted, %d lookups, %d calls of the topic, %d of SQS\n", t.calls, t.accepted, t.lookups, t.publishes, t.changes)
 	fmt.Fprintln(out, "faults:")
 	for _, name := range slices.Sorted(maps.Keys(t.faults)) {
@@ -94,5 +98,5 @@ func (t *tally) print(out io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(t.results)) {
 		fmt.Fprintf(out, "  %6d %s\n", t.results[name], name)
 	}
-	fmt.Fprintf(out, "%d dead letters, %d rejected bodies kept\n%s\n", t.deadLetters, t.kept, t.summary())
+	fmt.Fprintf(out, "%d dead letters, %d rejected bodies kept, %d dead letters of the follow queue\n%s\n", t.deadLetters, t.kept, t.unfollowed, t.summary())
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,12 +23,16 @@ const (
 	// maxLate is how late, in real time, an effect shows. By the queues' clock it
 	// is less than the minute within which the function expects an effect.
 	maxLate = 400 * time.Millisecond
-	// maxCopyTime is how long a copy takes. In the first quarter of it the record
-	// waits and has no date.
+	// maxCopyTime is how long a copy takes at least. In the first quarter of it the
+	// record waits and has no date.
 	maxCopyTime = 60 * time.Millisecond
-	// callsPlanned is for how many lookups, calls of the topic and calls of SQS for
-	// each vault faults are drawn. Later ones meet none.
-	callsPlanned = 20
+	// longestCopy is how long a copy takes at the most that ends at all. followFor,
+	// the function's FOLLOW_FOR, is longer. Both are real time.
+	longestCopy, followFor = 3 * time.Second, 4 * time.Second
+	// callsPlanned is for how many calls of the topic and calls of SQS for each
+	// vault faults are drawn, lookupsPlanned for how many lookups. Later ones meet
+	// none.
+	callsPlanned, lookupsPlanned = 20, 40
 )
 
 // world is the function's surroundings.
@@ -41,6 +46,7 @@ type world struct {
 	stack     *sandbox.Stack
 	env       map[string]string
 	vaults    []*vault
+	copies    *copies
 	lookups   drawn[cbrtest.Fault]
 	topics    drawn[sandbox.TopicFault]
 	changes   drawn[sandbox.SQSFault]
@@ -87,11 +93,12 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		clock:   clock{began: began},
 		late:    time.Duration(rng.Int64N(int64(maxLate))) * time.Duration(rng.IntN(3)) / 2,
 		vaults:  plan(rng, vaults),
-		lookups: draw(rng, lookupChances, callsPlanned*vaults),
+		lookups: draw(rng, lookupChances, lookupsPlanned*vaults),
 		topics:  draw(rng, topicChances, callsPlanned*vaults),
 		changes: draw(rng, queueChances, callsPlanned*vaults),
 		tally:   newTally(),
 	}
+	w.copies = newCopies(w.vaults)
 	var err error
 	w.stack, err = sandbox.NewStack(sandbox.StackConfig{
 		Observe: w.resultPublished, TopicOptions: []sandbox.TopicOption{sandbox.WithoutMessages()},
@@ -107,6 +114,7 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 		cbrtest.WithObserver(w.called),
 		cbrtest.WithLateRecords(w.late),
 		cbrtest.WithCopyTime(time.Duration(rng.Int64N(int64(maxCopyTime)))),
+		cbrtest.WithCopyEnds(w.copies.end),
 		cbrtest.WithFormat(cbrtest.Format{
 			NoRecords:   []string{"[]", "null"}[rng.IntN(2)],
 			OldSpelling: rng.IntN(2) == 0,
@@ -124,6 +132,7 @@ func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
 	}
 	w.env = w.stack.Env(cbrtest.Env(w.cbr.URL), map[string]string{
 		"CBR_TIMEOUT":            cbrTimeout.String(),
+		"FOLLOW_FOR":             followFor.String(),
 		"RETRY_INITIAL_INTERVAL": "2ms",
 		"RETRY_MAX_INTERVAL":     "10ms",
 		"RETRY_MAX_ATTEMPTS":     "3",
@@ -143,15 +152,22 @@ func (w *world) send(v *vault, body string, repeat bool) {
 }
 
 // called gets every call of CBR. If CBR accepts a request, the vault gets a backup
-// before the answer is sent, so that another request would be accepted, too.
+// before the answer is sent, so that another request would be accepted, too. One
+// that expires loses a backup.
 func (w *world) called(call cbrtest.Call) {
+	if call.Operation == cbrtest.ListBackups {
+		w.copies.listed(call.Path)
+	}
 	if !call.Taken {
 		return
+	}
+	if v := w.copies.vaults[call.Vault]; v.fate.expires() {
+		w.cbr.RemoveBackup(v.odd)
 	}
 	w.accepted(call.Vault, moment{time.Now(), w.clock.now()})
 	w.counting.Lock()
 	w.nightly++
-	backup := id("c", w.nightly)
+	backup := nth("c", w.nightly)
 	w.counting.Unlock()
 	w.cbr.AddBackup(cbrtest.Backup{ID: backup, VaultID: call.Vault})
 }
@@ -168,6 +184,9 @@ func (w *world) resultPublished(p sandbox.Published) {
 		return
 	}
 	name := e.Data.Status
+	if e.Data.Stage == stageCopy {
+		name = strings.TrimSuffix("copies: "+name+", "+e.Data.Error.Kind, ", ")
+	}
 	if e.Data.Reconciled {
 		name += ", by a lookup"
 	}
@@ -180,7 +199,7 @@ func (w *world) resultPublished(p sandbox.Published) {
 // reckon judges and counts, after all deliveries.
 func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 	calls, lookups := w.cbr.Calls(), len(w.cbr.LookupCalls())
-	made, err := w.copiesMade(ctx, began)
+	is, err := w.copiesMade(ctx, began)
 	if err != nil {
 		return nil, err
 	}
@@ -206,28 +225,34 @@ func (w *world) reckon(ctx context.Context, began time.Time) (*tally, error) {
 	w.lookups.count(t.faults, "lookup", t.lookups)
 	w.topics.count(t.faults, "topic", t.publishes)
 	w.changes.count(t.faults, "SQS", t.changes)
-	dead := map[string]string{}
+	is.dead, is.kept, is.unfollowed = map[string]string{}, map[string]string{}, map[string]bool{}
 	for _, queue := range w.stack.Queues() {
 		for _, m := range queue.DeadLetters().Messages() {
-			dead[m.ID] = m.Body
+			is.dead[m.ID] = m.Body
 		}
 	}
-	t.deadLetters = len(dead)
-	kept := map[string]string{}
 	for _, m := range w.stack.Rejected.Messages() {
-		kept[m.Attributes["causation_id"]] = m.Body
+		is.kept[m.Attributes["causation_id"]] = m.Body
 	}
-	t.kept = len(kept)
-	t.complain(w.judge(made, dead, kept))
+	for _, m := range w.stack.Follow.DeadLetters().Messages() {
+		var e event
+		if err := json.Unmarshal([]byte(m.Body), &e); err != nil {
+			return nil, fmt.Errorf("reading a dead letter of the follow queue: %w", err)
+		}
+		is.unfollowed[e.ID] = true
+	}
+	t.deadLetters, t.kept, t.unfollowed = len(is.dead), len(is.kept), len(is.unfollowed)
+	t.complain(w.judge(is))
 	return t, nil
 }
 
-// copiesMade asks CBR which copies it made for each request that it accepted, by
-// vault. The copies of one request began at the same time.
-func (w *world) copiesMade(ctx context.Context, began time.Time) (map[string][][]string, error) {
+// copiesMade asks CBR which copies it made for each request that it accepted, and
+// how they ended. The copies of one request began at the same time.
+func (w *world) copiesMade(ctx context.Context, began time.Time) (*facts, error) {
 	time.Sleep(maxLate + maxCopyTime)                         // until all show and have a date
 	since := began.UTC().Format("2006-01-02T15:04:05.000000") // as CBR writes it
 	requests := map[string]map[string][]string{}
+	is := &facts{made: map[string][][]string{}, status: map[string]string{}}
 	for offset := 0; ; {
 		backups, err := w.list(ctx, offset)
 		if err != nil {
@@ -246,17 +271,17 @@ func (w *world) copiesMade(ctx context.Context, began time.Time) (map[string][][
 					requests[b.VaultID] = map[string][]string{}
 				}
 				requests[b.VaultID][r.CreatedAt] = append(requests[b.VaultID][r.CreatedAt], b.ID+" "+r.ID)
+				is.status[b.ID+" "+r.ID] = r.Status
 			}
 		}
 	}
-	made := map[string][][]string{}
 	for vault, byTime := range requests {
 		for _, copies := range byTime {
 			slices.Sort(copies)
-			made[vault] = append(made[vault], copies)
+			is.made[vault] = append(is.made[vault], copies)
 		}
 	}
-	return made, nil
+	return is, nil
 }
 
 // listed is what is read of a backup in ListBackups' answer.
@@ -265,6 +290,7 @@ type listed struct {
 	VaultID string `json:"vault_id"`
 	Records []struct {
 		ID          string `json:"id"`
+		Status      string `json:"status"`
 		CreatedAt   string `json:"created_at"`
 		Destination string `json:"destination_vault_id"`
 	} `json:"replication_records"`
