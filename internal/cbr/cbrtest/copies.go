@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Copy is how far one copy of one backup is.
-type Copy struct {
+// A CopyState is how far one copy of one backup is.
+type CopyState struct {
 	RecordID         string // its replication record's
 	BackupID         string
 	VaultID          string // the source
@@ -16,19 +16,20 @@ type Copy struct {
 	Requested        time.Time
 	Status           string // as in the replication record
 	Progress         int    // in percent
+	Stalled          bool   // it goes no further
 	FailCode         string // of one that failed
 	Deleted          bool   // the source backup is gone, and lookups show the copy no more
 }
 
 // Copies returns how far all copies are, those of [CBR.AddRecord] too, in the order in which they were requested. The copies of one
 // request are in the order of its answer.
-func (c *CBR) Copies() []Copy {
+func (c *CBR) Copies() []CopyState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	copies := make([]Copy, len(c.records))
+	copies := make([]CopyState, len(c.records))
 	for i, r := range c.records {
-		copies[i] = Copy{
+		copies[i] = CopyState{
 			RecordID:         r.id,
 			BackupID:         r.backup.ID,
 			VaultID:          r.param.vault,
@@ -37,6 +38,7 @@ func (c *CBR) Copies() []Copy {
 			Requested:        r.queued,
 			Status:           r.status(now),
 			Progress:         r.progress(now),
+			Stalled:          r.running(now) && !r.stopped.IsZero(),
 			Deleted:          c.byID[r.backup.ID] == nil,
 		}
 		if copies[i].Status == "fail" {
@@ -44,6 +46,17 @@ func (c *CBR) Copies() []Copy {
 		}
 	}
 	return copies
+}
+
+// Backups returns the ids of a source vault's backups, in the order in which they were added.
+func (c *CBR) Backups(vaultID string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ids []string
+	for _, b := range c.backups[fold(vaultID)] {
+		ids = append(ids, b.ID)
+	}
+	return ids
 }
 
 // FailCopy makes a copy that waits or runs fail now, with a code, and reports whether there is such a copy. An empty code is
@@ -72,20 +85,6 @@ func (c *CBR) stop(recordID string, change func(*record)) bool {
 		r.stopped = now
 	}
 	change(r)
-	return true
-}
-
-// DeleteBackup removes a backup from its vault, as its retention or a user does, and reports whether there was one. Lookups show
-// neither it nor its replication records from then on; its replicas stay in the destination vault.
-func (c *CBR) DeleteBackup(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b, ok := c.byID[fold(id)]
-	if !ok {
-		return false
-	}
-	delete(c.byID, b.ID)
-	c.backups[b.VaultID] = slices.DeleteFunc(c.backups[b.VaultID], func(other *backup) bool { return other == b })
 	return true
 }
 

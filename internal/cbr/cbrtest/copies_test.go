@@ -16,6 +16,9 @@ func (s example) told(t *testing.T) (copies, shown []string) {
 		if c.FailCode != "" {
 			text += " " + c.FailCode
 		}
+		if c.Stalled {
+			text += " stalled"
+		}
 		if c.Deleted {
 			text += " deleted"
 		}
@@ -59,11 +62,11 @@ func TestStopCopies(t *testing.T) {
 		t.Error("one that runs can be stalled")
 	}
 	check("half-way",
-		[]string{"7558 fail 0 BackupService.6203", "6df2 replicating 33", "aa00 replicating 33"},
+		[]string{"7558 fail 0 BackupService.6203", "6df2 replicating 33 stalled", "aa00 replicating 33"},
 		[]string{"aa00 replicating 33  true", "6df2 replicating 33  true", "7558 fail 0 BackupService.6203 false"})
 	now.advance(time.Hour)
 	check("stalled",
-		[]string{"7558 fail 0 BackupService.6203", "6df2 replicating 33", "aa00 success 100"},
+		[]string{"7558 fail 0 BackupService.6203", "6df2 replicating 33 stalled", "aa00 success 100"},
 		[]string{"aa00 success 100  true", "6df2 replicating 33  true", "7558 fail 0 BackupService.6203 false"})
 	if got := s.replicate(t, nil); got.code() != "BackupService.6130" {
 		t.Errorf("while one is stalled: %s", got.raw)
@@ -71,11 +74,14 @@ func TestStopCopies(t *testing.T) {
 	if s.StallCopy(records[2]) || s.FailCopy(records[2], "") || !s.FailCopy(records[1], "") {
 		t.Error("what has ended is not stopped, what is stalled can be made to fail")
 	}
-	if !s.DeleteBackup(oldest) || s.DeleteBackup(oldest) {
+	if !s.RemoveBackup(oldest) || s.RemoveBackup(oldest) {
 		t.Error("a backup can be deleted once")
 	}
 	check("deleted",
 		[]string{"7558 fail 0 BackupService.6203 deleted", "6df2 fail 33 BackupService.1006", "aa00 success 100"},
 		[]string{"aa00 success 100  true", "6df2 fail 33 BackupService.1006 true"})
+	if diff := cmp.Diff(ExampleBackups()[1:], s.Backups(SourceVault)); diff != "" {
+		t.Errorf("backups (-want +got):\n%s", diff)
+	}
 	mustCopy(t, s, 1) // the one that failed
 }
