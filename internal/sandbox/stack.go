@@ -17,6 +17,8 @@ type StackConfig struct {
 	VisibilityTimeout time.Duration
 	MaxReceiveCount   int
 	Impatient         bool
+	// FollowDelay is how long an accepted result waits for the first look at its copies; zero: five minutes.
+	FollowDelay time.Duration
 	// Now is the queues' clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -53,7 +55,7 @@ func NewStack(config StackConfig) (*Stack, error) {
 	s := &Stack{Requests: queue(""), FIFO: queue(".fifo"), Rejected: NewQueue(QueueConfig{Name: "rejected", Now: now})}
 	s.Follow = NewQueue(QueueConfig{
 		Name:              "follow",
-		Delay:             5 * time.Minute,
+		Delay:             cmp.Or(config.FollowDelay, 5*time.Minute),
 		VisibilityTimeout: cmp.Or(config.VisibilityTimeout, 12*time.Minute),
 		DeadLetters:       NewQueue(QueueConfig{Name: "follow-dead-letters", Now: now}),
 		MaxReceiveCount:   1000,

@@ -64,11 +64,12 @@ func (c *CBR) addRecord(b *backup, r *record) {
 	r.id = uuid("record", b.ID, r.param.destinationRegion, strconv.Itoa(len(b.records)))
 	r.backup = b.Backup
 	b.records = append(b.records, r)
+	c.records = append(c.records, r)
 	c.replicas[r.param.destinationVault] = append(c.replicas[r.param.destinationVault], r)
 }
 
-// A record is a replication record: one copy of one backup. It never changes; its status is a function of the clock, unless
-// it is fixed, or said by [WithCopyEnds].
+// A record is a replication record: one copy of one backup. Its status is a function of the clock, unless it is fixed,
+// stopped, or said by [WithCopyEnds].
 type record struct {
 	id      string
 	backup  Backup
@@ -77,7 +78,8 @@ type record struct {
 	region  string // the source's
 	queued  time.Time
 	takes   time.Duration
-	fixed   string    // the status of a Record
+	fixed   string    // the status of a Record, or of a copy that was made to fail
+	stopped time.Time // since when the copy goes no further; the zero time: it goes on
 	visible time.Time // since when lookups show it
 	end     func(Copy) string
 }
@@ -90,6 +92,14 @@ func (r *record) begins() time.Time { return r.queued.Add(r.takes / 4) }
 
 // ends returns when the copy is done.
 func (r *record) ends() time.Time { return r.queued.Add(r.takes) }
+
+// until returns up to when the copy has gone on.
+func (r *record) until(now time.Time) time.Time {
+	if !r.stopped.IsZero() && r.stopped.Before(now) {
+		return r.stopped
+	}
+	return now
+}
 
 // running reports whether the copy waits or runs.
 func (r *record) running(now time.Time) bool {
@@ -105,6 +115,7 @@ func (r *record) holds(now time.Time) bool {
 
 // status is one of the statuses of the CBR API reference. Only a Record's copy is ever skipped here.
 func (r *record) status(now time.Time) string {
+	now = r.until(now)
 	switch {
 	case r.fixed != "":
 		return r.fixed
@@ -121,15 +132,15 @@ func (r *record) status(now time.Time) string {
 	}
 }
 
-// progress is in percent. It stays at zero for a Record that runs.
+// progress is in percent. It stays at zero for a Record that runs, and where it was for a copy that was stopped.
 func (r *record) progress(now time.Time) int {
 	switch {
-	case !r.running(now):
+	case !r.running(now) && r.stopped.IsZero():
 		return 100
-	case r.fixed != "":
+	case r.fixed != "" && r.stopped.IsZero():
 		return 0
 	}
-	passed, takes := now.Sub(r.begins()), r.takes-r.takes/4
+	passed, takes := r.until(now).Sub(r.begins()), r.takes-r.takes/4
 	if passed >= takes { // it takes longer than thought
 		return 99
 	}
@@ -163,12 +174,12 @@ func (r *record) wire(now time.Time, format Format) object {
 		"extra_info":                extra,
 	}
 	extra[format.vaultName()] = r.param.destinationVault
-	if status != "waiting_replicate" || r.fixed != "" {
+	if r.fixed != "" && r.stopped.IsZero() || !r.until(now).Before(r.begins()) {
 		wire["created_at"] = format.stamp(r.begins())
 	}
 	switch status {
 	case "fail":
-		extra["fail_code"], extra["fail_reason"] = cmp.Or(r.backup.CopyError, "BackupService.1006"), "The copy failed."
+		extra["fail_code"], extra["fail_reason"] = r.failCode(), "The copy failed."
 	case "success":
 		wire["destination_backup_id"] = uuid("replica", r.id)
 		wire["destination_checkpoint_id"] = uuid("checkpoint", r.id)

@@ -68,6 +68,7 @@ type CBR struct {
 	vaults   map[string]Vault
 	backups  map[string][]*backup // of a source vault, in the order they were added
 	byID     map[string]*backup
+	records  []*record            // in the order they were added
 	replicas map[string][]*record // copies into a destination vault
 	script   map[string][]Fault
 	calls    []Call

@@ -48,12 +48,13 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 		return err
 	}
 	defer os.RemoveAll(filepath.Dir(binary))
-	stack, err := sandbox.NewStack(sandbox.StackConfig{Topic: "cbr-replication-results", MaxReceiveCount: 3, Impatient: true})
+	clock := &clock{}
+	stack, err := sandbox.NewStack(sandbox.StackConfig{Topic: "cbr-replication-results", MaxReceiveCount: 3, Impatient: true, Now: clock.now})
 	if err != nil {
 		return err
 	}
 	defer stack.Close()
-	show := show{screen: newScreen(out), binary: binary, stack: stack, address: newAddress()}
+	show := show{screen: newScreen(out), binary: binary, clock: clock, stack: stack, address: newAddress()}
 	if live {
 		return show.sendLive(ctx, payload)
 	}
@@ -75,6 +76,7 @@ type show struct {
 	*screen
 	binary  string
 	env     map[string]string
+	clock   *clock
 	stack   *sandbox.Stack
 	address *address // CBR's
 }
@@ -86,7 +88,7 @@ func (s *show) function() *sandbox.Function {
 
 // sendOwn sends the user's payload to a CBR that has all the vaults it names.
 func (s *show) sendOwn(ctx context.Context, payload []byte) error {
-	service := account.New()
+	service := account.New(cbrtest.WithCopyTime(copyTime), cbrtest.WithClock(s.clock.now))
 	project, region := service.Furnish(payload)
 	if project != "" {
 		s.env["HW_PROJECT_ID"] = project
@@ -98,7 +100,17 @@ func (s *show) sendOwn(ctx context.Context, payload []byte) error {
 	if err := s.address.open(service.CBR); err != nil {
 		return err
 	}
-	if err := s.send(ctx, payload); err != nil {
+	function := s.function()
+	defer function.Close()
+	if err := s.send(ctx, function, payload); err != nil {
+		return err
+	}
+	if len(s.stack.Follow.Messages()) > 0 {
+		s.heading("The copies, by a clock that is put forward")
+	}
+	if err := s.follow(ctx, func(ctx context.Context, payload []byte) (sandbox.Response, error) {
+		return s.invoke(ctx, function, payload)
+	}); err != nil {
 		return err
 	}
 	s.results(s.stack.Topic.Messages())
@@ -120,7 +132,9 @@ func (s *show) sendLive(ctx context.Context, payload []byte) error {
 		s.env["RESULT_TOPIC_ARN"], s.env["AWS_ENDPOINT_URL_SNS"] = s.stack.Topic.ARN(), s.stack.Topic.URL()
 	}
 	s.heading("cbr-replicator against the real CBR.")
-	if err := s.send(ctx, payload); err != nil {
+	function := s.function()
+	defer function.Close()
+	if err := s.send(ctx, function, payload); err != nil {
 		return err
 	}
 	if topic != "" {
@@ -150,9 +164,7 @@ func passedOn(name string) bool {
 const timeout = 120 * time.Second
 
 // send invokes the function once with the user's payload and shows the answer.
-func (s *show) send(ctx context.Context, payload []byte) error {
-	function := s.function()
-	defer function.Close()
+func (s *show) send(ctx context.Context, function *sandbox.Function, payload []byte) error {
 	response, err := s.invoke(ctx, function, payload)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,12 @@ type scene struct {
 	replicated int
 	// atOnce is whether a copy is done as soon as it is requested.
 	atOnce bool
-	// want are the statuses on the topic, in any order.
+	// lost is how many of the copies fail.
+	lost int
+	// want are the statuses of the requests' results on the topic, in any order.
 	want []string
+	// end is that of the results about the copies of each accepted request; empty: completed.
+	end string
 	// dead is how many messages are dead-lettered.
 	dead int
 	// wrong is the body of an additional message, which is no request.
@@ -81,9 +86,11 @@ func scenes() []scene {
 			want:   []string{"accepted", "accepted"},
 		},
 		{
-			title:  "A direct call",
+			title:  "A direct call. One of its three copies fails",
 			sample: "direct",
+			lost:   1,
 			want:   []string{"accepted"},
+			end:    "partial",
 		},
 		{
 			title:  "A direct batch. One destination vault is full",
@@ -96,7 +103,7 @@ func scenes() []scene {
 		{title: "EventBridge Pipes from RabbitMQ", sample: "pipes-rabbitmq", want: []string{"accepted", "accepted"}},
 		{title: "EventBridge Pipes from ActiveMQ", sample: "pipes-activemq", want: []string{"accepted", "accepted"}},
 		{title: "SNS", sample: "sns", want: []string{"accepted"}},
-		{title: "EventBridge", sample: "eventbridge", want: []string{"accepted"}},
+		{title: "EventBridge. All copies fail", sample: "eventbridge", lost: 3, want: []string{"accepted"}, end: "failed"},
 		{title: "A CloudEvent", sample: "cloudevent", want: []string{"accepted"}},
 		{title: "Kafka", sample: "kafka", want: []string{"accepted", "accepted", "accepted"}},
 		{title: "RabbitMQ", sample: "rabbitmq", want: []string{"accepted", "accepted"}},
@@ -142,7 +149,7 @@ func scenes() []scene {
 // samples plays one scene after another.
 func (s *show) samples(ctx context.Context) error {
 	var wrong []error
-	deliveries := 0
+	deliveries, copied := 0, 0
 	topic, rejected := s.stack.Topic, s.stack.Rejected
 	for n, scene := range scenes() {
 		s.heading(fmt.Sprintf("%d. %s (events/%s.json)", n+1, scene.title, scene.sample))
@@ -156,7 +163,14 @@ func (s *show) samples(ctx context.Context) error {
 			got = append(got, m.Attributes["status"])
 		}
 		slices.Sort(got)
-		want := slices.Sorted(slices.Values(scene.want))
+		want := slices.Clone(scene.want)
+		for _, status := range scene.want {
+			if status == "accepted" && !scene.onFunctionGraph() {
+				want = append(want, cmp.Or(scene.end, "completed"))
+				copied++
+			}
+		}
+		slices.Sort(want)
 		if !slices.Equal(got, want) || dead != scene.dead {
 			wrong = append(wrong, fmt.Errorf("scene %d: %v on the topic and %d dead letters, expected %v and %d", n+1, got, dead, want, scene.dead))
 		}
@@ -181,26 +195,30 @@ func (s *show) samples(ctx context.Context) error {
 	if len(wrong) > 0 {
 		return errors.Join(wrong...)
 	}
-	s.heading(fmt.Sprintf("%d deliveries, each ended as it should; %d results in %d calls to the topic.",
-		deliveries, len(topic.Messages()), topic.Calls()))
+	s.heading(fmt.Sprintf("%d deliveries, each ended as it should; the copies of %d followed to their end;\n%d results in %d calls to the topic.",
+		deliveries, copied, len(topic.Messages()), topic.Calls()))
 	return nil
 }
 
-// play plays a scene and returns how many dead letters there are. Each scene has its own account, and also its own process,
+// play plays a scene to the end of its copies and returns how many dead letters there are. Each scene has its own account, and also its own process,
 // since a process remembers for a minute what CBR accepted.
 func (s *show) play(ctx context.Context, scene scene) (dead int, err error) {
 	payload, err := os.ReadFile(filepath.Join("events", scene.sample+".json"))
 	if err != nil {
 		return 0, fmt.Errorf("reading the sample: %w", err)
 	}
-	copyTime := cbrtest.DefaultCopyTime
+	takes := copyTime
 	if scene.atOnce {
-		copyTime = 0
+		takes = 0
 	}
-	service := account.New(cbrtest.WithCopyTime(copyTime))
+	options := []cbrtest.Option{cbrtest.WithCopyTime(takes), cbrtest.WithClock(s.clock.now)}
+	if scene.onFunctionGraph() {
+		options = options[:1] // a signature is of the machine's time
+	}
+	service := account.New(options...)
 	service.Furnish(payload)
 	for _, backup := range cbrtest.ExampleBackups()[:scene.replicated] {
-		service.AddRecord(backup, cbrtest.Record{CreatedAt: time.Now().Add(-24 * time.Hour)})
+		service.AddRecord(backup, cbrtest.Record{CreatedAt: s.clock.now().Add(-24 * time.Hour)})
 	}
 	for vault, faults := range scene.faults {
 		service.Script(vault, faults...)
@@ -213,6 +231,7 @@ func (s *show) play(ctx context.Context, scene scene) (dead int, err error) {
 		return 0, err
 	}
 	if scene.onFunctionGraph() {
+		defer s.stack.Follow.Purge() // no queue waits there for hours: single copies are not followed
 		return s.playOnFunctionGraph(ctx, scene, service.CBR, payload)
 	}
 	function := s.function()
@@ -220,11 +239,21 @@ func (s *show) play(ctx context.Context, scene scene) (dead int, err error) {
 	invoke := func(ctx context.Context, payload []byte) (sandbox.Response, error) {
 		return s.invoke(ctx, function, payload)
 	}
-	if messages, err := sandbox.ReadSQSEvent(payload); err == nil {
-		return s.deliver(ctx, messages, scene.wrong, invoke)
+	if messages, e := sandbox.ReadSQSEvent(payload); e == nil {
+		dead, err = s.deliver(ctx, messages, scene.wrong, invoke)
+	} else {
+		_, err = invoke(ctx, payload)
 	}
-	_, err = invoke(ctx, payload)
-	return 0, err
+	if err != nil {
+		return dead, err
+	}
+	lost := 0
+	for _, c := range service.Copies() {
+		if lost < scene.lost && service.FailCopy(c.RecordID, "BackupService.1006") {
+			lost++
+		}
+	}
+	return dead, s.follow(ctx, invoke)
 }
 
 // deliver sends a sample's messages to their queue, and the wrong one if there is one, and delivers them until the queue is

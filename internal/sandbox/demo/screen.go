@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -81,8 +83,11 @@ func (s *screen) fault(what string) {
 	s.faulty = append(s.faulty, what)
 }
 
-// failures is nil if every delivery was accepted or had nothing to do, and its
-// result is on the topic.
+// wellEnded are the statuses of deliveries that are no fault, those of copies that go on included.
+func wellEnded() []string { return []string{"accepted", "unchanged", "copying", "completed"} }
+
+// failures is nil if every delivery was accepted or had nothing to do, its copies are
+// there, and its results are on the topic.
 func (s *screen) failures() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +105,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	}
 	reason, _, _ := strings.Cut(l.Error, ":")
 	why := strings.TrimSpace(l.Kind + " " + cmp.Or(l.Code, reason))
-	if ended := l.Message == "delivery"; ended && (l.Kind == "PublishFailed" || l.Status != "accepted" && l.Status != "unchanged") {
+	if ended := l.Message == "delivery"; ended && (l.Kind == "PublishFailed" || !slices.Contains(wellEnded(), l.Status)) {
 		s.fault(fmt.Sprintf("vault %.8s %s, %s: %s", cmp.Or(l.VaultID, "unknown"), l.Status, strings.TrimSpace(l.Kind+" "+l.Code), l.Error))
 	}
 	tries := fmt.Sprintf("%d tries", l.Attempts)
@@ -110,7 +115,7 @@ func (s *screen) Write(line []byte) (int, error) {
 	switch {
 	case l.IsLast():
 		s.ended <- struct{}{}
-	case l.Metrics != nil, l.Message == "metrics":
+	case l.Metrics != nil, l.Message == "metrics", ofCopies(l):
 	case l.Message == "retrying":
 		try := "retrying" // not a call to CBR
 		if l.Attempts > 0 {
@@ -164,8 +169,12 @@ func (s *screen) results(messages []sandbox.Published) {
 			Data struct{ Attempts int }
 		}
 		_ = json.Unmarshal([]byte(m.Message), &event) // an event that cannot be read shows as empty
-		s.line(fmt.Sprintf("  %-9s  %-8.8s  %-18s %-5d %s", m.Attributes["status"], m.Attributes["vault_id"],
-			m.Attributes["kind"], event.Data.Attempts, event.ID))
+		tries := ""                                   // nothing was posted
+		if event.Data.Attempts > 0 {
+			tries = strconv.Itoa(event.Data.Attempts)
+		}
+		s.line(fmt.Sprintf("  %-9s  %-8.8s  %-18s %-5s %s", m.Attributes["status"], m.Attributes["vault_id"],
+			m.Attributes["kind"], tries, event.ID))
 	}
 	s.document("The first of them", []byte(messages[0].Message))
 }

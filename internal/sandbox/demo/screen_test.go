@@ -3,9 +3,12 @@ package demo
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cbr-replicator/internal/sandbox"
 )
 
 // TestScreen: no row loses a word, and none is wider than the screen, except for one long word.
@@ -60,5 +63,41 @@ func TestScreen(t *testing.T) {
 				t.Errorf("%s: %d columns: %s", tt.name, utf8.RuneCountInString(line), line)
 			}
 		}
+	}
+}
+
+// TestEnds: looks are not shown by their lines of the log, an end is shown once, with what is missing, and what is not there is a
+// fault.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	s := &show{screen: newScreen(&out)}
+	for _, line := range []string{
+		`{"message":"delivery","status":"copying","kind":"Copying","vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}`,
+		`{"message":"delivery","status":"completed","vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}`,
+	} {
+		if _, err := s.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.failures(); err != nil || out.Len() > 0 {
+		t.Errorf("copies that go on, or are there: %v, shown as %q", err, out.String())
+	}
+	if _, err := s.Write([]byte(`{"message":"delivery","status":"partial","kind":"CopyIncomplete","vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.failures(); err == nil {
+		t.Error("copies that are missing are no fault")
+	}
+	s.end(sandbox.Published{
+		Attributes: map[string]string{"vault_id": "3b5816b5-f29c-4172-9d9a-76c719a659ce"},
+		Message: `{"data":{"status":"partial","deliveries":3,"copies":{"total":2,"succeeded":1},"backups":[
+			{"backup_id":"7558e1a3-7046-4787-95cd-14b0ad0642a8","status":"fail","fail_code":"BackupService.1006","fail_reason":"The copy failed."},
+			{"backup_id":"6df2b54c-dd62-4059-a07c-1b8f24f2725d","status":"success"}]}}`,
+	}, 8*time.Minute+10*time.Second)
+	want := "  3b5816b5  => 8 min  partial, 1 of 2 copies are there       3 looks\n" +
+		"  3b5816b5  missing   backup 7558e1a3: BackupService.1006 The copy failed.\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +48,8 @@ type entry struct {
 	// Outcomes counts an invocation's deliveries by their status. It is in the entry of the answer: the entries of the
 	// deliveries may have left the journal by then.
 	Outcomes map[string]int `json:"outcomes,omitempty"`
+	// Look is set in the entry that begins an invocation for looks at copies.
+	Look bool `json:"look,omitempty"`
 }
 
 // event is one server-sent event.
@@ -60,12 +64,12 @@ type journal struct {
 	outcomes  map[string]int // of the invocation that runs: there is one at a time
 	last      int
 	entries   []event
-	state     event
+	states    []event // the last of each name
 	listeners map[chan event]bool
 }
 
 func newJournal() *journal {
-	return &journal{outcomes: map[string]int{}, listeners: map[chan event]bool{}, state: event{"state", []byte("{}")}}
+	return &journal{outcomes: map[string]int{}, listeners: map[chan event]bool{}, states: []event{{"state", []byte("{}")}}}
 }
 
 // add keeps e, with the next id and the time.
@@ -92,12 +96,21 @@ func (j *journal) add(e entry) {
 	j.tell(told)
 }
 
-// show replaces the present state.
-func (j *journal) show(state any) {
+// show replaces the present state of a name. It tells of it if it has changed.
+func (j *journal) show(name string, state any) {
+	shown := event{name, encode(state)}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.state = event{"state", encode(state)}
-	j.tell(j.state)
+	i := slices.IndexFunc(j.states, func(e event) bool { return e.name == name })
+	switch {
+	case i < 0:
+		j.states = append(j.states, shown)
+	case bytes.Equal(j.states[i].data, shown.data):
+		return
+	default:
+		j.states[i] = shown
+	}
+	j.tell(shown)
 }
 
 // clear forgets what happened.
@@ -128,7 +141,7 @@ func (j *journal) listen() (history []event, next <-chan event, leave func()) {
 	defer j.mu.Unlock()
 	history = append(history, event{"reset", []byte("{}")})
 	history = append(history, j.entries...)
-	history = append(history, j.state)
+	history = append(history, j.states...)
 	j.listeners[listener] = true
 	return history, listener, func() {
 		j.mu.Lock()

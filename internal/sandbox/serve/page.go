@@ -57,6 +57,7 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 	mux.HandleFunc("GET /events", r.serveEvents)
 	mux.HandleFunc("POST /queue", r.serveQueue)
 	mux.HandleFunc("POST /faults", r.serveFaults)
+	mux.HandleFunc("POST /copies", r.serveCopies)
 	mux.HandleFunc("POST /redrive", r.serveAct(r.redrive))
 	mux.HandleFunc("POST /backups", r.serveAct(r.backUp))
 	mux.HandleFunc("POST /revoke-token", r.serveAct(r.revokeToken))
@@ -129,10 +130,12 @@ func (r *rig) index(samples []string) ([]byte, error) {
 		MaxReceives int
 		Again       time.Duration
 		CopyTime    time.Duration
+		Look        time.Duration
+		Followed    time.Duration
 	}{
 		Samples: samples, CBRFaults: r.cbrFaults.Faults, TopicFaults: r.topicFaults.Faults,
 		Project: cbrtest.SourceProject, Region: cbrtest.SourceRegion,
-		MaxReceives: maxReceives, Again: r.pace.delay, CopyTime: r.pace.copyTime,
+		MaxReceives: maxReceives, Again: r.pace.delay, CopyTime: r.pace.copyTime, Look: r.pace.look, Followed: r.pace.followed,
 	}
 	layout, err := template.ParseFS(page, "page/index.html")
 	if err != nil {

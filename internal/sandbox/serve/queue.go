@@ -18,10 +18,11 @@ const maxMessages = 500
 
 var errFull = errors.New("the queues are full: redrive the dead letters or start over")
 
-// queue is a queue of requests.
+// queue is a queue of requests, or the one that copies are followed from.
 type queue struct {
 	*sandbox.Queue
-	delay time.Duration // for which a message that was handed back stays invisible
+	delay   time.Duration // for which a message that was handed back stays invisible
+	follows bool
 
 	mu        sync.Mutex
 	delivered map[string]bool // messages that the function has at the moment
@@ -133,7 +134,7 @@ func (r *rig) poll() {
 		case <-r.life.Done():
 			return
 		}
-		for _, q := range r.queues {
+		for _, q := range append(r.queues, r.follow) {
 			if r.alone(func() { r.deliver(q) }) != nil {
 				return
 			}
@@ -159,20 +160,27 @@ func (r *rig) deliver(q *queue) {
 	r.showState()
 	mapping := sandbox.Mapping{Queue: q.Queue, Delay: q.delay, Invoke: func(_ context.Context, payload []byte) (sandbox.Response, error) {
 		defer q.setDelivered(nil)
-		return r.invokeAlone(batchTitle(messages), payload)
+		return r.invokeAlone(entry{Text: q.title(messages), Look: q.follows}, payload)
 	}}
 	failed, _ := mapping.Deliver(r.life, messages) // an error was shown, and the batch is visible again later
+	if q.follows {
+		return // how far copies are is shown elsewhere
+	}
 	for _, m := range failed {
 		r.journal.add(entry{Step: stepQueue, Status: "redelivered", Vault: vaultOf(m.Body), Text: "Message " + short(m.ID) + " handed back: " + q.received(m)})
 	}
 	r.showState()
 }
 
-func batchTitle(messages []sandbox.Message) string {
+// title says what a batch is.
+func (q *queue) title(messages []sandbox.Message) string {
 	most := slices.MaxFunc(messages, func(a, b sandbox.Message) int { return cmp.Compare(a.ReceiveCount, b.ReceiveCount) })
 	title := "Queue delivers 1 message"
 	if len(messages) > 1 {
 		title = fmt.Sprintf("Queue delivers %d messages", len(messages))
+	}
+	if q.follows {
+		return fmt.Sprintf("Follow q%s, look %d", title[1:], most.ReceiveCount)
 	}
 	if most.Group != "" {
 		title = "FIFO q" + title[1:]

@@ -33,11 +33,13 @@ const (
 type pace struct {
 	copyTime time.Duration // of CBR's copies
 	delay    time.Duration // for which a message that was handed back stays invisible
+	look     time.Duration // between looks at copies, and before the first one; zero: as in the template
+	followed time.Duration // for how long copies are followed; zero: as in the template
 }
 
 // watchable is a pace that a person can follow. If a message is sent twice, the second one finds the vault busy at first. Within
 // its deliveries the copies end, and there is nothing left to copy.
-var watchable = pace{copyTime: 6 * time.Second, delay: 4 * time.Second}
+var watchable = pace{copyTime: 10 * time.Second, delay: 6 * time.Second, look: 2 * time.Second, followed: time.Minute}
 
 // The user whom the function gets tokens for.
 const (
@@ -46,14 +48,16 @@ const (
 	userPassword = "correct-horse-battery-staple"
 )
 
-// rig is the function in its sandbox: Lambda, two queues, a topic, and a CBR with its IAM that can be made to fail. All of it is
+// rig is the function in its sandbox: Lambda, two queues for requests and one for following copies, a topic, and a CBR with its IAM that can be made to fail. All of it is
 // safe for concurrent use.
 type rig struct {
 	pace        pace
 	journal     *journal
 	function    *sandbox.Function
 	stack       *sandbox.Stack // rejected bodies are in it until they are shown
-	queues      []*queue
+	queues      []*queue       // for requests
+	follow      *queue
+	trackers    trackers
 	account     atomic.Pointer[account.Account]
 	cbrFaults   faultSwitch[cbrtest.Fault]
 	topicFaults faultSwitch[sandbox.TopicFault]
@@ -86,7 +90,7 @@ func newRig(binary string, pace pace) (*rig, error) {
 	}
 	var err error
 	r.stack, err = sandbox.NewStack(sandbox.StackConfig{
-		Topic: "cbr-replication-results", Observe: r.seeResult, MaxReceiveCount: maxReceives, Impatient: true,
+		Topic: "cbr-replication-results", Observe: r.seeResult, MaxReceiveCount: maxReceives, Impatient: true, FollowDelay: pace.look,
 	})
 	if err != nil {
 		return nil, err
@@ -99,6 +103,7 @@ func newRig(binary string, pace pace) (*rig, error) {
 	for _, q := range r.stack.Queues() {
 		r.queues = append(r.queues, &queue{Queue: q, delay: pace.delay})
 	}
+	r.follow = &queue{Queue: r.stack.Follow, delay: cmp.Or(pace.look, time.Hour), follows: true}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.newAccount()
 	cbr := httptest.NewServer(http.HandlerFunc(r.serveCBR))
@@ -112,12 +117,14 @@ func newRig(binary string, pace pace) (*rig, error) {
 		"ALLOWED_DESTINATIONS":   "*/*",
 		"AWS_ENDPOINT_URL_SNS":   sns.URL,
 		"CBR_TIMEOUT":            "3s",
+		"FOLLOW_FOR":             cmp.Or(pace.followed, 72*time.Hour).String(),
 		"RETRY_INITIAL_INTERVAL": "500ms",
 		"RETRY_MAX_ELAPSED":      "5s",
 	})
 	r.function = sandbox.NewFunction(sandbox.FunctionConfig{Path: binary, Env: env, Logs: r})
 	r.showState()
 	r.work.Go(r.poll)
+	r.work.Go(r.watchCopies)
 	return r, nil
 }
 
@@ -147,14 +154,14 @@ func (r *rig) alone(do func()) error {
 
 // invoke sends a payload to the function and keeps what happens. Its error is the sandbox's own.
 func (r *rig) invoke(title string, payload []byte) (response sandbox.Response, err error) {
-	if e := r.alone(func() { response, err = r.invokeAlone(title, payload) }); e != nil {
+	if e := r.alone(func() { response, err = r.invokeAlone(entry{Text: title}, payload) }); e != nil {
 		return response, e
 	}
 	return response, err
 }
 
-// invokeAlone is invoke for a caller whose turn it is.
-func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error) {
+// invokeAlone is invoke for a caller whose turn it is, with the entry that begins the invocation.
+func (r *rig) invokeAlone(begin entry, payload []byte) (sandbox.Response, error) {
 	r.account.Load().Furnish(payload)
 	r.current.Store(r.numbers.Add(1))
 	defer r.current.Store(0)
@@ -162,7 +169,8 @@ func (r *rig) invokeAlone(title string, payload []byte) (sandbox.Response, error
 	case <-r.logged: // from an invocation that was killed after its last line
 	default:
 	}
-	r.add(entry{Step: stepInvoked, Text: title, Detail: string(payload)})
+	begin.Step, begin.Detail = stepInvoked, string(payload)
+	r.add(begin)
 	response, err := r.function.Invoke(r.life, payload, timeout)
 	if err != nil {
 		r.add(entry{Step: stepAnswered, Status: "error", Text: err.Error()})
@@ -246,13 +254,18 @@ func tries(n int) string {
 
 // seeResult is called with each message on the topic.
 func (r *rig) seeResult(p sandbox.Published) {
-	var event struct{ ID string }
-	_ = json.Unmarshal([]byte(p.Message), &event) // what cannot be read shows without its id
+	var e resultEvent
+	_ = json.Unmarshal([]byte(p.Message), &e) // what cannot be read shows without its id
+	r.trackers.see(&e)
+	text := strings.TrimSpace(p.Attributes["kind"] + " event " + e.ID)
+	if e.Data.Stage == stageCopy {
+		text = e.Data.Copies.String() + ", " + text
+	}
 	r.add(entry{
 		Step:   stepResult,
 		Status: p.Attributes["status"],
 		Vault:  p.Attributes["vault_id"],
-		Text:   strings.TrimSpace(p.Attributes["kind"] + " event " + event.ID),
+		Text:   text,
 		Detail: p.Message,
 	})
 }
@@ -288,6 +301,9 @@ func (r *rig) seeCall(c cbrtest.Call) {
 		e.Step, e.Text = stepLogin, "Login: "+e.Text
 	case cbrtest.ListBackups:
 		e.Text = "Lookup: " + e.Text
+		if c.Status == http.StatusOK {
+			e.Vault, e.Text = r.found(c.Path, e.Text)
+		}
 	}
 	if c.Taken {
 		e.Text += ", copies started"
@@ -331,14 +347,16 @@ func (r *rig) newAccount() {
 func (r *rig) startOver() error {
 	return r.alone(func() {
 		r.function.Kill()
-		for _, q := range r.queues {
+		for _, q := range append(r.queues, r.follow) {
 			q.clear()
 		}
 		_ = r.cbrFaults.set("", 0) // off can always be set
 		_ = r.topicFaults.set("", 0)
 		r.newAccount()
+		r.trackers.clear()
 		r.journal.clear()
 		r.showState()
+		r.showCopies()
 	})
 }
 
@@ -359,7 +377,7 @@ func (r *rig) showState() {
 		state.Queue = append(state.Queue, q.waiting()...)
 		state.Dead = append(state.Dead, q.dead()...)
 	}
-	r.journal.show(state)
+	r.journal.show("state", state)
 }
 
 // oneLine is a JSON document on one line.

@@ -49,6 +49,7 @@ type site struct {
 	events chan event
 	seen   []entry // so far
 	now    state   // as shown last
+	copies []copied
 }
 
 func open(t *testing.T, pace pace) *site {
@@ -125,6 +126,9 @@ func (s *site) next() event {
 		}
 		if e.name == "state" {
 			s.now = decode[state](s, e.data)
+		}
+		if e.name == "copies" {
+			s.copies = decode[[]copied](s, e.data)
 		}
 		return e
 	case <-time.After(20 * time.Second):
@@ -450,6 +454,7 @@ func TestShown(t *testing.T) {
 		{"a retry of a call to the topic", line(`{"message":"retrying","kind":"PublishFailed","error":"InternalError","results":2,"wait_ms":500}`), " PublishFailed InternalError. Again in 0.5 s"},
 		{"a lookup", line(`{"message":"looked up","verdict":"found","error":""}`), " looked up: found"},
 		{"a lookup with a reason", line(`{"message":"looked up","verdict":"undecided","error":"the clocks disagree"}`), " looked up: undecided: the clocks disagree"},
+		{"a look that saw no end", line(`{"message":"delivery","status":"copying","kind":"Copying","error":"1 of 2 copies wait or run"}`), "copying Copying 1 of 2 copies wait or run"},
 		{"another line", line(`{"message":"connecting failed","error":"no such host"}`), " connecting failed: no such host"},
 	} {
 		r := &rig{journal: newJournal()}

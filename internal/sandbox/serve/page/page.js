@@ -11,7 +11,9 @@ const lanes = {
   answered: 'Answer', queue: 'Queue', dead: 'Queue', switch: 'Sandbox', invoked: 'Payload',
 };
 // A sign beside each status, so that none is told by its colour alone.
-const signs = { accepted: '✓', unchanged: '=', rejected: '✕', failed: '!', redelivered: '↩', error: '!' };
+const signs = {
+  accepted: '✓', unchanged: '=', rejected: '✕', failed: '!', redelivered: '↩', error: '!', copying: '…', completed: '✓', partial: '!',
+};
 
 const $ = (id) => document.getElementById(id);
 
@@ -125,19 +127,30 @@ function card(e) {
   let c = cards.get(e.invocation);
   if (c) return c;
   for (const earlier of cards.values()) fold(earlier);
-  c = { began: new Date(e.time), outcomes: {}, chips: element('span', 'chips'), steps: element('ol', 'steps'), folds: new Folds() };
+  if (e.look) forgetLook();
+  c = { look: e.look, began: new Date(e.time), outcomes: {}, chips: element('span', 'chips'), steps: element('ol', 'steps'), folds: new Folds() };
   const title = element('h3', '', e.step === 'invoked' ? e.text : 'Invocation ' + e.invocation);
   const summary = element('summary', '', clock(e.time), title, c.chips);
   summary.addEventListener('click', () => c.chosen = true);
   c.details = element('details', '', summary, c.steps);
-  c.details.open = true;
+  c.details.open = !e.look; // there are many, and the copies show what they found
   c.item = element('li', 'card', c.details);
   c.item.dataset.invocation = e.invocation;
   c.item.dataset.running = 'true';
+  if (e.look) c.item.dataset.look = 'true';
   cards.set(e.invocation, c);
   lines = { kind: '', folds: new Folds() };
   $('log').prepend(c.item);
   return c;
+}
+
+// forgetLook removes the latest card if it is a look that saw no end, and nobody looks into it: the next look tells the same.
+function forgetLook() {
+  const number = Number($('log').firstElementChild?.dataset.invocation);
+  const c = cards.get(number);
+  if (!c?.look || c.details.open || c.item.contains(document.activeElement) || Object.keys(c.outcomes).join() !== 'copying') return;
+  cards.delete(number);
+  c.item.remove();
 }
 
 // fold closes a card that nobody opened, closed or looks into.
@@ -173,7 +186,7 @@ function brief(text) {
 // announce tells a screen reader of ends, not of each step on the way.
 function announce(e) {
   const of = e.vault ? ', vault ' + e.vault.slice(0, 8) : '';
-  if (e.step === 'outcome') $('announced').textContent = e.status + of + (e.text ? ': ' + e.text : '');
+  if (e.step === 'outcome' && e.status !== 'copying') $('announced').textContent = e.status + of + (e.text ? ': ' + e.text : '');
   if (e.step === 'dead') $('announced').textContent = e.text + of;
 }
 
@@ -194,6 +207,74 @@ function showMessages(list, count, messages) {
   }
   for (const li of shown.values()) li.remove();
   count.textContent = messages.length;
+}
+
+// The copies: a row with a bar for each backup, below its request. An element stays while its copy does, as those of messages do.
+function showCopies(requests) {
+  keep($('copies'), requests, newRequest, (li, r) => {
+    const status = li.querySelector('.status');
+    if (status.dataset.status !== r.status) {
+      status.dataset.status = r.status;
+      status.replaceChildren(chip(r.status));
+    }
+    li.querySelector('.text').textContent = r.text;
+    li.querySelector('button').disabled = !r.copies.some((c) => c.running);
+    keep(li.querySelector('ul'), r.copies.map((c) => ({ ...c, id: c.record })), newCopy, (row, c) => {
+      row.querySelector('progress').value = c.progress;
+      row.querySelector('.text').textContent = c.text;
+      for (const b of row.querySelectorAll('button')) b.disabled = b.dataset.do === 'delete' ? c.deleted : !c.running;
+    });
+  });
+  $('copies-count').textContent = requests.length;
+}
+
+// keep makes the elements of a list those of items, in their order. Elements that stay keep the focus.
+function keep(list, items, make, show) {
+  const shown = new Map([...list.children].map((li) => [li.dataset.id, li]));
+  let after = null;
+  for (const item of items) {
+    let li = shown.get(item.id);
+    shown.delete(item.id);
+    if (!li) {
+      li = make(item);
+      li.dataset.id = item.id;
+      if (after) after.after(li);
+      else list.prepend(li);
+    }
+    show(li, item);
+    after = li;
+  }
+  for (const li of shown.values()) li.remove();
+}
+
+function newRequest(r) {
+  const name = vaultName(r.vault);
+  const li = element('li', 'copied', element('div', '', name, element('span', 'group', 'to ' + r.region), element('span', 'status'),
+    element('span', 'text'), change('Fail all', 'fail', 'Fail all copies of vault ' + name.textContent, () => r.copies.map((c) => c.record))));
+  li.append(element('ul'));
+  return li;
+}
+
+function newCopy(c) {
+  const of = 'copy of backup ' + c.backup.slice(0, 8);
+  const bar = element('progress');
+  bar.max = 100;
+  bar.setAttribute('aria-label', of);
+  const name = element('code', 'backup', c.backup.slice(0, 8));
+  name.title = 'backup ' + c.backup;
+  const records = () => [c.record];
+  return element('li', 'copy', name, bar, element('span', 'text'), change('Fail', 'fail', 'Fail the ' + of, records),
+    change('Stall', 'stall', 'Stall the ' + of, records), change('Delete backup', 'delete', 'Delete backup ' + c.backup.slice(0, 8), records));
+}
+
+// change is a button that does something to copies.
+function change(text, what, name, records) {
+  const b = element('button', '', text);
+  b.type = 'button';
+  b.dataset.do = what;
+  b.setAttribute('aria-label', name);
+  b.addEventListener('click', () => ask('copies', JSON.stringify({ do: what, records: records() })));
+  return b;
 }
 
 function showSwitch(of, setting) {
@@ -227,6 +308,7 @@ function listen() {
     showSwitch('cbr', state.faults.cbr);
     showSwitch('topic', state.faults.topic);
   });
+  events.addEventListener('copies', (m) => showCopies(JSON.parse(m.data)));
 }
 
 // ask posts to the server and says what came of it, if it is a refusal.
