@@ -32,7 +32,7 @@ type form struct {
 // may have any number of them.
 var formNames = []string{
 	"Records", "records", "rmqMessagesByQueue", "messages", "requestContext", "httpMethod", "routeKey", "body",
-	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate", "follow",
+	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate", "check", "follow",
 }
 
 // recordNames are names that only the records of a source have, never a request.
