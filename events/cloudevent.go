@@ -33,7 +33,7 @@ const (
 // result is the type of a CloudEvent. A text that only mentions such a type is none.
 func holdsResult(body []byte) bool {
 	f := detect(body)
-	return !f.keys[replicateKey] && !f.keys[followKey] && textHoldsResult(body, maxTexts)
+	return !f.keys[replicateKey] && !f.keys[checkKey] && !f.keys[followKey] && textHoldsResult(body, maxTexts)
 }
 
 // textHoldsResult searches a text: JSON, cut off or with other text around it, or

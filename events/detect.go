@@ -39,7 +39,7 @@ type form struct {
 // may have any number of them.
 var formNames = []string{
 	"Records", "records", "rmqMessagesByQueue", "messages", "requestContext", "httpMethod", "routeKey", "body",
-	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate", "follow",
+	"detail-type", "detail", "specversion", "type", "data", "data_base64", "Type", "Message", "requestPayload", "replicate", "check", "follow",
 	"record", "trigger_type", "cts", "lts", "ShardID", "request_context", "request_payload", "ttl", "message_type",
 }
 

@@ -73,7 +73,7 @@ func (d *Decoder) tracked(del delivery.Delivery, correlation string) delivery.De
 // askedFor completes a direct delivery. It is a request, or it asks about the copies of
 // an accepted event, given as the event or as its data.
 func (d *Decoder) askedFor(body []byte, del delivery.Delivery) delivery.Delivery {
-	if f := detect(body); !f.keys[followKey] || f.keys[replicateKey] {
+	if f := detect(body); !f.keys[followKey] || f.keys[replicateKey] || f.keys[checkKey] {
 		return d.deliver(body, del, "")
 	}
 	var asked struct {
@@ -122,8 +122,12 @@ func (d *Decoder) follow(del delivery.Delivery, event acceptedEvent, err error, 
 		Action:        followKey,
 	}
 	to := &r.Replicate
-	for _, id := range []*string{&to.VaultID, &to.DestinationVaultID, &to.DestinationProjectID} {
+	for _, id := range []*string{&to.VaultID, &to.BackupID, &to.DestinationVaultID, &to.DestinationProjectID} {
 		*id = strings.ToLower(*id)
+	}
+	source := "replicate.vault_id"
+	if to.BackupID != "" {
+		source = "replicate.backup_id"
 	}
 	var problems []error
 	for _, f := range []struct {
@@ -132,7 +136,7 @@ func (d *Decoder) follow(del delivery.Delivery, event acceptedEvent, err error, 
 	}{
 		{"project_id", r.ProjectID, huawei.ProjectForm, huawei.IsProjectID},
 		{"region", r.Region, huawei.RegionForm, huawei.IsRegion},
-		{"replicate.vault_id", to.VaultID, cbr.VaultForm, cbr.IsVaultID},
+		{source, to.SourceID(), cbr.VaultForm, cbr.IsVaultID},
 		{"replicate.destination_vault_id", to.DestinationVaultID, cbr.VaultForm, cbr.IsVaultID},
 		{"replicate.destination_project_id", to.DestinationProjectID, huawei.ProjectForm, huawei.IsProjectID},
 		{"replicate.destination_region", to.DestinationRegion, huawei.RegionForm, huawei.IsRegion},

@@ -110,6 +110,27 @@ func TestFollowQueue(t *testing.T) {
 	}
 }
 
+// TestFollowOneBackup: the event of a single backup is followed by the backup's id.
+func TestFollowOneBackup(t *testing.T) {
+	t.Parallel()
+	const backup = "6df2b54c-dd62-4059-a07c-1b8f24f2725d"
+	of := func(id string) string {
+		return string(encode(t, acceptedSample(t, func(_, data map[string]any) {
+			r := requestFor("").Replicate
+			r.BackupID, r.Name = id, "gap"
+			data["request"].(map[string]any)["replicate"] = r
+			data["replication"] = map[string]any{"backup_id": id, "replication_record_id": "r"}
+		})))
+	}
+	got := fromFollowQueue(t, of(strings.ToUpper(backup)))
+	if r := got.Request; got.Err != nil || r.Replicate.BackupID != backup || r.Replicate.VaultID != "" || r.Followed == nil || r.Route().BackupID != backup {
+		t.Errorf("%+v, error %v", got.Request, got.Err)
+	}
+	if got := fromFollowQueue(t, of("6df2b54c")); got.Err.Of() != kind.InvalidEvent || !strings.Contains(got.Err.Message, "data.request.replicate.backup_id: expected a UUID") {
+		t.Errorf("error %v", got.Err)
+	}
+}
+
 // TestFollowAnOlderEvent: an event of an older version has no times, and is followed.
 func TestFollowAnOlderEvent(t *testing.T) {
 	t.Parallel()
@@ -152,6 +173,8 @@ func TestAskedToFollow(t *testing.T) {
 		`{"follow":"text"}`:               "$: expected an object",
 		`{"follow":{"status":"copying"}}`: "follow.status: expected accepted",
 		`{"follow":` + string(encode(t, acceptedSample(t, func(e, data map[string]any) { delete(data, "request") }))) + `}`: "follow.data.request.project_id: expected",
+		`{"check":{},"follow":` + string(encode(t, event)) + `}`:                                                            "unknown field follow",
+		`{"replicate":{},"follow":` + string(encode(t, event)) + `}`:                                                        "unknown field follow",
 	} {
 		got := mustDecode(t, d, []byte(payload)).Deliveries[0]
 		if got.Err.Of() != kind.InvalidEvent || !strings.Contains(got.Err.Message, want) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -97,7 +98,7 @@ func newAgreement(t testing.TB) agreement {
 	return agreement{schema, &events.Decoder{Now: func() time.Time { return time.Time{} }, Redact: new(redact.Redactor), Defaults: events.Defaults{
 		ProjectID: strings.Repeat("0", 32), Region: "region1", VaultID: "3b5816b5-f29c-4172-9d9a-76c719a659ce",
 		DestinationVaultID:   "0ca3eb86-8800-46da-9c37-9d657a825274",
-		DestinationProjectID: strings.Repeat("1", 32), DestinationRegion: "region2",
+		DestinationProjectID: strings.Repeat("1", 32), DestinationRegion: "region2", MaxAge: time.Hour,
 	}}}
 }
 
@@ -140,15 +141,100 @@ var texts = []struct {
 	{"replicate.destination_project_id", []string{"68589cac08274b82b4e254268a3862d8"}},
 	{"replicate.destination_region", []string{"region2"}},
 	{"replicate.cross_account_urn", []string{"urn of the other account's vault", "~"}},
+	{"replicate.backup_id", []string{"7558e1a3-7046-4787-95cd-14b0ad0642a8"}},
+	{"replicate.name", []string{"replica", strings.Repeat("é", 64)}},
+	{"replicate.description", []string{"before the migration", "", strings.Repeat("é", 255)}},
+	{"check.vault_id", []string{"3b5816b5-f29c-4172-9d9a-76c719a659ce"}},
+	{"check.destination_vault_id", []string{"0CA3EB86-8800-46da-9c37-9d657a825274"}},
+	{"check.destination_project_id", []string{"68589cac08274b82b4e254268a3862d8"}},
+	{"check.destination_region", []string{"region2"}},
+	{"check.max_age", []string{"30h", "90m", "9999999999d", "1s"}},
+	{"select.destination_vault_tag", []string{"dr-vault", strings.Repeat("é", 128)}},
+	{"select.tags.key", []string{"dr", strings.Repeat("é", 128)}},
+	{"select.tags.values", []string{"gold", "", strings.Repeat("é", 255)}},
+	{"select.vault_ids", []string{"3b5816b5-f29c-4172-9d9a-76c719a659ce"}},
 }
 
 // requestWith returns a request with one field.
 func requestWith(field, text string) string {
 	value, _ := json.Marshal(text) // a string always encodes
-	if inner, ok := strings.CutPrefix(field, "replicate."); ok {
-		return fmt.Sprintf(`{"replicate":{%q:%s}}`, inner, value)
+	switch field {
+	case "replicate.name", "replicate.description":
+		return fmt.Sprintf(`{"replicate":{"backup_id":"7558e1a3-7046-4787-95cd-14b0ad0642a8",%q:%s}}`, strings.TrimPrefix(field, "replicate."), value)
+	case "select.tags.key":
+		return fmt.Sprintf(`{"select":{"tags":[{"key":"first"},{"key":%s}]}}`, value)
+	case "select.tags.values":
+		return fmt.Sprintf(`{"select":{"tags":[{"key":"dr","values":["first",%s]}]}}`, value)
+	case "select.vault_ids":
+		return fmt.Sprintf(`{"select":{"vault_ids":[%s]}}`, value)
+	}
+	if object, inner, ok := strings.Cut(field, "."); ok {
+		return fmt.Sprintf(`{%q:{%q:%s}}`, object, inner, value)
 	}
 	return fmt.Sprintf(`{%q:%s}`, field, value)
+}
+
+// values are texts of JSON for each field, some of them of the wrong type or form.
+var values = map[string][]string{
+	"project_id": {`"f841e01fd2b14e7fa41b6ae7aa6b0594"`}, "correlation_id": {`"c"`}, "requested_at": {`"2026-11-23T02:00:00Z"`},
+	"dry_run": {`true`, `false`, `"true"`, `null`, `1`},
+	"select":  {`{}`, `[]`, `null`, `"all"`}, "replicate": {`null`, `[]`}, "check": {`null`, `""`},
+
+	"vault_id": {`"3b5816b5-f29c-4172-9d9a-76c719a659ce"`, `null`}, "backup_id": {`"7558e1a3-7046-4787-95cd-14b0ad0642a8"`, `1`},
+	"name": {`"n"`, `""`}, "description": {`"d"`, `""`, `"<"`}, "auto_trigger": {`true`, `null`}, "enable_acceleration": {`false`},
+	"destination_vault_id": {`"0ca3eb86-8800-46da-9c37-9d657a825274"`}, "max_age": {`"2d"`, `30`, `"1h30m"`}, "destination_region": {`"region2"`},
+
+	"tags": {
+		`[{"key":"dr"}]`, `[{"key":"dr","values":[]}]`, `[{"key":"dr","values":["gold","silver"]},{"key":"dr"}]`, `[]`, `null`, `{"dr":"gold"}`, `["dr"]`,
+		`[{"values":["gold"]}]`, `[{"key":"dr","value":"gold"}]`, `[{"key":"dr","values":"gold"}]`, `[{"key":"dr","values":[1]}]`, `[{"key":"dr","values":null}]`,
+		`[` + strings.Repeat(`{"key":"dr"},`, 99) + `{"key":"dr"}]`, `[` + strings.Repeat(`{"key":"dr"},`, 100) + `{"key":"dr"}]`,
+	},
+	"vault_ids": {
+		`["3b5816b5-f29c-4172-9d9a-76c719a659ce","3b5816b5-f29c-4172-9d9a-76c719a659ce"]`, `[]`, `null`, `"3b5816b5-f29c-4172-9d9a-76c719a659ce"`, `[null]`,
+		`[` + strings.Repeat(`"3b5816b5-f29c-4172-9d9a-76c719a659ce",`, 999) + `"3b5816b5-f29c-4172-9d9a-76c719a659ce"]`,
+		`[` + strings.Repeat(`"3b5816b5-f29c-4172-9d9a-76c719a659ce",`, 1000) + `"3b5816b5-f29c-4172-9d9a-76c719a659ce"]`,
+	},
+	"destination_vault_tag": {`"dr-vault"`, `""`, `null`},
+}
+
+// objectOf draws an object of some of the fields. Most values are the first of values.
+func objectOf(t *rapid.T, name string, inner map[string]string, fields ...string) string {
+	var members []string
+	for _, field := range fields {
+		if !rapid.Bool().Draw(t, name+field) {
+			continue
+		}
+		value := values[field][0]
+		if object, ok := inner[field]; ok {
+			value = object
+		}
+		if rapid.IntRange(0, 4).Draw(t, "odd") == 0 {
+			value = rapid.SampledFrom(values[field]).Draw(t, "value")
+		}
+		members = append(members, strconv.Quote(field)+":"+value)
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// TestSchemaAgreesOnObjects: the schema and the decoder refuse the same combinations
+// of fields.
+func TestSchemaAgreesOnObjects(t *testing.T) {
+	t.Parallel()
+	a := newAgreement(t)
+	valid := 0
+	rapid.Check(t, func(t *rapid.T) {
+		request := objectOf(t, "", map[string]string{
+			"select":    objectOf(t, "select.", nil, "tags", "vault_ids", "destination_vault_tag"),
+			"replicate": objectOf(t, "replicate.", nil, "vault_id", "backup_id", "name", "description", "auto_trigger", "enable_acceleration", "destination_vault_id", "destination_region"),
+			"check":     objectOf(t, "check.", nil, "vault_id", "destination_vault_id", "destination_region", "max_age"),
+		}, "project_id", "correlation_id", "requested_at", "select", "dry_run", "replicate", "check")
+		if a.check(t, request) {
+			valid++
+		}
+	})
+	if valid < 3 {
+		t.Errorf("only %d requests were valid", valid)
+	}
 }
 
 // TestSchemaAgreesOnTexts: the schema and the decoder accept the same texts of each
@@ -231,8 +317,21 @@ func TestSchemaAgreesWithDecoder(t *testing.T) {
 		`{"replicate":{"enable_acceleration":null}}`,
 		`{"replicate":{"cross_account_urn":""}}`,
 		`{"replicate":{"checkpoint_id":"x"}}`,
+		`{"check":{}}`, `{"check":{"max_age":"30h"},"requested_at":"2026-11-23T02:00:00Z"}`, `{"check":{},"replicate":{}}`,
+		`{"check":{"backup_id":"7558e1a3-7046-4787-95cd-14b0ad0642a8"}}`, `{"check":{"auto_trigger":true}}`,
+		`{"select":{}}`, `{"select":{},"check":{}}`, `{"select":{},"dry_run":true}`, `{"dry_run":true}`,
+		`{"select":{"all":true}}`, `{"select":{"tags":[{"key":"dr"}],"vault_ids":["3b5816b5-f29c-4172-9d9a-76c719a659ce"]}}`,
+		`{"select":{"destination_vault_tag":"dr"},"replicate":{"destination_vault_id":"0ca3eb86-8800-46da-9c37-9d657a825274"}}`,
+		`{"select":{"destination_vault_tag":"dr"},"check":{"destination_vault_id":"0ca3eb86-8800-46da-9c37-9d657a825274"}}`,
+		`{"select":{},"replicate":{"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}}`, `{"select":{},"check":{"vault_id":"3b5816b5-f29c-4172-9d9a-76c719a659ce"}}`,
 	} {
 		a.check(t, request)
+	}
+	// The limits of lists are rarely drawn at random.
+	for _, list := range []string{"tags", "vault_ids"} {
+		for _, value := range values[list] {
+			a.check(t, fmt.Sprintf(`{"select":{%q:%s}}`, list, value))
+		}
 	}
 }
 

@@ -125,20 +125,26 @@ var ageUnits = map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': t
 
 func isAge(s string) bool { return ageOf(s) > 0 }
 
-// ageOf reads an age of one unit, at most six digits. It is zero for anything else.
+// oldestAge bounds an age, so that it can be reckoned with. It is longer than any that makes sense.
+const oldestAge = 36_500 * 24 * time.Hour
+
+// ageOf reads an age of one unit, at most ten digits. It is zero for anything else,
+// and never more than oldestAge.
 func ageOf(s string) time.Duration {
-	if len(s) < 2 || len(s) > 7 || s[0] == '0' {
+	if len(s) < 2 || len(s) > 11 || s[0] == '0' {
 		return 0
 	}
-	n := 0
+	unit, n := ageUnits[s[len(s)-1]], time.Duration(0)
+	if unit == 0 {
+		return 0
+	}
 	for _, c := range []byte(s[:len(s)-1]) {
 		if c < '0' || c > '9' {
 			return 0
 		}
-		n = 10*n + int(c-'0')
+		n = 10*n + time.Duration(c-'0')
 	}
-	// A unit that there is not is zero.
-	return min(time.Duration(n)*ageUnits[s[len(s)-1]], 1<<62)
+	return min(n, oldestAge/unit) * unit
 }
 
 // tooOld reports whether a request was made too long ago.

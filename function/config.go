@@ -299,8 +299,8 @@ func (s *settings) checkBounds(p *problems) {
 	if s.PlanSpread < 0 || s.PlanSpread > maxSpread {
 		p.add("PLAN_SPREAD", "expected a duration such as 10m, at most 15m")
 	}
-	if s.MaxReplicaAge <= 0 {
-		p.add("MAX_REPLICA_AGE", "expected a positive duration such as 30h or 2d")
+	if age := time.Duration(s.MaxReplicaAge); age <= 0 || age%time.Second != 0 {
+		p.add("MAX_REPLICA_AGE", "expected a positive duration of whole seconds such as 30h or 2d")
 	}
 	if s.FollowFor <= 0 || s.FollowFor > maxFollowFor {
 		p.add("FOLLOW_FOR", daysForm)

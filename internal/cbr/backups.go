@@ -44,8 +44,8 @@ var (
 	// credential is good, but may not list backups.
 	ErrListRefused = errors.New("listing backups is not allowed")
 	// ErrNoVault is in the chain of an error if the vault does not exist
-	// (BackupService.6105).
-	ErrNoVault = errors.New("the vault does not exist")
+	// (BackupService.6105), or the one backup that was asked for (BackupService.6200).
+	ErrNoVault = errors.New("the vault or backup does not exist")
 	// ErrNoRecords is in the chain of an error if this cloud does not show replication
 	// records: no backup of the list has the field for them, or CBR refuses the
 	// parameter that asks for it. Only the API reference of Huawei's own clouds has the
@@ -259,12 +259,13 @@ func (c *Client) listFault(sent bool, err error) error {
 	// A lookup is not retried with a new credential. The next call gets one if the
 	// source has it.
 	e.Renewed = false
+	code := c.Codes.Normal(e.HTTPStatus, e.Code)
 	switch {
 	case e.HTTPStatus == 0 && e.Kind == kind.Unknown:
 		e.Message = c.Redact.Text("no answer to the lookup: " + e.Cause.Error())
-	case c.Codes.Normal(e.HTTPStatus, e.Code) == "BackupService.6105":
+	case code == "BackupService.6105", code == "BackupService.6200":
 		e.Cause = ErrNoVault
-	case c.Codes.Normal(e.HTTPStatus, e.Code) == "BackupService.9900" && strings.Contains(strings.ToLower(e.Message), "show_replication"):
+	case code == "BackupService.9900" && strings.Contains(strings.ToLower(e.Message), "show_replication"):
 		e.Cause = ErrNoRecords
 	}
 	switch {

@@ -209,7 +209,22 @@ func (r Request) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		common
 		Check check `json:"check"`
-	}{c, check{to.VaultID, to.DestinationVaultID, to.DestinationProjectID, to.DestinationRegion, strconv.Itoa(int(r.MaxAge.Seconds())) + "s"}})
+	}{c, check{to.VaultID, to.DestinationVaultID, to.DestinationProjectID, to.DestinationRegion, ageText(r.MaxAge)}})
+}
+
+// ageText writes an age of whole seconds as a request has it: in the largest unit
+// that leaves no rest, so that it is never longer than it was there.
+func ageText(age time.Duration) string {
+	unit, name := time.Second, "s"
+	for _, larger := range []struct {
+		unit time.Duration
+		name string
+	}{{time.Minute, "m"}, {time.Hour, "h"}, {24 * time.Hour, "d"}} {
+		if age%larger.unit == 0 {
+			unit, name = larger.unit, larger.name
+		}
+	}
+	return strconv.Itoa(int(age/unit)) + name
 }
 
 // Scope returns where the vault is.

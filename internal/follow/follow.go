@@ -102,6 +102,8 @@ func (f *following) ended(c reconcile.Copies, err error) *kind.Error {
 		return f.fault(kind.NotFollowed, fmt.Sprintf("accepted %s ago, and CBR cannot be asked: %s", f.age.Round(time.Minute), kind.As(err).Message))
 	case err != nil:
 		return kind.As(err)
+	case c.VaultGone && f.d.Request.Replicate.BackupID != "":
+		return f.fault(kind.NotFollowed, "the source backup does not exist any more (BackupService.6200): look in the destination vault")
 	case c.VaultGone:
 		return f.fault(kind.NotFollowed, "the source vault does not exist any more (BackupService.6105): look in the destination vault")
 	case c.Going > 0 && f.age < f.For:

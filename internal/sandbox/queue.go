@@ -75,11 +75,16 @@ func isFIFO(name string) bool { return strings.HasSuffix(name, ".fifo") }
 
 // Send puts a message into the queue and returns its id. The group counts in a FIFO queue alone.
 func (q *Queue) Send(body string, attributes map[string]string, group string) string {
+	return q.send(body, attributes, group, q.config.Delay)
+}
+
+// send is Send of a message that stays invisible for delay.
+func (q *Queue) send(body string, attributes map[string]string, group string, delay time.Duration) string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.sequence++
 	now := q.config.Now()
-	m := &stored{Message: Message{ID: newUUID(), Body: body, Attributes: attributes, Group: group, Sequence: q.sequence, Sent: now}, visible: now.Add(q.config.Delay)}
+	m := &stored{Message: Message{ID: newUUID(), Body: body, Attributes: attributes, Group: group, Sequence: q.sequence, Sent: now}, visible: now.Add(delay)}
 	q.messages = append(q.messages, m)
 	return m.ID
 }

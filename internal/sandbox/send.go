@@ -13,6 +13,7 @@ import (
 const (
 	maxQueueMessage    = 1 << 20 // bytes, attributes included
 	maxQueueAttributes = 10
+	maxQueueDelay      = 900 // seconds
 )
 
 // sendMessage is what SendMessage asks for.
@@ -21,6 +22,26 @@ type sendMessage struct {
 	MessageAttributes      map[string]struct{ DataType, StringValue string }
 	MessageGroupID         string
 	MessageDeduplicationID string
+	DelaySeconds           *int // nil: the queue's
+}
+
+// sendMessageBatch is what SendMessageBatch asks for.
+type sendMessageBatch struct {
+	Entries []struct {
+		ID string
+		sendMessage
+	}
+}
+
+// sendMessageBatchResult is its answer.
+type sendMessageBatchResult struct {
+	Successful []sendMessageBatchResultEntry
+	Failed     []batchResultErrorEntry
+}
+
+type sendMessageBatchResultEntry struct {
+	ID string `json:"Id"`
+	sendMessageResult
 }
 
 // sendMessageResult is its answer. Clients check the sum.
@@ -45,21 +66,68 @@ func (s *SQS) sendMessage(w http.ResponseWriter, body []byte, fault SQSFault) {
 		refuseSQS(w, http.StatusBadRequest, code, text)
 		return
 	}
+	sqsProtocol.answer(w, s.take(queue, call), fault.AnswerLost)
+}
+
+// sendMessageBatch takes the messages that are valid. Only a batch that has not its form, or is too long, is refused as a whole.
+func (s *SQS) sendMessageBatch(w http.ResponseWriter, body []byte, fault SQSFault) {
+	var call sendMessageBatch
+	queue := s.read(w, body, &call)
+	if queue == nil {
+		return
+	}
+	ids, size := make([]string, len(call.Entries)), 0
+	for i, e := range call.Entries {
+		ids[i] = e.ID
+		size += e.size()
+	}
+	switch {
+	case !batchHasForm(w, "SendMessageBatchRequestEntry", ids):
+		return
+	case size > maxQueueMessage:
+		refuseSQS(w, http.StatusBadRequest, "BatchRequestTooLong",
+			fmt.Sprintf("Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxQueueMessage, size))
+		return
+	}
+	answer := sendMessageBatchResult{Successful: []sendMessageBatchResultEntry{}, Failed: []batchResultErrorEntry{}}
+	for i, e := range call.Entries {
+		scripted, refused := fault.refuses(i, e.ID, "InvalidParameterValue")
+		code, text := e.problem(queue)
+		switch {
+		case refused:
+			answer.Failed = append(answer.Failed, scripted)
+		case code != "":
+			answer.Failed = append(answer.Failed, batchResultErrorEntry{e.ID, code, text, true})
+		default:
+			answer.Successful = append(answer.Successful, sendMessageBatchResultEntry{e.ID, s.take(queue, e.sendMessage)})
+		}
+	}
+	sqsProtocol.answer(w, answer, fault.AnswerLost)
+}
+
+// take puts a valid message into its queue, and returns what SQS says of it.
+func (s *SQS) take(q *Queue, call sendMessage) sendMessageResult {
 	attributes := map[string]string{}
 	for name, a := range call.MessageAttributes {
 		attributes[name] = a.StringValue
 	}
 	text := asStored(call.MessageBody)
 	sum := md5.Sum([]byte(text)) // SQS's own check of the body, no secret
-	answer := sendMessageResult{s.send(queue, text, attributes, call), hex.EncodeToString(sum[:])}
-	sqsProtocol.answer(w, answer, fault.AnswerLost)
+	return sendMessageResult{s.send(q, text, attributes, call), hex.EncodeToString(sum[:])}
+}
+
+// size is how long a message is, in bytes.
+func (m sendMessage) size() int {
+	size := len(m.MessageBody)
+	for name, a := range m.MessageAttributes {
+		size += len(name) + len(a.DataType) + len(a.StringValue)
+	}
+	return size
 }
 
 // problem is why SQS refuses a message, empty if it does not.
 func (m sendMessage) problem(q *Queue) (code, text string) {
-	size := len(m.MessageBody)
 	for name, a := range m.MessageAttributes {
-		size += len(name) + len(a.DataType) + len(a.StringValue)
 		switch {
 		case a.DataType != "String":
 			return "InvalidParameterValue", "the sandbox has attributes of type String alone"
@@ -74,8 +142,10 @@ func (m sendMessage) problem(q *Queue) (code, text string) {
 		return "MissingParameter", "The request must contain the parameter MessageBody."
 	case len(m.MessageAttributes) > maxQueueAttributes:
 		return "InvalidParameterValue", fmt.Sprintf("Number of message attributes exceeds the allowed maximum (%d).", maxQueueAttributes)
-	case size > maxQueueMessage:
+	case m.size() > maxQueueMessage:
 		return "InvalidParameterValue", fmt.Sprintf("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", maxQueueMessage)
+	case m.DelaySeconds != nil && (q.fifo() || *m.DelaySeconds < 0 || *m.DelaySeconds > maxQueueDelay):
+		return "InvalidParameterValue", fmt.Sprintf("Value %d for parameter DelaySeconds is invalid.", *m.DelaySeconds)
 	case q.fifo() && m.MessageGroupID == "":
 		return "MissingParameter", "The request must contain the parameter MessageGroupId."
 	case q.fifo() && m.MessageDeduplicationID == "":
@@ -97,7 +167,11 @@ func asStored(body string) string {
 // send puts a message into its queue, unless a FIFO queue has it already, and returns its id.
 func (s *SQS) send(q *Queue, text string, attributes map[string]string, call sendMessage) string {
 	if !q.fifo() {
-		return q.Send(text, attributes, "")
+		delay := q.config.Delay
+		if call.DelaySeconds != nil {
+			delay = time.Duration(*call.DelaySeconds) * time.Second
+		}
+		return q.send(text, attributes, "", delay)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -140,3 +140,114 @@ func TestSendMessageFaults(t *testing.T) {
 		t.Errorf("answer lost: %v, %d messages", err, len(q.Messages()))
 	}
 }
+
+// sendBatch sends a batch with AWS's own client. It returns the ids of the entries that were taken, and the codes of the others.
+func sendBatch(t *testing.T, s *SQS, url string, entries ...types.SendMessageBatchRequestEntry) (taken []string, failed map[string]string, err error) {
+	t.Helper()
+	out, err := newSQSClient(t, s, Region).SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: aws.String(url), Entries: entries})
+	if err != nil {
+		return nil, nil, err
+	}
+	failed = map[string]string{}
+	for _, e := range out.Successful {
+		taken = append(taken, *e.Id)
+	}
+	for _, e := range out.Failed {
+		failed[*e.Id] = *e.Code
+	}
+	return taken, failed, nil
+}
+
+func toSend(id, body string) types.SendMessageBatchRequestEntry {
+	return types.SendMessageBatchRequestEntry{Id: aws.String(id), MessageBody: aws.String(body), MessageGroupId: aws.String("g")}
+}
+
+// TestSendMessageBatch: each entry has its own outcome, and its own delay.
+func TestSendMessageBatch(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	q := NewQueue(QueueConfig{Name: "requests", Delay: time.Minute, Now: c.Now})
+	s := newSQS(t, q)
+	s.Script(SQSFault{Entries: map[int]bool{1: false}})
+	late, never := toSend("late", "late"), toSend("never", "never")
+	late.DelaySeconds, never.DelaySeconds = 900, 901
+	taken, failed, err := sendBatch(t, s, requestsURL, toSend("a", "a"), toSend("b", "b"), late, never)
+	if diff := cmp.Diff([]string{"a", "late"}, taken); diff != "" || err != nil {
+		t.Errorf("error %v, taken (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff(map[string]string{"b": "InternalError", "never": "InvalidParameterValue"}, failed); diff != "" {
+		t.Errorf("failed (-want +got):\n%s", diff)
+	}
+	for _, step := range []struct {
+		after time.Duration
+		want  string
+	}{{0, ""}, {time.Minute, "a"}, {13 * time.Minute, ""}, {time.Minute, "late"}} {
+		c.advance(step.after)
+		got := ""
+		for _, m := range q.Receive(10) {
+			got += m.Body
+			q.Delete(m.Receipt)
+		}
+		if got != step.want {
+			t.Errorf("after %s more: %q, want %q", step.after, got, step.want)
+		}
+	}
+	s.Script(SQSFault{AnswerLost: true})
+	if _, _, err := sendBatch(t, s, requestsURL, toSend("c", "c")); err == nil || len(q.Messages()) != 1 {
+		t.Errorf("a lost answer: %v, %d messages, want an error and one", err, len(q.Messages()))
+	}
+}
+
+// TestSendMessageBatchFIFO: order within a group, and no duplicates.
+func TestSendMessageBatchFIFO(t *testing.T) {
+	t.Parallel()
+	q := NewQueue(QueueConfig{Name: "requests.fifo", Now: newClock().Now})
+	s := newSQS(t, q)
+	a, b, wrong := toSend("a", "1"), toSend("b", "2"), toSend("wrong", "3")
+	a.MessageDeduplicationId, b.MessageDeduplicationId, wrong.MessageDeduplicationId = aws.String("1"), aws.String("2"), aws.String("3")
+	wrong.DelaySeconds = 1
+	for range 2 {
+		taken, failed, err := sendBatch(t, s, requestsURL+".fifo", a, b, wrong)
+		if err != nil || len(taken) != 2 || failed["wrong"] != "InvalidParameterValue" {
+			t.Errorf("%v %v %v", taken, failed, err)
+		}
+	}
+	if got := q.Messages(); len(got) != 2 || got[0].Body != "1" || got[0].Group != "g" {
+		t.Errorf("messages %+v", got)
+	}
+}
+
+func TestSendMessageBatchRefusals(t *testing.T) {
+	t.Parallel()
+	half := strings.Repeat("x", maxQueueMessage/2)
+	many := make([]types.SendMessageBatchRequestEntry, 11)
+	for i := range many {
+		many[i] = toSend(string(rune('a'+i)), "x")
+	}
+	for name, tt := range map[string]struct {
+		entries []types.SendMessageBatchRequestEntry
+		code    string // without its prefix; empty: it is taken
+	}{
+		"a MiB":               {[]types.SendMessageBatchRequestEntry{toSend("a", half), toSend("b", half)}, ""},
+		"a byte too much":     {[]types.SendMessageBatchRequestEntry{toSend("a", half), toSend("b", half), toSend("c", "x")}, "BatchRequestTooLong"},
+		"eleven":              {many, "TooManyEntriesInBatchRequest"},
+		"equal ids":           {[]types.SendMessageBatchRequestEntry{toSend("a", "x"), toSend("a", "y")}, "BatchEntryIdsNotDistinct"},
+		"an id of other form": {[]types.SendMessageBatchRequestEntry{toSend("a.b", "x")}, "InvalidBatchEntryId"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := NewQueue(QueueConfig{Name: "requests", Now: newClock().Now})
+			_, _, err := sendBatch(t, newSQS(t, q), requestsURL, tt.entries...)
+			if tt.code == "" {
+				if err != nil || len(q.Messages()) != len(tt.entries) {
+					t.Errorf("%v, %d messages", err, len(q.Messages()))
+				}
+				return
+			}
+			wantAPIError(t, err, 400, "AWS.SimpleQueueService."+tt.code, smithy.FaultClient)
+			if n := len(q.Messages()); n > 0 {
+				t.Errorf("%d messages", n)
+			}
+		})
+	}
+}

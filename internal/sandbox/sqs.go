@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// maxQueueEntries is the most that SQS takes in a batch (SQS API reference, ChangeMessageVisibilityBatch).
+// maxQueueEntries is the most that SQS takes in a batch (SQS API reference, ChangeMessageVisibilityBatch and SendMessageBatch).
 const maxQueueEntries = 10
 
 var sqsProtocol = jsonProtocol{version: "1.0", service: "sqs", target: "AmazonSQS", text: "message"}
 
 // SQS puts queues behind SQS's own protocol, on 127.0.0.1. It does what a function calls by itself,
-// ChangeMessageVisibilityBatch and SendMessage, for callers that sign for SQS in [Region]. A queue's URL is AWS's,
+// ChangeMessageVisibilityBatch, SendMessage and SendMessageBatch, for callers that sign for SQS in [Region]. A queue's URL is AWS's,
 // https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or its path alone. Safe for concurrent use.
 type SQS struct {
 	service[SQSFault]
@@ -60,6 +60,7 @@ func (s *SQS) serve(w http.ResponseWriter, r *http.Request) {
 	fault := s.next()
 	sqsProtocol.serve(w, r, outage{fault.Status, fault.Code, fault.Reset, fault.Delay}, map[string]func([]byte){
 		"ChangeMessageVisibilityBatch": func(body []byte) { s.changeVisibilityBatch(w, body, fault) },
+		"SendMessageBatch":             func(body []byte) { s.sendMessageBatch(w, body, fault) },
 		"SendMessage":                  func(body []byte) { s.sendMessage(w, body, fault) },
 	})
 }
@@ -87,24 +88,37 @@ func (s *SQS) changeVisibilityBatch(w http.ResponseWriter, body []byte, fault SQ
 	if queue == nil {
 		return
 	}
-	ids := map[string]bool{}
-	for _, e := range call.Entries {
-		ids[e.ID] = true
+	ids := make([]string, len(call.Entries))
+	for i, e := range call.Entries {
+		ids[i] = e.ID
 	}
-	switch {
-	case len(call.Entries) == 0:
-		refuseSQS(w, http.StatusBadRequest, "EmptyBatchRequest", "There should be at least one ChangeMessageVisibilityBatchRequestEntry in the request.")
-	case len(call.Entries) > maxQueueEntries:
-		refuseSQS(w, http.StatusBadRequest, "TooManyEntriesInBatchRequest",
-			fmt.Sprintf("Maximum number of entries per request are %d. You have sent %d.", maxQueueEntries, len(call.Entries)))
-	case slices.ContainsFunc(call.Entries, func(e changeVisibilityEntry) bool { return !entryID.MatchString(e.ID) }):
-		refuseSQS(w, http.StatusBadRequest, "InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
-	case len(ids) < len(call.Entries):
-		refuseSQS(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
-	default:
+	if batchHasForm(w, "ChangeMessageVisibilityBatchRequestEntry", ids) {
 		answer := changeVisibilities(queue, call.Entries, fault)
 		sqsProtocol.answer(w, answer, fault.AnswerLost)
 	}
+}
+
+// batchHasForm reports whether a batch has entries with these ids as SQS takes them, or answers what is wrong. name is that of
+// an entry's type.
+func batchHasForm(w http.ResponseWriter, name string, ids []string) bool {
+	distinct := map[string]bool{}
+	for _, id := range ids {
+		distinct[id] = true
+	}
+	switch {
+	case len(ids) == 0:
+		refuseSQS(w, http.StatusBadRequest, "EmptyBatchRequest", "There should be at least one "+name+" in the request.")
+	case len(ids) > maxQueueEntries:
+		refuseSQS(w, http.StatusBadRequest, "TooManyEntriesInBatchRequest",
+			fmt.Sprintf("Maximum number of entries per request are %d. You have sent %d.", maxQueueEntries, len(ids)))
+	case slices.ContainsFunc(ids, func(id string) bool { return !entryID.MatchString(id) }):
+		refuseSQS(w, http.StatusBadRequest, "InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
+	case len(distinct) < len(ids):
+		refuseSQS(w, http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
+	default:
+		return true
+	}
+	return false
 }
 
 // changeVisibilities does what the entries ask for, except those that are scripted to fail.

@@ -38,7 +38,11 @@ type Vault struct {
 	Used        int    // in MB, without the copies made here
 
 	EnterpriseProjectID string // empty: "0", the default project
+	Tags                []Tag
 }
+
+// A Tag is a tag of a vault.
+type Tag struct{ Key, Value string }
 
 // A Backup is one backup in a source vault. Its fields are those of ShowBackup's answer in the CBR API reference.
 type Backup struct {
@@ -93,6 +97,18 @@ func (c *CBR) AddBackup(b Backup) {
 	added := &backup{Backup: b}
 	c.backups[b.VaultID] = append(c.backups[b.VaultID], added)
 	c.byID[b.ID] = added
+}
+
+// RemoveVault deletes a vault with its backups. An unknown vault stays unknown.
+func (c *CBR) RemoveVault(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id = fold(id)
+	for _, b := range c.backups[id] {
+		delete(c.byID, b.ID)
+	}
+	delete(c.vaults, id)
+	delete(c.backups, id)
 }
 
 // RemoveBackup removes a backup with its replication records, as its retention or a user does, and reports whether there was one.

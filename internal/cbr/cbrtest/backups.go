@@ -92,7 +92,7 @@ func (c *CBR) showBackup(project, id string) (object, *refusal) {
 			return object{"backup": c.wireBackup(b, true, c.now())}, nil
 		}
 	}
-	return nil, &refusal{http.StatusNotFound, "BackupService.6200", "The backup does not exist."}
+	return nil, noBackup()
 }
 
 // wireBackup is BackupResp of the CBR API reference, with the nulls of recorded answers. Each vault protects one resource.

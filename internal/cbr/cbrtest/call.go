@@ -17,7 +17,8 @@ type Call struct {
 	Header    http.Header // as sent, with the token; shared between copies of the Call, so not to be changed
 	Body      string      // as sent; empty for a login, since it holds the password
 	Vault     string      // a CopyCheckpoint's source vault in lower case, as far as the body could be read
-	Taken     bool        // a CopyCheckpoint that queued copies
+	Backup    string      // a CopyBackup's backup in lower case
+	Taken     bool        // a CopyCheckpoint or CopyBackup that queued copies
 	Status    int         // of the answer; 0 if the connection is reset instead
 	Code      string      // the error code of the answer; empty for success, a reset, a [Raw] body and IAM's answers
 	RequestID string      // X-Request-Id of the answer
@@ -36,10 +37,13 @@ func (c Call) String() string {
 	if c.Taken {
 		outcome += " (taken)"
 	}
-	return fmt.Sprintf("%s %s %s: %s", c.Method, c.Path, c.Vault, outcome)
+	return fmt.Sprintf("%s %s %s: %s", c.Method, c.Path, c.Vault+c.Backup, outcome)
 }
 
-// Calls returns the CopyCheckpoint requests so far, in the order in which they had their effects. [WithObserver] sees all
+// copies reports whether the call asks for copies.
+func (c Call) copies() bool { return c.Operation == CopyCheckpoint || c.Operation == CopyBackup }
+
+// Calls returns the CopyCheckpoint and CopyBackup requests so far, in the order in which they had their effects. [WithObserver] sees all
 // operations. A request is in the list before its answer is sent, and before its delay.
 func (c *CBR) Calls() []Call { return c.callsTo(AnyVault) }
 
@@ -58,8 +62,11 @@ func (c *CBR) callsTo(target string) []Call {
 	return calls
 }
 
-// PeakInFlight returns the largest number of requests that were under way at once: CopyCheckpoints of a source vault, or of all
-// vaults with [AnyVault], or [Lookups]. A request is under way from when its body was read to just before its answer is sent.
+// VaultCalls returns the calls of [ListVault] so far.
+func (c *CBR) VaultCalls() []Call { return c.callsTo(Vaults) }
+
+// PeakInFlight returns the largest number of requests that were under way at once: copies of a source vault or a backup, or of
+// all with [AnyVault], or [Lookups], or [Vaults]. A request is under way from when its body was read to just before its answer is sent.
 func (c *CBR) PeakInFlight(target string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,6 +78,10 @@ func (c Call) targets() []string {
 	switch c.Operation {
 	case CopyCheckpoint:
 		return []string{c.Vault, AnyVault}
+	case CopyBackup:
+		return []string{c.Backup, AnyVault}
+	case ListVault:
+		return []string{Vaults}
 	case ListBackups, ShowBackup, ShowVault:
 		return []string{Lookups}
 	case CreateToken:

@@ -10,10 +10,12 @@ import (
 
 // Targets of [CBR.Script] besides a vault.
 const (
-	// AnyVault stands for every source vault. For [CBR.PeakInFlight] it stands for all of them together.
+	// AnyVault stands for every source vault and every single backup that is copied. For [CBR.PeakInFlight] it stands for all of them together.
 	AnyVault = "*"
 	// Lookups stands for ListBackups, ShowBackup and ShowVault. After a reset an HTTP client may by itself repeat a GET.
 	Lookups = "lookups"
+	// Vaults stands for ListVault.
+	Vaults = "vaults"
 	// Tokens stands for the logins at IAM.
 	Tokens = "tokens"
 )
@@ -89,8 +91,9 @@ func Late(d time.Duration) Fault { return Fault{Delay: d} }
 // CutShort sends the first half of CBR's own answer.
 func CutShort() Fault { return Fault{Cut: true} }
 
-// Script appends faults to the queue of a source vault, of [AnyVault], of [Lookups] or of [Tokens]. Each request takes the first
-// fault of its queue: a CopyCheckpoint that of its own vault's, or if that is empty of AnyVault's. With no fault left CBR works.
+// Script appends faults to the queue of a source vault, of a backup, of [AnyVault], of [Lookups], of [Vaults] or of [Tokens]. Each
+// request takes the first fault of its queue: a CopyCheckpoint that of its own vault's, a CopyBackup that of its backup's, or if
+// that is empty of AnyVault's. With no fault left CBR works.
 // Faults come before everything else, even before the check of the token.
 func (c *CBR) Script(target string, faults ...Fault) {
 	c.mu.Lock()

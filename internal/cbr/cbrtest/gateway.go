@@ -19,7 +19,7 @@ const (
 type request struct {
 	operation string // empty for a path that is not an API's
 	project   string
-	id        string        // the last segment of the path, for an operation on one resource
+	id        string        // of the resource, for an operation on one
 	from      *http.Request // its body has been read
 	query     url.Values
 	body      []byte
@@ -91,10 +91,14 @@ func (c *CBR) operate(req request) (object, *refusal) {
 	switch req.operation {
 	case CopyCheckpoint:
 		return c.copyCheckpoint(req.project, req.body)
+	case CopyBackup:
+		return c.copyBackup(req.project, req.id, req.body)
 	case ListBackups:
 		return c.listBackups(req.project, req.query)
 	case ShowBackup:
 		return c.showBackup(req.project, req.id)
+	case ListVault:
+		return c.listVaults(req.project, req.query)
 	default:
 		return c.showVault(req.project, req.id)
 	}
@@ -113,11 +117,15 @@ func route(method, path string) request {
 		req.operation = CreateToken
 	case method == http.MethodPost && strings.Join(segments[3:], "/") == "checkpoints/replicate":
 		req.operation = CopyCheckpoint
+	case method == http.MethodPost && len(segments) == 6 && segments[3] == "backups" && segments[4] != "" && segments[5] == "replicate":
+		req.operation, req.id = CopyBackup, fold(segments[4])
 	case method != http.MethodGet || len(segments) > 5:
 	case len(segments) == 4 && segments[3] == "backups":
 		req.operation = ListBackups
 	case len(segments) == 5 && segments[3] == "backups":
 		req.operation = ShowBackup
+	case len(segments) == 4 && segments[3] == "vaults":
+		req.operation = ListVault
 	case len(segments) == 5 && segments[3] == "vaults":
 		req.operation = ShowVault
 	}

@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	replicatePath = "/v3/" + SourceProject + "/checkpoints/replicate"
+	vaultsPath    = "/v3/" + SourceProject + "/vaults"
 	backupsPath   = "/v3/" + SourceProject + "/backups"
 	tokensPath    = "/v3/auth/tokens"
 )
@@ -151,6 +152,14 @@ func (s example) replicate(t *testing.T, changes fields) reply {
 	return s.send(t, http.MethodPost, replicatePath, Token, body(t, fields{"replicate": exampleFields(changes)}))
 }
 
+// copyBackup sends the documentation's example of CopyBackup, changed.
+func (s example) copyBackup(t *testing.T, backup string, changes fields) reply {
+	t.Helper()
+	all := fields{"vault_id": absent, "auto_trigger": absent}
+	maps.Copy(all, changes)
+	return s.send(t, http.MethodPost, backupsPath+"/"+backup+"/replicate", Token, body(t, fields{"replicate": exampleFields(all)}))
+}
+
 // backups looks up the backups of the example's project.
 func (s example) backups(t *testing.T, query string) reply {
 	t.Helper()
@@ -199,8 +208,12 @@ func schemaOf(method, path string, r reply) string {
 		return "iam-error"
 	case r.status != http.StatusOK:
 		return "cbr-error"
+	case method == http.MethodPost && segments[3] == "backups":
+		return CopyBackup
 	case method == http.MethodPost:
 		return CopyCheckpoint
+	case len(segments) == 4 && segments[3] == "vaults":
+		return ListVault
 	case len(segments) == 4:
 		return ListBackups
 	case segments[3] == "backups":
@@ -234,7 +247,7 @@ func validate(t *testing.T, schema string, raw []byte) error {
 // schemas compiles testdata once, by name.
 var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	compiler, compiled := jsonschema.NewCompiler(), map[string]*jsonschema.Schema{}
-	for _, name := range []string{CopyCheckpoint, ListBackups, ShowBackup, ShowVault, CreateToken, "cbr-error", "gateway-error", "iam-error"} {
+	for _, name := range []string{CopyCheckpoint, CopyBackup, ListBackups, ShowBackup, ListVault, ShowVault, CreateToken, "cbr-error", "gateway-error", "iam-error"} {
 		schema, err := compiler.Compile(filepath.Join("testdata", name+".schema.json"))
 		if err != nil {
 			return nil, err

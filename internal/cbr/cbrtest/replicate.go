@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"time"
 )
 
 // regionForm is destination_region's pattern in the CBR API reference.
 var regionForm = regexp.MustCompile(`^[a-zA-Z0-9._\-]{1,255}$`)
 
-// copyParam is CheckpointReplicateParam of the CBR API reference. enable_acceleration and cross_account_urn change nothing that
-// is visible here.
+// copyParam is CheckpointReplicateParam of the CBR API reference, or BackupReplicateReqBody, whose vault is that of the backup.
+// enable_acceleration, cross_account_urn, name and description change nothing that is visible here.
 type copyParam struct {
 	vault, destinationVault, destinationProject, destinationRegion string
 
@@ -26,9 +27,16 @@ func invalid(format string, args ...any) *refusal {
 	return &refusal{http.StatusBadRequest, "BackupService.9900", "Parameter verification failed. " + fmt.Sprintf(format, args...)}
 }
 
-// readCopyParam reads and checks CopyCheckpoint's body.
-func readCopyParam(body []byte) (copyParam, *refusal) {
+// nameForm is the form of CopyBackup's name in the CBR API reference, and textForm that of its description.
+var (
+	nameForm = regexp.MustCompile(`^[\x{4E00}-\x{9FA5}\x{f900}-\x{fa2d}a-zA-Z0-9_\-]{1,64}$`)
+	textForm = regexp.MustCompile(`^[^<>]{0,255}$`)
+)
+
+// readCopyParam reads and checks the body of CopyCheckpoint, or of CopyBackup.
+func readCopyParam(operation string, body []byte) (copyParam, *refusal) {
 	var p copyParam
+	name, description := "-", "" // absent is valid
 	var root struct{ fields, replicate map[string]json.RawMessage }
 	if err := json.Unmarshal(body, &root.fields); err != nil {
 		return p, invalid("The body is not a JSON object.")
@@ -46,6 +54,11 @@ func readCopyParam(body []byte) (copyParam, *refusal) {
 		"auto_trigger":        &p.autoTrigger,
 		"enable_acceleration": new(bool),
 		"cross_account_urn":   new(string),
+	}
+	if operation == CopyBackup {
+		delete(required, "vault_id")
+		delete(optional, "auto_trigger")
+		optional["name"], optional["description"] = &name, &description
 	}
 	for _, name := range slices.Sorted(maps.Keys(root.replicate)) {
 		value := root.replicate[name]
@@ -68,8 +81,17 @@ func readCopyParam(body []byte) (copyParam, *refusal) {
 	for _, id := range []*string{&p.vault, &p.destinationVault, &p.destinationProject} {
 		*id = fold(*id)
 	}
-	if !regionForm.MatchString(p.destinationRegion) {
-		return p, invalid("replicate.destination_region is invalid.")
+	for _, form := range []struct {
+		name, value string
+		form        *regexp.Regexp
+	}{
+		{"destination_region", p.destinationRegion, regionForm},
+		{"name", name, nameForm},
+		{"description", description, textForm},
+	} {
+		if !form.form.MatchString(form.value) {
+			return p, invalid("replicate.%s is invalid.", form.name)
+		}
 	}
 	return p, nil
 }
@@ -91,7 +113,7 @@ func sourceVault(body []byte) string {
 // Huawei's are used. Inferred: the order of the checks, and which backups are copied: those that are available, hold a system
 // disk, and have no copy in the region that runs or succeeded (CBR user guide, "Replicating a vault").
 func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
-	p, refused := readCopyParam(body)
+	p, refused := readCopyParam(CopyCheckpoint, body)
 	if refused != nil {
 		return nil, refused
 	}
@@ -116,24 +138,19 @@ func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
 	destination := c.vaults[p.destinationVault]
 	switch {
 	case eligible == 0:
-		return nil, &refusal{http.StatusBadRequest, "BackupService.0001", "No resource is available for backup."}
+		return nil, nothing()
 	case busy:
-		return nil, &refusal{http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."}
+		return nil, inReplication()
 	case len(uncopied) == 0:
-		return nil, &refusal{
-			http.StatusBadRequest, "BackupService.1009",
-			"The backup is being replicated or has been replicated to the destination region.",
-		}
+		return nil, copied()
 	// Inferred: it counts what is about to be copied.
 	case c.used(destination, now)+need > destination.Size<<10:
-		return nil, &refusal{http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached."}
+		return nil, full()
 	}
 
 	queued := make([]object, len(uncopied))
 	for i, b := range uncopied {
-		r := &record{param: p, project: project, region: c.regions[project], queued: now, takes: c.copyTime, visible: now.Add(c.late), end: c.copyEnds}
-		c.addRecord(b, r)
-		queued[i] = object{"backup_id": b.ID, "replication_record_id": r.id}
+		queued[i] = object{"backup_id": b.ID, "replication_record_id": c.start(now, b, project, p).id}
 	}
 	return object{"replication": object{
 		"backups":                queued,
@@ -145,6 +162,81 @@ func (c *CBR) copyCheckpoint(project string, body []byte) (object, *refusal) {
 		"source_region":          c.regions[project],
 		"vault_id":               p.vault,
 	}}, nil
+}
+
+// copyBackup starts copying one backup.
+//
+// Codes, statuses and texts are those of the error code tables in the CBR API reference. Inferred: the order of the checks, that
+// they are CopyCheckpoint's, and that a copy of another backup keeps the vault busy. A copy of this one, running or done, is what
+// BackupService.1009 speaks of.
+func (c *CBR) copyBackup(project, id string, body []byte) (object, *refusal) {
+	p, refused := readCopyParam(CopyBackup, body)
+	if refused != nil {
+		return nil, refused
+	}
+	b, ok := c.byID[id]
+	if ok {
+		_, ok = c.vault(project, b.VaultID)
+	}
+	if !ok {
+		return nil, noBackup()
+	}
+	p.vault = b.VaultID
+	if refused := c.checkVaults(project, p); refused != nil {
+		return nil, refused
+	}
+	now := c.now()
+	running := func(r *record) bool { return r.running(now) }
+	destination := c.vaults[p.destinationVault]
+	switch {
+	case b.Status != "available":
+		return nil, nothing()
+	case b.NoSystemDisk:
+		return nil, &refusal{http.StatusBadRequest, "BackupService.1002", "Replication is not allowed for the current type of backups."}
+	case b.has(func(r *record) bool { return r.param.destinationRegion == p.destinationRegion && r.holds(now) }):
+		return nil, copied()
+	case slices.ContainsFunc(c.backups[p.vault], func(b *backup) bool { return b.has(running) }):
+		return nil, inReplication()
+	case c.used(destination, now)+b.Size<<10 > destination.Size<<10:
+		return nil, full()
+	}
+	return object{"replication": object{
+		"backup_id":              b.ID,
+		"destination_project_id": p.destinationProject,
+		"destination_region":     p.destinationRegion,
+		"destination_vault_id":   p.destinationVault,
+		"project_id":             project,
+		"provider_id":            kindOf(c.vaults[p.vault]).provider,
+		"replication_record_id":  c.start(now, b, project, p).id,
+		"source_region":          c.regions[project],
+	}}, nil
+}
+
+// start queues a copy of the backup at a time.
+func (c *CBR) start(now time.Time, b *backup, project string, p copyParam) *record {
+	r := &record{param: p, project: project, region: c.regions[project], queued: now, takes: c.copyTime, visible: now.Add(c.late), end: c.copyEnds}
+	c.addRecord(b, r)
+	return r
+}
+
+func nothing() *refusal {
+	return &refusal{http.StatusBadRequest, "BackupService.0001", "No resource is available for backup."}
+}
+
+func copied() *refusal {
+	return &refusal{http.StatusBadRequest, "BackupService.1009", "The backup is being replicated or has been replicated to the destination region."}
+}
+
+func inReplication() *refusal {
+	return &refusal{http.StatusBadRequest, "BackupService.6130", "The vault is being replicated."}
+}
+
+func full() *refusal {
+	return &refusal{http.StatusBadRequest, "BackupService.6129", "The maximum capacity of the destination vault has been reached."}
+}
+
+func noBackup() *refusal {
+	return &refusal{http.StatusNotFound, "BackupService.6200", "The backup does not exist."}
 }
 
 // checkVaults checks source and destination, but not the backups in them.

@@ -1,8 +1,8 @@
 // Package cbrtest is a stand-in of Cloud Backup and Recovery that runs in the process, as net/http/httptest runs a web server:
 // for tests, and for the sandbox on a developer's machine.
 //
-// It answers CopyCheckpoint (POST /v3/{project_id}/checkpoints/replicate), ListBackups, ShowBackup and ShowVault as the CBR
-// API reference and the OTC error code table describe them, behind a gateway that checks the path, the header and the token
+// It answers CopyCheckpoint (POST /v3/{project_id}/checkpoints/replicate), CopyBackup, ListBackups, ShowBackup, ListVault and
+// ShowVault as the CBR API reference and the OTC error code table describe them, behind a gateway that checks the path, the header and the token
 // as the API Gateway error code table describes. A request may have a signature in place of a token ([CBR.AddKey]). At the same
 // address is an IAM that issues tokens to users ([CBR.AddUser]). A script of faults ([CBR.Script]) makes any of it fail.
 //
@@ -30,8 +30,10 @@ const (
 	CreateToken = "KeystoneCreateUserTokenByPassword"
 
 	CopyCheckpoint = "CopyCheckpoint"
+	CopyBackup     = "CopyBackup"
 	ListBackups    = "ListBackups"
 	ShowBackup     = "ShowBackup"
+	ListVault      = "ListVault"
 	ShowVault      = "ShowVault"
 )
 
@@ -92,7 +94,7 @@ func WithCopyTime(d time.Duration) Option {
 	return func(c *CBR) { c.copyTime = d }
 }
 
-// WithLatency sets how long every CopyCheckpoint takes to answer. A fault's delay is added. The default is 0.
+// WithLatency sets how long every CopyCheckpoint and CopyBackup takes to answer. A fault's delay is added. The default is 0.
 func WithLatency(d time.Duration) Option {
 	return func(c *CBR) { c.latency = d }
 }
@@ -165,7 +167,7 @@ func (s *Server) Close() {
 // ServeHTTP answers one request.
 //
 // Every answer has X-Request-Id (32 hex digits), Date and Server, as recorded answers of the service have. A query parameter of
-// ListBackups or a field of a login that is not modelled gets 501, so that no test passes because it was ignored.
+// a list or a field of a login that is not modelled gets 501, so that no test passes because it was ignored.
 func (c *CBR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := Call{
 		Time:   c.now(),
@@ -187,6 +189,9 @@ func (c *CBR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch call.Operation {
 	case CopyCheckpoint:
 		call.Vault = sourceVault(body)
+		wait = c.latency
+	case CopyBackup:
+		call.Backup = req.id
 		wait = c.latency
 	case CreateToken:
 		call.Body = ""
@@ -227,7 +232,7 @@ func (c *CBR) decide(call *Call, req request) (Fault, answer) {
 			ans = refused.answer(call.RequestID)
 		} else {
 			ans = result
-			call.Taken = req.operation == CopyCheckpoint
+			call.Taken = call.copies()
 		}
 	}
 	if fault.Status != 0 {

@@ -1,7 +1,10 @@
 package cbrtest
 
 import (
+	"cmp"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 )
 
@@ -35,15 +38,59 @@ func (c *CBR) used(v Vault, now time.Time) int {
 	return used
 }
 
-// showVault is VaultGetResp of the CBR API reference, with the fields of recorded answers. It has no resources, as in the
-// reference's example.
+// listVaults pages through a project's vaults, newest first as in a recorded answer of the service. All were made at the same
+// time here, so it is the order of their ids.
+func (c *CBR) listVaults(project string, query url.Values) (object, *refusal) {
+	for name := range query {
+		switch name {
+		case "limit", "offset", "id", "enterprise_project_id", "protect_type":
+		default:
+			return nil, notModelled("The query parameter " + name)
+		}
+	}
+	limit, okLimit := number(query, "limit", maxLimit)
+	offset, okOffset := number(query, "offset", 0)
+	if !okLimit || limit < 1 || limit > maxLimit || !okOffset || offset < 0 {
+		return nil, invalid("limit or offset is invalid.")
+	}
+	ids := map[string]bool{}
+	for _, id := range query["id"] {
+		ids[fold(id)] = true
+	}
+	var found []Vault
+	for _, v := range c.vaults {
+		if v.ProjectID == project && belongs(v, query.Get("enterprise_project_id")) && (len(ids) == 0 || ids[v.ID]) &&
+			(!query.Has("protect_type") || query.Get("protect_type") == v.ProtectType) {
+			found = append(found, v)
+		}
+	}
+	slices.SortFunc(found, func(a, b Vault) int { return cmp.Compare(a.ID, b.ID) })
+	page := []object{}
+	for _, v := range found[min(offset, len(found)):min(offset+limit, len(found))] {
+		page = append(page, c.wireVault(v))
+	}
+	// As in listBackups, it is inferred that count counts all pages together.
+	return object{"vaults": page, "count": len(found), "offset": offset, "limit": limit}, nil
+}
+
+// showVault finds one vault.
 func (c *CBR) showVault(project, id string) (object, *refusal) {
 	v, ok := c.vault(project, id)
 	if !ok {
 		return nil, &refusal{http.StatusNotFound, "BackupService.6105", "The vault does not exist."}
 	}
+	return object{"vault": c.wireVault(v)}, nil
+}
+
+// wireVault is VaultGetResp of the CBR API reference, with the fields and the nulls of recorded answers. It has no resources, as
+// in the reference's example.
+func (c *CBR) wireVault(v Vault) object {
 	kind := kindOf(v)
-	return object{"vault": object{
+	tags := []object{}
+	for _, t := range v.Tags {
+		tags = append(tags, object{"key": t.Key, "value": t.Value})
+	}
+	return object{
 		"id":                      v.ID,
 		"name":                    v.Name,
 		"description":             nil,
@@ -53,7 +100,7 @@ func (c *CBR) showVault(project, id string) (object, *refusal) {
 		"user_id":                 hexID("user", v.ProjectID),
 		"created_at":              "2020-07-24T09:12:49.491874",
 		"resources":               []object{},
-		"tags":                    []object{},
+		"tags":                    tags,
 		"bind_rules":              object{"tags": []object{}},
 		"auto_bind":               false,
 		"auto_expand":             false,
@@ -64,15 +111,22 @@ func (c *CBR) showVault(project, id string) (object, *refusal) {
 		"sys_lock_source_service": "",
 		"cross_account":           false,
 		"cross_account_urn":       "",
+		"backup_name_prefix":      nil,
+		"cbc_delete_count":        0,
+		"demand_billing":          false,
+		"frozen":                  v.Status == "frozen",
+		"supplier":                "",
 		"billing": object{
 			"allocated":        0,
 			"charging_mode":    "post_paid",
 			"cloud_type":       "public",
 			"consistent_level": "crash_consistent",
 			"frozen_scene":     nil,
+			"is_double_az":     false,
 			"is_multi_az":      false,
 			"object_type":      v.ObjectType,
 			"order_id":         nil,
+			"partner_bp_id":    nil,
 			"product_id":       nil,
 			"protect_type":     v.ProtectType,
 			"size":             v.Size,
@@ -81,5 +135,5 @@ func (c *CBR) showVault(project, id string) (object, *refusal) {
 			"storage_unit":     nil,
 			"used":             c.used(v, c.now()),
 		},
-	}}, nil
+	}
 }
