@@ -75,6 +75,61 @@ func TestSchedule(t *testing.T) {
 	checkRequest(t, strings.NewReplacer("<aws.scheduler.scheduled-time>", "2026-11-23T02:30:00Z", "${VaultId}", vaultA).Replace(input[1]))
 }
 
+// TestEstates: the plans and checks that schedules send.
+func TestEstates(t *testing.T) {
+	t.Parallel()
+	inputs := regexp.MustCompile(`Input: !Sub '(.*)'`).FindAllStringSubmatch(read(t, "estates/template.yaml"), -1)
+	if len(inputs) != 3 {
+		t.Fatalf("%d inputs", len(inputs))
+	}
+	for _, input := range inputs {
+		checkRequest(t, strings.NewReplacer("<aws.scheduler.scheduled-time>", "2026-11-23T02:30:00Z", "${TagKey}", "dr", "${DestinationTag}", "dr-vault",
+			"${SecondDestinationTag}", "dr-vault-2", "${SecondRegion}", "region3", "${SecondProjectId}", "68589cac08274b82b4e254268a3862d8").Replace(input[1]))
+	}
+}
+
+// TestWeeklyReport runs the script with stand-ins for Go and for the AWS CLI.
+func TestWeeklyReport(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"bash", "jq"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
+	dir := t.TempDir()
+	for name, script := range map[string]string{
+		"go":  `[ "$1 $2 $3 $4 $5" = "run ./cmd/report -queue https://queue -out" ] && printf '<p>"<&' > "$6"`,
+		"aws": `[ "$1 $2 $3" = "sesv2 send-email --cli-input-json" ] && cat "${4#file://}" > "` + dir + `/sent"`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/usr/bin/env bash\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := exec.CommandContext(t.Context(), "bash", "weekly-report/send.sh", "https://queue", "from@example.com", "to@example.com")
+	script.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	if out, err := script.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var mail struct {
+		FromEmailAddress string
+		Destination      struct{ ToAddresses []string }
+		Content          struct {
+			Simple struct {
+				Subject, Body struct {
+					Data string
+					HTML struct{ Data string } `json:"Html"`
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, "sent"))), &mail); err != nil {
+		t.Fatal(err)
+	}
+	if mail.FromEmailAddress != "from@example.com" || !slices.Equal(mail.Destination.ToAddresses, []string{"to@example.com"}) || mail.Content.Simple.Body.HTML.Data != `<p>"<&` {
+		t.Errorf("mail %+v", mail)
+	}
+}
+
 // TestSend runs the script with a stand-in for the AWS CLI. The stand-in writes down
 // the entries of each call and prints how many of them failed.
 func TestSend(t *testing.T) {
