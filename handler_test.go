@@ -35,7 +35,7 @@ import (
 	replicator "cbr-replicator"
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/delivery"
@@ -1763,7 +1763,7 @@ func TestRejectedBodyTooLarge(t *testing.T) {
 func TestBehindWhatIsNotKept(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	s := &rejectedQueue{faults: []error{&awsjson.Error{Status: 403, Code: "AccessDeniedException"}}}
+	s := &rejectedQueue{faults: []error{&awscall.Error{Status: 403, Code: "AccessDeniedException"}}}
 	keepIn(r, rejectedARN, s)
 	diff(t, "handed back", []string{"a", "b"}, r.handedBack(sqs(t,
 		message{id: "a", body: "not json", group: "g"}, message{id: "b", body: "nor this", group: "g"})))
@@ -1815,12 +1815,12 @@ func TestNoRejectedBodyIsLost(t *testing.T) {
 		nil,
 		errAnswerLost,
 		errors.New("no route to host"),
-		&awsjson.Error{Status: 500, Code: "InternalFailure"},
-		&awsjson.Error{Status: 400, Code: "RequestThrottled"},
-		&awsjson.Error{Status: 403, Code: "AccessDeniedException", Message: marker},
-		&awsjson.Error{Status: 400, Code: "QueueDoesNotExist"},
-		&awsjson.Error{Status: 400, Code: "InvalidParameterValueException", Message: marker},
-		&awsjson.Error{Status: 400, Code: "InvalidMessageContents", Message: marker},
+		&awscall.Error{Status: 500, Code: "InternalFailure"},
+		&awscall.Error{Status: 400, Code: "RequestThrottled"},
+		&awscall.Error{Status: 403, Code: "AccessDeniedException", Message: marker},
+		&awscall.Error{Status: 400, Code: "QueueDoesNotExist"},
+		&awscall.Error{Status: 400, Code: "InvalidParameterValueException", Message: marker},
+		&awscall.Error{Status: 400, Code: "InvalidMessageContents", Message: marker},
 	}
 	names := make([]string, 0, len(ways))
 	for name := range ways {

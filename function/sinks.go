@@ -7,7 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/sink"
 	"cbr-replicator/internal/sink/eventbridge"
@@ -80,7 +80,7 @@ func (s *settings) checkARN(p *problems) {
 		if err == nil && a.Region != "" && a.Service == k.service && k.is(a) {
 			s.sink = place{
 				region: a.Region,
-				url:    cmp.Or(k.endpoint(&s.config), s.EndpointAWS, awsjson.Endpoint(k.service, a.Region)),
+				url:    cmp.Or(k.endpoint(&s.config), s.EndpointAWS, awscall.Endpoint(k.service, a.Region)),
 				open:   func(service huawei.Service) sink.Sink { return k.open(s, service.HTTP, service.UserAgent) },
 			}
 			return

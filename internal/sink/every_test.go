@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
@@ -125,7 +125,7 @@ func newBus(t *testing.T) *place {
 	t.Cleanup(bus.Close)
 	w := newWire(t)
 	return &place{
-		Sink: &eventbridge.Bus{ARN: bus.ARN(), Client: &awsjson.Client{
+		Sink: &eventbridge.Bus{ARN: bus.ARN(), Client: &awscall.Client{
 			Service: eventbridge.Service, Target: eventbridge.Target, Version: eventbridge.Version, Region: sandbox.Region,
 			Endpoint: bus.URL(), Credentials: credentials, HTTP: &http.Client{Transport: w},
 		}},

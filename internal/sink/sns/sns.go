@@ -16,7 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/sink"
 )
@@ -141,7 +141,7 @@ func (t *Topic) entries(messages []*result.Message) []types.PublishBatchRequestE
 // sender's fault.
 func refusal(f *types.BatchResultErrorEntry) error {
 	err := errors.New(aws.ToString(f.Code) + " " + aws.ToString(f.Message))
-	if f.SenderFault && !awsjson.Throttles(aws.ToString(f.Code)) {
+	if f.SenderFault && !awscall.Throttles(aws.ToString(f.Code)) {
 		return err
 	}
 	return sink.MayPass(err)
@@ -156,7 +156,7 @@ func passes(err error) bool {
 	}
 	answer, ok := errors.AsType[smithy.APIError](err)
 	status, _ := errors.AsType[*smithyhttp.ResponseError](err)
-	return ok && awsjson.Throttles(answer.ErrorCode()) ||
+	return ok && awscall.Throttles(answer.ErrorCode()) ||
 		status != nil && status.HTTPStatusCode() == http.StatusTooManyRequests ||
 		retry.NewStandard().IsErrorRetryable(err)
 }

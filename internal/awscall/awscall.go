@@ -1,9 +1,9 @@
-// Package awsjson calls operations of AWS services with the AWS JSON protocol (Smithy,
+// Package awscall calls operations of AWS services with the AWS JSON protocol (Smithy,
 // "AWS JSON protocol"). The function uses one of Secrets Manager and one of SQS, the
 // redrive command some more. The SDK signs. Its service clients are not used: two of them
 // would add 0.26 MB to the function's package, more than is left of its budget, and each
 // makes tables of endpoints and schemas at every start.
-package awsjson
+package awscall
 
 import (
 	"bytes"
