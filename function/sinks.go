@@ -39,10 +39,10 @@ func arnKinds() []arnKind {
 		{
 			sns.Service, sns.Form, sns.IsTopic,
 			func(c *config) string { return c.EndpointSNS },
-			func(s *settings, client *http.Client, _ string) sink.Sink {
+			func(s *settings, client *http.Client, userAgent string) sink.Sink {
 				return &sns.Topic{
 					ARN:    s.ResultTopicARN,
-					Client: sns.NewClient(s.sink.region, cmp.Or(s.EndpointSNS, s.EndpointAWS), s.credentials(), client),
+					Client: s.aws(sns.Service, "", sns.Version, s.sink.region, s.EndpointSNS, client, userAgent),
 				}
 			},
 		},

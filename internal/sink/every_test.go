@@ -92,7 +92,10 @@ func newTopic(t *testing.T, name string) *place {
 	t.Cleanup(topic.Close)
 	w := newWire(t)
 	return &place{
-		Sink: &sns.Topic{ARN: topic.ARN(), Client: sns.NewClient(sandbox.Region, topic.URL(), credentials, &http.Client{Transport: w})},
+		Sink: &sns.Topic{ARN: topic.ARN(), Client: &awscall.Client{
+			Service: sns.Service, Version: sns.Version, Region: sandbox.Region,
+			Endpoint: topic.URL(), Credentials: credentials, HTTP: &http.Client{Transport: w},
+		}},
 		wire: w, calls: topic.Calls, drops: strings.HasSuffix(name, ".fifo"),
 		bodies: func() (all []string) {
 			for _, m := range topic.Messages() {
