@@ -25,8 +25,6 @@ import (
 	"unicode/utf8"
 
 	lambdaevents "github.com/aws/aws-lambda-go/events"
-	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
@@ -35,7 +33,7 @@ import (
 	replicator "cbr-replicator"
 	"cbr-replicator/events"
 	"cbr-replicator/internal/allow"
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/delivery"
@@ -1562,12 +1560,17 @@ func (c *acceptingCBR) Replicate(context.Context, huawei.Scope, cbr.Replicate) (
 
 type acceptingSNS struct{}
 
-func (acceptingSNS) PublishBatch(_ context.Context, in *awssns.PublishBatchInput, _ ...func(*awssns.Options)) (*awssns.PublishBatchOutput, error) {
-	out := &awssns.PublishBatchOutput{Successful: make([]types.PublishBatchResultEntry, len(in.PublishBatchRequestEntries))}
-	for i, e := range in.PublishBatchRequestEntries {
-		out.Successful[i].Id = e.Id
+// acceptedMessages is its answer. It is made once, since it is not the handler's work.
+var acceptedMessages = func() awscall.XML {
+	var b strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&b, "<member><MessageId>m</MessageId><Id>%d</Id></member>", i)
 	}
-	return out, nil
+	return awscall.XML("<Successful>" + b.String() + "</Successful><Failed/>")
+}()
+
+func (acceptingSNS) Query(context.Context, string, awscall.Form) (awscall.XML, error) {
+	return acceptedMessages, nil
 }
 
 const rejectedARN = "arn:aws:sqs:eu-central-1:123456789012:rejected"
@@ -1763,7 +1766,7 @@ func TestRejectedBodyTooLarge(t *testing.T) {
 func TestBehindWhatIsNotKept(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	s := &rejectedQueue{faults: []error{&awsjson.Error{Status: 403, Code: "AccessDeniedException"}}}
+	s := &rejectedQueue{faults: []error{&awscall.Error{Status: 403, Code: "AccessDeniedException"}}}
 	keepIn(r, rejectedARN, s)
 	diff(t, "handed back", []string{"a", "b"}, r.handedBack(sqs(t,
 		message{id: "a", body: "not json", group: "g"}, message{id: "b", body: "nor this", group: "g"})))
@@ -1815,12 +1818,12 @@ func TestNoRejectedBodyIsLost(t *testing.T) {
 		nil,
 		errAnswerLost,
 		errors.New("no route to host"),
-		&awsjson.Error{Status: 500, Code: "InternalFailure"},
-		&awsjson.Error{Status: 400, Code: "RequestThrottled"},
-		&awsjson.Error{Status: 403, Code: "AccessDeniedException", Message: marker},
-		&awsjson.Error{Status: 400, Code: "QueueDoesNotExist"},
-		&awsjson.Error{Status: 400, Code: "InvalidParameterValueException", Message: marker},
-		&awsjson.Error{Status: 400, Code: "InvalidMessageContents", Message: marker},
+		&awscall.Error{Status: 500, Code: "InternalFailure"},
+		&awscall.Error{Status: 400, Code: "RequestThrottled"},
+		&awscall.Error{Status: 403, Code: "AccessDeniedException", Message: marker},
+		&awscall.Error{Status: 400, Code: "QueueDoesNotExist"},
+		&awscall.Error{Status: 400, Code: "InvalidParameterValueException", Message: marker},
+		&awscall.Error{Status: 400, Code: "InvalidMessageContents", Message: marker},
 	}
 	names := make([]string, 0, len(ways))
 	for name := range ways {

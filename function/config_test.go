@@ -15,7 +15,7 @@ import (
 
 	replicator "cbr-replicator"
 	"cbr-replicator/internal/allow"
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/huawei"
@@ -463,7 +463,7 @@ func TestRejectedQueue(t *testing.T) {
 				}
 				return
 			}
-			client := h.Rejected.SQS.(*awsjson.Client)
+			client := h.Rejected.SQS.(*awscall.Client)
 			if h.Rejected.Name.ARN() != tt.arn || client.Region != "eu-west-1" || client.Endpoint != tt.endpoint {
 				t.Errorf("bodies go to %s at %q in %s", h.Rejected.Name.ARN(), client.Endpoint, client.Region)
 			}

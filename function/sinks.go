@@ -7,7 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/sink"
 	"cbr-replicator/internal/sink/eventbridge"
@@ -39,10 +39,10 @@ func arnKinds() []arnKind {
 		{
 			sns.Service, sns.Form, sns.IsTopic,
 			func(c *config) string { return c.EndpointSNS },
-			func(s *settings, client *http.Client, _ string) sink.Sink {
+			func(s *settings, client *http.Client, userAgent string) sink.Sink {
 				return &sns.Topic{
 					ARN:    s.ResultTopicARN,
-					Client: sns.NewClient(s.sink.region, cmp.Or(s.EndpointSNS, s.EndpointAWS), s.credentials(), client),
+					Client: s.aws(sns.Service, "", sns.Version, s.sink.region, s.EndpointSNS, client, userAgent),
 				}
 			},
 		},
@@ -80,7 +80,7 @@ func (s *settings) checkARN(p *problems) {
 		if err == nil && a.Region != "" && a.Service == k.service && k.is(a) {
 			s.sink = place{
 				region: a.Region,
-				url:    cmp.Or(k.endpoint(&s.config), s.EndpointAWS, awsjson.Endpoint(k.service, a.Region)),
+				url:    cmp.Or(k.endpoint(&s.config), s.EndpointAWS, awscall.Endpoint(k.service, a.Region)),
 				open:   func(service huawei.Service) sink.Sink { return k.open(s, service.HTTP, service.UserAgent) },
 			}
 			return

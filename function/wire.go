@@ -14,7 +14,7 @@ import (
 
 	replicator "cbr-replicator"
 	"cbr-replicator/events"
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/check"
 	"cbr-replicator/internal/delivery"
@@ -164,7 +164,7 @@ func (s *settings) ahead() []string {
 	const most = 10
 	urls := []string{s.sink.url}
 	if s.SecretID != "" {
-		urls = append(urls, cmp.Or(s.EndpointSecrets, s.EndpointAWS, awsjson.Endpoint("secretsmanager", s.secretRegion())))
+		urls = append(urls, cmp.Or(s.EndpointSecrets, s.EndpointAWS, awscall.Endpoint("secretsmanager", s.secretRegion())))
 	}
 	if base, err := s.iam.For(s.Region); err == nil && s.UserName != "" {
 		urls = append(urls, base)
@@ -176,8 +176,8 @@ func (s *settings) ahead() []string {
 }
 
 // aws returns a client for a service of which one operation is called.
-func (s *settings) aws(service, target, version, region, endpoint string, client *http.Client, userAgent string) *awsjson.Client {
-	return &awsjson.Client{
+func (s *settings) aws(service, target, version, region, endpoint string, client *http.Client, userAgent string) *awscall.Client {
+	return &awscall.Client{
 		Service:     service,
 		Target:      target,
 		Version:     version,

@@ -36,7 +36,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/sandbox"
 	"cbr-replicator/internal/sandbox/moto"
@@ -171,7 +171,7 @@ func (r *rig) invoke(w http.ResponseWriter, request *http.Request) {
 // call makes one call of a service that speaks AWS JSON.
 func call[T any](r *rig, service, target, version, operation string, in any) (out T) {
 	r.t.Helper()
-	client := awsjson.Client{
+	client := awscall.Client{
 		Service: service, Target: target, Version: version, Region: sandbox.Region, Endpoint: r.url,
 		Credentials: credentials, HTTP: http.DefaultClient,
 	}

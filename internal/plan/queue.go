@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/keyed"
 	"cbr-replicator/internal/kind"
@@ -21,7 +21,7 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// SQS makes a call to SQS, and no other; awsjson.Client does.
+// SQS makes a call to SQS, and no other; awscall.Client does.
 type SQS interface {
 	Call(ctx context.Context, operation string, in, out any) error
 }
@@ -128,7 +128,7 @@ func (q *Queue) send(ctx context.Context, entries []entry) ([]entry, error) {
 		}
 	}
 	err := q.SQS.Call(ctx, "SendMessageBatch", in, &out)
-	answer, isAnswer := errors.AsType[*awsjson.Error](err)
+	answer, isAnswer := errors.AsType[*awscall.Error](err)
 	switch {
 	case isAnswer && answer.Passes():
 		return entries, q.failed(kind.Unavailable, cmp.Or(answer.Code, http.StatusText(answer.Status)))

@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/plan"
 	"cbr-replicator/internal/queue"
@@ -112,8 +112,8 @@ func (s *fakeSQS) bodies() (all []string, twice bool) {
 // error the plan goes to its queue again.
 func TestSend(t *testing.T) {
 	t.Parallel()
-	throttled := &awsjson.Error{Status: 400, Code: "RequestThrottled"}
-	denied := &awsjson.Error{Status: 403, Code: "AccessDenied"}
+	throttled := &awscall.Error{Status: 400, Code: "RequestThrottled"}
+	denied := &awscall.Error{Status: 403, Code: "AccessDenied"}
 	for name, tt := range map[string]struct {
 		n      int
 		answer func(call int, entries []sent) (map[string]bool, error)

@@ -1,6 +1,6 @@
 // Package queue knows how SQS names its queues (SQS developer guide, "Amazon SQS
 // queue and message identifiers"). It imports nothing of the project but arn and
-// awsjson.
+// awscall.
 package queue
 
 import (
@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"cbr-replicator/internal/arn"
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 )
 
 // Name names a queue of an account in a region.
@@ -32,7 +32,7 @@ func (n Name) ARN() string {
 // URL returns the queue's URL at SQS. A call names the queue by it, even if the call goes to
 // another endpoint.
 func (n Name) URL() string {
-	return "https://sqs." + n.Region + "." + awsjson.DNSSuffix(n.Region) + "/" + n.Account + "/" + n.Queue
+	return "https://sqs." + n.Region + "." + awscall.DNSSuffix(n.Region) + "/" + n.Account + "/" + n.Queue
 }
 
 // FIFO reports whether the queue is a FIFO queue.

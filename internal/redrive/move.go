@@ -16,7 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/queue"
 )
 
@@ -64,7 +64,7 @@ type parcel struct {
 
 // mover is one run.
 type mover struct {
-	sqs           awsjson.Client // without credentials, which may change in a run
+	sqs           awscall.Client // without credentials, which may change in a run
 	credentials   aws.CredentialsProvider
 	from, to      queue.Name
 	rejected      bool // from is the queue of rejected bodies
@@ -103,7 +103,7 @@ var errCredentials = errors.New("AWS credentials")
 // lost reports whether SQS may have done what a call asked for, although the call
 // ended with an error.
 func lost(err error) bool {
-	if _, answered := errors.AsType[*awsjson.Error](err); answered || errors.Is(err, errCredentials) {
+	if _, answered := errors.AsType[*awscall.Error](err); answered || errors.Is(err, errCredentials) {
 		return false
 	}
 	connecting, ok := errors.AsType[*net.OpError](err)
@@ -229,7 +229,7 @@ func (m *mover) prepare(msg message) (parcel, error) {
 // message that is too long is an InvalidParameterValue. The codes are SQS's (SQS API
 // reference, SendMessage and "Common error types").
 func refusal(err error, p parcel) error {
-	e, ok := errors.AsType[*awsjson.Error](err)
+	e, ok := errors.AsType[*awscall.Error](err)
 	if !ok {
 		return nil
 	}
@@ -306,7 +306,7 @@ func (m *mover) receive(ctx context.Context) ([]message, error) {
 		if lost(err) {
 			m.hidden += m.batch
 		}
-		if !errors.Is(err, awsjson.ErrUnread) || m.batch == 1 || ctx.Err() != nil {
+		if !errors.Is(err, awscall.ErrUnread) || m.batch == 1 || ctx.Err() != nil {
 			return nil, err
 		}
 		m.batch /= 2

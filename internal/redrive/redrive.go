@@ -37,7 +37,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 )
 
 // Run moves messages as args say, and prints on out what it did. If a message is
@@ -136,7 +136,7 @@ const maxAnswer = (10*6 + 4) << 20
 
 // newClient takes the endpoint as the SDK's own clients do ("Service-specific
 // endpoints", AWS SDKs and tools reference guide).
-func newClient(ctx context.Context, cfg aws.Config, region string) (awsjson.Client, error) {
+func newClient(ctx context.Context, cfg aws.Config, region string) (awscall.Client, error) {
 	endpoint := aws.ToString(cfg.BaseEndpoint)
 	for _, source := range cfg.ConfigSources {
 		s, ok := source.(interface {
@@ -147,14 +147,14 @@ func newClient(ctx context.Context, cfg aws.Config, region string) (awsjson.Clie
 		}
 		own, found, err := s.GetServiceBaseEndpoint(ctx, "SQS")
 		if err != nil {
-			return awsjson.Client{}, err
+			return awscall.Client{}, err
 		}
 		if found {
 			endpoint = own
 			break
 		}
 	}
-	return awsjson.Client{
+	return awscall.Client{
 		Service:   "sqs",
 		Target:    "AmazonSQS",
 		Version:   "1.0",

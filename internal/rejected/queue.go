@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
@@ -25,7 +25,7 @@ import (
 	"cbr-replicator/internal/result"
 )
 
-// SQS makes a call to SQS, and no other; awsjson.Client does.
+// SQS makes a call to SQS, and no other; awscall.Client does.
 type SQS interface {
 	Call(ctx context.Context, operation string, in, out any) error
 }
@@ -139,7 +139,7 @@ func (q *Queue) send(ctx context.Context, m *message) error {
 		ID string `json:"MessageId"`
 	}
 	err := q.SQS.Call(ctx, "SendMessage", m, &out)
-	answer, isAnswer := errors.AsType[*awsjson.Error](err)
+	answer, isAnswer := errors.AsType[*awscall.Error](err)
 	switch {
 	case err == nil && out.ID != "":
 		return nil

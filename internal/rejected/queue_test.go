@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/queue"
@@ -137,7 +137,7 @@ func TestOnTheWire(t *testing.T) {
 		_, _ = w.Write([]byte(`{"MD5OfMessageBody":"x","MessageId":"m"}`))
 	}))
 	defer server.Close()
-	q, _ := keeper(t, &awsjson.Client{
+	q, _ := keeper(t, &awscall.Client{
 		Service: "sqs", Target: "AmazonSQS", Version: "1.0", Region: "eu-central-1", Endpoint: server.URL,
 		Credentials: aws.Credentials{AccessKeyID: "id", SecretAccessKey: "key"}, HTTP: server.Client(),
 	}, arn)
@@ -203,7 +203,7 @@ func TestNothingToKeep(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	answer := func(status int, code string) error {
-		return &awsjson.Error{Status: status, Code: code, Message: "secret body"}
+		return &awscall.Error{Status: status, Code: code, Message: "secret body"}
 	}
 	reset := errors.New("connection reset")
 	for name, tt := range map[string]struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
@@ -92,7 +92,10 @@ func newTopic(t *testing.T, name string) *place {
 	t.Cleanup(topic.Close)
 	w := newWire(t)
 	return &place{
-		Sink: &sns.Topic{ARN: topic.ARN(), Client: sns.NewClient(sandbox.Region, topic.URL(), credentials, &http.Client{Transport: w})},
+		Sink: &sns.Topic{ARN: topic.ARN(), Client: &awscall.Client{
+			Service: sns.Service, Version: sns.Version, Region: sandbox.Region,
+			Endpoint: topic.URL(), Credentials: credentials, HTTP: &http.Client{Transport: w},
+		}},
 		wire: w, calls: topic.Calls, drops: strings.HasSuffix(name, ".fifo"),
 		bodies: func() (all []string) {
 			for _, m := range topic.Messages() {
@@ -125,7 +128,7 @@ func newBus(t *testing.T) *place {
 	t.Cleanup(bus.Close)
 	w := newWire(t)
 	return &place{
-		Sink: &eventbridge.Bus{ARN: bus.ARN(), Client: &awsjson.Client{
+		Sink: &eventbridge.Bus{ARN: bus.ARN(), Client: &awscall.Client{
 			Service: eventbridge.Service, Target: eventbridge.Target, Version: eventbridge.Version, Region: sandbox.Region,
 			Endpoint: bus.URL(), Credentials: credentials, HTTP: &http.Client{Transport: w},
 		}},

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
@@ -30,7 +30,7 @@ const (
 	readTimeout = 5 * time.Second
 )
 
-// SecretsManager makes a call to AWS Secrets Manager; awsjson.Client does.
+// SecretsManager makes a call to AWS Secrets Manager; awscall.Client does.
 type SecretsManager interface {
 	Call(ctx context.Context, operation string, in, out any) error
 }
@@ -216,7 +216,7 @@ var lasting = map[string]string{
 func (s *Secret) unread(where string, err error) error {
 	e := &kind.Error{Kind: kind.Unavailable, Cause: err}
 	text := err.Error()
-	if answer, ok := errors.AsType[*awsjson.Error](err); ok {
+	if answer, ok := errors.AsType[*awscall.Error](err); ok {
 		if todo, ok := lasting[answer.Code]; ok {
 			e.Kind, text = kind.Misconfigured, text+" ("+todo+")"
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/cbr"
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/huawei"
@@ -97,7 +97,7 @@ func (r *rig) config(f token.Fields) token.Config {
 	r.t.Cleanup(client.CloseIdleConnections)
 	return token.Config{
 		Fields: f, ProjectID: cbrtest.SourceProject, IAM: iam, HTTP: client, UserAgent: "cbr-replicator/test",
-		SecretsManager: &awsjson.Client{
+		SecretsManager: &awscall.Client{
 			Service: "secretsmanager", Target: "secretsmanager", Version: "1.1", Region: sandbox.Region, Endpoint: r.secrets.URL(),
 			Credentials: aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI"}, HTTP: client,
 		},

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/deadline"
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/keyed"
@@ -19,7 +19,7 @@ import (
 	"cbr-replicator/internal/redact"
 )
 
-// SQS makes a call to SQS, and no other; awsjson.Client does.
+// SQS makes a call to SQS, and no other; awscall.Client does.
 type SQS interface {
 	Call(ctx context.Context, operation string, in, out any) error
 }
@@ -202,7 +202,7 @@ func (c *Changer) try(ctx context.Context, queueURL string, entries []entry) (re
 		}
 	}
 	if err := c.SQS.Call(ctx, "ChangeMessageVisibilityBatch", in, &out); err != nil {
-		if answer, ok := errors.AsType[*awsjson.Error](err); ok && !answer.Passes() {
+		if answer, ok := errors.AsType[*awscall.Error](err); ok && !answer.Passes() {
 			return len(entries), nil, err
 		}
 		return 0, entries, err
@@ -225,7 +225,7 @@ func (c *Changer) try(ctx context.Context, queueURL string, entries []entry) (re
 // warn logs for how many messages the visibility was not changed, and why.
 func (c *Changer) warn(ctx context.Context, messages int, why error) {
 	text := why.Error()
-	if answer, ok := errors.AsType[*awsjson.Error](why); ok {
+	if answer, ok := errors.AsType[*awscall.Error](why); ok {
 		// SQS's texts repeat receipt handles.
 		text = cmp.Or(answer.Code, http.StatusText(answer.Status))
 	}

@@ -22,7 +22,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/visibility"
@@ -101,7 +101,7 @@ func (s *service) recorded() []call {
 
 // changer returns a Changer that calls s, and what it logs.
 func (s *service) changer() (*visibility.Changer, *bytes.Buffer) {
-	return changer(&awsjson.Client{
+	return changer(&awscall.Client{
 		Service: "sqs", Target: "AmazonSQS", Version: "1.0", Region: "eu-central-1", Endpoint: s.URL,
 		Credentials: aws.Credentials{AccessKeyID: "id", SecretAccessKey: "key"},
 		HTTP:        s.Client(),

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/sandbox"
 	"cbr-replicator/internal/sandbox/moto"
 )
@@ -72,7 +72,7 @@ func (a *account) newTopic(t *testing.T, name string) (arn string) {
 // events calls EventBridge.
 func (a *account) events(t *testing.T, operation string, in any) {
 	t.Helper()
-	client := &awsjson.Client{
+	client := &awscall.Client{
 		Service: "events", Target: "AWSEvents", Version: "1.1", Region: sandbox.Region, Endpoint: a.url,
 		Credentials: aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "example"}, HTTP: http.DefaultClient,
 	}

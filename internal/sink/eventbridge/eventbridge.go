@@ -10,7 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/sink"
 )
@@ -18,7 +18,7 @@ import (
 const (
 	// Service is EventBridge in an ARN, in a signature and in a host's name.
 	Service = "events"
-	// Target and Version are those of its protocol, for an awsjson.Client.
+	// Target and Version are those of its protocol, for an awscall.Client.
 	Target, Version = "AWSEvents", "1.1"
 	// Form is that of a bus's ARN.
 	Form = "arn:aws:events:REGION:ACCOUNT:event-bus/NAME"
@@ -33,7 +33,7 @@ func IsBus(a arn.ARN) bool {
 	return ok && name != "" && !strings.Contains(name, ":")
 }
 
-// Client makes one call, as an awsjson.Client does.
+// Client makes one call, as an awscall.Client does.
 type Client interface {
 	Call(ctx context.Context, operation string, in, out any) error
 }
@@ -116,13 +116,13 @@ func (b *Bus) Send(ctx context.Context, messages []*result.Message) []error {
 // passes reports whether an entry that failed with code may succeed later (EventBridge API
 // reference, PutEventsResultEntry). All other codes are final.
 func passes(code string) bool {
-	return awsjson.Throttles(code) || code == "InternalFailure" || code == "InternalException" || strings.HasPrefix(code, "ServiceUnavailable")
+	return awscall.Throttles(code) || code == "InternalFailure" || code == "InternalException" || strings.HasPrefix(code, "ServiceUnavailable")
 }
 
 // classify returns the error of a call that failed for all its messages, marked with what
 // can be done. A call without an answer may succeed later.
 func classify(err error) error {
-	answer, ok := errors.AsType[*awsjson.Error](err)
+	answer, ok := errors.AsType[*awscall.Error](err)
 	switch {
 	case !ok || answer.Passes():
 		return sink.MayPass(err)
@@ -134,7 +134,7 @@ func classify(err error) error {
 
 // isTooLarge knows the two answers to a call that is too large: one has no text, the other
 // no code of its own (boto3, issue 3411).
-func isTooLarge(e *awsjson.Error) bool {
+func isTooLarge(e *awscall.Error) bool {
 	return e.Status == http.StatusRequestEntityTooLarge ||
 		e.Code == "ValidationException" && strings.HasPrefix(e.Message, "Total size of the entries")
 }

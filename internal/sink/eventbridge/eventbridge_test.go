@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/google/go-cmp/cmp"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
@@ -86,7 +86,7 @@ func TestAnswers(t *testing.T) {
 		return fmt.Sprintf(`{"FailedEntryCount":1,"Entries":[{"ErrorCode":%q,"ErrorMessage":"no"}]}`, code)
 	}
 	call := func(status int, code, text string) error {
-		return &awsjson.Error{Status: status, Code: code, Message: text}
+		return &awscall.Error{Status: status, Code: code, Message: text}
 	}
 	for name, tt := range map[string]struct {
 		answer any
@@ -140,7 +140,7 @@ func TestAnswers(t *testing.T) {
 // TestTooLarge: a call that is too large is divided, with either answer.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
-	for _, answer := range []*awsjson.Error{
+	for _, answer := range []*awscall.Error{
 		{Status: 400, Code: "ValidationException", Message: "Total size of the entries in the request is over the limit."},
 		{Status: 413},
 	} {

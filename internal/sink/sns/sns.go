@@ -4,26 +4,21 @@ package sns
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strconv"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/result"
 	"cbr-replicator/internal/sink"
 )
 
 const (
-	// Service is SNS in an ARN and in a host's name.
+	// Service is SNS in an ARN, in a signature and in a host's name.
 	Service = "sns"
+	// Version is that of its API, for an awscall.Client.
+	Version = "2010-03-31"
 	// Form is that of a topic's ARN.
 	Form = "arn:aws:sns:REGION:ACCOUNT:NAME"
 )
@@ -32,34 +27,15 @@ const (
 // more part.
 func IsTopic(a arn.ARN) bool { return a.Resource != "" && !strings.Contains(a.Resource, ":") }
 
-// Client is the method of the SDK's client that a topic needs.
+// Client makes one call, as an awscall.Client does.
 type Client interface {
-	PublishBatch(context.Context, *sns.PublishBatchInput, ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
-}
-
-// NewClient returns the SDK's client. It does not use config.LoadDefaultConfig, which
-// costs 1 to 6 ms of the start and 2 MB, for files and services that a function does not
-// have. An empty endpoint is the region's own.
-func NewClient(region, endpoint string, credentials aws.Credentials, client sns.HTTPClient) *sns.Client {
-	options := sns.Options{
-		Region:     region,
-		HTTPClient: client,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return credentials, nil
-		}),
-		// sink.Publisher makes the retries, for all sinks.
-		Retryer: aws.NopRetryer{},
-	}
-	if endpoint != "" {
-		options.BaseEndpoint = &endpoint
-	}
-	return sns.New(options)
+	Query(ctx context.Context, operation string, form awscall.Form) (awscall.XML, error)
 }
 
 // Topic is an SNS topic, standard or FIFO. It is a sink.Sink.
 type Topic struct {
 	ARN    string
-	Client Client // without retries of its own
+	Client Client
 }
 
 // String is "the result topic".
@@ -83,15 +59,10 @@ func (*Topic) Size(m *result.Message) int {
 
 // Send calls PublishBatch.
 func (t *Topic) Send(ctx context.Context, messages []*result.Message) []error {
-	out, err := t.Client.PublishBatch(ctx, &sns.PublishBatchInput{TopicArn: &t.ARN, PublishBatchRequestEntries: t.entries(messages)})
+	answer, err := t.Client.Query(ctx, "PublishBatch", t.form(messages))
 	errs := make([]error, len(messages))
 	if err != nil {
-		switch {
-		case isTooLong(err):
-			err = sink.TooLarge(err)
-		case passes(err):
-			err = sink.MayPass(err)
-		}
+		err = classify(err)
 		for i := range errs {
 			errs[i] = err
 		}
@@ -100,11 +71,11 @@ func (t *Topic) Send(ctx context.Context, messages []*result.Message) []error {
 	for i := range errs {
 		errs[i] = errUnnamed
 	}
-	for i := range out.Failed {
-		set(errs, out.Failed[i].Id, refusal(&out.Failed[i]))
+	for failed := range answer.Element("Failed").All("member") {
+		set(errs, failed, refusal(failed))
 	}
-	for i := range out.Successful {
-		set(errs, out.Successful[i].Id, nil)
+	for published := range answer.Element("Successful").All("member") {
+		set(errs, published, nil)
 	}
 	return errs
 }
@@ -112,65 +83,60 @@ func (t *Topic) Send(ctx context.Context, messages []*result.Message) []error {
 var errUnnamed = sink.MayPass(errors.New("the answer does not name it"))
 
 // set sets the error of an entry. The entry's id is its index.
-func set(errs []error, id *string, err error) {
-	if i, bad := strconv.Atoi(aws.ToString(id)); bad == nil && i >= 0 && i < len(errs) {
+func set(errs []error, entry awscall.XML, err error) {
+	if i, bad := strconv.Atoi(entry.Text("Id")); bad == nil && i >= 0 && i < len(errs) {
 		errs[i] = err
 	}
 }
 
-func (t *Topic) entries(messages []*result.Message) []types.PublishBatchRequestEntry {
-	entries := make([]types.PublishBatchRequestEntry, len(messages))
+// form is PublishBatch's. Only for a FIFO topic an entry has a group and a deduplication
+// id.
+func (t *Topic) form(messages []*result.Message) awscall.Form {
+	// As long as a form of our results is, so that it is not copied while it grows: JSON is
+	// less than twice as long when it is escaped, and an attribute's names are 230 bytes.
+	size := 256
+	for _, m := range messages {
+		size += 256 + 2*t.Size(m) + 230*len(m.Attributes)
+	}
+	form := make(awscall.Form, 0, size).Add("", "TopicArn", t.ARN)
 	isFIFO := strings.HasSuffix(t.ARN, ".fifo")
-	isText := dataType
 	for i, m := range messages {
-		values := make(map[string]types.MessageAttributeValue, len(m.Attributes))
+		entry := "PublishBatchRequestEntries.member." + strconv.Itoa(i+1) + "."
+		form = form.Add(entry, "Id", strconv.Itoa(i)).Add(entry, "Message", m.Body)
 		for j := range m.Attributes {
-			a := &m.Attributes[j]
-			values[a.Name] = types.MessageAttributeValue{DataType: &isText, StringValue: &a.Value}
+			a, attribute := &m.Attributes[j], entry+"MessageAttributes.entry."+strconv.Itoa(j+1)+"."
+			form = form.Add(attribute, "Name", a.Name).
+				Add(attribute, "Value.DataType", dataType).Add(attribute, "Value.StringValue", a.Value)
 		}
-		e := &entries[i]
-		e.Id, e.Message, e.MessageAttributes = aws.String(strconv.Itoa(i)), &m.Body, values
 		if isFIFO {
-			e.MessageGroupId, e.MessageDeduplicationId = &m.Group, &m.ID
+			form = form.Add(entry, "MessageGroupId", m.Group).Add(entry, "MessageDeduplicationId", m.ID)
 		}
 	}
-	return entries
+	return form
 }
 
 // refusal returns why SNS did not take one message of a call. For SNS throttling is the
 // sender's fault.
-func refusal(f *types.BatchResultErrorEntry) error {
-	err := errors.New(aws.ToString(f.Code) + " " + aws.ToString(f.Message))
-	if f.SenderFault && !awsjson.Throttles(aws.ToString(f.Code)) {
+func refusal(entry awscall.XML) error {
+	code := entry.Text("Code")
+	err := errors.New(code + " " + entry.Text("Message"))
+	if entry.Text("SenderFault") == "true" && !awscall.Throttles(code) {
 		return err
 	}
 	return sink.MayPass(err)
 }
 
-// passes reports whether an error of a call may pass. The SDK knows AWS's codes that do,
-// but not SNS's own codes for throttling: PublishBatch has no type for "Throttled" (SNS
-// API reference, "Common errors"). A call without an answer may succeed later.
-func passes(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return true
+// classify returns the error of a call that failed for all its messages, marked with what
+// can be done. A call without an answer may succeed later. A topic's own limit of a call may
+// be lower than the service's (SNS developer guide, MaximumMessageSize).
+func classify(err error) error {
+	answer, ok := errors.AsType[*awscall.Error](err)
+	if !ok || answer.Passes() {
+		return sink.MayPass(err)
 	}
-	answer, ok := errors.AsType[smithy.APIError](err)
-	status, _ := errors.AsType[*smithyhttp.ResponseError](err)
-	return ok && awsjson.Throttles(answer.ErrorCode()) ||
-		status != nil && status.HTTPStatusCode() == http.StatusTooManyRequests ||
-		retry.NewStandard().IsErrorRetryable(err)
-}
-
-// isTooLong reports whether a call was too long for SNS. A topic's own limit may be lower
-// than the service's (SNS developer guide, MaximumMessageSize).
-func isTooLong(err error) bool {
-	answer, ok := errors.AsType[smithy.APIError](err)
-	if !ok {
-		return false
-	}
-	switch strings.TrimSuffix(answer.ErrorCode(), "Exception") {
+	switch strings.TrimSuffix(answer.Code, "Exception") {
 	case "BatchRequestTooLong", "TooManyEntriesInBatchRequest":
-		return true
+		return sink.TooLarge(err)
 	}
-	return false
+	return err
 }

@@ -3,26 +3,21 @@ package sns_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
-	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"cbr-replicator/internal/awscall"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/result"
@@ -33,24 +28,38 @@ import (
 
 const topicARN = "arn:aws:sns:eu-central-1:123456789012:results"
 
-// client is an SNS client with scripted answers. Without an answer it takes everything.
+// client has scripted answers: an error, or a result's XML. Without an answer it takes
+// everything.
 type client struct {
-	calls  []*awssns.PublishBatchInput
-	answer func(call int) (*awssns.PublishBatchOutput, error)
+	calls   []url.Values
+	answers []any
 }
 
-func (c *client) PublishBatch(_ context.Context, in *awssns.PublishBatchInput, _ ...func(*awssns.Options)) (*awssns.PublishBatchOutput, error) {
-	c.calls = append(c.calls, in)
-	if c.answer != nil {
-		if out, err := c.answer(len(c.calls) - 1); out != nil || err != nil {
-			return out, err
+func (c *client) Query(_ context.Context, operation string, form awscall.Form) (awscall.XML, error) {
+	values, err := url.ParseQuery(string(form))
+	if err != nil {
+		return "", err
+	}
+	values.Set("Action", operation)
+	c.calls = append(c.calls, values)
+	if n := len(c.calls); n <= len(c.answers) {
+		switch a := c.answers[n-1].(type) {
+		case error:
+			return "", a
+		case string:
+			return awscall.XML(a), nil
 		}
 	}
-	out := &awssns.PublishBatchOutput{}
-	for _, e := range in.PublishBatchRequestEntries {
-		out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id})
+	return successful(10), nil
+}
+
+// successful is the result of a call with so many messages.
+func successful(n int) awscall.XML {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString("<member><MessageId>d1c4a5a5-9b57-5d3b-8f4e-c6d6c3a5b1f2</MessageId><Id>" + strconv.Itoa(i) + "</Id></member>")
 	}
-	return out, nil
+	return awscall.XML("<Failed/><Successful>" + b.String() + "</Successful>")
 }
 
 func messages(n int) []*result.Message {
@@ -59,7 +68,7 @@ func messages(n int) []*result.Message {
 		id := strconv.Itoa(i)
 		all[i] = &result.Message{
 			ID: "id-" + id, Type: "type", Group: "group-" + id, Body: "body-" + id, Time: time.Now(),
-			Attributes: []result.Attribute{{Name: "status", Value: "accepted"}, {Name: "n", Value: id}},
+			Attributes: []result.Attribute{{Name: "n", Value: id}, {Name: "status", Value: "accepted"}},
 		}
 	}
 	return all
@@ -83,21 +92,22 @@ func TestEntries(t *testing.T) {
 		if errs := (&sns.Topic{ARN: name, Client: c}).Send(t.Context(), messages(2)); len(errs) != 2 || errors.Join(errs...) != nil {
 			t.Errorf("%s: %v", name, errs)
 		}
-		want := &awssns.PublishBatchInput{TopicArn: &name}
-		for _, n := range []string{"0", "1"} {
-			e := types.PublishBatchRequestEntry{
-				Id: aws.String(n), Message: aws.String("body-" + n),
-				MessageAttributes: map[string]types.MessageAttributeValue{
-					"status": {DataType: aws.String("String"), StringValue: aws.String("accepted")},
-					"n":      {DataType: aws.String("String"), StringValue: aws.String(n)},
-				},
+		want := url.Values{"Action": {"PublishBatch"}, "TopicArn": {name}}
+		for i, n := range []string{"0", "1"} {
+			entry := "PublishBatchRequestEntries.member." + strconv.Itoa(i+1) + "."
+			for key, value := range map[string]string{
+				"Id": n, "Message": "body-" + n,
+				"MessageAttributes.entry.1.Name": "n", "MessageAttributes.entry.1.Value.DataType": "String", "MessageAttributes.entry.1.Value.StringValue": n,
+				"MessageAttributes.entry.2.Name": "status", "MessageAttributes.entry.2.Value.DataType": "String", "MessageAttributes.entry.2.Value.StringValue": "accepted",
+			} {
+				want.Set(entry+key, value)
 			}
 			if name != topicARN {
-				e.MessageGroupId, e.MessageDeduplicationId = aws.String("group-"+n), aws.String("id-"+n)
+				want.Set(entry+"MessageGroupId", "group-"+n)
+				want.Set(entry+"MessageDeduplicationId", "id-"+n)
 			}
-			want.PublishBatchRequestEntries = append(want.PublishBatchRequestEntries, e)
 		}
-		if diff := cmp.Diff([]*awssns.PublishBatchInput{want}, c.calls, cmpopts.IgnoreUnexported(awssns.PublishBatchInput{}, types.PublishBatchRequestEntry{}, types.MessageAttributeValue{})); diff != "" {
+		if diff := cmp.Diff([]url.Values{want}, c.calls); diff != "" {
 			t.Errorf("calls (-want +got):\n%s", diff)
 		}
 	}
@@ -119,16 +129,10 @@ func TestRefusedEntry(t *testing.T) {
 		{"AuthorizationError", true, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := &client{answer: func(call int) (*awssns.PublishBatchOutput, error) {
-				if call > 0 {
-					return nil, nil
-				}
-				return &awssns.PublishBatchOutput{Failed: []types.BatchResultErrorEntry{
-					{Id: aws.String("0"), Code: &tt.code, Message: aws.String("no"), SenderFault: tt.senderFault},
-				}}, nil
-			}}
+			c := &client{answers: []any{"<Failed><member><Id>0</Id><Code>" + tt.code + "</Code><Message>no &lt;b&gt;</Message><SenderFault>" +
+				strconv.FormatBool(tt.senderFault) + "</SenderFault></member></Failed><Successful/>"}}
 			if err := publish(t, c); tt.passes != (err == nil) || tt.passes != (len(c.calls) == 2) ||
-				!tt.passes && err.Error() != "PublishFailed the result topic did not take the result: "+tt.code+" no" {
+				!tt.passes && err.Error() != "PublishFailed the result topic did not take the result: "+tt.code+" no <b>" {
 				t.Errorf("%s: %d calls, %v", tt.code, len(c.calls), err)
 			}
 		})
@@ -140,17 +144,10 @@ func TestRefusedEntry(t *testing.T) {
 func TestUnnamedEntry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &client{answer: func(call int) (*awssns.PublishBatchOutput, error) {
-			switch call {
-			case 0:
-				return &awssns.PublishBatchOutput{}, nil
-			case 1:
-				return &awssns.PublishBatchOutput{
-					Failed:     []types.BatchResultErrorEntry{{Id: aws.String("-1")}, {}},
-					Successful: []types.PublishBatchResultEntry{{Id: aws.String("7")}, {}, {Id: aws.String("x")}},
-				}, nil
-			}
-			return nil, nil
+		c := &client{answers: []any{
+			"",
+			"<Failed><member><Id>-1</Id></member><member></member></Failed>" +
+				"<Successful><member><Id>7</Id></member><member/><member><Id>x</Id></member></Successful>",
 		}}
 		if err := publish(t, c); err != nil || len(c.calls) != 3 {
 			t.Errorf("%d calls, %v", len(c.calls), err)
@@ -161,45 +158,38 @@ func TestUnnamedEntry(t *testing.T) {
 // TestRefusedCall: errors that may pass are retried, and no others.
 func TestRefusedCall(t *testing.T) {
 	t.Parallel()
-	message := aws.String("m")
-	for _, tt := range []struct {
+	answer := func(status int, code string) error { return &awscall.Error{Status: status, Code: code, Message: "m"} }
+	for name, tt := range map[string]struct {
 		err    error
 		passes bool
 	}{
-		{&smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}, true},
-		{&smithy.GenericAPIError{Code: "Throttled", Message: "Rate exceeded"}, true},
-		{&smithy.GenericAPIError{Code: "ThrottledException"}, true},
-		{&smithy.GenericAPIError{Code: "ThrottlingException"}, true},
-		{&smithy.GenericAPIError{Code: "RequestLimitExceeded"}, true},
-		{&smithy.GenericAPIError{Code: "TooManyRequestsException"}, true},
-		{&smithy.GenericAPIError{Code: "KMSThrottling", Fault: smithy.FaultClient}, true},
-		{&smithyhttp.ResponseError{
-			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusTooManyRequests}}, Err: &smithy.GenericAPIError{Code: "New"},
-		}, true},
-		{&types.ThrottledException{Message: message}, true},
-		{&types.KMSThrottlingException{Message: message}, true},
-		{&smithyhttp.RequestSendError{Err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, true},
-		{&smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, true},
-		{&smithyhttp.RequestSendError{Err: io.ErrUnexpectedEOF}, true},
-		{&smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusServiceUnavailable}}, Err: io.EOF}, true},
-		{context.DeadlineExceeded, true},
-		{&types.AuthorizationErrorException{Message: message}, false},
-		{&types.NotFoundException{Message: message}, false},
-		{&types.InvalidParameterException{Message: message}, false},
-		{&types.KMSAccessDeniedException{Message: message}, false},
-		{&types.BatchRequestTooLongException{Message: message}, false}, // there is one message in it
-		{&smithy.GenericAPIError{Code: "InvalidClientTokenId"}, false},
+		"Throttling":               {answer(400, "Throttling"), true},
+		"Throttled":                {answer(400, "Throttled"), true},
+		"ThrottledException":       {answer(400, "ThrottledException"), true},
+		"ThrottlingException":      {answer(400, "ThrottlingException"), true},
+		"RequestLimitExceeded":     {answer(400, "RequestLimitExceeded"), true},
+		"TooManyRequestsException": {answer(400, "TooManyRequestsException"), true},
+		"KMSThrottling":            {answer(400, "KMSThrottling"), true},
+		"RequestTimeout":           {answer(400, "RequestTimeout"), true},
+		"429":                      {answer(429, "New"), true},
+		"500":                      {answer(500, "InternalError"), true},
+		"503 without a code":       {answer(503, ""), true},
+		"a reset":                  {&url.Error{Op: "Post", Err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, true},
+		"no connection":            {&url.Error{Op: "Post", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, true},
+		"a cut":                    {io.ErrUnexpectedEOF, true},
+		"an answer of no sense":    {awscall.ErrUnread, true},
+		"no time":                  {context.DeadlineExceeded, true},
+		"no access":                {answer(403, "AuthorizationError"), false},
+		"no topic":                 {answer(404, "NotFound"), false},
+		"a parameter":              {answer(400, "InvalidParameter"), false},
+		"no access to the key":     {answer(400, "KMSAccessDenied"), false},
+		"too long":                 {answer(400, "BatchRequestTooLong"), false}, // there is one message in it
+		"an unknown token":         {answer(403, "InvalidClientTokenId"), false},
 	} {
-		t.Run(fmt.Sprintf("%T %v", tt.err, tt.err), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				wrapped := &smithy.OperationError{ServiceID: "SNS", OperationName: "PublishBatch", Err: tt.err}
-				c := &client{answer: func(call int) (*awssns.PublishBatchOutput, error) {
-					if call < 2 {
-						return nil, wrapped
-					}
-					return nil, nil
-				}}
+				c := &client{answers: []any{tt.err, tt.err}}
 				err := publish(t, c)
 				want := 1
 				if tt.passes {

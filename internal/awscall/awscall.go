@@ -1,9 +1,10 @@
-// Package awsjson calls operations of AWS services with the AWS JSON protocol (Smithy,
-// "AWS JSON protocol"). The function uses one of Secrets Manager and one of SQS, the
-// redrive command some more. The SDK signs. Its service clients are not used: two of them
-// would add 0.26 MB to the function's package, more than is left of its budget, and each
-// makes tables of endpoints and schemas at every start.
-package awsjson
+// Package awscall calls operations of AWS services with the AWS JSON protocol or the AWS
+// Query protocol (Smithy, "AWS JSON protocol", "AWS Query protocol"). The function uses one
+// or two of SQS, Secrets Manager, EventBridge and SNS, the redrive command some more. The
+// SDK signs. Its service clients are not used: SNS's alone would add 0.28 MB to the
+// function's package, more than is left of its budget, and take four times the CPU time of a
+// call. Each makes tables of endpoints and schemas at every start.
+package awscall
 
 import (
 	"bytes"
@@ -11,7 +12,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -39,9 +39,10 @@ type Client struct {
 	redact.Opaque
 	// Service is its signing name, such as "sqs".
 	Service string
-	// Target is the prefix of X-Amz-Target, such as "AmazonSQS".
+	// Target is the prefix of X-Amz-Target, such as "AmazonSQS". AWS Query has none.
 	Target string
-	// Version of AWS JSON, "1.0" or "1.1".
+	// Version is "1.0" or "1.1" of AWS JSON. With AWS Query it is the one of the service's
+	// API, such as "2010-03-31".
 	Version string
 	Region  string
 	// Endpoint is a URL; empty: the service's own in the region.
@@ -60,17 +61,24 @@ type Error struct {
 	// "AccessDeniedException".
 	Code    string
 	Message string
+	// RequestID is AWS's name for the call, which its support asks for. AWS JSON has none.
+	RequestID string
 }
 
-// Error returns code and message as the service wrote them.
+// Error returns code and message as the service wrote them, and the request's id.
 func (e *Error) Error() string {
-	return strings.TrimSuffix(cmp.Or(e.Code, http.StatusText(e.Status))+": "+e.Message, ": ")
+	text := strings.TrimSuffix(cmp.Or(e.Code, http.StatusText(e.Status))+": "+e.Message, ": ")
+	if e.RequestID != "" {
+		text += " (request " + e.RequestID + ")"
+	}
+	return text
 }
 
-// Passes reports whether the same call may succeed later: after throttling, or a fault of
-// the service itself.
+// Passes reports whether the same call may succeed later: after throttling, a request that
+// took too long to come, or a fault of the service itself.
 func (e *Error) Passes() bool {
-	return e.Status >= 500 || e.Status == http.StatusTooManyRequests || Throttles(e.Code)
+	_, passes := retry.DefaultRetryableErrorCodes[e.Code]
+	return passes || e.Status >= 500 || e.Status == http.StatusTooManyRequests || Throttles(e.Code)
 }
 
 // Throttles reports whether an error's code, of any AWS service, means that there were too
@@ -105,68 +113,47 @@ func DNSSuffix(region string) string {
 	return "amazonaws.com"
 }
 
-// Call makes exactly one call. in is encoded to JSON, and out is decoded from the answer.
-// Its error is an *Error if the answer is one, and ErrUnread if the answer is success but
-// cannot be read or is longer than MaxAnswer.
-func (c *Client) Call(ctx context.Context, operation string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("encode the request of %s: %w", operation, err)
-	}
+// post makes exactly one call, with a body and headers of the client's protocol. fault reads
+// the code and the message of an answer that is not success. Its error is an *Error if the
+// answer is one, and ErrUnread if the answer is success but cannot be read or is longer
+// than MaxAnswer.
+func (c *Client) post(ctx context.Context, operation string, header http.Header, body []byte, fault func(*Error, []byte)) ([]byte, error) {
 	endpoint := cmp.Or(c.Endpoint, Endpoint(c.Service, c.Region))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(endpoint, "/")+"/", bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("make the request of %s: %w", operation, err)
+		return nil, fmt.Errorf("make the request of %s: %w", operation, err)
 	}
-	req.Header.Set("Content-Type", "application/x-amz-json-"+c.Version)
-	req.Header.Set("X-Amz-Target", c.Target+"."+operation)
-	req.Header.Set("User-Agent", c.UserAgent)
+	header.Set("User-Agent", c.UserAgent)
+	req.Header = header
 	sum := sha256.Sum256(body)
 	if err := v4.NewSigner().SignHTTP(ctx, c.Credentials, req, hex.EncodeToString(sum[:]), c.Service, c.Region, time.Now()); err != nil {
-		return fmt.Errorf("sign the request of %s: %w", operation, err)
+		return nil, fmt.Errorf("sign the request of %s: %w", operation, err)
 	}
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
+		return nil, fmt.Errorf("%s: %w", operation, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < http.StatusOK {
 		// Its body may be the connection, and no context ends reading that.
-		return fmt.Errorf("%s: an answer %s, which ends no request", operation, resp.Status)
+		return nil, fmt.Errorf("%s: an answer %s, which ends no request", operation, resp.Status)
 	}
 	if resp.StatusCode != http.StatusOK {
 		answer, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 		if err != nil {
-			return fmt.Errorf("%s: the answer was cut: %w", operation, err)
+			return nil, fmt.Errorf("%s: the answer was cut: %w", operation, err)
 		}
-		return fault(resp.StatusCode, answer)
+		e := &Error{Status: resp.StatusCode}
+		fault(e, answer)
+		return nil, e
 	}
 	limit := cmp.Or(c.MaxAnswer, maxBody)
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w: it was cut: %w", operation, ErrUnread, err)
+		return nil, fmt.Errorf("%s: %w: it was cut: %w", operation, ErrUnread, err)
 	case int64(len(answer)) > limit:
-		return fmt.Errorf("%s: %w: it has more than %d bytes", operation, ErrUnread, limit)
-	case json.Unmarshal(answer, out) != nil:
-		// Without the decoder's error, which may quote a secret from the answer.
-		return fmt.Errorf("%s: %w", operation, ErrUnread)
+		return nil, fmt.Errorf("%s: %w: it has more than %d bytes", operation, ErrUnread, limit)
 	}
-	return nil
-}
-
-// fault reads an error's answer. Its type may have a namespace and a URI (Smithy, "AWS
-// JSON protocol", Operation error serialization).
-func fault(status int, body []byte) *Error {
-	var f struct {
-		Type string `json:"__type"`
-		// Written in either case; encoding/json takes both.
-		Message string `json:"message"`
-	}
-	e := &Error{Status: status}
-	if json.Unmarshal(body, &f) == nil {
-		code, _, _ := strings.Cut(f.Type, ":")
-		e.Code, e.Message = code[strings.LastIndexByte(code, '#')+1:], f.Message
-	}
-	return e
+	return answer, nil
 }

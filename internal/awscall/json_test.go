@@ -1,4 +1,4 @@
-package awsjson_test
+package awscall_test
 
 import (
 	"errors"
@@ -12,14 +12,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
-	"cbr-replicator/internal/awsjson"
+	"cbr-replicator/internal/awscall"
 )
 
-func newClient(t *testing.T, handler http.HandlerFunc) *awsjson.Client {
+func newClient(t *testing.T, handler http.HandlerFunc) *awscall.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return &awsjson.Client{
+	return &awscall.Client{
 		Service: "sqs", Target: "AmazonSQS", Version: "1.0", Region: "eu-central-1", Endpoint: server.URL,
 		Credentials: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret-key", SessionToken: "session"},
 		HTTP:        server.Client(), UserAgent: "cbr-replicator/test",
@@ -55,16 +55,16 @@ func TestCallFails(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
 		status     int
-		want       awsjson.Error
+		want       awscall.Error
 		text       string
 		passes     bool
 	}{
-		{"plain", `{"__type":"AccessDeniedException","Message":"no"}`, 400, awsjson.Error{Status: 400, Code: "AccessDeniedException", Message: "no"}, "AccessDeniedException: no", false},
-		{"namespace", `{"__type":"com.amazonaws.sqs#QueueDoesNotExist:http://x/","message":"gone"}`, 400, awsjson.Error{Status: 400, Code: "QueueDoesNotExist", Message: "gone"}, "QueueDoesNotExist: gone", false},
-		{"throttled", `{"__type":"com.amazonaws.sqs#RequestThrottled"}`, 400, awsjson.Error{Status: 400, Code: "RequestThrottled"}, "RequestThrottled", true},
-		{"over a limit", `{"__type":"RequestLimitExceeded"}`, 400, awsjson.Error{Status: 400, Code: "RequestLimitExceeded"}, "RequestLimitExceeded", true},
-		{"a throttled key", `{"__type":"KMS.ThrottlingException"}`, 400, awsjson.Error{Status: 400, Code: "KMS.ThrottlingException"}, "KMS.ThrottlingException", true},
-		{"no JSON", `<html>`, 503, awsjson.Error{Status: 503}, "Service Unavailable", true},
+		{"plain", `{"__type":"AccessDeniedException","Message":"no"}`, 400, awscall.Error{Status: 400, Code: "AccessDeniedException", Message: "no"}, "AccessDeniedException: no", false},
+		{"namespace", `{"__type":"com.amazonaws.sqs#QueueDoesNotExist:http://x/","message":"gone"}`, 400, awscall.Error{Status: 400, Code: "QueueDoesNotExist", Message: "gone"}, "QueueDoesNotExist: gone", false},
+		{"throttled", `{"__type":"com.amazonaws.sqs#RequestThrottled"}`, 400, awscall.Error{Status: 400, Code: "RequestThrottled"}, "RequestThrottled", true},
+		{"over a limit", `{"__type":"RequestLimitExceeded"}`, 400, awscall.Error{Status: 400, Code: "RequestLimitExceeded"}, "RequestLimitExceeded", true},
+		{"a throttled key", `{"__type":"KMS.ThrottlingException"}`, 400, awscall.Error{Status: 400, Code: "KMS.ThrottlingException"}, "KMS.ThrottlingException", true},
+		{"no JSON", `<html>`, 503, awscall.Error{Status: 503}, "Service Unavailable", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +73,7 @@ func TestCallFails(t *testing.T) {
 				_, _ = io.WriteString(w, tt.body)
 			})
 			err := c.Call(t.Context(), "X", struct{}{}, new(any))
-			answer, ok := errors.AsType[*awsjson.Error](err)
+			answer, ok := errors.AsType[*awscall.Error](err)
 			if !ok || *answer != tt.want || err.Error() != tt.text || answer.Passes() != tt.passes {
 				t.Errorf("error = %#v, %v", answer, err)
 			}
@@ -89,7 +89,7 @@ func TestCallFails(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 	for region, want := range map[string]string{"eu-central-1": "amazonaws.com", "us-gov-west-1": "amazonaws.com", "cn-north-1": "amazonaws.com.cn", "eusc-de-east-1": "amazonaws.eu"} {
-		if got := awsjson.DNSSuffix(region); got != want {
+		if got := awscall.DNSSuffix(region); got != want {
 			t.Errorf("DNSSuffix(%s) = %s", region, got)
 		}
 	}
@@ -110,7 +110,7 @@ func TestAnswerUnder200(t *testing.T) {
 		_, _ = io.Copy(io.Discard, conn) // until the other end closes it
 	})
 	err := c.Call(t.Context(), "X", struct{}{}, new(any))
-	if _, ok := errors.AsType[*awsjson.Error](err); err == nil || ok || !strings.Contains(err.Error(), "101") {
+	if _, ok := errors.AsType[*awscall.Error](err); err == nil || ok || !strings.Contains(err.Error(), "101") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -151,7 +151,7 @@ func TestCallBoundsItsAnswer(t *testing.T) {
 			var out string
 			err := c.Call(t.Context(), "X", struct{}{}, &out)
 			ok := tt.status == http.StatusOK && !tt.unread
-			if (err == nil) != ok || errors.Is(err, awsjson.ErrUnread) != tt.unread || ok && len(out) != tt.size-2 {
+			if (err == nil) != ok || errors.Is(err, awscall.ErrUnread) != tt.unread || ok && len(out) != tt.size-2 {
 				t.Errorf("%d bytes, %.100v", len(out), err)
 			}
 		})
