@@ -4,7 +4,9 @@
 package account
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -95,9 +97,11 @@ func (a *Account) BackUp() {
 	}
 }
 
-// backUp adds a backup, whose id is made from the vault's. The caller holds mu.
+// backUp adds a backup, whose id depends on the vault's and on how many there were. The caller holds mu.
 func (a *Account) backUp(vault string) {
-	a.AddBackup(cbrtest.Backup{ID: fmt.Sprintf("%s%04d", vault[:len(vault)-4], a.vaults[vault]), VaultID: vault})
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", vault, a.vaults[vault]))
+	id := hex.EncodeToString(sum[:16])
+	a.AddBackup(cbrtest.Backup{ID: strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-"), VaultID: vault})
 	a.vaults[vault]++
 }
 

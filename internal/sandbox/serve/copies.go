@@ -112,6 +112,7 @@ type copyOfBack struct {
 	Backup   string `json:"backup"`
 	Progress int    `json:"progress"` // in percent
 	Running  bool   `json:"running"`
+	Stalled  bool   `json:"stalled"`
 	Deleted  bool   `json:"deleted"` // its source backup
 	Text     string `json:"text"`
 }
@@ -149,7 +150,7 @@ func (r *rig) showCopies() {
 		last = c
 		group := shown[len(shown)-1]
 		group.Copies = append(group.Copies, copyOfBack{
-			Record: c.RecordID, Backup: c.BackupID, Progress: c.Progress, Deleted: c.Deleted,
+			Record: c.RecordID, Backup: c.BackupID, Progress: c.Progress, Stalled: c.Stalled, Deleted: c.Deleted,
 			Running: c.Status == "waiting_replicate" || c.Status == "replicating", Text: stateOf(c),
 		})
 	}

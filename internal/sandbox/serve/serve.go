@@ -1,6 +1,6 @@
 // Package serve keeps the sandbox running: the function's real binary with a Lambda
-// Runtime API, two queues, a result topic and a CBR that can be made to fail, and a
-// page that shows what happens. All of it is on loopback. The package uses the
+// Runtime API, two queues for requests and one for following copies, a result topic
+// and a CBR that can be made to fail, and a page that shows what happens. All of it is on loopback. The package uses the
 // function only as AWS does: by payloads and answers, environment variables, log
 // lines and the protocol of SNS.
 //

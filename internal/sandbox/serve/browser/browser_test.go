@@ -190,9 +190,10 @@ const contrasts = `(() => {
 })()`
 
 const (
-	top = `document.querySelector('#log > .card')`
+	// top is the latest invocation that is no look at copies.
+	top = `document.querySelector('#log > .card:not([data-look])')`
 	// copied is true once the copies of the first invocation are done, and too old to be those of a later message.
-	copied = `Date.now() - Date.parse([...document.querySelectorAll('#log > .card')].at(-1).querySelector('time').dateTime) > 7000`
+	copied = `Date.now() - Date.parse([...document.querySelectorAll('#log > .card')].at(-1).querySelector('time').dateTime) > 11000`
 )
 
 func TestPage(t *testing.T) {
@@ -267,6 +268,8 @@ func TestPage(t *testing.T) {
 	p.until("there is a retry", top+`?.querySelectorAll('[data-step="retry"]').length === 2`)
 	p.until("both are accepted", top+`.querySelectorAll('[data-step="outcome"] [data-status="accepted"]').length === 2`)
 	p.until("it has ended", top+`.dataset.running === 'false'`)
+	p.until("the copies run", `[...document.querySelectorAll('#copies progress')].some((bar) => bar.value > 40)`)
+	p.do("a larger screen", chromedp.EmulateViewport(1280, 1080))
 	scheme(p, "light")
 	p.picture()
 	light := eval[string](p, `getComputedStyle(document.body).backgroundColor`)
@@ -303,8 +306,71 @@ func TestPage(t *testing.T) {
 	p.until("the faults can be seen", `document.getElementById('cbr-fault').checkVisibility()`)
 }
 
+// TestCopies: copies go on before the eyes of who watches, and end as they are made to.
+func TestCopies(t *testing.T) {
+	address := serve(t)
+	p := tab{t, browse(t)}
+	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
+	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
+	p.click("#to-queue")
+	p.until("both vaults' copies are shown", `document.querySelectorAll('#copies > li').length === 2 && document.querySelectorAll('#copies progress').length === 5`)
+
+	// of is the request whose vault begins so, row one of its copies.
+	of := func(vault string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll('#copies > li')].find((li) => li.querySelector('.vault').textContent === %q)`, vault)
+	}
+	row := func(vault string, n int) string { return of(vault) + fmt.Sprintf(`.querySelectorAll('.copy')[%d]`, n) }
+	press := func(button string) {
+		t.Helper()
+		eval[chromedp.Void](p, button+`.click()`)
+	}
+	p.until("the bars move", row("3b5816b5", 0)+`.querySelector('progress').value > 20`)
+	p.until("the function has looked", of("3b5816b5")+`.querySelector('.text').textContent.endsWith('look')`)
+	p.until("a copy says how far it is", `/^\d+ %$/.test(`+row("3b5816b5", 0)+`.querySelector('.text').textContent)`)
+	press(row("3b5816b5", 0) + `.querySelector('[data-do="fail"]')`)
+	press(row("3b5816b5", 1) + `.querySelector('[data-do="delete"]')`)
+	press(row("5a1c0a1e", 0) + `.querySelector('[data-do="stall"]')`)
+	p.until("one has failed", row("3b5816b5", 0)+`.querySelector('.text').textContent === 'failed, BackupService.1006'`)
+	p.until("one has no backup", row("3b5816b5", 1)+`.querySelector('.text').textContent.endsWith('source backup deleted')`)
+	p.until("one stalls", row("5a1c0a1e", 0)+`.querySelector('.text').textContent.endsWith(' %, stalled')`)
+	if !eval[bool](p, row("3b5816b5", 0)+`.querySelector('[data-do="fail"]').disabled`) {
+		t.Error("what has failed can be made to fail")
+	}
+	p.until("the first vault's end is there", of("3b5816b5")+`.querySelector('.chip').dataset.status === 'partial'`)
+	p.until("it has counts", of("3b5816b5")+`.querySelector('.text').textContent.startsWith('CopyIncomplete: 1 of 3 there, 1 failed, 1 unknown, ')`)
+	p.until("a screen reader is told", `document.getElementById('announced').textContent.startsWith('partial, vault 3b5816b5: CopyIncomplete')`)
+	p.until("looks that saw no end make one card", `document.querySelectorAll('#log > .card[data-look]').length <= 3`)
+	p.until("the end is on the topic", `document.querySelector('#log > .card[data-look] [data-step="result"] [data-status="partial"]') != null`)
+	scheme(p, "light")
+	checkContrast(p, "light")
+	scheme(p, "dark")
+	checkContrast(p, "dark")
+	scheme(p, "light")
+
+	press(of("5a1c0a1e") + `.querySelector('[data-do="fail"]')`)
+	p.until("the second vault's end is there", of("5a1c0a1e")+`.querySelector('.text').textContent.startsWith('CopyIncomplete: 1 of 2 there, 1 failed, ')`)
+
+	// With the keyboard: all copies of a request fail.
+	p.click("#backups")
+	p.click("#to-queue")
+	p.until("the next copies are shown", `document.querySelectorAll('#copies > li').length === 4`)
+	p.tabTo(`#copies > li:first-child > div > button`)
+	p.do("pressing Enter", chromedp.KeyEvent(kb.Enter))
+	p.until("they have failed", `document.querySelector('#copies > li:first-child .chip').dataset.status === 'failed'`)
+	p.until("a look finds it", `[...document.querySelectorAll('[data-step="cbr"] .text')].some((e) => /^Lookup: 200 OK, \d backups, replication records: .*fail/.test(e.textContent))`)
+	p.until("the others are there", `document.querySelector('#copies > li:nth-child(2) .chip').dataset.status === 'completed'`)
+
+	p.do("a small screen", chromedp.EmulateViewport(360, 667))
+	p.until("the panels are closed", `!document.querySelector('#copies progress').checkVisibility()`)
+	p.click("#copies-title")
+	p.until("the copies can be seen", `document.querySelector('#copies progress').checkVisibility()`)
+	if got := eval[int64](p, `document.documentElement.scrollWidth`); got > 360 {
+		t.Errorf("at 360 px the page is %d px wide", got)
+	}
+}
+
 // closed tells which cards are closed, the latest first.
-const closed = `[...document.querySelectorAll('#log > .card > details')].map((d) => !d.open)`
+const closed = `[...document.querySelectorAll('#log > .card:not([data-look]) > details')].map((d) => !d.open)`
 
 // TestMany: many deliveries and many cards, what was edited, and the samples.
 func TestMany(t *testing.T) {
@@ -354,14 +420,14 @@ func TestMany(t *testing.T) {
 	p.until("the sample is there", `document.getElementById('payload').value.startsWith('{')`)
 	for n := range 3 {
 		p.click("#to-function")
-		p.until("it has ended", fmt.Sprintf(`document.querySelectorAll('#log > .card[data-running="false"]').length === %d`, n+2))
+		p.until("it has ended", fmt.Sprintf(`document.querySelectorAll('#log > .card:not([data-look])[data-running="false"]').length === %d`, n+2))
 	}
 	if got, want := eval[[]bool](p, closed), []bool{false, true, true, false}; !slices.Equal(got, want) {
 		t.Errorf("closed are %v of the cards, want %v: the one with an open fold stays", got, want)
 	}
-	p.click("#log > .card:nth-child(2) > details > summary")
+	p.click("#log > :nth-child(2 of .card:not([data-look])) > details > summary")
 	p.click("#to-function")
-	p.until("it has ended", `document.querySelectorAll('#log > .card[data-running="false"]').length === 5`)
+	p.until("it has ended", `document.querySelectorAll('#log > .card:not([data-look])[data-running="false"]').length === 5`)
 	if got, want := eval[[]bool](p, closed), []bool{false, true, false, true, false}; !slices.Equal(got, want) {
 		t.Errorf("closed are %v of the cards, want %v: the one that was opened stays", got, want)
 	}
@@ -399,7 +465,7 @@ func (p tab) picture() {
 	if err != nil {
 		p.Fatal(err)
 	}
-	const shows = "two deliveries are throttled, retried and accepted; two messages are dead letters](docs/sandbox.png)"
+	const shows = "two deliveries are throttled, retried and accepted, and their copies run; two messages are dead letters](docs/sandbox.png)"
 	if !strings.Contains(string(readme), shows) {
 		p.Errorf("the README does not say what its picture shows: %s", shows)
 	}

@@ -126,8 +126,8 @@ function clock(time) {
 function card(e) {
   let c = cards.get(e.invocation);
   if (c) return c;
-  for (const earlier of cards.values()) fold(earlier);
   if (e.look) forgetLook();
+  else for (const earlier of cards.values()) fold(earlier);
   c = { look: e.look, began: new Date(e.time), outcomes: {}, chips: element('span', 'chips'), steps: element('ol', 'steps'), folds: new Folds() };
   const title = element('h3', '', e.step === 'invoked' ? e.text : 'Invocation ' + e.invocation);
   const summary = element('summary', '', clock(e.time), title, c.chips);
@@ -222,10 +222,11 @@ function showCopies(requests) {
     keep(li.querySelector('ul'), r.copies.map((c) => ({ ...c, id: c.record })), newCopy, (row, c) => {
       row.querySelector('progress').value = c.progress;
       row.querySelector('.text').textContent = c.text;
-      for (const b of row.querySelectorAll('button')) b.disabled = b.dataset.do === 'delete' ? c.deleted : !c.running;
+      const over = { fail: !c.running, stall: !c.running || c.stalled, delete: c.deleted };
+      for (const b of row.querySelectorAll('button')) b.disabled = over[b.dataset.do];
     });
   });
-  $('copies-count').textContent = requests.length;
+  $('copies-count').textContent = requests.reduce((n, r) => n + r.copies.length, 0);
 }
 
 // keep makes the elements of a list those of items, in their order. Elements that stay keep the focus.
