@@ -173,8 +173,8 @@ func TestAskedToFollow(t *testing.T) {
 		`{"follow":"text"}`:               "$: expected an object",
 		`{"follow":{"status":"copying"}}`: "follow.status: expected accepted",
 		`{"follow":` + string(encode(t, acceptedSample(t, func(e, data map[string]any) { delete(data, "request") }))) + `}`: "follow.data.request.project_id: expected",
-		`{"check":{},"follow":` + string(encode(t, event)) + `}`:     "unknown field follow",
-		`{"replicate":{},"follow":` + string(encode(t, event)) + `}`: "unknown field follow",
+		`{"check":{},"follow":` + string(encode(t, event)) + `}`:                                                            "unknown field follow",
+		`{"replicate":{},"follow":` + string(encode(t, event)) + `}`:                                                        "unknown field follow",
 	} {
 		got := mustDecode(t, d, []byte(payload)).Deliveries[0]
 		if got.Err.Of() != kind.InvalidEvent || !strings.Contains(got.Err.Message, want) {
