@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/jsonscan"
 	"cbr-replicator/internal/kind"
 )
@@ -91,7 +92,7 @@ func unwrap(body []byte, correlation string) (content, *kind.Error) {
 			out.event = in.body
 			return out, &kind.Error{Kind: kind.InvalidEvent, Message: "$: expected a request, not a result"}
 		}
-		if !isCorrelationID(out.correlation) {
+		if !delivery.IsCorrelationID(out.correlation) {
 			out.correlation = in.correlation
 		}
 		out.redelivered = out.redelivered || in.redelivered

@@ -176,7 +176,7 @@ func (d *Decoder) deliverBase64(text []byte, del delivery.Delivery, correlation 
 // the causation id. An envelope's id of another form is ignored: it may be meant
 // for another program.
 func (d *Decoder) correlate(del delivery.Delivery, envelope string) delivery.Delivery {
-	if !isCorrelationID(envelope) {
+	if !delivery.IsCorrelationID(envelope) {
 		envelope = ""
 	}
 	del.CausationID = d.Redact.ID(del.CausationID)

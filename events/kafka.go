@@ -169,7 +169,7 @@ func (rec *kafkaRecord) readCorrelation(r *jsonscan.Reader) {
 	default:
 		return
 	}
-	text, good := make([]byte, 0, maxCorrelationID+1), true
+	text, good := make([]byte, 0, delivery.MaxCorrelationID+1), true
 	for range r.Elements {
 		n, err := strconv.ParseInt(string(r.Value()), 10, 16)
 		good = good && err == nil

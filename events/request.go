@@ -37,13 +37,6 @@ type Defaults struct {
 	MaxAge time.Duration
 }
 
-// maxCorrelationID is how long a correlation id may be.
-const maxCorrelationID = 128
-
-func isCorrelationID(s string) bool {
-	return s != "" && len(s) <= maxCorrelationID && !strings.ContainsFunc(s, func(c rune) bool { return c < '!' || c > '~' })
-}
-
 // isURN reports whether s has the form of a URN, as the schema has it. A URN is ASCII
 // (RFC 8141, section 2).
 func isURN(s string) bool {
@@ -109,7 +102,7 @@ const (
 var requestFields = []field{
 	{name: "project_id", text: func(d *draft) *string { return &d.ProjectID }, form: huawei.IsProjectID, want: huawei.ProjectForm, env: "HW_PROJECT_ID"},
 	{name: "region", text: func(d *draft) *string { return &d.Region }, form: huawei.IsRegion, want: huawei.RegionForm, env: "HW_REGION_NAME"},
-	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: isCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
+	{name: "correlation_id", text: func(d *draft) *string { return &d.CorrelationID }, form: delivery.IsCorrelationID, want: "1 to 128 printable ASCII characters without spaces"},
 	{name: "requested_at", text: func(d *draft) *string { return &d.requestedAt }, form: isTime, want: timeWanted},
 	{name: "dry_run", flag: func(d *draft) **bool { return &d.dryRun }},
 	{name: selectKey, fields: selectFields},

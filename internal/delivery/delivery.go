@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"cbr-replicator/internal/cbr"
@@ -226,6 +227,16 @@ func ageText(age time.Duration) string {
 	}
 	return strconv.Itoa(int(age/unit)) + name
 }
+
+// MaxCorrelationID is how long a correlation id may be.
+const MaxCorrelationID = 128
+
+// IsCorrelationID reports whether a request may have s as its correlation id.
+func IsCorrelationID(s string) bool {
+	return s != "" && len(s) <= MaxCorrelationID && !strings.ContainsFunc(s, notInCorrelationID)
+}
+
+func notInCorrelationID(c rune) bool { return c < '!' || c > '~' }
 
 // Scope returns where the vault is.
 func (r *Request) Scope() huawei.Scope {

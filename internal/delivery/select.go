@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"slices"
+	"strings"
 
 	"cbr-replicator/internal/cbr"
 )
@@ -32,11 +33,20 @@ func (s *Select) Takes(tags []cbr.Tag) bool {
 	})
 }
 
-// Planned returns the request that a plan makes for a vault.
-func (r *Request) Planned(vaultID string) Request {
+// Planned returns the request that a plan makes for a vault. correlation is the
+// plan's correlation id. The id of a delivery may take its place, and have another
+// form than that of a request.
+func (r *Request) Planned(vaultID, correlation string) Request {
 	planned := *r
 	planned.Select, planned.DryRun = nil, false
-	planned.Action = r.Plans
+	planned.Action, planned.Plans = r.Plans, ""
 	planned.Replicate.VaultID = vaultID
+	planned.CorrelationID = strings.Map(func(c rune) rune {
+		if notInCorrelationID(c) {
+			return '-'
+		}
+		return c
+	}, correlation)
+	planned.CorrelationID = planned.CorrelationID[:min(len(planned.CorrelationID), MaxCorrelationID)]
 	return planned
 }

@@ -173,9 +173,13 @@ func (c *carrying) choose(ctx context.Context) *kind.Error {
 
 // take makes the request for a vault that is selected.
 func (c *carrying) take(v *cbr.Vault, at time.Time) {
-	r := c.d.Request.Planned(strings.ToLower(v.ID))
-	if r.CorrelationID = c.d.CorrelationID; !r.OfReplicas() {
+	r := c.d.Request.Planned(strings.ToLower(v.ID), c.d.CorrelationID)
+	if !r.OfReplicas() {
 		r.RequestedAt = at
+	}
+	if !cbr.IsVaultID(v.ID) {
+		c.skip(v.ID, v.Name, "its id is not "+cbr.VaultForm)
+		return
 	}
 	if name := c.d.Request.Select.DestinationVaultTag; name != "" {
 		value, ok := v.Tag(name)
@@ -209,13 +213,14 @@ func (c *carrying) skip(id, name, reason string) {
 }
 
 // requestedAt is the time of the first try that all requests of the plan have. It
-// is the same when the plan is delivered again, as far as its trigger can say.
+// is the same when the plan is delivered again, as far as its trigger can say. A
+// queue says when it first handed the plan out, others only when the producer sent it.
 func (c *carrying) requestedAt() time.Time {
 	d := c.d
 	switch now := time.Now(); {
 	case !d.Request.RequestedAt.IsZero():
 		return d.Request.RequestedAt
-	case !d.Since.IsZero() && (!d.Claimed || now.Sub(d.Since) <= oldest && !d.Since.After(now)):
+	case !d.Since.IsZero() && (d.Queue.ARN != "" || now.Sub(d.Since) <= oldest && !d.Since.After(now)):
 		return result.Stamp(d.Since)
 	default:
 		return result.Stamp(now)
