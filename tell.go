@@ -35,7 +35,7 @@ func (t *telling) event(o *delivery.Outcome) (*result.Event, result.Route) {
 	source, route := t.FunctionARN, result.Route{Replica: t.d.Request.OfReplicas()}
 	if r := &t.d.Request; t.d.Err == nil {
 		if o.Data.Request == nil {
-			o.Data.Request = r.Shown(t.Redact)
+			o.Data.Request = r.Shown(t.Redact).Form()
 		}
 		route = r.Route()
 		if base, err := t.Endpoints.For(r.Region); err == nil {

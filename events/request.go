@@ -195,7 +195,8 @@ func (d *Decoder) parse(body []byte) (delivery.Request, *kind.Error) {
 		r.Select, r.DryRun = &choice, p.got.dryRun != nil && *p.got.dryRun
 		r.Plans, r.Action = r.Action, planKey
 	}
-	if urn := p.got.urn; urn != "" {
+	if p.got.urn != "" {
+		urn := p.got.urn
 		to.CrossAccountURN = &urn
 	}
 	return r, nil
@@ -237,6 +238,8 @@ type parser struct {
 	several bool
 	given   []uint8
 	selects bool
+	// marks is the memory of what object returns.
+	marks []uint8
 }
 
 // parsers are those not in use: a batch needs only one.
@@ -245,7 +248,7 @@ var parsers = sync.Pool{New: func() any { return new(parser) }}
 // done empties p and puts it back into parsers.
 func (p *parser) done() {
 	p.body.Reset(nil)
-	*p = parser{body: p.body}
+	*p = parser{body: p.body, marks: p.marks[:0]}
 	parsers.Put(p)
 }
 
@@ -290,7 +293,8 @@ func (p *parser) object(name, within string, fields []field) (given []uint8) {
 		p.expected("", name, "an object")
 		return nil
 	}
-	given = make([]uint8, len(fields))
+	p.marks = append(p.marks, make([]uint8, len(fields))...)
+	given = p.marks[len(p.marks)-len(fields):]
 	for name := range p.body.Members {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == string(name) })
 		switch {
@@ -394,13 +398,12 @@ func (p *parser) complete() {
 	if p.got.dryRun != nil && !p.selects {
 		p.expected("", "dry_run", "select beside it")
 	}
-	skipped := slices.Clone(given)
 	for i, f := range action.fields {
 		if f.name == vaultKey && (p.selects || ofBackup) || f.name == destinationKey && byTag {
-			skipped[i] = 1
+			given[i] = 1 // it has no default
 		}
 	}
-	p.absent(within, action.fields, skipped)
+	p.absent(within, action.fields, given)
 }
 
 func (p *parser) set(within string, f *field, s string) {

@@ -12,13 +12,16 @@ import (
 // application/x-www-form-urlencoded.
 type Form []byte
 
-// Add returns the form with one more parameter. prefix and name together are its name,
-// which is not escaped. The result may share the form's memory, as that of append does.
-func (f Form) Add(prefix, name, value string) Form {
+// Add returns the form with one more parameter. Its name is given in parts, which are not
+// escaped. The result may share the form's memory, as that of append does.
+func (f Form) Add(value string, name ...string) Form {
 	if len(f) > 0 {
 		f = append(f, '&')
 	}
-	f = append(append(append(f, prefix...), name...), '=')
+	for _, part := range name {
+		f = append(f, part...)
+	}
+	f = append(f, '=')
 	for i := range len(value) {
 		switch c := value[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~':
@@ -36,7 +39,7 @@ func (f Form) Add(prefix, name, value string) Form {
 // if the answer is one, and ErrUnread if the answer is success but cannot be read or is
 // longer than MaxAnswer.
 func (c *Client) Query(ctx context.Context, operation string, form Form) (XML, error) {
-	form = form.Add("", "Action", operation).Add("", "Version", c.Version)
+	form = form.Add(operation, "Action").Add(c.Version, "Version")
 	header := http.Header{}
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
 	answer, err := c.post(ctx, operation, header, form, queryFault)

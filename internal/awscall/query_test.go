@@ -47,7 +47,7 @@ func TestQuery(t *testing.T) {
 	c := newQueryClient(t, 200, `<?xml version="1.0"?><DoResponse xmlns="http://x/"><DoResult><A>1</A></DoResult><A>2</A></DoResponse>`)
 	k := &kept{RoundTripper: c.HTTP.Transport}
 	c.HTTP.Transport = k
-	got, err := c.Query(t.Context(), "Do", awscall.Form(nil).Add("", "Name", "a b+c&d=é").Add("List.", "1", "~-_."))
+	got, err := c.Query(t.Context(), "Do", awscall.Form(nil).Add("a b+c&d=é", "Name").Add("~-_.", "List.", "1"))
 	if err != nil || got != "<A>1</A>" {
 		t.Errorf("answer %q, %v", got, err)
 	}

@@ -183,34 +183,40 @@ type Accepted struct {
 }
 
 // MarshalJSON encodes the request as a body.
-func (r Request) MarshalJSON() ([]byte, error) {
-	type common struct {
-		ProjectID     string    `json:"project_id"`
-		Region        string    `json:"region"`
-		CorrelationID string    `json:"correlation_id,omitempty"`
-		RequestedAt   time.Time `json:"requested_at,omitzero"`
-		Select        *Select   `json:"select,omitempty"`
-		DryRun        bool      `json:"dry_run,omitempty"`
+func (r Request) MarshalJSON() ([]byte, error) { return json.Marshal(r.Form()) }
+
+// Form returns a value whose JSON is the request's, and shares its memory. Inside of
+// another value it is encoded at once. What MarshalJSON returns is checked and copied.
+func (r *Request) Form() any {
+	f := &form{ProjectID: r.ProjectID, Region: r.Region, CorrelationID: r.CorrelationID, Select: r.Select, DryRun: r.DryRun}
+	if !r.RequestedAt.IsZero() {
+		f.RequestedAt = &r.RequestedAt
 	}
-	c := common{r.ProjectID, r.Region, r.CorrelationID, r.RequestedAt, r.Select, r.DryRun}
-	if !r.OfReplicas() {
-		return json.Marshal(struct {
-			common
-			Replicate cbr.Replicate `json:"replicate"`
-		}{c, r.Replicate})
+	if to := &r.Replicate; r.OfReplicas() {
+		f.Check = &check{to.VaultID, to.DestinationVaultID, to.DestinationProjectID, to.DestinationRegion, ageText(r.MaxAge)}
+	} else {
+		f.Replicate = to
 	}
-	type check struct {
-		VaultID              string `json:"vault_id,omitempty"`
-		DestinationVaultID   string `json:"destination_vault_id,omitempty"`
-		DestinationProjectID string `json:"destination_project_id"`
-		DestinationRegion    string `json:"destination_region"`
-		MaxAge               string `json:"max_age"`
-	}
-	to := &r.Replicate
-	return json.Marshal(struct {
-		common
-		Check check `json:"check"`
-	}{c, check{to.VaultID, to.DestinationVaultID, to.DestinationProjectID, to.DestinationRegion, ageText(r.MaxAge)}})
+	return f
+}
+
+type form struct {
+	ProjectID     string         `json:"project_id"`
+	Region        string         `json:"region"`
+	CorrelationID string         `json:"correlation_id,omitempty"`
+	RequestedAt   *time.Time     `json:"requested_at,omitempty"`
+	Select        *Select        `json:"select,omitempty"`
+	DryRun        bool           `json:"dry_run,omitempty"`
+	Replicate     *cbr.Replicate `json:"replicate,omitempty"`
+	Check         *check         `json:"check,omitempty"`
+}
+
+type check struct {
+	VaultID              string `json:"vault_id,omitempty"`
+	DestinationVaultID   string `json:"destination_vault_id,omitempty"`
+	DestinationProjectID string `json:"destination_project_id"`
+	DestinationRegion    string `json:"destination_region"`
+	MaxAge               string `json:"max_age"`
 }
 
 // ageText writes an age of whole seconds as a request has it: in the largest unit

@@ -74,7 +74,7 @@ func (p *Publisher) prepare(ctx context.Context, e *result.Event, route result.R
 
 var (
 	errBrokeOff = errors.New("the call broke off")
-	errNoAnswer = errors.New("the answer does not tell what became of it")
+	errNoAnswer = MayPass(errors.New("the answer does not tell what became of it"))
 )
 
 // publish sends results that fit one call, and finishes each as soon as its outcome
@@ -133,7 +133,7 @@ func (p *Publisher) try(ctx context.Context, results []*outgoing) (open []*outgo
 	}
 	errs := p.sink.Send(ctx, messages)
 	for i, l := range results {
-		err := MayPass(errNoAnswer)
+		err := errNoAnswer
 		if i < len(errs) {
 			err = errs[i]
 		}

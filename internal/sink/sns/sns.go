@@ -98,18 +98,20 @@ func (t *Topic) form(messages []*result.Message) awscall.Form {
 	for _, m := range messages {
 		size += 256 + 2*t.Size(m) + 230*len(m.Attributes)
 	}
-	form := make(awscall.Form, 0, size).Add("", "TopicArn", t.ARN)
+	form := make(awscall.Form, 0, size).Add(t.ARN, "TopicArn")
 	isFIFO := strings.HasSuffix(t.ARN, ".fifo")
+	const entry, attribute = "PublishBatchRequestEntries.member.", ".MessageAttributes.entry."
 	for i, m := range messages {
-		entry := "PublishBatchRequestEntries.member." + strconv.Itoa(i+1) + "."
-		form = form.Add(entry, "Id", strconv.Itoa(i)).Add(entry, "Message", m.Body)
+		n := strconv.Itoa(i + 1)
+		form = form.Add(strconv.Itoa(i), entry, n, ".Id").Add(m.Body, entry, n, ".Message")
 		for j := range m.Attributes {
-			a, attribute := &m.Attributes[j], entry+"MessageAttributes.entry."+strconv.Itoa(j+1)+"."
-			form = form.Add(attribute, "Name", a.Name).
-				Add(attribute, "Value.DataType", dataType).Add(attribute, "Value.StringValue", a.Value)
+			a, at := &m.Attributes[j], strconv.Itoa(j+1)
+			form = form.Add(a.Name, entry, n, attribute, at, ".Name").
+				Add(dataType, entry, n, attribute, at, ".Value.DataType").
+				Add(a.Value, entry, n, attribute, at, ".Value.StringValue")
 		}
 		if isFIFO {
-			form = form.Add(entry, "MessageGroupId", m.Group).Add(entry, "MessageDeduplicationId", m.ID)
+			form = form.Add(m.Group, entry, n, ".MessageGroupId").Add(m.ID, entry, n, ".MessageDeduplicationId")
 		}
 	}
 	return form
