@@ -66,7 +66,7 @@ func (w *work) Do(ctx context.Context, d *delivery.Delivery) delivery.Outcome {
 	f.age = max(time.Since(f.At), 0)
 	copies, err := f.look(ctx)
 	if f.err = f.ended(copies, err); f.err.Of() == kind.OutOfTime || f.err.Of() == kind.Copying {
-		f.wait = wait(f.age, copies.Promise, w.Rand())
+		f.wait = Wait(f.age, copies.Promise, w.Rand())
 	}
 	return f.outcome(copies)
 }

@@ -11,11 +11,11 @@ const (
 	soonest  = time.Minute
 )
 
-// wait returns how long an accepted event of an age stays out of sight. promise is
+// Wait returns how long an accepted event of an age stays out of sight. promise is
 // after which time the copies may have ended, zero if CBR does not say. A tenth
 // more or less is random, so that events of one time are not redelivered together,
 // but no bound below is undercut. rand is a number in [0, 1).
-func wait(age, promise time.Duration, rand float64) time.Duration {
+func Wait(age, promise time.Duration, rand float64) time.Duration {
 	w, floor := min(max(age/4, shortest), longest), shortest
 	if promise > 0 && promise < w {
 		floor = max(soonest, age/20)

@@ -18,6 +18,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -62,7 +63,29 @@ func plans(vaults int) []plan {
 	return all
 }
 
-// run prints a line for each plan, and how the price of the first is made up.
+// followed are the nights whose copies are followed to their ends.
+func followed(vaults int) []plan {
+	base := plan{vaults: vaults, maximumConcurrency: 5, followers: 2, noise: 0.001, busy: 0.01}
+	var all []plan
+	add := func(change func(*plan)) {
+		p := base
+		change(&p)
+		all = append(all, p)
+	}
+	for _, n := range []int{100, 10, 4, 2, 1} {
+		add(func(p *plan) { p.vaults = max(vaults/n, 1) })
+	}
+	for _, n := range []int{5, 10, 20} {
+		add(func(p *plan) { p.followers = n })
+	}
+	for _, t := range []struct{ limit, followers int }{{6000, 2}, {6000, 5}, {3000, 2}} {
+		add(func(p *plan) { p.limit, p.followers = t.limit, t.followers })
+	}
+	return all
+}
+
+// run prints a line for each plan, how the price of the first is made up, and a line
+// for each night that is followed.
 func run(out io.Writer, seed uint64, vaults int) error {
 	fmt.Fprintf(out, "MC: MaximumConcurrency; limit: requests a minute; 99 %%, all: hours until as many had ended;\n"+
 		"calls, lookups: of CBR, a vault; retries: in place; dead: dead letters; USD: list prices, %s; seed %d\n\n", pricesOf, seed)
@@ -71,12 +94,9 @@ func run(out io.Writer, seed uint64, vaults int) error {
 	var bill string
 	for _, p := range plans(vaults) {
 		n := simulate(p, seed)
-		limit, each := "none", 1/float64(p.vaults)
-		if p.limit > 0 {
-			limit = fmt.Sprint(p.limit)
-		}
+		each := 1 / float64(p.vaults)
 		total, arithmetic := n.price()
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\t%.2f\t%.2f\t%d\t%d\t%d\t%.2f\t\n", p.name, p.vaults, p.maximumConcurrency, limit,
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\t%.2f\t%.2f\t%d\t%d\t%d\t%.2f\t\n", p.name, p.vaults, p.maximumConcurrency, p.limits(),
 			clockTime(n.mostly), clockTime(n.finished), float64(n.calls)*each, float64(n.lookups)*each,
 			n.retries, n.deliveries-p.vaults, n.dead, total)
 		if bill == "" {
@@ -86,8 +106,38 @@ func run(out io.Writer, seed uint64, vaults int) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\nThe first line's price:\n%s", bill)
-	return err
+	fmt.Fprintf(out, "\nThe first line's price:\n%s\n", bill)
+
+	fmt.Fprint(out, "Followed to the end. Follow: MaximumConcurrency of the follow queue; requested: hours until all requests had ended;\n"+
+		"looks: calls of CBR, a vault, and the most in a minute; last: hours until the last end was told; late: hours from\n"+
+		"the end of a copy to its result, of half and of 99 % of the copies; open: not ended in 72 hours; dead: dead letters;\n"+
+		"USD: what following costs\n\n")
+	fmt.Fprintln(w, "vaults\tMC\tFollow\tlimit\trequested\tlooks\ta minute\tlast\tlate 50 %\tlate 99 %\topen\tdead\tUSD\t")
+	for _, p := range followed(vaults) {
+		n := simulate(p, seed)
+		f := &n.copies.notes
+		slices.Sort(f.late)
+		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%s\t%.2f\t%d\t%s\t%s\t%s\t%d\t%d\t%.2f\t\n", p.vaults, p.maximumConcurrency, p.followers, p.limits(),
+			clockTime(n.finished), float64(f.looks)/float64(p.vaults), f.busiest, clockTime(f.last),
+			clockTime(f.share(50)), clockTime(f.share(99)), f.notFollowed, n.dead, f.price())
+	}
+	return w.Flush()
+}
+
+// limits is the gateway's limit as text.
+func (p *plan) limits() string {
+	if p.limit == 0 {
+		return "none"
+	}
+	return fmt.Sprint(p.limit)
+}
+
+// share returns how late so many of a hundred ends were at the most.
+func (f *told) share(percent int) time.Duration {
+	if len(f.late) == 0 {
+		return 0
+	}
+	return f.late[(len(f.late)-1)*percent/100]
 }
 
 // clockTime is d in hours and minutes.

@@ -20,6 +20,7 @@ type plan struct {
 	down, topicDown    outage  // of CBR, of the topic
 	noise              float64 // share of CBR's calls that fail or lose their answer by chance
 	busy               float64 // share of vaults that an earlier copy keeps busy
+	followers          int     // the follow queue's MaximumConcurrency; 0: copies are not followed
 }
 
 // outage is a time in which a service answers 503.
@@ -73,6 +74,7 @@ type vault struct {
 	busy     time.Duration // until then an earlier copy runs
 	accepted bool          // CBR has started the copy
 	shows    time.Duration // when the copy is in the list of backups, if accepted
+	began    time.Duration // when CBR started it
 }
 
 // night is one run of a plan.
@@ -86,6 +88,7 @@ type night struct {
 	inFlight int
 	idle     []*environment // found nothing to receive
 	ended    int
+	copies   *following // nil if they are not followed
 	// The gateway counts by the clock's minute.
 	minute time.Duration
 	passed int
@@ -121,6 +124,15 @@ func simulate(p plan, seed uint64) *night {
 	}
 	for range p.maximumConcurrency {
 		n.wake()
+	}
+	if p.followers > 0 {
+		n.copies = &following{night: n}
+	}
+	for range p.followers {
+		e := &follower{following: n.copies, reads: policy(n.rng)}
+		e.reads.MinTry = 2 * time.Second
+		e.reads.Budget = retry.NewBudget()
+		n.copies.idle = append(n.copies.idle, e)
 	}
 	n.run()
 	return n
@@ -164,7 +176,7 @@ func (n *night) replicate(v *vault) (time.Duration, error) {
 	if v.accepted || v.busy > n.now {
 		return refuses, &kind.Error{Kind: kind.InProgress, Code: "BackupService.6130"}
 	}
-	v.accepted = true
+	v.accepted, v.began = true, n.now
 	v.shows = n.now + time.Duration(n.rng.Float64()*float64(reconcile.EffectTime))
 	if n.rng.Float64() < n.noise {
 		return n.lasts(replicates), &kind.Error{Kind: kind.Unknown}
@@ -337,6 +349,9 @@ func (inv *invocation) flush() {
 					continue
 				}
 				inv.end(v)
+				if inv.copies != nil {
+					inv.copies.accept(v)
+				}
 				inv.close()
 			}
 			inv.sending = false

@@ -41,3 +41,14 @@ func (n *night) price() (total float64, arithmetic string) {
 	fmt.Fprintf(&b, "  %-20s %.2f USD\n", "together", total)
 	return total, b.String()
 }
+
+// price returns what following cost in USD. SNS sends accepted
+// results to the queue, and bills no delivery to SQS.
+func (f *told) price() float64 {
+	bytes := f.looks*logDelivery + f.invocations*logInvocation
+	return float64(f.invocations)/1e6*perMillionInvocations +
+		f.billed.Seconds()*memoryGB*perGBSecond +
+		float64(f.sqs+f.accepted)/1e6*perMillionSQS +
+		float64(f.sns)/1e6*perMillionSNS +
+		float64(bytes)/1e9*perGBLogs
+}

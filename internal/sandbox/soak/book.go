@@ -222,7 +222,7 @@ func (b *book) judge(is *facts) []complaint {
 			if want := r.vault.fate.want(); want != "" && res.status != want {
 				complain("wrong", r.vault, "message %s has the result %q, want %q", r.id, res.status, want)
 			}
-			if first := r.results[0]; i > 0 && (first.status != res.status || !r.vault.fate.varies() && !slices.Equal(r.vault.kept(first.copies), r.vault.kept(res.copies))) {
+			if first := r.results[0]; i > 0 && (first.status != res.status || !r.vault.fate.varies() && !first.same(res, r.vault)) {
 				complain("wrong", r.vault, "message %s has two results: %v and %v", r.id, first, res)
 			}
 			made := is.made[r.vault.id]
@@ -250,6 +250,12 @@ func (b *book) judge(is *facts) []complaint {
 		all = append(all, complaint{"wrong", "", "a result of " + id + ", which nobody sent"})
 	}
 	return all
+}
+
+// same reports whether two results of a vault have the same copies. The order of a
+// list, and so what is left when it is cut, is CBR's.
+func (r result) same(o result, v *vault) bool {
+	return r.total == o.total && (r.total > 0 || slices.Equal(v.kept(r.copies), v.kept(o.copies)))
 }
 
 // isOf reports whether a result has the copies that CBR made for the vault.

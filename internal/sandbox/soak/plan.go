@@ -123,8 +123,10 @@ var shares = []struct {
 	{partly, 4}, {skipping, 2}, {failing, 3}, {stalled, 2}, {expiring, 3}, {orphaned, 2},
 }
 
-// plan draws the vaults of a run.
-func plan(rng *rand.Rand, n int) []*vault {
+// plan draws the vaults of a run. late is how late effects show. If they do not show
+// at once there is no large vault: a lookup of several pages may then see a part of
+// them, and take it for all.
+func plan(rng *rand.Rand, n int, late time.Duration) []*vault {
 	vaults := make([]*vault, n)
 	for i := range vaults {
 		v := &vault{id: nth("a", i), fate: ordinary, faults: draw(rng, copyChances, triesPlanned), looks: rng.IntN(maxLooks + 1)}
@@ -135,7 +137,7 @@ func plan(rng *rand.Rand, n int) []*vault {
 				break
 			}
 		}
-		if i%largeEvery == largeEvery-1 {
+		if late == 0 && i%largeEvery == largeEvery-1 {
 			v.fate = large
 		}
 		if v.fate.copies() <= 1 && v.fate != repeated && i%3 == 0 {

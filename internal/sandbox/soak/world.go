@@ -87,12 +87,13 @@ func soak(ctx context.Context, binary string, seed uint64, vaults int) (*tally, 
 }
 
 func newWorld(rng *rand.Rand, vaults int, began time.Time) (*world, error) {
+	late := time.Duration(rng.Int64N(int64(maxLate))) * time.Duration(rng.IntN(3)) / 2
 	w := &world{
 		book:    newBook(),
 		log:     log{lines: map[string][]string{}},
 		clock:   clock{began: began},
-		late:    time.Duration(rng.Int64N(int64(maxLate))) * time.Duration(rng.IntN(3)) / 2,
-		vaults:  plan(rng, vaults),
+		late:    late,
+		vaults:  plan(rng, vaults, late),
 		lookups: draw(rng, lookupChances, lookupsPlanned*vaults),
 		topics:  draw(rng, topicChances, callsPlanned*vaults),
 		changes: draw(rng, queueChances, callsPlanned*vaults),

@@ -1,4 +1,0 @@
-package follow
-
-// Wait is wait, for tests.
-var Wait = wait
