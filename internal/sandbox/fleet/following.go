@@ -18,10 +18,12 @@ const (
 	batchLimit  = 10 // ends in a call of the topic
 )
 
-// A copy takes medianCopy; log-normal, the 99th percentile is 10 medians. Assumed.
+// A copy takes medianCopy; log-normal, the 99th percentile is 10 medians. None takes
+// longer than slowestCopy. Assumed.
 const (
-	medianCopy = 20 * time.Minute
-	copySpread = 1.0
+	medianCopy  = 20 * time.Minute
+	copySpread  = 1.0
+	slowestCopy = 12 * time.Hour
 )
 
 // following is the copies of a night and the queue that they are followed from.
@@ -58,7 +60,7 @@ type copied struct {
 func (f *following) accept(v *vault) {
 	f.notes.accepted++
 	c := &copied{began: v.began, at: f.now}
-	c.ends = c.began + time.Duration(float64(medianCopy)*math.Exp(copySpread*f.rng.NormFloat64()))
+	c.ends = c.began + min(time.Duration(float64(medianCopy)*math.Exp(copySpread*f.rng.NormFloat64())), slowestCopy)
 	f.after(followDelay, func() { f.show(c) })
 }
 
