@@ -30,11 +30,11 @@ live: ## the same function against the real CBR of your HW_* variables (EVENT=my
 test: ## the tests that need Go alone
 	go test $(RACE) -shuffle=on ./...
 
-soak: ## faults everywhere at once, over and over: counts what is lost, duplicated, wrong (SEED=1 N=500 SEEDS=20 DURATION=5m)
+soak: ## faults everywhere at once, over and over: counts what is lost, duplicated, wrong, not followed to its end (SEED=1 N=500 SEEDS=20 DURATION=5m)
 	@go run ./cmd/soak $(if $(SEED),-seed $(SEED)) $(if $(N),-vaults $(N)) $(if $(SEEDS),-seeds $(SEEDS)) \
 		$(if $(DURATION),-duration $(DURATION))
 
-fleet: ## a night of a million vaults, simulated: time, calls, dead letters, cost (SEED=1 VAULTS=1000000); a minute of one core
+fleet: ## a night of a million vaults, simulated: time, calls, dead letters, following, cost (SEED=1 VAULTS=1000000); a minute of one core
 	@go run ./cmd/fleet $(if $(SEED),-seed $(SEED)) $(if $(VAULTS),-vaults $(VAULTS))
 
 bench: ## side by side with what one would otherwise write, ten minutes (ROUNDS=3 is quicker, DOCS=1 rewrites docs/benchmarks.md); needs Linux and Node.js 20

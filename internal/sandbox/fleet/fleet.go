@@ -1,14 +1,15 @@
 // Package fleet simulates a night in which every vault of a large fleet is
 // replicated, under CBR's limits and outages and with various values of
 // MaximumConcurrency. It shows how long the night takes, how often CBR is called,
-// what is redelivered and how many dead letters there are. docs/fleet.md has such
-// an output and what follows from it.
+// what is redelivered and how many dead letters there are. Then it simulates nights
+// whose copies are followed to their ends: how often CBR is asked, and how late an
+// end is told. docs/fleet.md has such an output and what follows from it.
 //
 // Time is simulated, and the same seed gives the same night. The project's own
 // code decides what is retried in place and whether the budget allows it
 // (internal/retry, internal/kind), how long a message stays out of sight
-// (internal/visibility) and within which time an effect shows
-// (internal/reconcile). The rest of the handler, the queue, CBR and the topic are a
+// (internal/visibility), within which time an effect shows (internal/reconcile) and
+// when it looks again at copies that go on (internal/follow). The rest of the handler, the queue, CBR and the topic are a
 // model, with the figures of night.go.
 package fleet
 

@@ -192,7 +192,7 @@ func (c *copied) promise(now time.Duration) time.Duration {
 	if progress <= 0 {
 		return 0
 	}
-	return passed * (100 - progress) / progress
+	return time.Duration(int64(passed) * int64(100-progress) / int64(progress))
 }
 
 // close ends a delivery. The last one ends the invocation.

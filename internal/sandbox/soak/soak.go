@@ -11,6 +11,11 @@
 // gets another backup at once. So a needless second request would be accepted,
 // too, and would be seen.
 //
+// The function also follows what it has accepted. The accepted results are in the
+// follow queue, and come to the same processes under the same faults. Copies fail,
+// are skipped, never end, or lose their source backup. Each accepted result must
+// have one end, or several with one id, which says of each copy what CBR says.
+//
 // The seed decides every fault. It does not decide which process meets a fault,
 // nor in which order batches run.
 //
@@ -27,6 +32,10 @@
 // that skipping does not break this, a message is held until the effects show that
 // are a minute old by that clock. A message that is redelivered sooner may be
 // looked up too soon, as in reality.
+//
+// A copy ends when its vault was listed a few times since it was first seen. The
+// queues' clock brings these looks. At the latest it ends three seconds of real time
+// after it began, and the function follows for four.
 package soak
 
 import (
