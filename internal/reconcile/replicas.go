@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"cbr-replicator/internal/cbr"
@@ -34,16 +35,31 @@ func (l *Lookups) Replicas(ctx context.Context, src huawei.Scope, r cbr.Replicat
 	if err != nil {
 		return Replicas{}, failed(err)
 	}
-	return look.replicas(r, maxAge)
+	out, err := look.replicas(r, maxAge)
+	if err != nil {
+		l.forget(vaultOf(src, r.SourceID())) // another answer may have a better clock
+	}
+	return out, err
 }
 
-// resource is what is known of a resource that a vault protects.
+// resource is what is known of a resource that a vault protects: of its available
+// backups, but for last and unsure.
 type resource struct {
 	id, name string
 	newest   int // backups, -1: none has a time
 	replica  int
-	oldest   time.Time // zero: one has no time, and may be of any age
-	undated  bool
+	oldest   time.Time // of those with a time
+	undated  bool      // one has no time, and may be of any age
+	// last is when the last backup was begun, whatever became of it. unsure: one has
+	// no time, and may be newer.
+	last   time.Time
+	unsure bool
+}
+
+// idle reports whether the resource is backed up no more, and its last backup is
+// the one that has a replica.
+func (r *resource) idle(replicated time.Time) bool {
+	return !r.unsure && !r.last.After(replicated)
 }
 
 func (l *lookup) replicas(r cbr.Replicate, maxAge time.Duration) (Replicas, error) {
@@ -72,8 +88,7 @@ func (l *lookup) replicas(r cbr.Replicate, maxAge time.Duration) (Replicas, erro
 			continue
 		case l.age(l.backups[res.replica].created) <= maxAge:
 			n.Current++
-		case res.newest == res.replica && !res.undated:
-			// It is backed up no more.
+		case res.idle(l.backups[res.replica].created):
 			n.Idle++
 			idle = append(idle, res)
 			continue
@@ -163,23 +178,21 @@ func (l *lookup) count(there []record, r *result.Replica) (arrived map[int]int) 
 
 // resources returns the resources of all available backups.
 func (l *lookup) resources(arrived map[int]int) ([]resource, error) {
-	var all []resource
+	all := []resource{}
 	index := map[string]int{}
 	for i, b := range l.backups {
+		if err := l.tellsAge(&b); err != nil {
+			return nil, err
+		}
 		if !b.available {
 			continue
 		}
-		if l.at.Theirs.IsZero() {
-			return nil, &kind.Error{Kind: kind.Unavailable, Message: "CBR's answer has no Date to hold the age of its backups against"}
-		}
-		if b.created.Sub(l.at.Theirs) > maxAhead {
-			return nil, &kind.Error{Kind: kind.Unavailable, Message: "backup " + b.id + " was made in the future by CBR's own clock, so that no age can be told"}
-		}
-		n, ok := index[b.resourceID]
+		id := strings.ToLower(b.resourceID)
+		n, ok := index[id]
 		if !ok {
 			n = len(all)
-			index[b.resourceID] = n
-			all = append(all, resource{id: b.resourceID, name: b.resourceName, newest: -1, replica: -1, oldest: b.created})
+			index[id] = n
+			all = append(all, resource{id: b.resourceID, newest: -1, replica: -1})
 		}
 		r := &all[n]
 		r.name = cmp.Or(r.name, b.resourceName)
@@ -195,7 +208,27 @@ func (l *lookup) resources(arrived map[int]int) ([]resource, error) {
 			r.replica = l.newer(r.replica, i)
 		}
 	}
+	for _, b := range l.backups {
+		if n, ok := index[strings.ToLower(b.resourceID)]; ok {
+			r := &all[n]
+			r.unsure = r.unsure || b.created.IsZero()
+			if b.created.After(r.last) {
+				r.last = b.created
+			}
+		}
+	}
 	return all, nil
+}
+
+// tellsAge returns an error if the age of a backup cannot be told by CBR's clock.
+func (l *lookup) tellsAge(b *backup) error {
+	switch {
+	case l.at.Theirs.IsZero():
+		return &kind.Error{Kind: kind.Unavailable, Message: "CBR's answer has no Date to hold the age of its backups against"}
+	case b.created.Sub(l.at.Theirs) > maxAhead:
+		return &kind.Error{Kind: kind.Unavailable, Message: "backup " + b.id + " was made in the future by CBR's own clock, so that no age can be told"}
+	}
+	return nil
 }
 
 // newer returns the newer of two backups. -1 is none.
@@ -208,5 +241,7 @@ func (l *lookup) newer(a, b int) int {
 
 func (l *lookup) age(created time.Time) time.Duration { return l.at.Theirs.Sub(created) }
 
-// ageS is an age in seconds, zero for what was made just now.
-func (l *lookup) ageS(created time.Time) int64 { return int64(max(l.age(created), 0).Seconds()) }
+// ageS is an age in seconds, rounded up. It is zero for what was made just now.
+func (l *lookup) ageS(created time.Time) int64 {
+	return int64((max(l.age(created), 0) + time.Second - 1) / time.Second)
+}
