@@ -119,8 +119,22 @@ var shares = []struct {
 	fate    fate
 	percent int
 }{
-	{dated, 10}, {repeated, 10}, {twice, 8}, {gone, 2}, {full, 2}, {busy, 1}, {covered, 2}, {uncovered, 2}, {invalid, 2}, {forbidden, 2},
-	{partly, 4}, {skipping, 2}, {failing, 3}, {stalled, 2}, {expiring, 3}, {orphaned, 2},
+	{dated, 10},
+	{repeated, 10},
+	{twice, 8},
+	{gone, 2},
+	{full, 2},
+	{busy, 1},
+	{covered, 2},
+	{uncovered, 2},
+	{invalid, 2},
+	{forbidden, 2},
+	{partly, 4},
+	{skipping, 2},
+	{failing, 3},
+	{stalled, 2},
+	{expiring, 3},
+	{orphaned, 2},
 }
 
 // plan draws the vaults of a run.
