@@ -134,7 +134,7 @@ func ageOf(s string) time.Duration {
 	if len(s) < 2 || len(s) > 11 || s[0] == '0' {
 		return 0
 	}
-	unit, n := ageUnits[s[len(s)-1]], time.Duration(0)
+	unit, n := ageUnits[s[len(s)-1]], int64(0)
 	if unit == 0 {
 		return 0
 	}
@@ -142,9 +142,9 @@ func ageOf(s string) time.Duration {
 		if c < '0' || c > '9' {
 			return 0
 		}
-		n = 10*n + time.Duration(c-'0')
+		n = 10*n + int64(c-'0')
 	}
-	return min(n, oldestAge/unit) * unit
+	return time.Duration(min(n, int64(oldestAge/unit))) * unit
 }
 
 // tooOld reports whether a request was made too long ago.

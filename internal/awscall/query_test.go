@@ -95,7 +95,8 @@ func TestQueryFails(t *testing.T) {
 	}{
 		"refused": {
 			403, `<ErrorResponse xmlns="http://x/"><Error><Type>Sender</Type><Code>AuthorizationError</Code><Message>not &lt;you&gt;</Message></Error><RequestId>r-1</RequestId></ErrorResponse>`,
-			awscall.Error{Status: 403, Code: "AuthorizationError", Message: "not <you>", RequestID: "r-1"}, "AuthorizationError: not <you> (request r-1)", false,
+			awscall.Error{Status: 403, Code: "AuthorizationError", Message: "not <you>", RequestID: "r-1"},
+			"AuthorizationError: not <you> (request r-1)", false,
 		},
 		"throttled": {400, `<ErrorResponse><Error><Code>Throttled</Code></Error></ErrorResponse>`, awscall.Error{Status: 400, Code: "Throttled"}, "Throttled", true},
 		"too slow":  {400, `<ErrorResponse><Error><Code>RequestTimeout</Code></Error></ErrorResponse>`, awscall.Error{Status: 400, Code: "RequestTimeout"}, "RequestTimeout", true},

@@ -65,8 +65,10 @@ func TestCopyBackupRefuses(t *testing.T) {
 		code   string
 	}{
 		"unknown": {set: func(c *CBR) { c.RemoveBackup(oldest); c.RemoveBackup(oldest) }, status: 404, code: "BackupService.6200"},
-		"of a vault of another project": {set: func(c *CBR) { c.AddBackup(Backup{ID: oldest, VaultID: DestinationVault}) },
-			status: 404, code: "BackupService.6200"},
+		"of a vault of another project": {
+			set:    func(c *CBR) { c.AddBackup(Backup{ID: oldest, VaultID: DestinationVault}) },
+			status: 404, code: "BackupService.6200",
+		},
 		"being made":             {set: func(c *CBR) { c.byID[oldest].Status = "protecting" }, status: 400, code: "BackupService.0001"},
 		"without a system disk":  {set: func(c *CBR) { c.byID[oldest].NoSystemDisk = true }, status: 400, code: "BackupService.1002"},
 		"vault gone":             {set: func(c *CBR) { c.RemoveVault(SourceVault) }, status: 404, code: "BackupService.6200"},
