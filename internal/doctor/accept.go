@@ -79,7 +79,7 @@ func accept(ctx context.Context, args []string, in io.Reader, out io.Writer, env
 		return fmt.Errorf("nothing was sent: %s to be solved first", count(t.problems, "problem"))
 	}
 	t.explain()
-	if !*yes && !t.agreed() {
+	if !*yes && !t.agreed(ctx) {
 		return errors.New("nothing was sent")
 	}
 	err := t.run(ctx)
@@ -105,11 +105,20 @@ To stop it ends the waiting, not the copies.`,
 }
 
 // agreed asks.
-func (t *trial) agreed() bool {
+func (t *trial) agreed(ctx context.Context) bool {
 	fmt.Fprint(t.out, "\nType yes to begin: ")
-	line, _ := t.in.ReadString('\n') // the end of the input is no yes
-	fmt.Fprintln(t.out)
-	return strings.TrimSpace(line) == "yes"
+	line := make(chan string, 1)
+	go func() { // it ends with the input, or with the process
+		text, _ := t.in.ReadString('\n') // the end of the input is no yes
+		line <- text
+	}()
+	defer fmt.Fprintln(t.out)
+	select {
+	case text := <-line:
+		return strings.TrimSpace(text) == "yes"
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // settle keeps an answer. The first one to a question counts.

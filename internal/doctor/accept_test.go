@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -177,5 +178,23 @@ func TestAccept(t *testing.T) {
 				t.Errorf("%d requests for copies, want %d:\n%s", n, tt.copies, out)
 			}
 		})
+	}
+}
+
+// TestAcceptIsInterrupted: it says what was settled until then, and that copies go on.
+func TestAcceptIsInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var lists atomic.Int32
+	a := newAccount(t, cbrtest.WithCopyTime(time.Hour), cbrtest.WithObserver(func(c cbrtest.Call) {
+		if c.Operation == cbrtest.ListBackups && lists.Add(1) == 5 {
+			interrupt()
+		}
+	}))
+	out, status := runUntil(ctx, t, built.accept, a.env(), "", "-every", "20ms", "-yes")
+	inOrder(t, out, []string{"2. The same request", "Stopped while waiting for the end of the copies. Copies go on.", "What this settles:", "400 BackupService.6130"})
+	if status != 1 || len(a.Calls()) != 2 {
+		t.Errorf("exit status %d, %d requests for copies, want 1 and 2:\n%s", status, len(a.Calls()), out)
 	}
 }

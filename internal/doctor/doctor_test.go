@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cbr-replicator/internal/cbr/cbrtest"
+	_ "cbr-replicator/internal/doctor" // or go test would take a change of it for none
 	"cbr-replicator/internal/sandbox"
 )
 
@@ -42,17 +43,25 @@ func build(m *testing.M) int {
 // its exit status.
 func run(t *testing.T, program string, env map[string]string, in string, args ...string) (out string, status int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	return runUntil(t.Context(), t, program, env, in, args...)
+}
+
+// runUntil is run, with an interrupt when ctx ends.
+func runUntil(ctx context.Context, t *testing.T, program string, env map[string]string, in string, args ...string) (out string, status int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append([]string{"-function", built.function}, args...)...)
 	for name, value := range env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	cmd.Stdin = strings.NewReader(in)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
 	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	for _, secret := range []string{cbrtest.Token, password, secretKey} {
@@ -249,6 +258,13 @@ func TestDoctor(t *testing.T) {
 			name:  "a list that fails for a time",
 			given: func(a account) { a.Script(cbrtest.Vaults, cbrtest.Throttled(0)) },
 			want:  []string{"problem  cbr:vaults:list      429 APIG.0308", "ok       credential"}, status: 1,
+		},
+		{
+			name: "an answer that repeats the credential",
+			given: func(a account) {
+				a.Script(cbrtest.Vaults, cbrtest.Refusal(http.StatusBadRequest, "BackupService.9900", "who is "+password+"?"))
+			},
+			want: []string{"problem  cbr:vaults:list      400 BackupService.9900: who is [redacted]?"}, status: 1,
 		},
 		{
 			name: "the destination's region is none that can be",
