@@ -11,7 +11,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 DIST ?= dist
 
-.PHONY: help run serve live test soak fleet bench browser clients smn fuzz integration chain examples checkov redrive report lint fmt build package release deploy build-Function clean
+.PHONY: help run serve live doctor accept test soak fleet bench browser clients smn fuzz integration chain examples checkov redrive report lint fmt build package release deploy build-Function clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,16 @@ serve: ## the sandbox stays open, with a page on http://127.0.0.1:8080 (PORT=0 f
 	@go build -o bin/serve ./cmd/serve
 	@exec bin/serve $(if $(PORT),-port $(PORT))
 
-live: ## the same function against the real CBR of your HW_* variables (EVENT=my.json is required)
-	@go run ./cmd/run -live -event "$(EVENT)"
+live: ## the same function against the real CBR of your HW_* variables (EVENT=my.json is required; a plan is only shown, but for DRY_RUN=0)
+	@go run ./cmd/run -live -event "$(EVENT)" $(if $(DRY_RUN),-dry-run $(DRY_RUN))
+
+doctor: ## looks at your own account with your HW_* variables, and says what to correct before you deploy; changes nothing
+	@go run ./cmd/doctor
+
+# Built first, as serve is, for Ctrl-C.
+accept: ## replicates a vault of yours, after it has asked, and says what CBR's documents leave open (VAULT=… WAIT=2h YES=1)
+	@go build -o bin/accept ./cmd/accept
+	@exec bin/accept $(if $(VAULT),-vault "$(VAULT)") $(if $(WAIT),-wait $(WAIT)) $(if $(YES),-yes)
 
 test: ## the tests that need Go alone
 	go test $(RACE) -shuffle=on ./...

@@ -18,12 +18,20 @@ import (
 // maxAsked is how many vaults one call asks for by their ids.
 const maxAsked = 100
 
-// Vault is what a plan needs of a vault (CBR API reference, ListVault).
+// Vault is what a plan needs of a vault, and what says whether it can be replicated
+// (CBR API reference, ListVault).
 type Vault struct {
 	ID, Name string
 	// Backup: its protection type is backup. Others hold replicas.
 	Backup bool
 	Tags   []Tag
+	// ProtectType is backup, replication or hybrid. ObjectType is server, disk, turbo
+	// or another. Status is available, lock, frozen, deleting or error. All are in
+	// lower case, and empty if CBR does not say.
+	ProtectType, ObjectType, Status string
+	// Size is the capacity in GB, Used what is used of it in MB. Zero if CBR does not
+	// say.
+	Size, Used int
 }
 
 // Tag is a tag of a vault.
@@ -96,16 +104,31 @@ func (c *Client) readVault(r *jsonscan.Reader) *Vault {
 		case "name":
 			v.Name = c.Redact.Text(text(r))
 		case "billing":
-			members(r, func(name string) {
-				if name == "protect_type" {
-					v.Backup = strings.EqualFold(text(r), "backup")
-				}
-			})
+			c.readBilling(r, &v)
 		case "tags":
 			v.Tags = readTags(r)
 		}
 	})
 	return &v
+}
+
+func (c *Client) readBilling(r *jsonscan.Reader, v *Vault) {
+	word := func() string { return strings.ToLower(c.Redact.Text(text(r))) }
+	members(r, func(name string) {
+		switch name {
+		case "protect_type":
+			v.ProtectType = word()
+			v.Backup = v.ProtectType == "backup"
+		case "object_type":
+			v.ObjectType = word()
+		case "status":
+			v.Status = word()
+		case "size":
+			v.Size, _ = strconv.Atoi(string(r.Value()))
+		case "used":
+			v.Used, _ = strconv.Atoi(string(r.Value()))
+		}
+	})
 }
 
 // readTags reads tags, which may be null. What is no tag is left out.

@@ -84,6 +84,8 @@ func (c Call) targets() []string {
 		return []string{Vaults}
 	case ListBackups, ShowBackup, ShowVault:
 		return []string{Lookups}
+	case ShowReplicationCapabilities:
+		return []string{Capabilities}
 	case CreateToken:
 		return []string{Tokens}
 	default:

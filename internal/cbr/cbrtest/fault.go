@@ -16,6 +16,8 @@ const (
 	Lookups = "lookups"
 	// Vaults stands for ListVault.
 	Vaults = "vaults"
+	// Capabilities stands for ShowReplicationCapabilities.
+	Capabilities = "capabilities"
 	// Tokens stands for the logins at IAM.
 	Tokens = "tokens"
 )
@@ -91,7 +93,8 @@ func Late(d time.Duration) Fault { return Fault{Delay: d} }
 // CutShort sends the first half of CBR's own answer.
 func CutShort() Fault { return Fault{Cut: true} }
 
-// Script appends faults to the queue of a source vault, of a backup, of [AnyVault], of [Lookups], of [Vaults] or of [Tokens]. Each
+// Script appends faults to the queue of a source vault, of a backup, of [AnyVault], of [Lookups], of [Vaults], of
+// [Capabilities] or of [Tokens]. Each
 // request takes the first fault of its queue: a CopyCheckpoint that of its own vault's, a CopyBackup that of its backup's, or if
 // that is empty of AnyVault's. With no fault left CBR works.
 // Faults come before everything else, even before the check of the token.

@@ -99,6 +99,8 @@ func (c *CBR) operate(req request) (object, *refusal) {
 		return c.showBackup(req.project, req.id)
 	case ListVault:
 		return c.listVaults(req.project, req.query)
+	case ShowReplicationCapabilities:
+		return c.showReplicationCapabilities(req.project), nil
 	default:
 		return c.showVault(req.project, req.id)
 	}
@@ -126,6 +128,8 @@ func route(method, path string) request {
 		req.operation = ShowBackup
 	case len(segments) == 4 && segments[3] == "vaults":
 		req.operation = ListVault
+	case len(segments) == 4 && segments[3] == "replication-capabilities":
+		req.operation = ShowReplicationCapabilities
 	case len(segments) == 5 && segments[3] == "vaults":
 		req.operation = ShowVault
 	}

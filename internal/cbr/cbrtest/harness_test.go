@@ -214,6 +214,8 @@ func schemaOf(method, path string, r reply) string {
 		return CopyCheckpoint
 	case len(segments) == 4 && segments[3] == "vaults":
 		return ListVault
+	case len(segments) == 4 && segments[3] == "replication-capabilities":
+		return ShowReplicationCapabilities
 	case len(segments) == 4:
 		return ListBackups
 	case segments[3] == "backups":
@@ -247,7 +249,7 @@ func validate(t *testing.T, schema string, raw []byte) error {
 // schemas compiles testdata once, by name.
 var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	compiler, compiled := jsonschema.NewCompiler(), map[string]*jsonschema.Schema{}
-	for _, name := range []string{CopyCheckpoint, CopyBackup, ListBackups, ShowBackup, ListVault, ShowVault, CreateToken, "cbr-error", "gateway-error", "iam-error"} {
+	for _, name := range []string{CopyCheckpoint, CopyBackup, ListBackups, ShowBackup, ListVault, ShowVault, ShowReplicationCapabilities, CreateToken, "cbr-error", "gateway-error", "iam-error"} {
 		schema, err := compiler.Compile(filepath.Join("testdata", name+".schema.json"))
 		if err != nil {
 			return nil, err

@@ -1,8 +1,8 @@
 // Package cbrtest is a stand-in of Cloud Backup and Recovery that runs in the process, as net/http/httptest runs a web server:
 // for tests, and for the sandbox on a developer's machine.
 //
-// It answers CopyCheckpoint (POST /v3/{project_id}/checkpoints/replicate), CopyBackup, ListBackups, ShowBackup, ListVault and
-// ShowVault as the CBR API reference and the OTC error code table describe them, behind a gateway that checks the path, the header and the token
+// It answers CopyCheckpoint (POST /v3/{project_id}/checkpoints/replicate), CopyBackup, ListBackups, ShowBackup, ListVault,
+// ShowVault and ShowReplicationCapabilities as the CBR API reference and the OTC error code table describe them, behind a gateway that checks the path, the header and the token
 // as the API Gateway error code table describes. A request may have a signature in place of a token ([CBR.AddKey]). At the same
 // address is an IAM that issues tokens to users ([CBR.AddUser]). A script of faults ([CBR.Script]) makes any of it fail.
 //
@@ -35,6 +35,8 @@ const (
 	ShowBackup     = "ShowBackup"
 	ListVault      = "ListVault"
 	ShowVault      = "ShowVault"
+
+	ShowReplicationCapabilities = "ShowReplicationCapabilities"
 )
 
 // DefaultCopyTime is how long a copy takes without [WithCopyTime]. A person at a prompt has time for a second call, which finds

@@ -2,6 +2,7 @@ package cbrtest
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -80,6 +81,18 @@ func (c *CBR) showVault(project, id string) (object, *refusal) {
 		return nil, &refusal{http.StatusNotFound, "BackupService.6105", "The vault does not exist."}
 	}
 	return object{"vault": c.wireVault(v)}, nil
+}
+
+// showReplicationCapabilities answers for the project's region: all regions of other projects that were added are destinations.
+func (c *CBR) showReplicationCapabilities(project string) object {
+	home := c.regions[project]
+	destinations := []string{}
+	for _, region := range slices.Sorted(maps.Values(c.regions)) {
+		if region != home && !slices.Contains(destinations, region) {
+			destinations = append(destinations, region)
+		}
+	}
+	return object{"regions": []object{{"name": home, "replication_destinations": destinations}}}
 }
 
 // wireVault is VaultGetResp of the CBR API reference, with the fields and the nulls of recorded answers. It has no resources, as

@@ -70,3 +70,20 @@ func TestListVault(t *testing.T) {
 		t.Errorf("%d lists of vaults, %d lookups, want one: ShowVault", len(calls), len(s.LookupCalls()))
 	}
 }
+
+func TestShowReplicationCapabilities(t *testing.T) {
+	t.Parallel()
+	s, _ := newExample(t)
+	s.AddProject("00000000000000000000000000000001", DestinationRegion)
+	s.AddProject("00000000000000000000000000000002", SourceRegion)
+	s.AddProject("00000000000000000000000000000003", "region3")
+	s.Script(Capabilities, Unavailable())
+	path := "/v3/" + SourceProject + "/replication-capabilities"
+	if got := s.send(t, http.MethodGet, path, Token, ""); got.status != http.StatusServiceUnavailable {
+		t.Errorf("scripted: %d", got.status)
+	}
+	want := []any{map[string]any{"name": SourceRegion, "replication_destinations": []any{DestinationRegion, "region3"}}}
+	if diff := cmp.Diff(want, s.send(t, http.MethodGet, path, Token, "").body["regions"]); diff != "" {
+		t.Errorf("regions (-want +got):\n%s", diff)
+	}
+}

@@ -15,7 +15,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"cbr-replicator/internal/cbr/cbrtest"
@@ -28,11 +27,12 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("run", flag.ExitOnError)
 	event := flags.String("event", "", "a `file` with the payload to send instead of the samples")
 	live := flags.Bool("live", false, "call the real CBR of the HW_* environment; needs -event")
+	dryRun := flags.String("dry-run", "", "with -live: 0 carries out a plan, 1 takes nothing but a plan; a plan is only shown without it, too")
 	_ = flags.Parse(args) // it exits
-	return run(ctx, out, *event, *live)
+	return run(ctx, out, *event, *live, *dryRun)
 }
 
-func run(ctx context.Context, out io.Writer, event string, live bool) error {
+func run(ctx context.Context, out io.Writer, event string, live bool, dryRun string) error {
 	var payload []byte
 	if event != "" {
 		var err error
@@ -42,6 +42,13 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 	} else if live {
 		return errors.New("say what to send: make live EVENT=my.json")
 	}
+	carryOut := false
+	if live {
+		var err error
+		if payload, carryOut, err = livePayload(payload, dryRun); err != nil {
+			return err
+		}
+	}
 
 	binary, err := sandbox.BuildFunction(ctx)
 	if err != nil {
@@ -49,14 +56,14 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 	}
 	defer os.RemoveAll(filepath.Dir(binary))
 	clock := &clock{}
-	stack, err := sandbox.NewStack(sandbox.StackConfig{Topic: "cbr-replication-results", MaxReceiveCount: 3, Impatient: true, Now: clock.now})
+	stack, err := sandbox.NewStack(sandbox.StackConfig{Topic: "cbr-replication-results", MaxReceiveCount: maxReceiveCount, Impatient: true, Now: clock.now})
 	if err != nil {
 		return err
 	}
 	defer stack.Close()
 	show := show{screen: newScreen(out), binary: binary, clock: clock, stack: stack, address: newAddress()}
 	if live {
-		return show.sendLive(ctx, payload)
+		return show.sendLive(ctx, payload, carryOut)
 	}
 	defer show.address.close()
 	show.env = stack.Env(cbrtest.Env(show.address.url()), map[string]string{
@@ -70,6 +77,9 @@ func run(ctx context.Context, out io.Writer, event string, live bool) error {
 	}
 	return show.samples(ctx)
 }
+
+// maxReceiveCount is the queues': nobody at a prompt wants to wait for more.
+const maxReceiveCount = 3
 
 // show is the function with its surroundings.
 type show struct {
@@ -115,49 +125,6 @@ func (s *show) sendOwn(ctx context.Context, payload []byte) error {
 	}
 	s.results(s.stack.Topic.Messages())
 	return s.failures()
-}
-
-// sendLive sends the user's payload with the user's own environment.
-func (s *show) sendLive(ctx context.Context, payload []byte) error {
-	// CBR is the real one; the queues of the function's account are the sandbox's.
-	s.env = map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_ENDPOINT_URL_SQS": s.stack.SQS.URL()}
-	for _, pair := range os.Environ() {
-		name, value, _ := strings.Cut(pair, "=")
-		if passedOn(name) {
-			s.env[name] = value
-		}
-	}
-	topic := s.env["RESULT_TOPIC_ARN"]
-	if topic == "" {
-		s.env["RESULT_TOPIC_ARN"], s.env["AWS_ENDPOINT_URL_SNS"] = s.stack.Topic.ARN(), s.stack.Topic.URL()
-	}
-	s.heading("cbr-replicator against the real CBR.")
-	function := s.function()
-	defer function.Close()
-	if err := s.send(ctx, function, payload); err != nil {
-		return err
-	}
-	if topic != "" {
-		s.line("Results go to " + topic + ".")
-	} else {
-		s.results(s.stack.Topic.Messages())
-	}
-	return s.failures()
-}
-
-// passedOn reports whether the function gets a variable of the user: its own, AWS's
-// credentials and endpoints, and Go's for proxies and root certificates.
-func passedOn(name string) bool {
-	for _, prefix := range []string{
-		"HW_", "ALLOWED_", "ALLOW_", "RETRY_", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-		"AWS_ENDPOINT_URL", "RESULT_TOPIC_ARN", "CBR_TIMEOUT", "HTTP_TIMEOUT", "DEADLINE_RESERVE", "BATCH_CONCURRENCY",
-		"MAX_RECEIVE_COUNT", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_",
-	} {
-		if strings.HasPrefix(strings.ToUpper(name), prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // timeout is the template's.

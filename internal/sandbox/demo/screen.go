@@ -84,10 +84,12 @@ func (s *screen) fault(what string) {
 }
 
 // wellEnded are the statuses of deliveries that are no fault, those of copies that go on included.
-func wellEnded() []string { return []string{"accepted", "unchanged", "copying", "completed"} }
+func wellEnded() []string {
+	return []string{"accepted", "unchanged", "copying", "completed", "planned", "current"}
+}
 
-// failures is nil if every delivery was accepted or had nothing to do, its copies are
-// there, and its results are on the topic.
+// failures is nil if every delivery ended well, its copies are there, and its results
+// are on the topic.
 func (s *screen) failures() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
