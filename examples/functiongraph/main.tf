@@ -91,7 +91,7 @@ locals {
     Version = "1.1"
     Statement = [{
       Effect = "Allow"
-      Action = ["cbr:vaults:replicate", "cbr:backups:list", "smn:topic:publish"]
+      Action = ["cbr:vaults:replicate", "cbr:backups:list", "cbr:vaults:list", "cbr:backups:get", "cbr:backups:replicate", "smn:topic:publish"]
     }]
   }
   configuration = {
