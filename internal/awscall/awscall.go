@@ -61,7 +61,7 @@ type Error struct {
 	// "AccessDeniedException".
 	Code    string
 	Message string
-	// RequestID is AWS's name for the call, which its support asks for. AWS JSON has none.
+	// RequestID is AWS's name for the call, which its support asks for. Only Query reads it.
 	RequestID string
 }
 
