@@ -176,8 +176,7 @@ func (l *looking) look(c *copied, err error) {
 		wait = follow.Wait(age, c.promise(l.now), l.rng.Float64())
 	}
 	l.back++
-	// The visibility is changed when the invocation ends; a look more or less
-	// earlier makes no difference.
+	// The function counts it from the end of the invocation, some seconds later.
 	l.after(wait, func() {
 		l.inFlight--
 		l.show(c)
