@@ -159,12 +159,12 @@ func TestPlanKilled(t *testing.T) {
 		answered bool
 	}
 	steps := map[string]step{
-		"the list is on its way":     {at: cbr, holds: "/vaults?"},
-		"the list is answered":       {at: cbr, holds: "/vaults?", answered: true},
-		"the result is on its way":   {at: topic, holds: "planned"},
-		"the topic has the result":   {at: topic, holds: "planned", answered: true},
-		"the reply is on its way":    {at: reply},
-		"the requests have no topic": {at: topic, holds: "accepted"},
+		"the list is on its way":           {at: cbr, holds: "/vaults?"},
+		"the list is answered":             {at: cbr, holds: "/vaults?", answered: true},
+		"the result is on its way":         {at: topic, holds: "planned"},
+		"the topic has the result":         {at: topic, holds: "planned", answered: true},
+		"the reply is on its way":          {at: reply},
+		"a request's result is on its way": {at: topic, holds: "accepted"},
 	}
 	for i := range 5 {
 		steps[fmt.Sprintf("call %d to SQS is on its way", i+1)] = step{at: sqs, nth: i}

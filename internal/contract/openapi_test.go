@@ -146,7 +146,10 @@ func (d *document) answers(path, method string, a answer) string {
 	return status
 }
 
-const replicatePath = "/v3/{project_id}/checkpoints/replicate"
+const (
+	replicatePath = "/v3/{project_id}/checkpoints/replicate"
+	backupPath    = "/v3/{project_id}/backups/{backup_id}/replicate"
+)
 
 // TestHTTP holds the function's real answers to openapi.yaml: one of each kind, with
 // each of the two operations.
@@ -220,6 +223,56 @@ func TestHTTP(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestHTTPEstates holds the answers to what is no replication of a vault to openapi.yaml:
+// one backup, plans and checks.
+func TestHTTPEstates(t *testing.T) {
+	t.Parallel()
+	const to = `"destination_vault_id":"` + cbrtest.DestinationVault + `","destination_project_id":"` + cbrtest.DestinationProject + `","destination_region":"` + cbrtest.DestinationRegion + `"`
+	backup := cbrtest.ExampleBackups()[0]
+	d := open(t, "openapi.yaml")
+	example, body, _ := d.find(pointer("paths", backupPath, "post", "requestBody", "content", "application/json", "example"))
+	d.check("the example of "+body, "#/components/schemas/BackupReplicationRequest", example)
+	path := "/v3/" + cbrtest.SourceProject + "/backups/" + backup + "/replicate"
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		want       string // a member of the answer, or its error code
+		path       string // of the operation; empty: /
+	}{
+		{"one backup", `{"replicate":{` + to + `}}`, 200, "replication", backupPath},
+		{"one backup with a name", `{"replicate":{"name":"gap","description":"d",` + to + `}}`, 200, "replication", backupPath},
+		{"another backup", `{"replicate":{"backup_id":"` + cbrtest.SourceVault + `",` + to + `}}`, 400, "InvalidEvent", backupPath},
+		{"one backup by its id", `{"replicate":{"backup_id":"` + backup + `",` + to + `}}`, 200, "replication", ""},
+		{"no such backup", `{"replicate":{"backup_id":"` + cbrtest.SourceVault + `",` + to + `}}`, 404, "BackupService.6200", ""},
+		{"a plan", `{"select":{},"replicate":{` + to + `}}`, 200, "data", ""},
+		{"a dry run", `{"select":{},"dry_run":true,"replicate":{` + to + `}}`, 200, "data", ""},
+		{"a plan of nothing", `{"select":{"tags":[{"key":"no"}]},"replicate":{` + to + `}}`, 400, "NothingSelected", ""},
+		{"a check", `{"check":{"vault_id":"` + cbrtest.SourceVault + `",` + to + `}}`, 200, "data", ""},
+		{"a check of another region", `{"check":{"vault_id":"` + cbrtest.SourceVault + `",` + strings.Replace(to, "region2", "region3", 1) + `}}`, 403, "NotAllowed", ""},
+		{"both", `{"check":{},"replicate":{}}`, 400, "InvalidEvent", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d, r := open(t, "openapi.yaml"), newRig(t, nil)
+			operation, concrete := tt.path, path
+			if operation == "" {
+				operation, concrete = "/", "/"
+			}
+			if tt.want != "InvalidEvent" {
+				_, body, _ := d.find(pointer("paths", operation, "post", "requestBody", "content", "application/json", "schema"))
+				d.check("the body", body, parse(t, tt.body))
+			}
+			a := r.call("POST", concrete, tt.body)
+			if got := d.answers(operation, "POST", a); got != strconv.Itoa(tt.status) {
+				t.Errorf("status %s, want %d: %s", got, tt.status, a.Body)
+			}
+			if body := object(t, parse(t, a.Body)); body[tt.want] == nil && body["error_code"] != tt.want {
+				t.Errorf("answer %s, want %s", a.Body, tt.want)
+			}
+		})
 	}
 }
 
@@ -307,7 +360,7 @@ func TestGenerators(t *testing.T) {
 	}
 }
 
-// TestStatuses: both operations list the status of every kind, those of CBR itself, and
+// TestStatuses: all operations list the status of every kind, those of CBR itself, and
 // no others.
 func TestStatuses(t *testing.T) {
 	t.Parallel()
@@ -326,7 +379,7 @@ func TestStatuses(t *testing.T) {
 	}
 	slices.Sort(want)
 	want = slices.Compact(want)
-	for _, path := range []string{replicatePath, "/"} {
+	for _, path := range []string{replicatePath, backupPath, "/"} {
 		responses, _, _ := d.find(pointer("paths", path, "post", "responses"))
 		if got := slices.Sorted(maps.Keys(object(t, responses))); !slices.Equal(got, want) {
 			t.Errorf("POST %s lists %v, want %v", path, got, want)

@@ -87,6 +87,17 @@ func exampleRequest() requests.Request {
 func TestEvent(t *testing.T) {
 	t.Parallel()
 	request := exampleRequest()
+	const backup = "6df2b54c-dd62-4059-a07c-1b8f24f2725d"
+	single, check := exampleRequest(), exampleRequest()
+	single.Replicate.VaultID, single.Replicate.BackupID, single.Replicate.AutoTrigger = "", backup, nil
+	check.Action, check.MaxAge, check.Replicate.AutoTrigger = "check", 30*time.Hour, nil
+	plan, checks := exampleRequest(), check
+	plan.Action, plan.Plans, plan.Replicate.VaultID = "plan", "replicate", ""
+	plan.Replicate.DestinationVaultID = ""
+	plan.Select = &requests.Select{Tags: []requests.Tag{{Key: "dr", Values: []string{"gold"}}}, DestinationVaultTag: "dr-vault"}
+	checks.Action, checks.Plans, checks.Replicate.VaultID, checks.Select, checks.DryRun = "plan", "check", "", &requests.Select{}, true
+	replica := route
+	replica.Replica = true
 	acceptedAt := time.Date(2026, 11, 23, 2, 0, 1, 0, time.UTC)
 	refusal := func(k kind.Kind, code, message string, status int) *result.Error {
 		return result.ErrorOf(&kind.Error{Kind: k, Code: code, Message: message, HTTPStatus: status, RequestID: "78e53b0e46ffcd7eb8a0b2a1d4e3b2b1"})
@@ -130,6 +141,40 @@ func TestEvent(t *testing.T) {
 		{"failed", route, result.Data{
 			Status: kind.Failed, Request: &request, Error: refusal(kind.Throttled, "APIG.0308", "too many requests", 429),
 			Attempts: 6, Deliveries: 10, DurationMS: 20100,
+		}},
+		{"accepted-backup", result.Route{BackupID: backup, SourceRegion: "region1", DestinationRegion: "region2"}, result.Data{
+			Status: kind.Accepted, Request: &single, Since: acceptedAt, AcceptedAt: acceptedAt,
+			Replication: json.RawMessage(`{"backup_id":"` + backup + `","replication_record_id":"1579a71e-8d8d-41e6-85dc-d77f5ce8d91a"}`),
+			Attempts:    1, Deliveries: 1, DurationMS: 412, RequestID: "78e53b0e46ffcd7eb8a0b2a1d4e3b2b1",
+		}},
+		{"planned", result.Route{SourceRegion: "region1", DestinationRegion: "region2"}, result.Data{
+			Status: kind.Planned, Request: &plan, Deliveries: 1, DurationMS: 230,
+			Plan: &result.Plan{
+				Seen: 9, Selected: 2, Requests: 1,
+				Vaults:  []result.PlannedVault{{VaultID: vault, Name: "web", DestinationVaultID: request.Replicate.DestinationVaultID}},
+				Skipped: []result.SkippedVault{{VaultID: "5a1c0a1e-3f0b-4a58-8f2c-2b7a4f6d9e01", Reason: "it has no tag dr-vault"}},
+			},
+		}},
+		{"planned-checks", result.Route{Replica: true, SourceRegion: "region1", DestinationRegion: "region2"}, result.Data{
+			Status: kind.Planned, Request: &checks, DurationMS: 230,
+			Plan: &result.Plan{Seen: 1, Selected: 1, Requests: 1, DryRun: true, Vaults: []result.PlannedVault{{VaultID: vault, DestinationVaultID: request.Replicate.DestinationVaultID}}, Skipped: []result.SkippedVault{}},
+		}},
+		{"current", replica, result.Data{
+			Status: kind.Current, Request: &check, Deliveries: 1, DurationMS: 130,
+			Replica: &result.Replica{
+				AgeS: new(int64(3600)), MaxAgeS: 108000, Resources: result.Resources{Total: 2, Current: 1, Pending: 1},
+				Worst:            &result.WorstResource{ResourceID: "s-1", ResourceName: "web", AgeS: new(int64(3600))},
+				NewestReplicated: &result.ReplicatedBackup{BackupID: "b-1", CreatedAt: acceptedAt, ReplicationRecordID: "r-1", DestinationBackupID: "d-1"},
+				Newest:           &result.NewestBackup{BackupID: "b-2", CreatedAt: acceptedAt.Add(time.Minute), AgeS: 3540},
+				Backups:          3, Replicated: 1, Copying: 1,
+			},
+		}},
+		{"stale", replica, result.Data{
+			Status: kind.Aged, Request: &check, Deliveries: 1, DurationMS: 130, Error: result.ErrorOf(&kind.Error{Kind: kind.NeverReplicated, Message: "1 of 1 resources have no replica there"}),
+			Replica: &result.Replica{
+				MaxAgeS: 108000, Resources: result.Resources{Total: 1, Never: 1}, Worst: &result.WorstResource{ResourceID: "s-1"},
+				Newest: &result.NewestBackup{BackupID: "b-2", CreatedAt: acceptedAt, AgeS: 180000}, Backups: 1, Failed: 1,
+			},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -404,4 +449,30 @@ func TestLongLists(t *testing.T) {
 			check("skipped", len(got.Plan.Skipped), len(plan.Skipped), got.Plan.SkippedTotal)
 		}
 	})
+}
+
+// TestPlanFits: the lists of a plan of 10,000 vaults are cut so that the event fits, each
+// by the same part, and their lengths are told.
+func TestPlanFits(t *testing.T) {
+	t.Parallel()
+	request := exampleRequest()
+	plan := &result.Plan{Seen: 15_000, Selected: 11_000, Requests: 10_000}
+	for i := range 10_000 {
+		plan.Vaults = append(plan.Vaults, result.PlannedVault{VaultID: vault, Name: fmt.Sprint("vault-", i), DestinationVaultID: vault})
+		if i%10 == 0 {
+			plan.Skipped = append(plan.Skipped, result.SkippedVault{VaultID: vault, Name: fmt.Sprint("vault-", i), Reason: "it has no tag dr-vault"})
+		}
+	}
+	data := result.Data{Status: kind.Planned, Request: &request, Plan: plan}
+	got := send(t, result.New("id", "source", "c", "m", time.Now(), result.Route{}, data), result.Route{}).Event.Data.Plan
+	if got.VaultsTotal != 10_000 || got.SkippedTotal != 1000 || got.Requests != 10_000 || len(got.Vaults) < 1000 || len(got.Skipped) < 100 {
+		t.Errorf("%d of %d vaults, %d of %d skipped", len(got.Vaults), got.VaultsTotal, len(got.Skipped), got.SkippedTotal)
+	}
+	if len(plan.Vaults) != 10_000 || plan.VaultsTotal != 0 {
+		t.Error("the plan itself was cut")
+	}
+	text, err := data.Within(8 << 10)
+	if err != nil || len(text) > 8<<10 {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
 }
