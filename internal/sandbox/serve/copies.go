@@ -32,6 +32,7 @@ type resultEvent struct {
 			Backups []struct {
 				RecordID string `json:"replication_record_id"`
 			}
+			RecordID string `json:"replication_record_id"` // of a request for one backup
 		}
 		Copies     counts
 		Error      struct{ Kind string }
@@ -78,6 +79,9 @@ func (t *trackers) see(e *resultEvent) {
 	case e.Data.Status == "accepted":
 		for _, b := range e.Data.Replication.Backups {
 			t.accepted[b.RecordID] = e.ID
+		}
+		if id := e.Data.Replication.RecordID; id != "" {
+			t.accepted[id] = e.ID
 		}
 	}
 }
@@ -209,7 +213,7 @@ func stateOf(c cbrtest.CopyState) string {
 	return text
 }
 
-// found completes the text of a lookup with what it found in the vault that its path names.
+// found completes the text of a lookup with what it found, in the vault or of the backup that its path names.
 func (r *rig) found(path, text string) (vault, found string) {
 	asked, err := url.Parse(path)
 	service := r.account.Load()
@@ -217,18 +221,22 @@ func (r *rig) found(path, text string) (vault, found string) {
 		return "", text
 	}
 	vault = strings.ToLower(asked.Query().Get("vault_id"))
-	return vault, text + ", " + countCopies(service, vault)
+	if !asked.Query().Has("vault_id") {
+		_, backup, _ := strings.Cut(asked.Path, "/backups/")
+		return "", text + countRecords(service, func(c cbrtest.CopyState) bool { return c.BackupID == backup })
+	}
+	backups := "1 backup"
+	if n := len(service.Backups(vault)); n != 1 {
+		backups = fmt.Sprintf("%d backups", n)
+	}
+	return vault, text + ", " + backups + countRecords(service, func(c cbrtest.CopyState) bool { return c.VaultID == vault })
 }
 
-// countCopies counts a vault's backups, and their copies by status.
-func countCopies(service *account.Account, vault string) string {
-	text := fmt.Sprintf("%d backups", len(service.Backups(vault)))
-	if text == "1 backups" {
-		text = "1 backup"
-	}
+// countRecords counts replication records by status.
+func countRecords(service *account.Account, is func(cbrtest.CopyState) bool) string {
 	byStatus := map[string]int{}
 	for _, c := range service.Copies() {
-		if c.VaultID == vault && !c.Deleted {
+		if is(c) && !c.Deleted {
 			byStatus[c.Status]++
 		}
 	}
@@ -239,9 +247,9 @@ func countCopies(service *account.Account, vault string) string {
 		}
 	}
 	if len(parts) == 0 {
-		return text + ", no replication records"
+		return ", no replication records"
 	}
-	return text + ", replication records: " + strings.Join(parts, ", ")
+	return ", replication records: " + strings.Join(parts, ", ")
 }
 
 // serveCopies does something to copies by hand.

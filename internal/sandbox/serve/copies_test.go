@@ -85,6 +85,19 @@ func TestCopies(t *testing.T) {
 	s.untilCopies(func(all []copied) bool { return len(all) == 0 })
 }
 
+// TestOneCopy: the copy of a single backup is followed like the others.
+func TestOneCopy(t *testing.T) {
+	s := open(t, brisk)
+	s.post(invocations, strings.Replace(request, `"vault_id":"`+cbrtest.SourceVault, `"backup_id":"`+cbrtest.ExampleBackups()[1], 1))
+	s.untilCopies(ended)
+	got := s.copies[0]
+	if len(got.Copies) != 1 || got.Copies[0].Backup != cbrtest.ExampleBackups()[1] || got.Status != "completed" || !strings.HasPrefix(got.Text, "1 of 1 there, ") {
+		t.Errorf("the end is %+v", got)
+	}
+	s.events, s.seen = s.listen(), nil
+	s.until(func(e entry) bool { return e.Text == "Lookup: 200 OK, replication records: 1 success" })
+}
+
 // TestCopyFaults: what is done to copies by hand, and how they end.
 func TestCopyFaults(t *testing.T) {
 	t.Parallel()

@@ -299,7 +299,7 @@ func (r *rig) seeCall(c cbrtest.Call) {
 	switch c.Operation {
 	case cbrtest.CreateToken:
 		e.Step, e.Text = stepLogin, "Login: "+e.Text
-	case cbrtest.ListBackups:
+	case cbrtest.ListBackups, cbrtest.ShowBackup:
 		e.Text = "Lookup: " + e.Text
 		if c.Status == http.StatusOK {
 			e.Vault, e.Text = r.found(c.Path, e.Text)

@@ -1,8 +1,8 @@
 // Package serve keeps the sandbox running: the function's real binary with a Lambda
 // Runtime API, two queues for requests and one for following copies, a result topic
-// and a CBR that can be made to fail, and a page that shows what happens. All of it is on loopback. The package uses the
-// function only as AWS does: by payloads and answers, environment variables, log
-// lines and the protocol of SNS.
+// and a CBR that can be made to fail, and a page that shows what happens. All of it is
+// on loopback. The package uses the function only as AWS does: by payloads and
+// answers, environment variables, log lines and the protocol of SNS.
 //
 // On the same port are the function's own addresses: CBR's
 // POST /v3/{project_id}/checkpoints/replicate behind an HTTP API, and
