@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -330,5 +331,36 @@ func TestOneBackup(t *testing.T) {
 	failed := r.results("failed")
 	if len(got) != 2 || len(failed) != 1 || failed[0].Data.Error.Kind != "NotFollowed" || !strings.Contains(failed[0].Data.Error.Message, "backup does not exist") {
 		t.Errorf("%d rejected, failed %+v", len(got), failed)
+	}
+}
+
+// TestLargestPlan carries out the largest plan there may be in one invocation of what
+// the template gives it: 128 MB, which is less than that.
+func TestLargestPlan(t *testing.T) {
+	t.Parallel()
+	const vaults, megabytes = 10_000, 128
+	mark := fmt.Sprintf("LARGEST_PLAN_TEST_%d", os.Getpid())
+	r := newRig(t, "results", map[string]string{mark: "1", "AWS_LAMBDA_LOG_LEVEL": "INFO"})
+	r.addEstate(vaults)
+	r.stack.Requests.Send(planOf("replicate", nil), nil, "")
+	payload := r.batch()
+	before := r.stack.SQS.Calls()
+	if response := r.invoke(payload, time.Minute); response.Error != nil || strings.Contains(string(response.Payload), "itemIdentifier") {
+		t.Fatalf("%s, %v", response.Payload, response.Error)
+	}
+	sent := map[string]bool{}
+	for _, m := range r.stack.Requests.Messages() {
+		sent[m.Body] = true
+	}
+	if len(sent) != vaults+1 || r.stack.SQS.Calls()-before != vaults/10 {
+		t.Errorf("%d bodies in %d calls, want %d and the plan's", len(sent), r.stack.SQS.Calls()-before, vaults)
+	}
+	if got := r.results("planned"); len(got) != 1 || got[0].Data.Plan.Requests != vaults || got[0].Data.Plan.VaultsTotal != vaults {
+		t.Errorf("%d results", len(got))
+	}
+	if kB := peak(mark + "="); kB > megabytes<<10 && len(buildFlags) == 0 { // the race detector needs more
+		t.Errorf("it needed %d kB", kB)
+	} else {
+		t.Logf("%d kB", kB)
 	}
 }
