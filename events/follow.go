@@ -92,7 +92,8 @@ func (d *Decoder) askedFor(body []byte, del delivery.Delivery) delivery.Delivery
 }
 
 func (d *Decoder) readAccepted(text []byte) (event acceptedEvent, err error) {
-	return event, json.Unmarshal(text, &event)
+	err = readLoosely(text, &event)
+	return event, err
 }
 
 // follow completes a delivery with the request and the copies of an event. within is
@@ -100,7 +101,7 @@ func (d *Decoder) readAccepted(text []byte) (event acceptedEvent, err error) {
 func (d *Decoder) follow(del delivery.Delivery, event acceptedEvent, err error, within string) delivery.Delivery {
 	var data acceptedData
 	if err == nil && len(event.Data) > 0 {
-		err = json.Unmarshal(event.Data, &data)
+		err = readLoosely(event.Data, &data)
 	}
 	if err != nil {
 		return d.notFollowed(del, err, within)
@@ -111,7 +112,7 @@ func (d *Decoder) follow(del delivery.Delivery, event acceptedEvent, err error, 
 	} else if event.Type != "" {
 		return d.notFollowed(del, errors.New("id: expected the event's"), within)
 	}
-	if data.Status != kind.Accepted {
+	if data.Status != kind.Accepted && (data.Status != "" || event.Type != acceptedType) {
 		return d.notFollowed(del, errors.New("status: expected accepted"), within)
 	}
 	r := delivery.Request{
@@ -169,6 +170,16 @@ func (d *Decoder) notFollowed(del delivery.Delivery, err error, within string) d
 	}
 	del.Err = &kind.Error{Kind: kind.InvalidEvent, Message: d.Redact.Text(strings.Join(texts, "; ")), Cause: err}
 	return del
+}
+
+// readLoosely decodes an object into v. A member of another type is left out: what is
+// missed of it is said by its name.
+func readLoosely(text []byte, v any) error {
+	err := json.Unmarshal(text, v)
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return nil
+	}
+	return err
 }
 
 // firstTime returns the first of the texts that is a time, zero if none is.

@@ -68,6 +68,10 @@ func TestFollowQueue(t *testing.T) {
 		"a bus's event":  string(encode(t, map[string]any{"version": "0", "id": "e", "detail-type": acceptedType, "source": "cbr-replicator", "account": "1", "time": "2026-11-23T02:00:03Z", "region": "eu-central-1", "detail": event})),
 		"encoded twice":  string(encode(t, raw)),
 		"of tomorrow":    string(encode(t, acceptedSample(t, func(e, data map[string]any) { e["new"], data["new"] = 1, 2 }))),
+		"members of other types": string(encode(t, acceptedSample(t, func(e, data map[string]any) {
+			e["time"], data["duration_ms"], data["status"] = 5, "long", nil
+			data["request"].(map[string]any)["requested_at"] = []any{}
+		}))),
 		"ids in capitals": string(encode(t, acceptedSample(t, func(_, data map[string]any) {
 			r := requestFor(strings.ToUpper(vaultA)).Replicate
 			data["request"].(map[string]any)["replicate"] = r
