@@ -94,8 +94,9 @@ func TestPlanAndCheckRequests(t *testing.T) {
 		`{"check":{"auto_trigger":true}}`: "unknown field check.auto_trigger",
 		`{"replicate":{"backup_id":"` + vaultB + `","vault_id":"` + vaultA + `"}}`: "replicate.vault_id: expected none beside backup_id",
 		`{"replicate":{"backup_id":"` + vaultB + `","auto_trigger":true}}`:         "replicate.auto_trigger: expected none beside backup_id",
-		`{"replicate":{"name":"n"}}`:                                               "replicate.name: expected backup_id beside it",
-		`{"replicate":{"backup_id":"` + vaultB + `","description":"<b>"}}`:         "replicate.description: expected at most 255 characters without < and >",
+
+		`{"replicate":{"name":"n"}}`:                                       "replicate.name: expected backup_id beside it",
+		`{"replicate":{"backup_id":"` + vaultB + `","description":"<b>"}}`: "replicate.description: expected at most 255 characters without < and >",
 	} {
 		got := mustDecode(t, estate(), []byte(`[`+body+`]`)).Deliveries[0]
 		if got.Err.Of() != kind.InvalidEvent || !strings.Contains(got.Err.Message, want) {
