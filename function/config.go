@@ -54,6 +54,7 @@ type config struct {
 	RejectedQueueARN string `envconfig:"REJECTED_QUEUE_ARN" unset:"none: rejected bodies are not kept" desc:"an SQS queue that [keeps rejected bodies](operations.md#rejected-bodies). Its region is the ARN's"`
 
 	RequestQueueARN string `envconfig:"REQUEST_QUEUE_ARN" unset:"none" desc:"the SQS queue of requests that triggers the function"`
+	RequestTopicURN string `envconfig:"REQUEST_TOPIC_URN" unset:"none" desc:"in place of it, a topic of Huawei Cloud's SMN that calls the function. A plan then takes at most 50 vaults"`
 	FollowQueueARN  string `envconfig:"FOLLOW_QUEUE_ARN" unset:"none: copies are not followed" desc:"the SQS queue that |accepted| events come from, to be [followed to their end](guarantees.md#followed-to-the-end)"`
 	FollowFor       days   `envconfig:"FOLLOW_FOR" default:"72h" desc:"how long copies are followed, at most |7d|. A duration, or days such as |3d|"`
 
@@ -116,6 +117,7 @@ type settings struct {
 	sink place
 	// Queues are nil where there is none.
 	rejected, requests, followed *queue.Name
+	requestTopic                 *smnTopic // nil: none
 	endpoints                    huawei.Endpoints
 	iam                          huawei.Endpoints
 	allow                        *allow.List
@@ -254,7 +256,7 @@ func (c *config) read(p *problems) error {
 }
 
 func (s *settings) trim() {
-	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.ResultTopicURN, &s.RejectedQueueARN, &s.RequestQueueARN, &s.FollowQueueARN} {
+	for _, v := range []*string{&s.ProjectID, &s.DestinationProjectID, &s.ResultTopicARN, &s.ResultTopicURN, &s.RejectedQueueARN, &s.RequestQueueARN, &s.RequestTopicURN, &s.FollowQueueARN} {
 		*v = strings.TrimSpace(*v)
 	}
 	for _, list := range []*[]string{&s.AllowedProjectIDs, &s.AllowedDestinations, &s.AllowedURNs, &s.StartOnEvents} {
@@ -383,6 +385,13 @@ func (s *settings) checkQueues(p *problems) {
 		name, err := queue.Parse(q.arn)
 		p.check(q.variable, err)
 		*q.to = &name
+	}
+	switch {
+	case s.RequestTopicURN == "":
+	case s.RequestQueueARN != "":
+		p.add("REQUEST_QUEUE_ARN, REQUEST_TOPIC_URN", "set one of them: each says where plans send requests")
+	default:
+		s.requestTopic, _ = s.smnTopic(p, "REQUEST_TOPIC_URN", s.RequestTopicURN)
 	}
 	if s.FollowQueueARN != "" && s.FollowQueueARN == s.RequestQueueARN {
 		p.add("FOLLOW_QUEUE_ARN", "expected another queue than REQUEST_QUEUE_ARN: what comes from it is followed, and nothing else")

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cbr-replicator/internal/cbr/cbrtest"
+	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/sandbox"
 )
 
@@ -598,5 +599,66 @@ func TestSMNOnFunctionGraph(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, g.onSMN()); diff != "" || g.topic.Calls() > 0 {
 		t.Errorf("%d calls to SNS; results (-want +got):\n%s", g.topic.Calls(), diff)
+	}
+}
+
+// TestPlanOnFunctionGraph: a timer's plan is carried out through a topic that calls the
+// function. A plan that is delivered twice replicates each vault once.
+func TestPlanOnFunctionGraph(t *testing.T) {
+	t.Parallel()
+	g := newGraph(t, agencyKeys, sandbox.FunctionGraphConfig{}, map[string]string{"REQUEST_QUEUE_ARN": "", "REQUEST_TOPIC_URN": resultURN})
+	g.asksOnSMN = true
+	vaults := g.addEstate(50)
+	var timer map[string]any
+	if err := json.Unmarshal(current(t, "functiongraph/timer"), &timer); err != nil {
+		t.Fatal(err)
+	}
+	timer["user_event"] = planOf("replicate", map[string]any{"project_id": cbrtest.SourceProject, "region": cbrtest.SourceRegion})
+	plan, err := json.Marshal(timer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if result := g.async(plan); len(result.Tries) != 1 || result.Record != nil {
+			t.Fatalf("%+v", result)
+		}
+	}
+	sent := g.smn.Messages()
+	bodies := map[string]int{}
+	for i, m := range sent {
+		bodies[m.Message]++
+		var event map[string]any
+		if err := json.Unmarshal(current(t, "functiongraph/smn"), &event); err != nil {
+			t.Fatal(err)
+		}
+		smn := event["record"].([]any)[0].(map[string]any)["smn"].(map[string]any)
+		smn["message"], smn["message_id"] = m.Message, fmt.Sprint("m-", i)
+		payload, _ := json.Marshal(event)
+		if result := g.async(payload); result.Record != nil {
+			t.Fatalf("%s: %+v", m.Message, result)
+		}
+	}
+	if len(sent) != 100 || len(bodies) != 50 {
+		t.Errorf("%d requests with %d bodies, want each of 50 twice", len(sent), len(bodies))
+	}
+	posts := g.posts()
+	for _, vault := range vaults {
+		if posts[vault] != 1 {
+			t.Errorf("%s was replicated %d times", vault, posts[vault])
+		}
+	}
+	if got := g.results("planned"); len(got) != 2 || got[0].ID != got[1].ID || got[0].Data.Plan.Requests != 50 {
+		t.Errorf("%d results of plans", len(got))
+	}
+
+	g.addEstate(1)
+	timer["trigger_name"] = "one more"
+	plan, _ = json.Marshal(timer)
+	g.async(plan)
+	if got := g.results("rejected"); len(got) != 1 || got[0].Data.Error.Kind != kind.Rejected || !strings.Contains(got[0].Data.Error.Message, "a plan takes 50") {
+		t.Errorf("rejected: %+v", got)
+	}
+	if n := len(g.smn.Messages()); n != 100 {
+		t.Errorf("%d requests after a plan that is too large", n)
 	}
 }

@@ -91,35 +91,55 @@ func (s *settings) checkARN(p *problems) {
 }
 
 func (s *settings) checkURN(p *problems) {
-	urn, ok := smnapi.ParseURN(s.ResultTopicURN)
+	t, ok := s.smnTopic(p, "RESULT_TOPIC_URN", s.ResultTopicURN)
 	if !ok {
-		p.add("RESULT_TOPIC_URN", "expected %s", smnapi.Form)
 		return
 	}
+	url, err := t.endpoints.For(t.urn.Scope.Region)
+	p.check("RESULT_TOPIC_URN", err)
+	s.sink = place{
+		region: t.urn.Scope.Region,
+		url:    url,
+		open: func(service huawei.Service) sink.Sink {
+			service.Timeout = 0 // the publisher's is the one
+			return &smn.Topic{URN: t.urn, Client: t.client(service)}
+		},
+	}
+}
+
+// smnTopic is a topic of SMN, and where SMN is.
+type smnTopic struct {
+	urn       smnapi.URN
+	endpoints huawei.Endpoints
+}
+
+// client is SMN's, with what CBR's client has.
+func (t *smnTopic) client(service huawei.Service) *smnapi.Client {
+	service.Endpoints = t.endpoints
+	return smnapi.NewClient(service)
+}
+
+// smnTopic reads the topic that a variable names. If it cannot be used, it notes why.
+func (s *settings) smnTopic(p *problems, variable, text string) (*smnTopic, bool) {
+	urn, ok := smnapi.ParseURN(text)
+	if !ok {
+		p.add(variable, "expected %s", smnapi.Form)
+		return nil, false
+	}
 	if s.Token != "" && s.ProjectID != "" && urn.Scope.ProjectID != s.ProjectID {
-		p.add("RESULT_TOPIC_URN", "its project is not HW_PROJECT_ID, and the token of HW_AUTH_TOKEN is good for that alone")
+		p.add(variable, "its project is not HW_PROJECT_ID, and the token of HW_AUTH_TOKEN is good for that alone")
 	}
 	if s.foreign() && s.EndpointSMN == "" {
 		// A credential must not go to Huawei because nobody said where else.
-		p.add("HW_SMN_ENDPOINT", "required with RESULT_TOPIC_URN, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own")
-		return
+		p.add("HW_SMN_ENDPOINT", "required with %s, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own", variable)
+		return nil, false
 	}
 	endpoints, err := huawei.NewEndpoints(smnapi.Service, s.EndpointSMN, s.Cloud, urn.Scope.Region)
 	if err != nil {
 		if s.EndpointSMN != "" { // else it is the cloud, of which checkEndpoints speaks
 			p.add("HW_SMN_ENDPOINT", "%v", err)
 		}
-		return
+		return nil, false
 	}
-	url, err := endpoints.For(urn.Scope.Region)
-	p.check("RESULT_TOPIC_URN", err)
-	s.sink = place{
-		region: urn.Scope.Region,
-		url:    url,
-		open: func(service huawei.Service) sink.Sink {
-			service.Endpoints = endpoints
-			service.Timeout = 0 // the publisher's is the one
-			return &smn.Topic{URN: urn, Client: smnapi.NewClient(service)}
-		},
-	}
+	return &smnTopic{urn, endpoints}, true
 }

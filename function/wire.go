@@ -91,7 +91,10 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 	}
 
 	var requests plan.Sender
-	if s.requests != nil {
+	switch {
+	case s.requestTopic != nil:
+		requests = &plan.Topic{URN: s.requestTopic.urn, Client: s.requestTopic.client(wire), Retry: publishing.Do, Log: log, Redact: hidden}
+	case s.requests != nil:
 		requests = &plan.Queue{
 			Name:   *s.requests,
 			SQS:    s.aws("sqs", "AmazonSQS", "1.0", s.requests.Region, s.EndpointSQS, client, userAgent),

@@ -169,7 +169,10 @@ resource "huaweicloud_fgs_function" "replicator" {
   code_type     = "zip"
   code_filename = basename(var.zip)
   func_code     = filebase64(var.zip)
-  user_data     = jsonencode(merge(local.variables, { RESULT_TOPIC_URN = huaweicloud_smn_topic.results.topic_urn }))
+  user_data     = jsonencode(merge(local.variables, {
+    RESULT_TOPIC_URN  = huaweicloud_smn_topic.results.topic_urn
+    REQUEST_TOPIC_URN = huaweicloud_smn_topic.requests.topic_urn # where a plan's requests go
+  }))
   app_agency    = huaweicloud_identity_agency.execution.name
   agency        = huaweicloud_identity_agency.configuration.name
 

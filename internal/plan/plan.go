@@ -108,7 +108,7 @@ type carrying struct {
 func (c *carrying) carryOut(ctx context.Context) *kind.Error {
 	dry := c.d.Request.DryRun
 	if c.Requests == nil && !dry {
-		return &kind.Error{Kind: kind.Misconfigured, Message: "REQUEST_QUEUE_ARN is not set: without it only a dry run is possible"}
+		return &kind.Error{Kind: kind.Misconfigured, Message: "neither REQUEST_QUEUE_ARN nor REQUEST_TOPIC_URN is set: without one of them only a dry run is possible"}
 	}
 	if err := c.choose(ctx); err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -83,19 +82,7 @@ func (q *Queue) Send(ctx context.Context, messages []Message) error {
 	}
 	errs := make([]error, len(calls))
 	keyed.Run(len(calls), maxCalls, func(int) []keyed.Key { return nil }, func(i int) { errs[i] = q.sendAll(ctx, calls[i]) })
-	failed := 0
-	for _, err := range errs {
-		if err != nil {
-			failed++
-		}
-	}
-	first := kind.As(cmp.Or(errs...))
-	if first == nil {
-		return nil
-	}
-	e := *first
-	e.Message = fmt.Sprintf("%s (%d of %d calls failed)", e.Message, failed, len(calls))
-	return &e
+	return failed(errs)
 }
 
 // sendAll sends the entries of one call, and again those that were not taken.

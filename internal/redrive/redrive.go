@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -68,6 +69,9 @@ func run(ctx context.Context, args []string, load func(context.Context) (aws.Con
 	flags.StringVar(&o.stack, "stack", "", "the `name` of the CloudFormation stack whose queues are meant where none are named")
 	flags.BoolVar(&m.dryRun, "dry-run", false, "show what would be done; in a FIFO queue, of the first ten messages of each group")
 	flags.BoolVar(&m.force, "force", false, "move a message that cannot be read as it is: its request would be sent without a lookup")
+	var folder, topic string
+	flags.StringVar(&folder, "records", "", "a `folder` of records of FunctionGraph's destination for failures, each a file NAME.json, that are sent to -topic")
+	flags.StringVar(&topic, "topic", "", "the `URN` of the topic of requests on FunctionGraph; the credential is that of HW_ACCESS_KEY with HW_SECRET_KEY, or of HW_AUTH_TOKEN")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -76,6 +80,9 @@ func run(ctx context.Context, args []string, load func(context.Context) (aws.Con
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("expected flags alone, not %q", flags.Arg(0))
+	}
+	if folder != "" {
+		return records(ctx, folder, topic, m.dryRun, os.Getenv, out)
 	}
 	cfg, err := load(ctx)
 	if err != nil {
