@@ -140,10 +140,11 @@ release: ## check, package and tag VERSION=v1.0.0 in this clone; pushes nothing
 	@echo 'To take it back: git tag --delete $(VERSION)'
 
 # In place: otherwise `sam build` first copies this tree, tools and all. The build writes nothing here.
+# As one word, so that SAM sees the quotation marks that values with spaces need. Make puts PARAMETERS into the environment.
 deploy: ## build and deploy the stack with AWS SAM (PARAMETERS='Name=Value …')
 	VERSION=$(VERSION) sam build --build-in-source
 	sam deploy --stack-name $(STACK) --resolve-s3 --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset \
-		$(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+		$(if $(PARAMETERS),--parameter-overrides "$$PARAMETERS")
 
 # Called by `sam build` for the resource Function, in a copy of this tree unless it was told otherwise.
 build-Function:

@@ -160,7 +160,7 @@ func check(query string, logged map[string][]string) (problems []string) {
 				problems = append(problems, "no line is logged with the message "+strconv.Quote(v))
 			case c[1] == "kind" && v != string(kind.Internal) && kind.Kind(v).Policy() == kind.Internal.Policy():
 				problems = append(problems, "no such kind: "+strconv.Quote(v))
-			case c[1] == "status" && v != "redelivered" && !slices.Contains([]kind.Status{kind.Accepted, kind.Unchanged, kind.Refused, kind.Failed, kind.Completed, kind.Partial, kind.InCopy}, kind.Status(v)):
+			case c[1] == "status" && v != "redelivered" && !slices.Contains([]kind.Status{kind.Accepted, kind.Unchanged, kind.Refused, kind.Failed, kind.Completed, kind.Partial, kind.InCopy, kind.Planned, kind.Current, kind.Aged}, kind.Status(v)):
 				problems = append(problems, "no such status: "+strconv.Quote(v))
 			}
 		}

@@ -45,7 +45,7 @@ func restore(msg message) (parcel, error) {
 	if err != nil {
 		r.vault = "-"
 	}
-	p.about = "vault " + r.vault + ", rejected as " + kind
+	p.about = r.what() + ", rejected as " + kind
 	return p, nil
 }
 

@@ -33,6 +33,10 @@ func TestRunRejected(t *testing.T) {
 		odd   = `{"replicate":{"vault_id":"` + vault + `"},"new_field":1}`
 		timed = `{"requested_at":"2026-01-01T00:00:00Z","replicate":{}}`
 		text  = `not json`
+
+		plan   = `{"select":{"tags":[{"key":"dr"}]}}`
+		check  = `{"check":{"vault_id":"` + vault + `"}}`
+		backup = `{"replicate":{"backup_id":"` + vault + `"}}`
 	)
 	dead := func() []*stored {
 		return []*stored{
@@ -41,6 +45,9 @@ func TestRunRejected(t *testing.T) {
 			rejectedMessage("timed", timed, "InvalidEvent"),
 			rejectedMessage("encoded", b64(good), "InvalidEvent", "base64"),
 			rejectedMessage("quoted", string(quote([]byte(good))), "InvalidEvent"),
+			rejectedMessage("plan", plan, "NotAllowed"),
+			rejectedMessage("check", check, "NotAllowed"),
+			rejectedMessage("backup", backup, "NotAllowed"),
 			rejectedMessage("text", text, "InvalidEvent"),
 			rejectedMessage("array", `[{}]`, "InvalidEvent"),
 			rejectedMessage("binary", b64("{\x00}"), "InvalidEvent", "base64"),
@@ -51,13 +58,16 @@ func TestRunRejected(t *testing.T) {
 			{id: "bare", body: good},
 		}
 	}
-	moved := []string{good, odd, timed, good, string(quote([]byte(good)))}
+	moved := []string{good, odd, timed, good, string(quote([]byte(good))), plan, check, backup}
 	lines := []string{
 		"good  moved: vault " + vault + ", rejected as NotAllowed",
 		"odd  moved: vault -, rejected as InvalidEvent",
 		"timed  moved: vault -, rejected as InvalidEvent",
 		"encoded  moved: vault " + vault + ", rejected as InvalidEvent",
 		"quoted  moved: vault " + vault + ", rejected as InvalidEvent",
+		"plan  moved: a plan, rejected as NotAllowed",
+		"check  moved: check of vault " + vault + ", rejected as NotAllowed",
+		"backup  moved: backup " + vault + ", rejected as NotAllowed",
 	}
 	hopeless := []string{
 		"binary  left: its body is no text that SQS takes",
@@ -72,7 +82,7 @@ func TestRunRejected(t *testing.T) {
 			last := []string{
 				"unkind  left: it has no attribute kind, so it is none that the function rejected",
 				"bare  left: it has no attribute kind, so it is none that the function rejected",
-				"5 moved, 8 left in the queue of rejected bodies",
+				"8 moved, 8 left in the queue of rejected bodies",
 			}
 			bodies := moved
 			if force {
@@ -81,7 +91,7 @@ func TestRunRejected(t *testing.T) {
 					unread[i] = strings.Replace(unread[i], "left", "moved as it is", 1)
 				}
 				last[0], last[1] = strings.Replace(last[0], "left", "moved as it is", 1), strings.Replace(last[1], "left", "moved as it is", 1)
-				last[2] = "9 moved, 4 left in the queue of rejected bodies"
+				last[2] = "12 moved, 4 left in the queue of rejected bodies"
 				bodies = append(append([]string{}, moved...), text, `[{}]`, good, good)
 			}
 			want = append(append(append(append([]string{}, want...), unread...), hopeless...), last...)

@@ -23,6 +23,10 @@ const maxEnvelopes = 4
 // missing or has the wrong form.
 type request struct {
 	vault, requestedAt string
+	// backup is only of a request for a single one. plan and check are what else a
+	// request may be.
+	backup      string
+	plan, check bool
 	// acceptedAt is only of an accepted result, which is followed to the end of its
 	// copies and is no request.
 	acceptedAt string
@@ -31,9 +35,24 @@ type request struct {
 // about is the request for the screen.
 func (r request) about() string {
 	if r.acceptedAt != "" {
-		return "vault " + r.vault + ", accepted_at " + r.acceptedAt
+		return r.what() + ", accepted_at " + r.acceptedAt
 	}
-	return "vault " + r.vault + ", requested_at " + r.requestedAt
+	return r.what() + ", requested_at " + r.requestedAt
+}
+
+// what names what a request is for.
+func (r request) what() string {
+	of := "vault " + r.vault
+	switch {
+	case r.plan:
+		of = "a plan"
+	case r.backup != "":
+		of = "backup " + r.backup
+	}
+	if r.check {
+		return "check of " + of
+	}
+	return of
 }
 
 // acceptedType is the type of accepted results.
@@ -171,9 +190,14 @@ func stampRequest(o object, at time.Time) ([]byte, request, error) {
 	r := request{vault: "-"}
 	for _, m := range o.members {
 		switch m.name {
-		case "project_id", "region", "correlation_id":
+		case "project_id", "region", "correlation_id", "dry_run":
+		case "select":
+			r.plan = true
 		case "replicate":
-			r.vault = vaultOf(m.value)
+			r.vault, r.backup = sourceOf(m.value)
+		case "check": // of which requested_at says nothing, and does no harm
+			r.check = true
+			r.vault, _ = sourceOf(m.value)
 		case "requested_at":
 			r.requestedAt = timeOf(m.value)
 		default:
@@ -192,14 +216,23 @@ func stampRequest(o object, at time.Time) ([]byte, request, error) {
 	return slices.Concat(o.text[:start], []byte(field), o.text[start:]), r, nil
 }
 
-func vaultOf(replicate []byte) string {
+// sourceOf returns the vault and the backup that an object of a request names. The
+// backup is empty if it names none.
+func sourceOf(object []byte) (vault, backup string) {
 	var r struct {
-		VaultID string `json:"vault_id"`
+		VaultID  string `json:"vault_id"`
+		BackupID string `json:"backup_id"`
 	}
-	if json.Unmarshal(replicate, &r) != nil || !cbr.IsVaultID(r.VaultID) {
-		return "-"
+	if json.Unmarshal(object, &r) != nil {
+		return "-", ""
 	}
-	return r.VaultID
+	if vault = r.VaultID; !cbr.IsVaultID(vault) {
+		vault = "-"
+	}
+	if backup = r.BackupID; backup != "" && !cbr.IsVaultID(backup) { // ids of both have one form
+		backup = "-"
+	}
+	return vault, backup
 }
 
 func timeOf(value []byte) string {
@@ -303,7 +336,9 @@ func (o object) accepted() (request, bool) {
 		return request{}, false
 	}
 	at, _ := json.Marshal(cmp.Or(event.Data.AcceptedAt, event.Time)) // a string always marshals
-	return request{vault: vaultOf(event.Data.Request.Replicate), acceptedAt: timeOf(at)}, true
+	r := request{acceptedAt: timeOf(at)}
+	r.vault, r.backup = sourceOf(event.Data.Request.Replicate)
+	return r, true
 }
 
 func isNull(m member) bool { return string(m.value) == "null" }

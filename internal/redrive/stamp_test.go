@@ -84,6 +84,11 @@ func TestStamp(t *testing.T) {
 			destination(quoted(`{"Records":[{"body":` + quoted(`{`+stamped+`}`) + `,"eventSource":"aws:sqs"}]}`)),
 		},
 		{"four envelopes", nest(4, plain), nest(4, done)},
+		{"a plan", `{"select":{"tags":[{"key":"dr"}]},"dry_run":false}`, `{` + stamped + `,"select":{"tags":[{"key":"dr"}]},"dry_run":false}`},
+		{"a plan of checks", `{"select":{},"check":{}}`, `{` + stamped + `,"select":{},"check":{}}`},
+		{"a check", `{"check":{"max_age":"30h"}}`, `{` + stamped + `,"check":{"max_age":"30h"}}`},
+		{"one backup", `{"replicate":{"backup_id":"` + vault + `","name":"n"}}`, `{` + stamped + `,"replicate":{"backup_id":"` + vault + `","name":"n"}}`},
+		{"a plan's own time stays", `{"select":{},"requested_at":"2026-01-01T00:00:00Z"}`, `{"select":{},"requested_at":"2026-01-01T00:00:00Z"}`},
 		{"its own time stays", `{"replicate":{},"requested_at":"2026-01-01T00:00:00Z"}`, `{"replicate":{},"requested_at":"2026-01-01T00:00:00Z"}`},
 		{"its own time stays in envelopes", `{"detail-type":"x","detail":"{\u0022requested_at\u0022:\u0022soon\u0022}"}`, `{"detail-type":"x","detail":"{\u0022requested_at\u0022:\u0022soon\u0022}"}`},
 	}
@@ -121,6 +126,12 @@ func TestStampShows(t *testing.T) {
 		`{"requested_at":"2026-01-01T01:00:00+01:00"}`:                                      "vault -, requested_at 2026-01-01T01:00:00+01:00",
 		`{"requested_at":"2026-01-01t01:00:00z"}`:                                           "vault -, requested_at 2026-01-01T01:00:00Z",
 		`{"requested_at":"a secret","replicate":"a secret"}`:                                "vault -, requested_at -",
+		`{"replicate":{"backup_id":"` + vault + `"}}`:                                       "backup " + vault + ", requested_at 2026-11-23T02:00:00.123Z",
+		`{"replicate":{"backup_id":"a secret"}}`:                                            "backup -, requested_at 2026-11-23T02:00:00.123Z",
+		`{"select":{"vault_ids":["a secret"]}}`:                                             "a plan, requested_at 2026-11-23T02:00:00.123Z",
+		`{"select":{},"check":{}}`:                                                          "check of a plan, requested_at 2026-11-23T02:00:00.123Z",
+		`{"check":{"vault_id":"` + vault + `"}}`:                                            "check of vault " + vault + ", requested_at 2026-11-23T02:00:00.123Z",
+		`{"check":"a secret"}`:                                                              "check of vault -, requested_at 2026-11-23T02:00:00.123Z",
 		`{"replicate":{"vault_id":"a secret"}}`:                                             "vault -, requested_at 2026-11-23T02:00:00.123Z",
 		accepted(""):                                                                        "vault " + vault + ", accepted_at 2026-11-23T02:00:01Z",
 		`{"specversion":"1.0","type":"` + acceptedType + `","time":"2026-11-23T02:00:00Z"}`: "vault -, accepted_at 2026-11-23T02:00:00Z",
@@ -217,6 +228,7 @@ func FuzzStamp(f *testing.F) {
 		f.Add(nest(2, string(text)))
 	}
 	for _, body := range []string{
+		`{"select":{},"dry_run":true}`, `{"select":{"vault_ids":["` + vault + `"]},"check":{}}`, `{"check":{}}`, `{"replicate":{"backup_id":"` + vault + `"}}`,
 		`{}`, `{"requested_at":"2026-01-01T00:00:00Z","replicate":{}}`, `{"requested_at":null}`,
 		`{"detail-type":"x","Detail":"{}"}`, `{"specversion":"1.0","data_base64":"e30="}`, `{"specversion":"1.0","DATA":{},"data_base64":"e30="}`,
 		`{"requestContext":{"condition":"x"},"requestPayload":{}}`, `"{}"`, `{"specversion":"1.0","data":null,"data_base64":"e30="}`,
@@ -251,7 +263,12 @@ func FuzzStamp(f *testing.F) {
 		if before.Err != nil {
 			return
 		}
-		if before.Request.RequestedAt.IsZero() {
+		if shown.check { // which has no time
+			if !after.Request.RequestedAt.IsZero() {
+				t.Fatalf("requested_at of a check is %v", after.Request.RequestedAt)
+			}
+			shown.requestedAt = after.Request.RequestedAt.Format(time.RFC3339Nano)
+		} else if before.Request.RequestedAt.IsZero() {
 			// A record may have an earlier time of its own.
 			before.Request.RequestedAt = after.Request.RequestedAt
 			if after.Request.RequestedAt.IsZero() || after.Request.RequestedAt.After(sent) {

@@ -32,9 +32,13 @@ func world(t testing.TB, s situation) map[string]float64 {
 	if err := invocation.Emit(); err != nil {
 		t.Fatal(err)
 	}
-	// What only looks write is missing otherwise.
+	// What only looks, plans and checks write is missing otherwise.
 	looks := emitter.Begin()
-	looks.Count(metrics.Delivery{Kind: kind.Copying, More: []metrics.Value{{Name: "Followed", Count: 1}, {Name: "FollowAge"}, {Name: "CopyDuration"}}})
+	more := []metrics.Value{{Name: "Followed", Count: 1}, {Name: "Planned", Count: 1}, {Name: "VaultsChecked", Count: 1}}
+	for _, name := range []string{"FollowAge", "CopyDuration", "ReplicaAge"} {
+		more = append(more, metrics.Value{Name: name})
+	}
+	looks.Count(metrics.Delivery{Kind: kind.Copying, More: more})
 	if err := looks.Emit(); err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +154,7 @@ var expressions = map[string]func(map[string]datum) float64{
 		}
 		return 0
 	},
+	"stale + never":                      func(m map[string]datum) float64 { return m["stale"].now + m["never"].now },
 	"FILL(failed, 0) + FILL(partial, 0)": func(m map[string]datum) float64 { return m["failed"].now + m["partial"].now },
 	"FILL(arrived, 0) + FILL(redriven, 0) + FILL(lost, 0)": func(m map[string]datum) float64 {
 		return m["arrived"].now + m["redriven"].now + m["lost"].now
@@ -229,6 +234,18 @@ func TestAlarms(t *testing.T) {
 		{name: "many at once", dead: 20, want: []string{"DeadLetterAlarm"}},
 		{name: "dead letters that nobody has looked at", dead: 1, deadBefore: 1, want: []string{"DeadLetterAlarm"}},
 		{name: "one more", dead: 2, deadBefore: 1, want: []string{"DeadLetterAlarm", "MoreDeadLettersAlarm"}},
+
+		// Plans and checks.
+		{name: "a plan", deliveries: ended(kind.None, kind.Planned)},
+		{name: "replicas that are new enough", deliveries: checked(kind.None, kind.Current)},
+		{name: "replicas that are too old", deliveries: checked(kind.Stale, kind.Aged), want: []string{"StaleReplicasAlarm"}},
+		{name: "no replica", deliveries: checked(kind.NeverReplicated, kind.Aged), want: []string{"StaleReplicasAlarm"}},
+		{name: "one among others", deliveries: slices.Concat(checked(kind.None, kind.Current), checked(kind.Stale, kind.Aged)), want: []string{"StaleReplicasAlarm"}},
+		{name: "a plan that selects nothing", deliveries: ended(kind.NothingSelected, kind.Refused), want: []string{"NothingSelectedAlarm", "RejectedAlarm"}},
+		{
+			name: "a plan that skips some", want: []string{"PlanSkippedAlarm"},
+			deliveries: []metrics.Delivery{{Published: kind.Planned, More: []metrics.Value{{Name: "PlanSkipped", Count: 3}}}},
+		},
 
 		// Copies that are followed.
 		{name: "copies that run for hours", deliveries: looked(kind.Copying, kind.Unpublished, "FollowAge", 23*hour), copying: 40},
@@ -388,7 +405,14 @@ func TestCost(t *testing.T) {
 
 // tickets are alarms that can wait until morning. Nothing is lost meanwhile, and what
 // may follow has an alarm of its own.
-var tickets = []string{"CopyAgeAlarm", "FollowStoppedAlarm", "LookupsRefusedAlarm", "NotFollowedAlarm", "RedeliveredAlarm", "RejectedAlarm", "RejectedNotKeptAlarm", "ThrottledAlarm"}
+var tickets = []string{
+	"CopyAgeAlarm", "FollowStoppedAlarm", "LookupsRefusedAlarm", "NotCheckedAlarm", "NotFollowedAlarm", "NothingSelectedAlarm",
+	"PlanSkippedAlarm", "RedeliveredAlarm", "RejectedAlarm", "RejectedNotKeptAlarm", "ThrottledAlarm",
+}
+
+// absent is what alarms do without data, if they do not take it for a good sign: the
+// first two fire, and the last stays as it is until the next check.
+var absent = map[string]string{"NothingReplicatedAlarm": "breaching", "NotCheckedAlarm": "breaching", "StaleReplicasAlarm": "ignore"}
 
 func TestAlarmsTell(t *testing.T) {
 	t.Parallel()
@@ -409,8 +433,8 @@ func TestAlarmsTell(t *testing.T) {
 			if len(text) > 1024 { // CloudWatch API reference, PutMetricAlarm
 				t.Errorf("%s says more than CloudWatch takes", name)
 			}
-			if name != "NothingReplicatedAlarm" && alarm["TreatMissingData"] != "notBreaching" {
-				t.Errorf("%s takes an idle function for a fault", name)
+			if got, want := alarm["TreatMissingData"], stdcmp.Or(absent[name], "notBreaching"); got != want {
+				t.Errorf("%s without data is %v, want %s", name, got, want)
 			}
 			topic := s.parameters["AlarmTopicArn"]
 			if slices.Contains(tickets, name) {

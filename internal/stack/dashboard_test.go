@@ -60,6 +60,9 @@ func (w *widget) series(t testing.TB) []series {
 			switch v := v.(type) {
 			case map[string]any:
 				options = v
+				if text, ok := v["expression"].(string); ok {
+					parts, options["stat"] = searched(t, text)
+				}
 			case string:
 				switch {
 				case v == "...":
@@ -88,6 +91,42 @@ func (w *widget) series(t testing.TB) []series {
 		})
 	}
 	return all
+}
+
+// search is a search for the metrics of all values of a dimension (CloudWatch user
+// guide, "CloudWatch search expression syntax").
+var search = regexp.MustCompile(`^SEARCH\('\{(\w+),(\w+),(\w+)\} (\w+)="([^"]+)" MetricName="(\w+)"', '(\w+)'\)$`)
+
+// searched returns what a search finds: the metric that is summed over the dimension
+// that is left open, and the statistic.
+func searched(t testing.TB, expression string) (metric []string, stat string) {
+	t.Helper()
+	found := search.FindStringSubmatch(expression)
+	if found == nil || found[2] != found[4] || found[3] != "destination_region" {
+		t.Fatalf("a search that this test does not know: %s", expression)
+	}
+	return []string{found[1], found[6], found[2], found[5]}, found[7]
+}
+
+// TestDashboardAnswers: its first row says if the replicas are there.
+func TestDashboardAnswers(t *testing.T) {
+	t.Parallel()
+	var shown []string
+	for _, w := range load(t).deploy(stacks["most"]).dashboard() {
+		if w.Y > 0 {
+			continue
+		}
+		for _, line := range w.series(t) {
+			shown = append(shown, line.stat+" "+line.metric)
+		}
+	}
+	want := []string{
+		"Maximum CbrReplicator ReplicaAge service ${Function}", "Sum CbrReplicator StaleReplicas service ${Function}",
+		"Sum CbrReplicator NeverReplicated service ${Function}", "Sum CbrReplicator VaultsChecked service ${Function}",
+	}
+	if diff := gocmp.Diff(want, shown); diff != "" {
+		t.Errorf("the first row (-want +got):\n%s", diff)
+	}
 }
 
 func TestDashboard(t *testing.T) {

@@ -36,8 +36,19 @@ var samples = map[string][24]float64{
 	"NotMine":         {},
 	"Followed":        {2: 86, 3: 141, 4: 62, 5: 31, 6: 18, 7: 4},
 	"FollowFaults":    {2: 3, 3: 1},
+	"NothingSelected": {},
+	"PlanSkipped":     {2: 2},
+	"StaleReplicas":   {5: 1, 6: 1},
+	"NeverReplicated": {},
+	"VaultsChecked":   {38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38, 38},
 	"Duration p50":    {2: 640, 3: 410, 4: 380, 5: 390, 14: 350},
 	"Duration p99":    {2: 8200, 3: 5100, 4: 2400, 5: 900, 14: 700},
+
+	// The age of yesterday's replicas, until the night's copies are there.
+	"ReplicaAge": {
+		79200, 82800, 86400, 90000, 93600, 108900, 112500, 20700, 24300, 27900, 31500, 35100,
+		38700, 42300, 45900, 49500, 53100, 56700, 60300, 63900, 67500, 71100, 74700, 78300,
+	},
 
 	"CopyDuration p50":     {3: 3100, 4: 5200, 5: 9800, 6: 14200, 7: 17900},
 	"CopyDuration Maximum": {3: 3600, 4: 7100, 5: 10700, 6: 14300, 7: 17900},
@@ -213,7 +224,7 @@ func (p *picture) chart(t testing.TB, f frame, all []series) {
 		p.tag(`<polyline points="%s" fill="none" stroke="%s" stroke-width="2" stroke-dasharray="%s"/>`, strings.Join(points, " "), colour, dash)
 		x, y := f.x+14+i%perLine*(f.width-20)/perLine, bottom+36+i/perLine*18
 		p.tag(`<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s" stroke-width="3" stroke-dasharray="%s"/>`, x, y-4, x+14, y-4, colour, dash)
-		p.text(x+18, y, "small", "start", s.label)
+		p.text(x+18, y, "small", "start", strings.Replace(s.label, "${PROP('Dim.destination_region')}", "region2", 1))
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 
 	"cbr-replicator/events"
 	"cbr-replicator/internal/delivery"
-	"cbr-replicator/internal/redact"
 )
 
 // TestSurface holds the names of parameters and outputs to the contract.
@@ -26,9 +25,9 @@ func TestSurface(t *testing.T) {
 	tpl := load(t)
 	for section, names := range map[string]string{
 		"Parameters": `AllowedDestinations AllowedProjectIds TokenSecretArn TokenSecretKmsKeyArn HuaweiRegion HuaweiCloud HuaweiProjectId
-			EnterpriseProjectId VaultId DestinationVaultId DestinationProjectId DestinationRegion ScheduleExpression ScheduleTimezone
-			ScheduleFlexibleMinutes RequestTopicArn EventBusName ResultTopicArn Follow FollowFor AlarmTopicArn
-			TicketTopicArn ExpectedWithinHours RunbookUrl Enabled MaximumConcurrency MemorySize
+			EnterpriseProjectId VaultId DestinationVaultId DestinationProjectId DestinationRegion ScheduleExpression ScheduleRequest
+			ScheduleTimezone ScheduleFlexibleMinutes PlanSpread CheckScheduleExpression CheckRequest MaxReplicaAge RequestTopicArn EventBusName ResultTopicArn Follow FollowFor AlarmTopicArn
+			TicketTopicArn ExpectedWithinHours CheckedWithinHours RunbookUrl Enabled MaximumConcurrency MemorySize
 			Timeout LogLevel LogRetentionInDays KmsKeyArn SubnetIds SecurityGroupIds PermissionsBoundaryArn`,
 		"Outputs": `QueueUrl QueueArn DeadLetterQueueUrl RejectedQueueUrl FollowQueueUrl FollowDeadLetterQueueUrl
 			UnfollowedQueueUrl ResultTopicArn HttpApiUrl FunctionArn DashboardUrl`,
@@ -74,7 +73,7 @@ func TestStacks(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	tpl := load(t)
-	scheduled := with(needed, map[string]string{"ScheduleExpression": "rate(1 day)"})
+	daily := with(needed, map[string]string{"ScheduleExpression": "rate(1 day)"})
 	for _, tt := range []struct {
 		name       string
 		parameters map[string]string
@@ -85,7 +84,10 @@ func TestRefused(t *testing.T) {
 		{"a secret by its name", with(needed, map[string]string{"TokenSecretArn": "cbr/huawei"}), "TokenSecretArn"},
 		{"a secret without its last characters", with(needed, map[string]string{"TokenSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:huawei"}), "TokenSecretArn"},
 		{"no source project", with(needed, map[string]string{"HuaweiProjectId": ""}), "Without AllowedProjectIds"},
-		{"a schedule of nothing", scheduled, "A schedule's request names nothing"},
+		{"a schedule of nothing", daily, "The default ScheduleRequest names nothing"},
+		{"checks of nothing", with(needed, map[string]string{"CheckScheduleExpression": "rate(1 hour)"}), "The default CheckRequest names nothing"},
+		{"checks within no hour", with(needed, map[string]string{"CheckedWithinHours": "0"}), "CheckedWithinHours"},
+		{"checks within more than a week", with(needed, map[string]string{"CheckedWithinHours": "169"}), "CheckedWithinHours"},
 		{"a level without metrics", with(needed, map[string]string{"LogLevel": "WARN"}), "LogLevel"},
 		{"a topic in a queue's place", with(needed, map[string]string{"RequestTopicArn": "arn:aws:sqs:eu-central-1:123456789012:q"}), "RequestTopicArn"},
 		{"results to a queue", with(needed, map[string]string{"ResultTopicArn": "arn:aws:sqs:eu-central-1:123456789012:q"}), "ResultTopicArn"},
@@ -342,19 +344,12 @@ func TestWaysIn(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"Mode": "OFF"}, onTime.properties("Schedule")["FlexibleTimeWindow"]); diff != "" {
 		t.Errorf("a window that is none (-want +got):\n%s", diff)
 	}
-	// Scheduler fills in the time (EventBridge Scheduler user guide, "Adding context attributes").
-	input := strings.ReplaceAll(at(target, "Input").(string), "<aws.scheduler.scheduled-time>", "2026-11-23T02:00:00Z")
-	decoder := &events.Decoder{Now: func() time.Time { return time.Time{} }, Redact: &redact.Redactor{}, Defaults: events.Defaults{
-		ProjectID: s.parameters["HuaweiProjectId"], Region: s.parameters["HuaweiRegion"], VaultID: s.parameters["VaultId"],
-		DestinationVaultID: s.parameters["DestinationVaultId"], DestinationProjectID: s.parameters["DestinationProjectId"],
-		DestinationRegion: s.parameters["DestinationRegion"],
-	}}
-	batch, err := decoder.Decode([]byte(input), delivery.Invocation{Began: time.Now()})
+	batch, err := s.decode(asSent(at(target, "Input").(string)))
 	if err != nil || len(batch.Deliveries) != 1 || batch.Deliveries[0].Err != nil || batch.Deliveries[0].Request.RequestedAt.IsZero() {
 		t.Errorf("the schedule's request = %+v, %v", batch, err)
 	}
 
-	for _, name := range []string{"RequestSubscription", "RequestRule", "Schedule", "ScheduleRole"} {
+	for _, name := range []string{"RequestSubscription", "RequestRule", "Schedule", "CheckSchedule", "ScheduleRole"} {
 		if tpl.deploy(needed).has(name) {
 			t.Errorf("%s is made without its parameter", name)
 		}
@@ -464,11 +459,15 @@ func TestReleaseFunction(t *testing.T) {
 		t.Skip("python3 is not installed")
 	}
 	code := at(load(t).section("Resources"), "ReleaseFunction", "Properties", "Code", "ZipFile").(string)
-	const properties = `"ResourceProperties":{"FunctionName":"f","Request":"{}"}`
+	const (
+		properties = `"ResourceProperties":{"FunctionName":"f","Request":"{}","Scheduled":{"ScheduleRequest":"{\"a\": []}","CheckRequest":"{}"}}`
+		cutShort   = `"ResourceProperties":{"FunctionName":"f","Request":"{}","Scheduled":{"ScheduleRequest":"{}","CheckRequest":"{\"check\": {}"}}`
+	)
 	for _, tt := range []struct{ name, answer, event, want string }{
 		{"it answers", `{"statusCode":200}`, `{"RequestType":"Create",` + properties + `}`, `["SUCCESS", {"Version": "7"}, "live", null]`},
 		{"it does not start", `{"errorMessage":"exit status 1"}`, `{"RequestType":"Update",` + properties + `}`, `["FAILED", {}, "live", "version 7 answers`},
 		{"nothing comes", ``, `{"RequestType":"Update",` + properties + `}`, `["FAILED", {}, "live", "`},
+		{"a schedule's request that is no JSON", `{"statusCode":200}`, `{"RequestType":"Update",` + cutShort + `}`, `["FAILED", {}, "live", "CheckRequest is no JSON: `},
 		{"the stack goes", ``, `{"RequestType":"Delete",` + properties + `}`, `["SUCCESS", {}, "live", null]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -242,6 +242,9 @@ func (s *stack) call(name string, argument any) any {
 			if value, ok := values[name]; ok {
 				return value.(string)
 			}
+			if text, ok := strings.CutPrefix(name, "!"); ok { // not Fn::Sub's
+				return "${" + text + "}"
+			}
 			return s.reference(name).(string)
 		})
 	case "Fn::FindInMap":
@@ -348,6 +351,10 @@ var stacks = map[string]map[string]string{
 		"DestinationRegion":       "region2",
 		"ScheduleExpression":      "cron(0 2 * * ? *)",
 		"ScheduleFlexibleMinutes": "15",
+		"PlanSpread":              "10m",
+		"CheckScheduleExpression": "rate(1 hour)",
+		"MaxReplicaAge":           "2d",
+		"CheckedWithinHours":      "3",
 		"RequestTopicArn":         requestTopic,
 		"EventBusName":            "default",
 		"ResultTopicArn":          resultFIFO,
