@@ -109,8 +109,8 @@ checkov: .tools/checkov/installed ## template.yaml against checkov's rules; need
 report: ## a page of how old the replicas are, of results of checks (IN=results.json, or QUEUE=URL; OUT=report.html, CSV=1)
 	@go run ./cmd/report $(if $(CSV),-csv) $(if $(QUEUE),-queue "$(QUEUE)") -out "$(or $(OUT),report.$(if $(CSV),csv,html))" $(IN)
 
-redrive: ## dead letters of STACK, or DLQ=… QUEUE=… as URLs or ARNs, back to their queue (REJECTED=1: rejected bodies; FOLLOWED=1: what is followed no more; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
-	@go run ./cmd/redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -followed "$(FOLLOWED)" -queue "$(QUEUE)" $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
+redrive: ## dead letters of STACK, or DLQ=… QUEUE=… as URLs or ARNs, back to their queue (REJECTED=1: rejected bodies; FOLLOWED=1: what is followed no more; RECORDS=FOLDER TOPIC=URN: those of FunctionGraph; DRY_RUN=1 only shows, FORCE=1 moves what cannot be read too)
+	@go run ./cmd/redrive -stack "$(STACK)" -dlq "$(DLQ)" -rejected "$(REJECTED)" -followed "$(FOLLOWED)" -queue "$(QUEUE)" $(if $(RECORDS),-records "$(RECORDS)" -topic "$(TOPIC)") $(if $(DRY_RUN),-dry-run) $(if $(FORCE),-force)
 
 lint: ## golangci-lint (.golangci.yml: formatting, layers, linters), and cfn-lint where it is installed
 	go run $(GOLANGCI) run ./...

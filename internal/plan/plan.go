@@ -90,7 +90,7 @@ func (w *work) Do(ctx context.Context, d *delivery.Delivery) delivery.Outcome {
 	o := delivery.Outcome{Success: kind.Planned, Err: err}
 	if !err.Of().Policy().Redeliver {
 		o.Data = result.Data{Plan: &c.plan}
-		if n := len(c.plan.Skipped); n > 0 {
+		if n := len(c.plan.Skipped); n > 0 && !d.Request.DryRun {
 			o.Counts = append(o.Counts, metrics.Value{Name: "PlanSkipped", Count: n})
 		}
 	}
