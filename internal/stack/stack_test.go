@@ -204,7 +204,7 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("%s = %v", name, route)
 			}
 		}
-		want := []string{"$default", "GET /", "POST /", "POST /v3/{project_id}/checkpoints/replicate"}
+		want := []string{"$default", "GET /", "POST /", "POST /v3/{project_id}/backups/{backup_id}/replicate", "POST /v3/{project_id}/checkpoints/replicate"}
 		if diff := cmp.Diff(want, routes, cmpopts.SortSlices(strings.Compare)); diff != "" {
 			t.Errorf("routes (-want +got):\n%s", diff)
 		}

@@ -65,6 +65,7 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 
 	mux.HandleFunc("POST /2015-03-31/functions/function/invocations", r.serveInvocation)
 	mux.HandleFunc("POST /v3/{project_id}/checkpoints/replicate", r.serveAPI)
+	mux.HandleFunc("POST /v3/{project_id}/backups/{backup_id}/replicate", r.serveAPI)
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, req *http.Request) { r.serveRoute(w, req, "POST /", "/") })
 	// The page has the address of the function's health check.
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, req *http.Request) { r.serveRoute(w, req, "GET /", "/") })

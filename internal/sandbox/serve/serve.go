@@ -5,7 +5,8 @@
 // answers, environment variables, log lines and the protocol of SNS.
 //
 // On the same port are the function's own addresses: CBR's
-// POST /v3/{project_id}/checkpoints/replicate behind an HTTP API, and
+// POST /v3/{project_id}/checkpoints/replicate and
+// POST /v3/{project_id}/backups/{backup_id}/replicate behind an HTTP API, and
 // POST /2015-03-31/functions/function/invocations as AWS's Runtime Interface
 // Emulator has it.
 package serve

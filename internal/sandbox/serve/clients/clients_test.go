@@ -271,6 +271,12 @@ func replicate(vault string) *model.CopyCheckpointRequest {
 	}}}
 }
 
+func copyBackup(id string) *model.CopyBackupRequest {
+	return &model.CopyBackupRequest{BackupId: id, Body: &model.BackupReplicateReq{Replicate: &model.BackupReplicateReqBody{
+		DestinationVaultId: destinationVault, DestinationProjectId: destinationProject, DestinationRegion: "region2",
+	}}}
+}
+
 // TestHuaweiGoSDK: a client of CBR that is pointed at the function. It is not
 // parallel, since it sets HOME.
 func TestHuaweiGoSDK(t *testing.T) {
@@ -307,5 +313,37 @@ func TestHuaweiGoSDK(t *testing.T) {
 				t.Errorf("typed error %#v (%v), want %s with %d", e, err, tt.code, tt.status)
 			}
 		})
+	}
+}
+
+// TestHuaweiGoSDKOneBackup: CBR's other call, on its own path. It is not parallel,
+// since it sets HOME.
+func TestHuaweiGoSDKOneBackup(t *testing.T) {
+	url := serve(t)
+	t.Setenv("HOME", t.TempDir()) // the SDK writes an id of its own there
+	client := newClient(t, url)
+	const backup = "6df2b54c-dd62-4059-a07c-1b8f24f2725d"
+	at := map[string]string{"X-Requested-At": time.Now().UTC().Format(time.RFC3339)}
+	records := map[string]bool{}
+	for range 2 { // the second call starts nothing more
+		invoker := client.CopyBackupInvoker(copyBackup(backup))
+		invoker.AddHeaders(at)
+		response, err := invoker.Invoke()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := response.Replication
+		if r == nil || *r.BackupId != backup || *r.DestinationVaultId != destinationVault {
+			t.Fatalf("typed response %+v", response)
+		}
+		records[*r.ReplicationRecordId] = true
+	}
+	if len(records) != 1 {
+		t.Errorf("replication records %v", records)
+	}
+	_, err := client.CopyBackup(copyBackup("0b0851a8-adf3-4f4c-a914-dead08bf9664"))
+	var e *sdkerr.ServiceResponseError
+	if !errors.As(err, &e) || e.ErrorCode != "BackupService.6200" || e.StatusCode != 404 {
+		t.Errorf("typed error %#v (%v)", e, err)
 	}
 }
