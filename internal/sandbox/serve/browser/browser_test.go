@@ -369,6 +369,64 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// TestEstate: the page plans, shows what becomes of each vault, and replicas that grow old.
+func TestEstate(t *testing.T) {
+	address := serve(t)
+	p := tab{t, browse(t)}
+	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
+	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
+	if eval[bool](p, `document.getElementById('plan-panel').checkVisibility() || document.getElementById('checks-panel').checkVisibility()`) {
+		t.Error("there is a plan before there is one")
+	}
+	take := func(sample, button, says string) {
+		t.Helper()
+		p.choose("sample", sample)
+		p.until("the sample is there", fmt.Sprintf(`document.getElementById('payload').value.includes(%q)`, says))
+		if !eval[bool](p, fmt.Sprintf(`document.querySelector(%q).classList.contains('primary')`, button)) {
+			t.Errorf("%s is not the usual way of %s", button, sample)
+		}
+		p.click(button)
+	}
+	// rows counts the rows of a table that have a status.
+	rows := func(table, status string, n int) string {
+		return fmt.Sprintf(`document.querySelectorAll('#%s .chip[data-status="%s"]').length === %d`, table, status, n)
+	}
+	take("plan-dry-run", "#to-function", "estate-preview")
+	p.until("the dry run is shown", `document.getElementById('plan-text').textContent.endsWith('A dry run: nothing was sent')`)
+	p.until("its vaults are shown", rows("plan", "planned", 22)+` && `+rows("plan", "skipped", 2))
+	p.until("a reason is shown", `[...document.querySelectorAll('#plan .far')].some((e) => e.textContent === 'it has no tag dr-vault')`)
+	take("plan", "#to-queue", "estate-nightly")
+	p.until("copies run", `[...document.querySelectorAll('#plan .far')].some((e) => /^2 copies, [1-9]\d* %$/.test(e.textContent))`)
+	p.until("they are there", rows("plan", "completed", 22))
+
+	take("plan-check", "#to-queue", "estate-check")
+	p.until("the replicas are there", rows("checks", "current", 22)+` && `+rows("checks", "never", 1))
+	p.until("an age is shown", `[...document.querySelectorAll('#checks .old')].some((e) => /^20 h \d+ min of 30 h 0 min$/.test(e.textContent))`)
+	p.until("a bar is filled", `[...document.querySelectorAll('#checks progress')].some((e) => e.value > 60 && e.value < 75)`)
+	p.click("#move-on")
+	p.until("a replica is over its limit", `[...document.querySelectorAll('#checks .old')].some((e) => /^32 h \d+ min of 30 h 0 min, over the limit since the check$/.test(e.textContent))`)
+	p.click("#to-queue")
+	p.until("a check has seen it", rows("checks", "stale", 11)+` && `+rows("checks", "current", 11))
+	for _, name := range []string{"light", "dark"} {
+		scheme(p, name)
+		checkContrast(p, name)
+	}
+	p.do("a small screen", chromedp.EmulateViewport(360, 667))
+	p.until("the panels are closed", `!document.querySelector('#checks tr').checkVisibility()`)
+	p.click("#checks-title")
+	p.until("the checks can be seen", `document.querySelector('#checks tr').checkVisibility()`)
+	if got := eval[int64](p, `document.documentElement.scrollWidth`); got > 360 {
+		t.Errorf("at 360 px the page is %d px wide", got)
+	}
+	p.do("a large screen", chromedp.EmulateViewport(1280, 900))
+	if path := os.Getenv("LOOK"); path != "" {
+		scheme(p, "light")
+		if err := os.WriteFile(path, run(p, "taking a picture", chromedp.CaptureScreenshot()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // closed tells which cards are closed, the latest first.
 const closed = `[...document.querySelectorAll('#log > .card:not([data-look]) > details')].map((d) => !d.open)`
 
