@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -62,8 +63,9 @@ func serve(t *testing.T) string {
 	return ""
 }
 
-// browse opens a browser that fails the test where the page reports an error.
-func browse(t *testing.T) context.Context {
+// browse opens a browser that fails the test where the page reports an error. requested, which may be nil, is called with the URL
+// of each request.
+func browse(t *testing.T, requested func(url string)) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -81,6 +83,10 @@ func browse(t *testing.T) context.Context {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
 			t.Errorf("an exception on the page: %s", e.ExceptionDetails.Text)
+		case *network.EventRequestWillBeSent:
+			if requested != nil {
+				requested(e.Request.URL)
+			}
 		case *log.EventEntryAdded:
 			if e.Entry.Level == log.EntryLevelError {
 				t.Errorf("an error on the page: %s %s", e.Entry.Text, e.Entry.URL)
@@ -198,7 +204,7 @@ const (
 
 func TestPage(t *testing.T) {
 	address := serve(t)
-	p := tab{t, browse(t)}
+	p := tab{t, browse(t, nil)}
 	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	p.until("it is connected", `document.getElementById('connection').textContent === 'connected'`)
 	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
@@ -271,7 +277,7 @@ func TestPage(t *testing.T) {
 	p.until("the copies run", `[...document.querySelectorAll('#copies progress')].some((bar) => bar.value > 40)`)
 	p.do("a larger screen", chromedp.EmulateViewport(1280, 1080))
 	scheme(p, "light")
-	p.picture()
+	p.picture("sandbox.png", "two deliveries are throttled, retried and accepted, and their copies run; two messages are dead letters", 300_000)
 	light := eval[string](p, `getComputedStyle(document.body).backgroundColor`)
 	checkContrast(p, "light")
 	scheme(p, "dark")
@@ -309,7 +315,7 @@ func TestPage(t *testing.T) {
 // TestCopies: copies go on before the eyes of who watches, and end as they are made to.
 func TestCopies(t *testing.T) {
 	address := serve(t)
-	p := tab{t, browse(t)}
+	p := tab{t, browse(t, nil)}
 	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
 	p.click("#to-queue")
@@ -372,7 +378,7 @@ func TestCopies(t *testing.T) {
 // TestEstate: the page plans, shows what becomes of each vault, and replicas that grow old.
 func TestEstate(t *testing.T) {
 	address := serve(t)
-	p := tab{t, browse(t)}
+	p := tab{t, browse(t, nil)}
 	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
 	if eval[bool](p, `document.getElementById('plan-panel').checkVisibility() || document.getElementById('checks-panel').checkVisibility()`) {
@@ -418,13 +424,6 @@ func TestEstate(t *testing.T) {
 	if got := eval[int64](p, `document.documentElement.scrollWidth`); got > 360 {
 		t.Errorf("at 360 px the page is %d px wide", got)
 	}
-	p.do("a large screen", chromedp.EmulateViewport(1280, 900))
-	if path := os.Getenv("LOOK"); path != "" {
-		scheme(p, "light")
-		if err := os.WriteFile(path, run(p, "taking a picture", chromedp.CaptureScreenshot()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // closed tells which cards are closed, the latest first.
@@ -433,7 +432,7 @@ const closed = `[...document.querySelectorAll('#log > .card:not([data-look]) > d
 // TestMany: many deliveries and many cards, what was edited, and the samples.
 func TestMany(t *testing.T) {
 	address := serve(t)
-	p := tab{t, browse(t)}
+	p := tab{t, browse(t, nil)}
 	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
 	if schemas := eval[[]string](p, `[...document.querySelectorAll('#sample option')].map((o) => o.value).filter((name) => name.includes('schema'))`); len(schemas) > 0 {
@@ -501,7 +500,14 @@ func TestMany(t *testing.T) {
 
 func scheme(p tab, name string) {
 	p.Helper()
+	media(p, "screen", name)
+}
+
+// media makes the page one for a screen or for print, in a colour scheme.
+func media(p tab, medium, name string) {
+	p.Helper()
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Media:    medium,
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
 	})
 	if err != nil {
@@ -516,26 +522,26 @@ func checkContrast(p tab, scheme string) {
 	}
 }
 
-// picture takes the README's picture, docs/sandbox.png, where SCREENSHOT is set.
-func (p tab) picture() {
+// picture takes a picture of the README, where SCREENSHOT is set. shows is what the README says that it shows, most is how many
+// bytes it may have.
+func (p tab) picture(name, shows string, most int) {
 	p.Helper()
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		p.Fatal(err)
 	}
-	const shows = "two deliveries are throttled, retried and accepted, and their copies run; two messages are dead letters](docs/sandbox.png)"
-	if !strings.Contains(string(readme), shows) {
+	if shows += "](docs/" + name + ")"; !strings.Contains(string(readme), shows) {
 		p.Errorf("the README does not say what its picture shows: %s", shows)
 	}
 	eval[chromedp.Void](p, `scrollTo(0, 0)`)
 	picture := run(p, "taking a picture", chromedp.CaptureScreenshot())
-	if len(picture) > 300_000 {
-		p.Errorf("the picture has %d bytes, at most 300,000 are wanted", len(picture))
+	if len(picture) > most {
+		p.Errorf("the picture has %d bytes, at most %d are wanted", len(picture), most)
 	}
 	if os.Getenv("SCREENSHOT") == "" {
 		return
 	}
-	if err := os.WriteFile(filepath.Join(root, "docs", "sandbox.png"), picture, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "docs", name), picture, 0o644); err != nil {
 		p.Fatal(err)
 	}
 }
