@@ -54,7 +54,7 @@ clients: .tools/clients-python/installed .tools/clients-node/installed ## client
 smn: .tools/smn/installed ## Huawei's official SDK for Python against the stand-in of SMN, and its signatures against ours; needs Python 3.11 with venv
 	SMN_PYTHON=$(CURDIR)/.tools/smn/bin/python go test -tags smnsdk -count=1 ./internal/sandbox/smnsdk
 
-browser: ## the page of `make serve` in a real Chromium (SCREENSHOT=1 takes docs/sandbox.png anew); installs Debian's chromium as root
+browser: ## the pages of `make serve` and `make report` in a real Chromium (SCREENSHOT=1 takes docs/sandbox.png and docs/report.png anew); installs Debian's chromium as root
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
 		{ echo "chromium is missing: install it (Debian: apt-get install chromium)"; exit 1; }

@@ -4,13 +4,12 @@
 package account
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/huawei"
@@ -30,24 +29,28 @@ type Account struct {
 	*cbrtest.CBR
 
 	mu     sync.Mutex
-	vaults map[string]int // how many backups each source vault got here
+	vaults map[string]int    // how many backups each source vault got here
+	estate map[string]string // the project of each vault that AddEstate has added
 }
 
 // New returns the account of the example.
 func New(options ...cbrtest.Option) *Account {
-	a := &Account{CBR: cbrtest.New(options...), vaults: map[string]int{cbrtest.SourceVault: 0}}
+	a := &Account{CBR: cbrtest.New(options...), vaults: map[string]int{cbrtest.SourceVault: 0}, estate: map[string]string{}}
 	a.AddExample()
 	return a
 }
 
 // Furnish adds the projects and vaults that a payload names. It looks for objects
-// with a field "replicate" anywhere in the payload, also in strings that hold
+// with a field "replicate" or "check" anywhere in the payload, also in strings that hold
 // JSON, in base64 or not. A source vault gets two backups when it is first named.
 // Furnish returns a source project and region that the payload names, empty if it
 // names none of the right form.
 func (a *Account) Furnish(payload []byte) (project, region string) {
 	walk(payload, func(request map[string]any) {
-		replicate, _ := request["replicate"].(map[string]any)
+		replicate, ok := request["replicate"].(map[string]any)
+		if !ok {
+			replicate, _ = request["check"].(map[string]any)
+		}
 		text := func(in map[string]any, name, otherwise string) string {
 			if s, ok := in[name].(string); ok && s != "" {
 				return s
@@ -81,9 +84,12 @@ func (a *Account) Furnish(payload []byte) (project, region string) {
 func (a *Account) addSource(vault, project string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.estate[vault] == project {
+		return // it has its tags
+	}
 	a.AddVault(cbrtest.Vault{ID: vault, ProjectID: project})
 	for a.vaults[vault] < 2 {
-		a.backUp(vault)
+		a.backUp(vault, time.Time{})
 	}
 }
 
@@ -93,19 +99,18 @@ func (a *Account) BackUp() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for vault := range a.vaults {
-		a.backUp(vault)
+		a.backUp(vault, time.Time{})
 	}
 }
 
-// backUp adds a backup, whose id depends on the vault's and on how many there were. The caller holds mu.
-func (a *Account) backUp(vault string) {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", vault, a.vaults[vault]))
-	id := hex.EncodeToString(sum[:16])
-	a.AddBackup(cbrtest.Backup{ID: strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-"), VaultID: vault})
+// backUp adds a backup, whose id depends on the vault's and on how many there were. The zero time is CBR's now. The caller
+// holds mu.
+func (a *Account) backUp(vault string, at time.Time) {
+	a.AddBackup(cbrtest.Backup{ID: idOf(vault, strconv.Itoa(a.vaults[vault])), VaultID: vault, CreatedAt: at})
 	a.vaults[vault]++
 }
 
-// walk calls see with every object in payload that has a field "replicate".
+// walk calls see with every object in payload that has a field "replicate" or "check".
 func walk(payload []byte, see func(request map[string]any)) {
 	var value any
 	if json.Unmarshal(payload, &value) != nil {
@@ -115,7 +120,7 @@ func walk(payload []byte, see func(request map[string]any)) {
 	visit = func(value any) {
 		switch v := value.(type) {
 		case map[string]any:
-			if _, ok := v["replicate"]; ok {
+			if v["replicate"] != nil || v["check"] != nil {
 				see(v)
 			}
 			for _, inner := range v {

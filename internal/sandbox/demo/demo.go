@@ -100,6 +100,7 @@ func (s *show) function() *sandbox.Function {
 func (s *show) sendOwn(ctx context.Context, payload []byte) error {
 	service := account.New(cbrtest.WithCopyTime(copyTime), cbrtest.WithClock(s.clock.now))
 	project, region := service.Furnish(payload)
+	service.AddEstate(cmp.Or(project, cbrtest.SourceProject), s.clock.now())
 	if project != "" {
 		s.env["HW_PROJECT_ID"] = project
 		service.AddToken(cbrtest.Token, project)
@@ -114,6 +115,11 @@ func (s *show) sendOwn(ctx context.Context, payload []byte) error {
 	defer function.Close()
 	if err := s.send(ctx, function, payload); err != nil {
 		return err
+	}
+	if len(s.stack.Requests.Messages()) > 0 {
+		if err := s.carryOut(ctx, function); err != nil {
+			return err
+		}
 	}
 	if len(s.stack.Follow.Messages()) > 0 {
 		s.heading("The copies, by a clock that is put forward")

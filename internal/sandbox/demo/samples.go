@@ -191,7 +191,13 @@ func (s *show) samples(ctx context.Context) error {
 		}
 		deliveries += len(scene.want)
 	}
-	s.results(topic.Messages())
+	single := topic.Messages()
+	delivered, followed, faults, err := s.estate(ctx, len(scenes()))
+	if err != nil {
+		return err
+	}
+	deliveries, copied, wrong = deliveries+delivered, copied+followed, append(wrong, faults...)
+	s.results(single)
 	if len(wrong) > 0 {
 		return errors.Join(wrong...)
 	}

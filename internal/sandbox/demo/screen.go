@@ -25,6 +25,7 @@ type screen struct {
 	ended   chan struct{} // one for each invocation whose metrics were seen
 	onRetry func()        // called when a try has failed
 	faulty  []string      // what did not end well
+	hushed  bool          // rows are not shown
 }
 
 func newScreen(out io.Writer) *screen {
@@ -42,12 +43,25 @@ func (s *screen) line(text string) {
 	fmt.Fprintln(s.out, text)
 }
 
+// hush leaves out the rows of single vaults, for a plan that has many.
+func (s *screen) hush(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hushed = on
+}
+
 // columns is the width of a screen.
 const columns = 80
 
 // row shows a text about a vault, with a tail in its own column if there is room. What does not fit into the line goes below
 // it, without breaking words.
 func (s *screen) row(vault, what, text, tail string) {
+	s.mu.Lock()
+	hushed := s.hushed
+	s.mu.Unlock()
+	if hushed {
+		return
+	}
 	head := fmt.Sprintf("  %-8.8s  %-9s ", vault, what)
 	line := head + text
 	if tail != "" {

@@ -135,7 +135,7 @@ func (r *rig) watchCopies() {
 	}
 }
 
-// showCopies tells the pages how far the copies are, the latest request's first.
+// showCopies tells the pages how far the copies are, the latest request's first, and what depends on them.
 func (r *rig) showCopies() {
 	r.showing.Lock()
 	defer r.showing.Unlock()
@@ -160,6 +160,7 @@ func (r *rig) showCopies() {
 	}
 	slices.Reverse(shown)
 	r.journal.show("copies", shown[:min(len(shown), maxCopied)])
+	r.showEstate()
 }
 
 // copiesOf begins what is shown of a request's copies with the first of them. looks has how often the function has looked, by

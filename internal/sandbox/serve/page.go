@@ -17,6 +17,7 @@ import (
 
 	"cbr-replicator/internal/cbr/cbrtest"
 	"cbr-replicator/internal/sandbox"
+	"cbr-replicator/internal/sandbox/account"
 )
 
 //go:embed page
@@ -33,7 +34,12 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the samples: %w", err)
 	}
-	index, err := r.index(names)
+	estate := account.Estate()
+	plans, err := sampleNames(estate)
+	if err != nil {
+		return nil, fmt.Errorf("reading the samples of an estate: %w", err)
+	}
+	index, err := r.index(names, plans)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the page: %w", err)
 	}
@@ -48,11 +54,14 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 		})
 	}
 	mux.HandleFunc("GET /samples/{name}", func(w http.ResponseWriter, req *http.Request) {
-		if !slices.Contains(names, req.PathValue("name")) {
+		switch name := req.PathValue("name"); {
+		case slices.Contains(names, name):
+			http.ServeFileFS(w, req, samples, name+".json")
+		case slices.Contains(plans, name):
+			http.ServeFileFS(w, req, estate, name+".json")
+		default:
 			serveUnknown(w, req)
-			return
 		}
-		http.ServeFileFS(w, req, samples, req.PathValue("name")+".json")
 	})
 	mux.HandleFunc("GET /events", r.serveEvents)
 	mux.HandleFunc("POST /queue", r.serveQueue)
@@ -60,6 +69,7 @@ func (r *rig) handler(samples fs.FS) (http.Handler, error) {
 	mux.HandleFunc("POST /copies", r.serveCopies)
 	mux.HandleFunc("POST /redrive", r.serveAct(r.redrive))
 	mux.HandleFunc("POST /backups", r.serveAct(r.backUp))
+	mux.HandleFunc("POST /time", r.serveAct(r.moveOn))
 	mux.HandleFunc("POST /revoke-token", r.serveAct(r.revokeToken))
 	mux.HandleFunc("POST /start-over", r.serveAct(r.startOver))
 
@@ -120,10 +130,11 @@ func isLoopback(hostPort string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// index is the page, with the names of samples and faults in it.
-func (r *rig) index(samples []string) ([]byte, error) {
+// index is the page, with the names of samples, also of an estate, and of faults in it.
+func (r *rig) index(samples, estate []string) ([]byte, error) {
 	content := struct {
 		Samples     []string
+		Estate      []string
 		CBRFaults   []fault[cbrtest.Fault]
 		TopicFaults []fault[sandbox.TopicFault]
 		Project     string
@@ -134,7 +145,7 @@ func (r *rig) index(samples []string) ([]byte, error) {
 		Look        time.Duration
 		Followed    time.Duration
 	}{
-		Samples: samples, CBRFaults: r.cbrFaults.Faults, TopicFaults: r.topicFaults.Faults,
+		Samples: samples, Estate: estate, CBRFaults: r.cbrFaults.Faults, TopicFaults: r.topicFaults.Faults,
 		Project: cbrtest.SourceProject, Region: cbrtest.SourceRegion,
 		MaxReceives: maxReceives, Again: r.pace.delay, CopyTime: r.pace.copyTime, Look: r.pace.look, Followed: r.pace.followed,
 	}

@@ -58,6 +58,8 @@ type rig struct {
 	queues      []*queue       // for requests
 	follow      *queue
 	trackers    trackers
+	plans       plans
+	ahead       atomic.Int64 // by which CBR's time is ahead
 	account     atomic.Pointer[account.Account]
 	cbrFaults   faultSwitch[cbrtest.Fault]
 	topicFaults faultSwitch[sandbox.TopicFault]
@@ -230,6 +232,9 @@ func (r *rig) Write(line []byte) (int, error) {
 		}
 	case l.Message == "delivery":
 		e.Step, e.Status, e.Text = stepOutcome, l.Status, why
+		if l.Status == "redelivered" {
+			r.plans.handedBack(l.VaultID, why)
+		}
 		if l.Attempts > 0 {
 			e.Text = strings.TrimPrefix(why+", after "+tries(l.Attempts), ", ")
 		}
@@ -257,6 +262,7 @@ func (r *rig) seeResult(p sandbox.Published) {
 	var e resultEvent
 	_ = json.Unmarshal([]byte(p.Message), &e) // what cannot be read shows without its id
 	r.trackers.see(&e)
+	r.plans.see(p.Message, r.now())
 	text := strings.TrimSpace(p.Attributes["kind"] + " event " + e.ID)
 	if e.Data.Stage == stageCopy {
 		text = e.Data.Copies.String() + ", " + text
@@ -299,6 +305,8 @@ func (r *rig) seeCall(c cbrtest.Call) {
 	switch c.Operation {
 	case cbrtest.CreateToken:
 		e.Step, e.Text = stepLogin, "Login: "+e.Text
+	case cbrtest.ListVault:
+		e.Text = "Vaults: " + e.Text
 	case cbrtest.ListBackups, cbrtest.ShowBackup:
 		e.Text = "Lookup: " + e.Text
 		if c.Status == http.StatusOK {
@@ -338,7 +346,8 @@ func (r *rig) topicFront(topic *url.URL) http.Handler {
 
 // newAccount gives CBR a new account, without copies and logins.
 func (r *rig) newAccount() {
-	a := account.New(cbrtest.WithCopyTime(r.pace.copyTime), cbrtest.WithObserver(r.seeCall))
+	a := account.New(cbrtest.WithCopyTime(r.pace.copyTime), cbrtest.WithObserver(r.seeCall), cbrtest.WithClock(r.now))
+	a.AddEstate(cbrtest.SourceProject, r.now())
 	a.AddUser(cbrtest.User{Domain: userDomain, Name: userName, Password: userPassword})
 	r.account.Store(a)
 }
@@ -352,8 +361,10 @@ func (r *rig) startOver() error {
 		}
 		_ = r.cbrFaults.set("", 0) // off can always be set
 		_ = r.topicFaults.set("", 0)
+		r.ahead.Store(0)
 		r.newAccount()
 		r.trackers.clear()
+		r.plans.clear()
 		r.journal.clear()
 		r.showState()
 		r.showCopies()

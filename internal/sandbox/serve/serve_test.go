@@ -679,6 +679,7 @@ func TestPageFiles(t *testing.T) {
 			want = append(want, name)
 		}
 	}
+	want = append(want, "backup", "plan-check", "plan-dry-run", "plan")
 	if diff := cmp.Diff(want, offered); diff != "" || len(want) == 0 {
 		t.Errorf("samples (-want +got):\n%s", diff)
 	}

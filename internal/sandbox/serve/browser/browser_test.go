@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -62,8 +63,9 @@ func serve(t *testing.T) string {
 	return ""
 }
 
-// browse opens a browser that fails the test where the page reports an error.
-func browse(t *testing.T) context.Context {
+// browse opens a browser that fails the test where the page reports an error. requested, which may be nil, is called with the URL
+// of each request.
+func browse(t *testing.T, requested func(url string)) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -81,6 +83,10 @@ func browse(t *testing.T) context.Context {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
 			t.Errorf("an exception on the page: %s", e.ExceptionDetails.Text)
+		case *network.EventRequestWillBeSent:
+			if requested != nil {
+				requested(e.Request.URL)
+			}
 		case *log.EventEntryAdded:
 			if e.Entry.Level == log.EntryLevelError {
 				t.Errorf("an error on the page: %s %s", e.Entry.Text, e.Entry.URL)
@@ -198,7 +204,7 @@ const (
 
 func TestPage(t *testing.T) {
 	address := serve(t)
-	p := tab{t, browse(t)}
+	p := tab{t, browse(t, nil)}
 	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	p.until("it is connected", `document.getElementById('connection').textContent === 'connected'`)
 	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
@@ -271,7 +277,7 @@ func TestPage(t *testing.T) {
 	p.until("the copies run", `[...document.querySelectorAll('#copies progress')].some((bar) => bar.value > 40)`)
 	p.do("a larger screen", chromedp.EmulateViewport(1280, 1080))
 	scheme(p, "light")
-	p.picture()
+	p.picture("sandbox.png", "two deliveries are throttled, retried and accepted, and their copies run; two messages are dead letters", 300_000)
 	light := eval[string](p, `getComputedStyle(document.body).backgroundColor`)
 	checkContrast(p, "light")
 	scheme(p, "dark")
@@ -309,7 +315,7 @@ func TestPage(t *testing.T) {
 // TestCopies: copies go on before the eyes of who watches, and end as they are made to.
 func TestCopies(t *testing.T) {
 	address := serve(t)
-	p := tab{t, browse(t)}
+	p := tab{t, browse(t, nil)}
 	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
 	p.click("#to-queue")
@@ -369,13 +375,64 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// TestEstate: the page plans, shows what becomes of each vault, and replicas that grow old.
+func TestEstate(t *testing.T) {
+	address := serve(t)
+	p := tab{t, browse(t, nil)}
+	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
+	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
+	if eval[bool](p, `document.getElementById('plan-panel').checkVisibility() || document.getElementById('checks-panel').checkVisibility()`) {
+		t.Error("there is a plan before there is one")
+	}
+	take := func(sample, button, says string) {
+		t.Helper()
+		p.choose("sample", sample)
+		p.until("the sample is there", fmt.Sprintf(`document.getElementById('payload').value.includes(%q)`, says))
+		if !eval[bool](p, fmt.Sprintf(`document.querySelector(%q).classList.contains('primary')`, button)) {
+			t.Errorf("%s is not the usual way of %s", button, sample)
+		}
+		p.click(button)
+	}
+	// rows counts the rows of a table that have a status.
+	rows := func(table, status string, n int) string {
+		return fmt.Sprintf(`document.querySelectorAll('#%s .chip[data-status="%s"]').length === %d`, table, status, n)
+	}
+	take("plan-dry-run", "#to-function", "estate-preview")
+	p.until("the dry run is shown", `document.getElementById('plan-text').textContent.endsWith('A dry run: nothing was sent')`)
+	p.until("its vaults are shown", rows("plan", "planned", 22)+` && `+rows("plan", "skipped", 2))
+	p.until("a reason is shown", `[...document.querySelectorAll('#plan .far')].some((e) => e.textContent === 'it has no tag dr-vault')`)
+	take("plan", "#to-queue", "estate-nightly")
+	p.until("copies run", `[...document.querySelectorAll('#plan .far')].some((e) => /^2 copies, [1-9]\d* %$/.test(e.textContent))`)
+	p.until("they are there", rows("plan", "completed", 22))
+
+	take("plan-check", "#to-queue", "estate-check")
+	p.until("the replicas are there", rows("checks", "current", 22)+` && `+rows("checks", "never", 1))
+	p.until("an age is shown", `[...document.querySelectorAll('#checks .old')].some((e) => /^20 h \d+ min of 30 h 0 min$/.test(e.textContent))`)
+	p.until("a bar is filled", `[...document.querySelectorAll('#checks progress')].some((e) => e.value > 60 && e.value < 75)`)
+	p.click("#move-on")
+	p.until("a replica is over its limit", `[...document.querySelectorAll('#checks .old')].some((e) => /^32 h \d+ min of 30 h 0 min, over the limit since the check$/.test(e.textContent))`)
+	p.click("#to-queue")
+	p.until("a check has seen it", rows("checks", "stale", 11)+` && `+rows("checks", "current", 11))
+	for _, name := range []string{"light", "dark"} {
+		scheme(p, name)
+		checkContrast(p, name)
+	}
+	p.do("a small screen", chromedp.EmulateViewport(360, 667))
+	p.until("the panels are closed", `!document.querySelector('#checks tr').checkVisibility()`)
+	p.click("#checks-title")
+	p.until("the checks can be seen", `document.querySelector('#checks tr').checkVisibility()`)
+	if got := eval[int64](p, `document.documentElement.scrollWidth`); got > 360 {
+		t.Errorf("at 360 px the page is %d px wide", got)
+	}
+}
+
 // closed tells which cards are closed, the latest first.
 const closed = `[...document.querySelectorAll('#log > .card:not([data-look]) > details')].map((d) => !d.open)`
 
 // TestMany: many deliveries and many cards, what was edited, and the samples.
 func TestMany(t *testing.T) {
 	address := serve(t)
-	p := tab{t, browse(t)}
+	p := tab{t, browse(t, nil)}
 	p.do("opening the page", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	p.until("it has a sample", `document.getElementById('payload').value.includes('aws:sqs')`)
 	if schemas := eval[[]string](p, `[...document.querySelectorAll('#sample option')].map((o) => o.value).filter((name) => name.includes('schema'))`); len(schemas) > 0 {
@@ -443,7 +500,14 @@ func TestMany(t *testing.T) {
 
 func scheme(p tab, name string) {
 	p.Helper()
+	media(p, "screen", name)
+}
+
+// media makes the page one for a screen or for print, in a colour scheme.
+func media(p tab, medium, name string) {
+	p.Helper()
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Media:    medium,
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
 	})
 	if err != nil {
@@ -458,26 +522,26 @@ func checkContrast(p tab, scheme string) {
 	}
 }
 
-// picture takes the README's picture, docs/sandbox.png, where SCREENSHOT is set.
-func (p tab) picture() {
+// picture takes a picture of the README, where SCREENSHOT is set. shows is what the README says that it shows, most is how many
+// bytes it may have.
+func (p tab) picture(name, shows string, most int) {
 	p.Helper()
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		p.Fatal(err)
 	}
-	const shows = "two deliveries are throttled, retried and accepted, and their copies run; two messages are dead letters](docs/sandbox.png)"
-	if !strings.Contains(string(readme), shows) {
+	if shows += "](docs/" + name + ")"; !strings.Contains(string(readme), shows) {
 		p.Errorf("the README does not say what its picture shows: %s", shows)
 	}
 	eval[chromedp.Void](p, `scrollTo(0, 0)`)
 	picture := run(p, "taking a picture", chromedp.CaptureScreenshot())
-	if len(picture) > 300_000 {
-		p.Errorf("the picture has %d bytes, at most 300,000 are wanted", len(picture))
+	if len(picture) > most {
+		p.Errorf("the picture has %d bytes, at most %d are wanted", len(picture), most)
 	}
 	if os.Getenv("SCREENSHOT") == "" {
 		return
 	}
-	if err := os.WriteFile(filepath.Join(root, "docs", "sandbox.png"), picture, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "docs", name), picture, 0o644); err != nil {
 		p.Fatal(err)
 	}
 }

@@ -13,6 +13,7 @@ const lanes = {
 // A sign beside each status, so that none is told by its colour alone.
 const signs = {
   accepted: '✓', unchanged: '=', rejected: '✕', failed: '!', redelivered: '↩', error: '!', copying: '…', completed: '✓', partial: '!',
+  planned: '→', skipped: '–', current: '✓', stale: '!', never: '✕',
 };
 
 const $ = (id) => document.getElementById(id);
@@ -268,6 +269,79 @@ function newCopy(c) {
     change('Stall', 'stall', 'Stall the ' + of, records), change('Delete backup', 'delete', 'Delete backup ' + c.backup.slice(0, 8), records));
 }
 
+// row makes a table's row, whose first cell is its head.
+function row(...classes) {
+  return element('tr', '', ...classes.map((name, i) => {
+    const cell = element(i ? 'td' : 'th', name);
+    if (!i) cell.scope = 'row';
+    return cell;
+  }));
+}
+
+// setStatus shows a status in an element, if it has changed.
+function setStatus(cell, status) {
+  if (cell.dataset.status === status) return;
+  cell.dataset.status = status;
+  cell.replaceChildren(chip(status));
+}
+
+// The latest plan: a row for each vault.
+function showPlan(plan) {
+  $('plan-panel').hidden = !plan.id;
+  $('plan-text').textContent = plan.text;
+  $('plan-count').textContent = plan.vaults.length;
+  keep($('plan'), plan.vaults, (v) => {
+    const tr = row('of', 'to', 'status', 'far');
+    const name = element('code', 'vault', v.id.slice(0, 8));
+    name.title = 'vault ' + v.id;
+    tr.querySelector('.of').append(name, ' ' + v.name);
+    return tr;
+  }, (tr, v) => {
+    tr.querySelector('.to').textContent = v.destination.slice(0, 8);
+    setStatus(tr.querySelector('.status'), v.status);
+    tr.querySelector('.far').textContent = v.text;
+  });
+}
+
+// The checks: a row with a bar for each vault, its replica's age against what is allowed.
+function showChecks(checks) {
+  $('checks-panel').hidden = !checks.length;
+  const counts = {};
+  for (const c of checks) counts[c.status] = (counts[c.status] ?? 0) + 1;
+  $('checks-summary').replaceChildren(...Object.entries(counts).map(([status, count]) => chip(status, count)));
+  keep($('checks'), checks, (c) => {
+    const tr = row('status', 'of', 'to', 'age', 'when');
+    tr.querySelector('.of').append(vaultName(c.vault));
+    const bar = element('progress');
+    bar.max = 100;
+    bar.setAttribute('aria-label', 'age of the replica of vault ' + c.vault.slice(0, 8) + ' in percent of what is allowed');
+    tr.querySelector('.age').append(bar, element('span', 'old'));
+    return tr;
+  }, (tr, c) => {
+    setStatus(tr.querySelector('.status'), c.status);
+    tr.querySelector('.to').textContent = c.destination.slice(0, 8);
+    const bar = tr.querySelector('progress');
+    const over = c.age !== null && c.age > c.limit;
+    bar.hidden = c.age === null;
+    bar.value = c.limit ? Math.min(100, 100 * (c.age ?? 0) / c.limit) : 0;
+    bar.dataset.over = String(over);
+    tr.querySelector('.old').textContent = age(c, over);
+    tr.querySelector('.when').textContent = c.checked ? duration(c.checked) + ' ago' : 'now';
+  });
+}
+
+// age says how old a replica is.
+function age(c, over) {
+  if (c.age === null) return c.limit ? 'no replica, limit ' + duration(c.limit) : c.text;
+  return duration(c.age) + ' of ' + duration(c.limit) + (over ? ', over the limit' + (c.status === 'current' ? ' since the check' : '') : '');
+}
+
+// duration is a number of minutes for people, as in the page of make report.
+function duration(minutes) {
+  if (minutes >= 48 * 60) return `${Math.floor(minutes / 1440)} d ${Math.floor(minutes / 60) % 24} h`;
+  return minutes >= 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : minutes + ' min';
+}
+
 // change is a button that does something to copies.
 function change(text, what, name, records) {
   const b = element('button', '', text);
@@ -309,6 +383,8 @@ function listen() {
     showSwitch('cbr', state.faults.cbr);
     showSwitch('topic', state.faults.topic);
   });
+  events.addEventListener('plan', (m) => showPlan(JSON.parse(m.data)));
+  events.addEventListener('checks', (m) => showChecks(JSON.parse(m.data)));
   events.addEventListener('copies', (m) => showCopies(JSON.parse(m.data)));
 }
 
@@ -368,7 +444,8 @@ function restore() {
 
 // suggest makes the usual way of the payload the prominent one.
 function suggest() {
-  const queue = /"eventSource"\s*:\s*"aws:sqs"/.test($('payload').value);
+  const text = $('payload').value;
+  const queue = /"eventSource"\s*:\s*"aws:sqs"/.test(text) || (/"select"\s*:/.test(text) && !/"dry_run"\s*:\s*true/.test(text));
   $('to-queue').classList.toggle('primary', queue);
   $('to-function').classList.toggle('primary', !queue);
 }
@@ -388,6 +465,7 @@ function wire() {
   $('to-function').addEventListener('click', toFunction);
   $('redrive').addEventListener('click', () => ask('redrive'));
   $('backups').addEventListener('click', () => ask('backups'));
+  $('move-on').addEventListener('click', () => ask('time'));
   $('revoke-token').addEventListener('click', () => ask('revoke-token'));
   $('start-over').addEventListener('click', () => ask('start-over'));
   for (const form of document.forms) {
