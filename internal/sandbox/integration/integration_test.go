@@ -54,6 +54,8 @@ func TestMoto(t *testing.T) {
 		"secrets":          testSecrets,
 		"sns-to-sqs":       testSNSToSQS,
 		"event-bus":        testEventBus,
+		"plan":             testPlan,
+		"follow":           testFollow,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,6 +127,7 @@ func newStack(t *testing.T, s *setting, extra map[string]string) *stack {
 	maps.Copy(env, cbrtest.DestinationEnv())
 	maps.Copy(env, map[string]string{
 		"RESULT_TOPIC_ARN":       st.topic,
+		"REQUEST_QUEUE_ARN":      requests.arn,
 		"AWS_ENDPOINT_URL":       s.url,
 		"AWS_LAMBDA_LOG_FORMAT":  "JSON",
 		"RETRY_INITIAL_INTERVAL": "10ms",
@@ -590,6 +593,70 @@ func testSNSToSQS(t *testing.T, s *setting) {
 	st.expect(results, vault+" accepted")
 	if got := results[0].CorrelationID; got != "nightly" {
 		t.Errorf("correlation id %q, want nightly", got)
+	}
+}
+
+// testPlan: a plan whose process dies after it has sent its requests is delivered
+// again, and replicates each vault once.
+func testPlan(t *testing.T, s *setting) {
+	st := newStack(t, s, nil)
+	vaults := st.cbr.AddVaults(cbrtest.SourceProject, 12, 1)
+	for _, vault := range vaults {
+		st.cbr.AddVault(cbrtest.Vault{ID: vault, ProjectID: cbrtest.SourceProject, Tags: []cbrtest.Tag{{Key: "dr", Value: "gold"}}})
+	}
+	st.send(t, st.queue, `{"correlation_id":"nightly","select":{"tags":[{"key":"dr"}]}}`, nil)
+	plan := st.Receive(1)
+	for len(plan) == 0 {
+		plan = st.Receive(1)
+	}
+	payload := sandbox.SQSEvent(st.queue.arn, plan)
+	for range 2 {
+		if response, err := st.function.Invoke(t.Context(), payload, invocationTimeout); err != nil || response.Error != nil {
+			t.Fatal(response, err)
+		}
+	}
+	st.Finish([]string{plan[0].Receipt}, nil, 0)
+
+	want := map[string]bool{}
+	st.pollUntil("all vaults", func() bool {
+		for _, r := range st.results {
+			if r.Data.Status == "accepted" {
+				want[r.Data.Request.Replicate.VaultID] = true
+			}
+		}
+		return len(want) == len(vaults) && st.count(t, st.queue) == 0
+	})
+	for _, vault := range vaults {
+		if n := len(st.calls(vault)); n != 1 {
+			t.Errorf("%s was replicated %d times", vault, n)
+		}
+	}
+}
+
+// testFollow: SNS's filter brings accepted results to the follow queue, and the function
+// publishes their end.
+func testFollow(t *testing.T, s *setting) {
+	followed := s.newQueue(t, s.name+"-followed", map[string]string{"VisibilityTimeout": "5"})
+	st := newStack(t, s, map[string]string{"FOLLOW_QUEUE_ARN": followed.arn})
+	s.subscribe(t, st.topic, followed, map[string]string{"RawMessageDelivery": "true", "FilterPolicy": `{"status":["accepted"]}`})
+	vault := st.cbr.AddVaults(cbrtest.SourceProject, 1, 2)[0]
+	st.send(t, st.queue, request(vault), nil)
+	st.expect(st.until(1), vault+" accepted")
+	follow := &source{account: s.account, t: t, queue: followed, impatient: true}
+	mapping := sandbox.Mapping{Queue: follow, Invoke: func(ctx context.Context, payload []byte) (sandbox.Response, error) {
+		return st.function.Invoke(ctx, payload, invocationTimeout)
+	}}
+	results := st.pollUntil("the end of the copies", func() bool {
+		if batch := follow.Receive(sandbox.BatchSize); len(batch) > 0 {
+			if _, err := mapping.Deliver(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(st.results) > 1
+	})
+	st.expect(results, vault+" accepted", vault+" completed")
+	if left := s.count(t, followed); left != 0 {
+		t.Errorf("%d messages are left in the follow queue", left)
 	}
 }
 
