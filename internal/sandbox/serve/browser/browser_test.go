@@ -308,7 +308,7 @@ func TestPage(t *testing.T) {
 	if eval[bool](p, `document.getElementById('cbr-fault').checkVisibility()`) {
 		t.Error("on a small screen the faults are above the log")
 	}
-	p.click("details.panel summary")
+	p.click("details.panel:not([hidden]) summary")
 	p.until("the faults can be seen", `document.getElementById('cbr-fault').checkVisibility()`)
 }
 
