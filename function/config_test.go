@@ -568,5 +568,28 @@ func TestShortSecretsAreNamed(t *testing.T) {
 	}
 }
 
+// TestNothingFeedsTheFollowQueue: with results on a topic of SMN the log says that a
+// follow queue gets nothing from it.
+func TestNothingFeedsTheFollowQueue(t *testing.T) {
+	const queue = "arn:aws:sqs:eu-central-1:123456789012:follow"
+	for name, tt := range map[string]struct {
+		arn, urn, queue string
+		want            int
+	}{
+		"a topic of SNS":               {"arn:aws:sns:eu-central-1:123456789012:results", "", queue, 0},
+		"a topic of SMN":               {"", resultURN, queue, 1},
+		"a topic of SMN, not followed": {"", resultURN, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setenv(t, map[string]string{"RESULT_TOPIC_ARN": tt.arn, "RESULT_TOPIC_URN": tt.urn, "FOLLOW_QUEUE_ARN": tt.queue})
+			var out bytes.Buffer
+			newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.NewTextHandler(&out, nil)))
+			if got := strings.Count(out.String(), `level=WARN msg="nothing here feeds FOLLOW_QUEUE_ARN`); got != tt.want {
+				t.Errorf("%d warnings, want %d\n%s", got, tt.want, out.String())
+			}
+		})
+	}
+}
+
 // replicates is the handler's first action.
 func replicates(h *replicator.Handler) *replicate.Action { return h.Actions[0].(*replicate.Action) }

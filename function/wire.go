@@ -40,6 +40,10 @@ func newHandler(s *settings, client *http.Client, stdout io.Writer, format metri
 	if short := s.hide(hidden); len(short) > 0 {
 		log.Warn("a secret of fewer than eight characters is masked only where it stands alone", "variables", strings.Join(short, ", "))
 	}
+	if s.FollowQueueARN != "" && s.ResultTopicURN != "" {
+		// No error: somebody may carry what SMN delivers to the queue.
+		log.Warn("nothing here feeds FOLLOW_QUEUE_ARN: a topic of SMN cannot send to a queue. Copies are followed only if something else puts accepted results there", "variables", "FOLLOW_QUEUE_ARN, RESULT_TOPIC_URN")
+	}
 	policy := retry.Policy{
 		Initial:     s.RetryInitial,
 		Max:         s.RetryMax,
