@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"cbr-replicator/internal/huawei"
 	"cbr-replicator/internal/kind"
 	"cbr-replicator/internal/metrics"
+	"cbr-replicator/internal/plan"
 	"cbr-replicator/internal/redact"
 	"cbr-replicator/internal/replicate"
 )
@@ -565,6 +567,50 @@ func TestShortSecretsAreNamed(t *testing.T) {
 	newHandler(mustLoad(t), huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.NewTextHandler(&out, nil)))
 	if out.Len() > 0 {
 		t.Errorf("log: %s", out.String())
+	}
+}
+
+// TestRequestTopicURN: it takes the place of the queue for a plan's requests, and is
+// read as the topic of results is.
+func TestRequestTopicURN(t *testing.T) {
+	const (
+		topic = "urn:smn:cn-north-4:" + project + ":requests"
+		queue = "arn:aws:sqs:eu-central-1:123456789012:requests"
+	)
+	for name, tt := range map[string]struct {
+		set  map[string]string
+		want string // the sender's type, or an error
+	}{
+		"a topic": {map[string]string{"REQUEST_TOPIC_URN": topic}, "*plan.Topic"},
+		"a queue": {map[string]string{"REQUEST_QUEUE_ARN": queue}, "*plan.Queue"},
+		"neither": {nil, "<nil>"},
+		"both":    {map[string]string{"REQUEST_TOPIC_URN": topic, "REQUEST_QUEUE_ARN": queue}, "REQUEST_QUEUE_ARN, REQUEST_TOPIC_URN: set one of them: each says where plans send requests"},
+		"an ARN":  {map[string]string{"REQUEST_TOPIC_URN": queue}, "REQUEST_TOPIC_URN: expected urn:smn:REGION:PROJECT:NAME"},
+		"another project, with a token": {
+			map[string]string{"REQUEST_TOPIC_URN": "urn:smn:cn-north-4:" + destination + ":requests"},
+			"REQUEST_TOPIC_URN: its project is not HW_PROJECT_ID, and the token of HW_AUTH_TOKEN is good for that alone",
+		},
+		"of no known cloud": {
+			map[string]string{"REQUEST_TOPIC_URN": topic, "HW_CBR_ENDPOINT": "https://cbr.example.com"},
+			"HW_SMN_ENDPOINT: required with REQUEST_TOPIC_URN, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setenv(t, tt.set)
+			s, err := load()
+			got := fmt.Sprint(err)
+			if err == nil {
+				h := newHandler(s, huawei.NewHTTPClient(1), io.Discard, metrics.EMF, slog.New(slog.DiscardHandler))
+				for _, a := range h.Actions {
+					if p, ok := a.(*plan.Action); ok {
+						got = fmt.Sprintf("%T", p.Requests)
+					}
+				}
+			}
+			if got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
 	}
 }
 
