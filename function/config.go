@@ -390,6 +390,8 @@ func (s *settings) checkQueues(p *problems) {
 	case s.RequestTopicURN == "":
 	case s.RequestQueueARN != "":
 		p.add("REQUEST_QUEUE_ARN, REQUEST_TOPIC_URN", "set one of them: each says where plans send requests")
+	case s.RequestTopicURN == s.ResultTopicURN:
+		p.add("REQUEST_TOPIC_URN", "expected another topic than RESULT_TOPIC_URN: its subscribers would get the requests, too")
 	default:
 		s.requestTopic, _ = s.smnTopic(p, "REQUEST_TOPIC_URN", s.RequestTopicURN)
 	}

@@ -590,6 +590,10 @@ func TestRequestTopicURN(t *testing.T) {
 			map[string]string{"REQUEST_TOPIC_URN": "urn:smn:cn-north-4:" + destination + ":requests"},
 			"REQUEST_TOPIC_URN: its project is not HW_PROJECT_ID, and the token of HW_AUTH_TOKEN is good for that alone",
 		},
+		"the topic of results": {
+			map[string]string{"REQUEST_TOPIC_URN": topic, "RESULT_TOPIC_URN": topic, "RESULT_TOPIC_ARN": ""},
+			"REQUEST_TOPIC_URN: expected another topic than RESULT_TOPIC_URN: its subscribers would get the requests, too",
+		},
 		"of no known cloud": {
 			map[string]string{"REQUEST_TOPIC_URN": topic, "HW_CBR_ENDPOINT": "https://cbr.example.com"},
 			"HW_SMN_ENDPOINT: required with REQUEST_TOPIC_URN, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own",
