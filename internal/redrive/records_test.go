@@ -81,7 +81,7 @@ func TestRecords(t *testing.T) {
 	if want := []string{"a.json.sent", "b.json.sent", "c.json", "d.json", "e.json", "note.txt"}; !slices.Equal(left, want) {
 		t.Errorf("files %q", left)
 	}
-	if _, err := run(env, topic.URN(), false); err == nil {
-		t.Error("no error with records left")
+	if err := Run(t.Context(), []string{"-records", folder, "-topic", topic.URN(), "-queue", "q"}, &bytes.Buffer{}); err == nil || !strings.HasPrefix(err.Error(), "-records: expected -topic") {
+		t.Errorf("with a queue: %v", err)
 	}
 }

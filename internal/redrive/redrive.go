@@ -82,6 +82,9 @@ func run(ctx context.Context, args []string, load func(context.Context) (aws.Con
 		return fmt.Errorf("expected flags alone, not %q", flags.Arg(0))
 	}
 	if folder != "" {
+		if o != (options{}) {
+			return errors.New("-records: expected -topic beside it and no queue or stack")
+		}
 		return records(ctx, folder, topic, m.dryRun, os.Getenv, out)
 	}
 	cfg, err := load(ctx)
