@@ -113,7 +113,6 @@ func (c *carrying) carryOut(ctx context.Context) *kind.Error {
 	if err := c.choose(ctx); err != nil {
 		return err
 	}
-	c.plan.Requests = len(c.messages)
 	most := maxVaults
 	if !dry {
 		most = min(most, c.Requests.Most())
@@ -123,7 +122,9 @@ func (c *carrying) carryOut(ctx context.Context) *kind.Error {
 		return &kind.Error{Kind: kind.NothingSelected, Message: c.nothing()}
 	case len(c.messages) > most:
 		return &kind.Error{Kind: kind.Rejected, Message: fmt.Sprintf("the plan has %d vaults, and a plan takes %d: split it by tags", len(c.messages), most)}
-	case dry:
+	}
+	c.plan.Requests = len(c.messages)
+	if dry {
 		return nil
 	}
 	return kind.As(c.Requests.Send(ctx, c.messages))

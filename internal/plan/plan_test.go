@@ -231,6 +231,7 @@ func TestNoRequest(t *testing.T) {
 		"no queue":           {body: `{"select":{}}`, list: vaults{all: many[:2]}, no: true, want: kind.Misconfigured, message: "REQUEST_QUEUE_ARN", skipped: -1},
 		"no queue, dry":      {body: `{"select":{},"dry_run":true}`, list: vaults{all: many[:2]}, no: true},
 		"dry":                {body: `{"select":{},"dry_run":true}`, list: vaults{all: many[:2]}},
+		"skipped, dry":       {body: `{"select":{"destination_vault_tag":"x"},"dry_run":true}`, list: vaults{all: many[:2]}, want: kind.NothingSelected, skipped: 2},
 		"not allowed":        {body: `{"select":{}}`, list: vaults{all: many[:2]}, denied: true, want: kind.NothingSelected, message: "ALLOWED_DESTINATIONS", skipped: 2},
 		"not sent":           {body: `{"select":{}}`, list: vaults{all: many[:2]}, sendErr: throttled, want: kind.Throttled, skipped: -1, sent: 2},
 		"throttled for long": {body: `{"select":{}}`, list: vaults{all: many[:2], fail: func(int) error { return throttled }}, want: kind.Throttled, skipped: -1},
@@ -272,14 +273,17 @@ func TestNoRequest(t *testing.T) {
 				if len(p.Skipped) != tt.skipped || p.Selected != len(p.Vaults)+len(p.Skipped) || p.DryRun != strings.Contains(tt.body, "dry_run") {
 					t.Errorf("plan %+v", p)
 				}
+				if requests := len(p.Vaults); p.Requests != requests && tt.want != kind.Rejected || tt.want == kind.Rejected && p.Requests != 0 {
+					t.Errorf("%d requests, of %d vaults", p.Requests, requests)
+				}
 				skipped := 0
 				for _, c := range o.Counts {
 					if c.Name == "PlanSkipped" {
 						skipped = c.Count
 					}
 				}
-				if skipped != tt.skipped {
-					t.Errorf("metric PlanSkipped %d, want %d", skipped, tt.skipped)
+				if want := tt.skipped; p.DryRun && skipped != 0 || !p.DryRun && skipped != want {
+					t.Errorf("metric PlanSkipped %d, with %d skipped", skipped, want)
 				}
 			})
 		})

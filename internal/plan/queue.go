@@ -136,6 +136,7 @@ func (q *Queue) send(ctx context.Context, entries []entry) ([]entry, error) {
 	for _, f := range out.Failed {
 		if why = f.Code; f.SenderFault {
 			k = kind.Misconfigured
+			break
 		}
 	}
 	return open, q.failed(k, why)

@@ -93,6 +93,10 @@ func publisher(ctx context.Context, topic string, getenv func(string) string) (f
 	if !ok {
 		return nil, fmt.Errorf("-topic: expected %s", smn.Form)
 	}
+	if getenv("HW_SMN_ENDPOINT") == "" && getenv("HW_CLOUD") == "" && huawei.IsForeign(getenv("HW_CBR_ENDPOINT")) {
+		// A credential must not go to Huawei because nobody said where else.
+		return nil, errors.New("HW_SMN_ENDPOINT: required with -topic, or HW_CLOUD, since HW_CBR_ENDPOINT is not Huawei's own")
+	}
 	endpoints, err := huawei.NewEndpoints(smn.Service, getenv("HW_SMN_ENDPOINT"), getenv("HW_CLOUD"), urn.Scope.Region)
 	if err != nil {
 		return nil, fmt.Errorf("HW_SMN_ENDPOINT or HW_CLOUD: %w", err)

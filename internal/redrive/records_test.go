@@ -49,9 +49,10 @@ func TestRecords(t *testing.T) {
 		env map[string]string
 		urn string
 	}{
-		"-topic: expected urn:smn": {env, "topic"},
-		"HW_AUTH_TOKEN":            {map[string]string{"HW_SMN_ENDPOINT": topic.URL()}, topic.URN()},
-		"HW_SMN_ENDPOINT or":       {map[string]string{"HW_SMN_ENDPOINT": "http://example.com", "HW_AUTH_TOKEN": cbrtest.Token}, topic.URN()},
+		"-topic: expected urn:smn":  {env, "topic"},
+		"HW_AUTH_TOKEN":             {map[string]string{"HW_SMN_ENDPOINT": topic.URL()}, topic.URN()},
+		"HW_SMN_ENDPOINT: required": {map[string]string{"HW_CBR_ENDPOINT": "https://cbr.example.com", "HW_AUTH_TOKEN": cbrtest.Token}, topic.URN()},
+		"HW_SMN_ENDPOINT or":        {map[string]string{"HW_SMN_ENDPOINT": "http://example.com", "HW_AUTH_TOKEN": cbrtest.Token}, topic.URN()},
 	} {
 		if out, err := run(tt.env, tt.urn, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s\n%s", err, want, out)
