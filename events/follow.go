@@ -106,6 +106,8 @@ func (d *Decoder) follow(del delivery.Delivery, event acceptedEvent, err error, 
 	if err != nil {
 		return d.notFollowed(del, err, within)
 	}
+	// A direct caller can write anything there, and the result has both.
+	event.ID, data.Replication = d.Redact.ID(event.ID), d.Redact.JSON(data.Replication)
 	if event.ID != "" {
 		del.CausationID = event.ID
 		within += "data."

@@ -10,6 +10,7 @@ import (
 
 	"cbr-replicator/internal/delivery"
 	"cbr-replicator/internal/kind"
+	"cbr-replicator/internal/redact"
 )
 
 const followQueue = "arn:aws:sqs:eu-central-1:123456789012:follow"
@@ -191,6 +192,27 @@ func TestAskedToFollow(t *testing.T) {
 	})
 	if got := mustDecode(t, d, queued).Deliveries[0]; got.Err.Of() != kind.InvalidEvent || got.Own || got.Request.Followed != nil {
 		t.Errorf("from a queue: own %t, error %v", got.Own, got.Err)
+	}
+}
+
+// TestFollowHidesCredentials: what an event says is published, and it may come from
+// anyone who can call the function.
+func TestFollowHidesCredentials(t *testing.T) {
+	t.Parallel()
+	const credential = "MIIEvTestCredential0123456789"
+	d := newDecoder()
+	d.Redact.Hide(credential)
+	event := acceptedSample(t, func(e, data map[string]any) {
+		e["id"] = credential + strings.Repeat("x", 10_000)
+		data["replication"] = map[string]any{"backups": []any{map[string]any{"backup_id": credential}}}
+	})
+	got := mustDecode(t, d, []byte(`{"follow":`+string(encode(t, event))+`}`)).Deliveries[0]
+	if got.Err != nil {
+		t.Fatal(got.Err)
+	}
+	followed := got.Request.Followed
+	if followed.ID == "" || len(followed.ID) > redact.MaxText || strings.Contains(followed.ID+string(followed.Replication), credential) || !strings.Contains(string(followed.Replication), "backup_id") {
+		t.Errorf("id of %d bytes, replication %s", len(followed.ID), followed.Replication)
 	}
 }
 
