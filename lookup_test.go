@@ -732,6 +732,7 @@ func TestNotCoveredNamesTheVault(t *testing.T) {
 	server.AddRecord("in another vault", cbrtest.Record{DestinationVault: other, CreatedAt: time.Now().Add(-time.Hour)})
 	r.handedBack(sqs(t, message{id: "m", body: request(t, vault, nil)}))
 	diff(t, "results", []string{"m rejected NotCovered"}, r.published())
+	diff(t, "uncovered", []string{"in another vault"}, decode[struct{ Data struct{ Uncovered []string } }](t, r.topic.Messages()[0].Raw).Data.Uncovered)
 	if text := r.topic.Messages()[0].Event.Data.Error.Message; !strings.HasSuffix(text, "; 1 have one in vault "+other+", in the same region") {
 		t.Errorf("message %q does not name the vault", text)
 	}

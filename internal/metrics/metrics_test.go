@@ -207,6 +207,46 @@ func TestKindsAndStatuses(t *testing.T) {
 	}
 }
 
+// TestExpected: a look at a copy that goes on is no delivery to alarm about. Only what
+// it adds itself counts.
+func TestExpected(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	line := emit(t, metrics.NewEmitter(&out, metrics.EMF, "replicator"), &out, 0,
+		metrics.Delivery{DestinationRegion: "region2", Kind: kind.Copying, Redelivered: true, More: []metrics.Value{{Name: "Followed", Count: 1}}})[0]
+	if line["Deliveries"] != 0.0 || line["Redelivered"] != 0.0 || line["Followed"] != 1.0 {
+		t.Errorf("line = %v", line)
+	}
+}
+
+// TestManySeconds: a line has at most 100 values of a metric. The rest are in lines that
+// count nothing again.
+func TestManySeconds(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	var deliveries []metrics.Delivery
+	for i := range 250 {
+		deliveries = append(deliveries, metrics.Delivery{DestinationRegion: "region2", Published: kind.Completed, More: []metrics.Value{{Name: "ReplicaAge", Seconds: float64(i)}}})
+	}
+	var counted float64
+	var sizes []int
+	next := 0.0
+	for _, line := range emit(t, metrics.NewEmitter(&out, metrics.EMF, "replicator"), &out, 0, deliveries...) {
+		counted += line["Deliveries"].(float64)
+		values := line["ReplicaAge"].([]any)
+		sizes = append(sizes, len(values))
+		for _, v := range values {
+			if v != next {
+				t.Fatalf("value %v, want %v", v, next)
+			}
+			next++
+		}
+	}
+	if diff := cmp.Diff([]int{100, 100, 50}, sizes); diff != "" || counted != 250 {
+		t.Errorf("%v deliveries, values in each line (-want +got):\n%s", counted, diff)
+	}
+}
+
 // TestSideBySide: invocations share an emitter, and their lines do not mix. Only the first
 // one was a cold start.
 func TestSideBySide(t *testing.T) {
